@@ -111,7 +111,7 @@ def load_tiefenrausch(path: Path) -> Params:
     do = f"give {expected} that the package has"
     with open_tensors(path, expected=expected) as file, input_errors("checkpoint", do, path):
         kernels = json.loads((file.metadata() or {})[KERNELS])
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        tensors = {name: file.get_tensor(name) for name in list(file.keys())}
         for name, (scale, zero) in kernels.items():
             tensors[f"{name}.kernel"] = real_numbers(tensors[f"{name}.kernel"], scale, zero)
     # `jnp.asarray` would compile a program for every shape.

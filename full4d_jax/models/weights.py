@@ -96,7 +96,7 @@ def load_params(
         # waited for, since a conversion under way keeps what it reads.
         arrays = {
             name: jax.block_until_ready(_read(file, name, wanted and wanted[name], on_host))
-            for name in file.keys()  # noqa: SIM118
+            for name in list(file.keys())
         }
         return nested(arrays), _metadata(path, file)
 
@@ -227,7 +227,7 @@ def _metadata(path: str | Path, file: Any) -> dict[str, Any]:
 
 
 def _shapes(file: Any) -> dict[str, tuple[int, ...]]:
-    return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+    return {name: tuple(file.get_slice(name).get_shape()) for name in list(file.keys())}
 
 
 def _check(path: str | Path, file: Any, like: dict[str, Any] | None) -> None:

@@ -136,7 +136,7 @@ def _stored(source: Path) -> dict[str, Stored]:
     found = []
     for path in _files(source):
         with open_tensors(path, "weights", "a whole safetensors file") as file:
-            for name in file.keys():  # noqa: SIM118
+            for name in list(file.keys()):
                 part = file.get_slice(name)
                 require_float(f"{path}, tensor {name}", part.get_dtype())
                 found.append(Stored(path, name, part.get_dtype(), tuple(part.get_shape())))
