@@ -18,9 +18,7 @@ from jax.typing import DTypeLike
 from full4d_jax.config import Config, DataConfig, MeshConfig, ModelConfig, TrainingConfig
 from full4d_jax.models.dit import abstract_params
 from full4d_jax.models.linear import product_type
-from full4d_jax.models.sharding import AXES, check_mesh, make_mesh, spec, with_axes
-
-AnyMesh = Mesh | AbstractMesh
+from full4d_jax.models.sharding import AXES, AnyMesh, check_mesh, make_mesh, spec, with_axes
 
 
 def grid_mesh(sizes: MeshConfig, devices: Sequence[Any] | None = None) -> Mesh | None:

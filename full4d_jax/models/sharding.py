@@ -24,6 +24,7 @@ from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionS
 from full4d_jax.config import Config, MeshConfig, to_dict
 from full4d_jax.session.fields import require
 
+AnyMesh = Mesh | AbstractMesh
 AXES = ("data", "fsdp", "view", "time", "tensor")
 RULES: dict[str | None, tuple[str, ...]] = {
     "samples": ("data", "fsdp"),
@@ -126,7 +127,7 @@ def parameter_axes(name: str, shape: Sequence[int], width: int) -> tuple[str | N
     return (*stacked, None, "width" if shape[-1] % width == 0 else None)
 
 
-def shapes_on(mesh: Mesh | AbstractMesh, shapes: Any) -> Any:
+def shapes_on(mesh: AnyMesh, shapes: Any) -> Any:
     """Return the shapes of arrays that lie whole on every device of a mesh."""
     everywhere = NamedSharding(mesh, PartitionSpec())
     return jax.tree.map(
@@ -148,7 +149,7 @@ def with_axes(function: Callable[..., Any], tree: Any, width: int) -> Any:
     return jax.tree.map_with_path(one, tree)
 
 
-def tree_shardings(mesh: Mesh | AbstractMesh, tree: Any, width: int) -> Any:
+def tree_shardings(mesh: AnyMesh, tree: Any, width: int) -> Any:
     """Return shardings of a tree of parameters, or of an optimizer's state for them.
 
     The end of a leaf's path decides. Scalars are on every device.
@@ -190,7 +191,7 @@ def frames_and_tokens(config: Config, frames: int) -> tuple[int, int]:
     return halves * strides.latent_frames(frames), tokens
 
 
-def check_mesh(config: Config, mesh: Mesh | AbstractMesh) -> None:
+def check_mesh(config: Config, mesh: AnyMesh) -> None:
     """Refuse sizes that do not divide, which XLA would compute on every device.
 
     Raises:

@@ -12,7 +12,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import NamedSharding
 
 from full4d_jax.config import to_dict
-from full4d_jax.models.functional import by_name, nested
+from full4d_jax.models.functional import Params, by_name, nested
 from full4d_jax.models.tensor_files import (
     CHECKSUM,
     Pieces,
@@ -27,6 +27,8 @@ from full4d_jax.session.fields import misfits
 from input_pipeline.plain_files import load_json, parse_json, require_layout
 
 Model = TypeVar("Model")
+# Values of JSON by name.
+Metadata = dict[str, Any]
 SHIPPED = Path(__file__).parents[1] / "checkpoints"
 OURS = "a safetensors file written by full4d"
 # Of what is read of it.
@@ -38,7 +40,7 @@ METADATA = {
 }
 
 
-def save_params(path: str | Path, params: dict[str, Any], metadata: dict[str, Any]) -> None:
+def save_params(path: str | Path, params: Params, metadata: Metadata) -> None:
     """Write nested parameters in bfloat16; metadata values are stored as JSON.
 
     The same arguments give the same bytes; the library would write metadata in any order. One layer
@@ -73,8 +75,8 @@ def _pieces(tensors: dict[str, Any], kind: np.dtype) -> Pieces:
 
 
 def load_params(
-    path: str | Path, like: dict[str, Any] | None = None, *, on_host: bool = False
-) -> tuple[dict[str, Any], dict[str, Any]]:
+    path: str | Path, like: Params | None = None, *, on_host: bool = False
+) -> tuple[Params, Metadata]:
     """Read nested parameters and the metadata, with memory for one tensor more.
 
     Args:
@@ -101,7 +103,7 @@ def load_params(
         return nested(arrays), _metadata(path, file)
 
 
-def load_shipped(name: str) -> dict[str, Any]:
+def load_shipped(name: str) -> Params:
     """Read the parameters, float32, of a network whose weights the package has."""
     return load_params(SHIPPED / f"{name}.safetensors")[0]
 
@@ -122,7 +124,7 @@ def _read(file: Any, name: str, like: Any, on_host: bool) -> jax.Array | np.ndar
     )
 
 
-def check_params(path: str | Path, like: dict[str, Any]) -> None:
+def check_params(path: str | Path, like: Params) -> None:
     """Refuse what `load_params` refuses, without reading a tensor.
 
     Raises:
@@ -142,7 +144,7 @@ def tensor_shapes(path: str | Path) -> dict[str, tuple[int, ...]]:
         return _shapes(file)
 
 
-def load_metadata(path: str | Path) -> dict[str, Any]:
+def load_metadata(path: str | Path) -> Metadata:
     """Read the metadata alone.
 
     Raises:
@@ -153,7 +155,7 @@ def load_metadata(path: str | Path) -> dict[str, Any]:
 
 
 def require_model(
-    path: str | Path, metadata: dict[str, Any], model: Any, *, free: tuple[str, ...] = ()
+    path: str | Path, metadata: Metadata, model: Any, *, free: tuple[str, ...] = ()
 ) -> None:
     """Refuse a checkpoint of another model; fields that its metadata do not name have defaults.
 
@@ -179,7 +181,7 @@ def require_model(
             raise InputError("checkpoint", f"{path}, model.{name}", stored[name], value, do)
 
 
-def model_of_metadata(path: str | Path, metadata: dict[str, Any], kind: type[Model]) -> Model:
+def model_of_metadata(path: str | Path, metadata: Metadata, kind: type[Model]) -> Model:
     """Return the sizes of a network in the metadata of its weights.
 
     Args:
@@ -214,7 +216,7 @@ def summary_beside(weights: Path) -> dict[str, Any] | str:
         return load_json(summary) if summary.exists() else str(weights)
 
 
-def _metadata(path: str | Path, file: Any) -> dict[str, Any]:
+def _metadata(path: str | Path, file: Any) -> Metadata:
     with input_errors("checkpoint", "give a file that full4d wrote"):
         entries = (file.metadata() or {}).items()
         metadata = {
@@ -230,7 +232,7 @@ def _shapes(file: Any) -> dict[str, tuple[int, ...]]:
     return {name: tuple(file.get_slice(name).get_shape()) for name in list(file.keys())}
 
 
-def _check(path: str | Path, file: Any, like: dict[str, Any] | None) -> None:
+def _check(path: str | Path, file: Any, like: Params | None) -> None:
     """Refuse tensors that are no floats, or whose names or shapes are not those of `like`."""
     shapes = _shapes(file)
     wanted = shapes if like is None else {name: tuple(x.shape) for name, x in like.items()}
