@@ -23,9 +23,9 @@ from full4d_jax.models.functional import by_name
 from full4d_jax.models.tokens import TIME_CHANNELS
 from full4d_jax.models.trainable import ADDED
 from full4d_jax.models.wan.text import TEXT_TOKENS
-from full4d_jax.session.errors import InputError, input_errors
+from full4d_jax.session.errors import input_errors
 from full4d_jax.session.fields import require
-from input_pipeline.plain_files import load_json
+from input_pipeline.plain_files import check_field, load_json
 
 Layout = Literal["diffusers", "original"]
 LAYOUTS: tuple[Layout, ...] = ("diffusers", "original")
@@ -58,8 +58,8 @@ MODULES = {
         ("key_norm", "norm_k", "norm_k"),
     )
 }
-# Fields of a config that change no number.
-IGNORED = {"rope_max_seq_len", "_diffusers_version", "_name_or_path"}
+# Fields of a config that change no number, or that other fields or the tensors tell.
+IGNORED = {"rope_max_seq_len", "_diffusers_version", "_name_or_path", "model_type"}
 
 
 class LeafPlace(NamedTuple):
@@ -186,22 +186,16 @@ def check_config_json(model: ModelConfig, about: Path) -> None:
     Raises:
       InputError: it is no such file, or fields differ; the message names them.
     """
-    with input_errors("weights", "download it again or move it away", about):
+    do = "give the whole file and the preset of that model, such as --config wan22_5b"
+    with input_errors("weights", do, about):
         published = dict(load_json(about))
-    is_original = "num_heads" in published or published.get("_class_name") == "WanModel"
-    wanted = original_config(model) if is_original else diffusers_config(model)
-    needed = "num_heads" if is_original else "num_attention_heads"
-    compared = {needed: published.get(needed)} | {
-        name: value for name, value in published.items() if name not in IGNORED
-    }
-    if is_original and compared.get("model_type") in ("t2v", "ti2v"):
-        del compared["model_type"]
-    differs = [name for name, value in compared.items() if value != wanted.get(name)]
-    if differs:
-        raise InputError(
-            "weights",
-            about,
-            ", ".join(f"{name} {compared[name]}" for name in differs),
-            ", ".join(f"{name} {wanted.get(name)}" for name in differs) + " as in the config",
-            "give the preset of that model, such as --config wan22_5b",
+        is_original = "num_heads" in published or published.get("_class_name") == "WanModel"
+        wanted = original_config(model) if is_original else diffusers_config(model)
+        needed = "num_heads" if is_original else "num_attention_heads"
+        compared = {needed, *published} - IGNORED
+        differs = sorted(name for name in compared if published.get(name) != wanted.get(name))
+        found, expected = (
+            ", ".join(f"{name} {fields.get(name)}" for name in differs)
+            for fields in (published, wanted)
         )
+        check_field(about, not differs, found, f"{expected} as in the config")
