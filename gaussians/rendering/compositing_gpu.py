@@ -42,7 +42,7 @@ BLOCK_ROWS = 8
 LOG2_E = 1 / math.log(2)
 
 
-def forward(features: Features, bins: Bins, tiles: Tiles, *, interpret: bool = False) -> Image:
+def forward(features: Features, bins: Bins, tiles: Tiles) -> Image:
     """Composite the payload, see `compositing.forward`."""
     channels = features.shape[1] - GEOMETRY
     shape = (channels + 1, tiles.rows * tiles.side, tiles.columns * tiles.side)
@@ -51,7 +51,6 @@ def forward(features: Features, bins: Bins, tiles: Tiles, *, interpret: bool = F
         tiles.count,
         jax.ShapeDtypeStruct(shape, features.dtype),
         _warps(tiles, channels),
-        interpret,
     )
     image = draw(features, bins.ids, bins.first, bins.length)
     return jnp.moveaxis(image, 0, -1)
@@ -63,8 +62,6 @@ def backward(
     image: Image,
     cotangent: Image,
     tiles: Tiles,
-    *,
-    interpret: bool = False,
 ) -> Features:
     """Return the gradient in the features, equation 4."""
     g, width = features.shape
@@ -74,7 +71,6 @@ def backward(
         tiles.count,
         jax.ShapeDtypeStruct((slots, width), features.dtype),
         _warps(tiles, width - GEOMETRY),
-        interpret,
     )
     planes = [jnp.moveaxis(x, -1, 0) for x in (image, cotangent)]
     rows = pull_back(features, bins.ids, bins.first, bins.length, planes[0], planes[1])
@@ -84,7 +80,7 @@ def backward(
     owner = jnp.where(listed, bins.ids, g)
     count = jnp.zeros(g + 1, jnp.int32).at[owner].add(1)[:g]
     _, order = lax.sort((owner, slot), num_keys=1)
-    add = _call(_add_rows, g, jax.ShapeDtypeStruct((g, width), features.dtype), 1, interpret)
+    add = _call(_add_rows, g, jax.ShapeDtypeStruct((g, width), features.dtype), 1)
     return add(rows, order, jnp.cumsum(count) - count, count)
 
 
@@ -105,7 +101,7 @@ def step_size(channels: int) -> int:
 
 
 def _call(
-    kernel: Callable, programs: int, result: jax.ShapeDtypeStruct, warps: int, interpret: bool
+    kernel: Callable, programs: int, result: jax.ShapeDtypeStruct, warps: int
 ) -> Callable[..., Array]:
     """Return a kernel as a function of its operands; each program sees all of them."""
     call = pl.pallas_call(
@@ -113,7 +109,6 @@ def _call(
         grid=(programs,),
         out_shape=result,
         compiler_params=triton.CompilerParams(num_warps=warps),
-        interpret=interpret,
     )
     # Under vmap, cameras are rendered one after another.
     return jax.custom_batching.sequential_vmap(call)

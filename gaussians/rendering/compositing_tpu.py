@@ -56,7 +56,7 @@ class Chunks(NamedTuple):
     count: Int[Array, "tiles"]
 
 
-def forward(features: Features, bins: Bins, tiles: Tiles, *, interpret: bool = False) -> Image:
+def forward(features: Features, bins: Bins, tiles: Tiles) -> Image:
     """Composite the payload, see `compositing.forward`."""
     chunks = _cut_runs(features, bins, tiles)
     channels = features.shape[1] - GEOMETRY + 1
@@ -68,7 +68,6 @@ def forward(features: Features, bins: Bins, tiles: Tiles, *, interpret: bool = F
         [],
         (tiles.count + 1, _padded(channels), pixels),
         [pltpu.VMEM((pixels, 1), jnp.float32)],
-        interpret,
     )
     # No program wrote the pictures of tiles without splats.
     image = jnp.where((chunks.count > 0)[:, None, None], image[:-1, :channels], 0.0)
@@ -81,8 +80,6 @@ def backward(
     image: Image,
     cotangent: Image,
     tiles: Tiles,
-    *,
-    interpret: bool = False,
 ) -> Features:
     """Return the gradient in the features, equation 4."""
     chunks = _cut_runs(features, bins, tiles)
@@ -100,7 +97,6 @@ def backward(
         [jnp.pad(cut_tiles(x, tiles), padding) for x in (cotangent, covered)],
         splats.shape,
         [pltpu.VMEM((pixels, n), jnp.float32) for n in (1, 1, channels)],
-        interpret,
     )
     geometry = rows[:, :GEOMETRY]
     payload = rows[:, REGISTER_ROWS:]
@@ -140,7 +136,6 @@ def _call(
     by_tile: list[Float[Array, "tiles channels pixels"]],
     result: tuple[int, ...],
     scratch: list,
-    interpret: bool,
 ) -> Array:
     """Run a kernel over all chunks; the result has one block for each chunk, or for each tile."""
 
@@ -163,7 +158,6 @@ def _call(
         grid_spec=specification,
         out_shape=jax.ShapeDtypeStruct(result, jnp.float32),
         compiler_params=pltpu.CompilerParams(dimension_semantics=("arbitrary",)),
-        interpret=interpret,
     )
     # Under vmap, cameras are rendered one after another.
     return jax.custom_batching.sequential_vmap(call)(tile, splats, *by_tile)
