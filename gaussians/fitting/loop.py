@@ -158,8 +158,6 @@ def _targets_at(
     if prior is None:
         return targets
     cameras, times = flat_cameras(prior)
-    if (cameras.width, cameras.height) != (targets.cameras.width, targets.cameras.height):
-        raise ValueError("the novel cameras of distillation must have the targets' picture size")
     # The prior's pictures count as the first one's view.
     count = len(times)
     taught = jax.tree.map(lambda x: jnp.repeat(x[:1], count, 0), targets)
