@@ -10,14 +10,7 @@ import pytest
 from moving_scene import twelve_gaussians
 
 from full4d_jax.cameras import Cameras
-from full4d_jax.config import (
-    Config,
-    DataConfig,
-    LiftConfig,
-    MeshConfig,
-    ModelConfig,
-    SamplerConfig,
-)
+from full4d_jax.config import Config, DataConfig, LiftConfig, MeshConfig, ModelConfig, SamplerConfig
 from full4d_jax.generation import generate
 from full4d_jax.generation.generate import generate_grid
 from full4d_jax.generation.prior import prior_with

@@ -28,10 +28,6 @@ def grid() -> Grid:
     return around_source(frames, np.ones((1, 2, SIDE, SIDE), np.float32), cameras)
 
 
-def settings(motion) -> LiftConfig:
-    return LiftConfig(steps=250, capacity=100, motion=motion, distillation="none")
-
-
 @pytest.mark.parametrize("motion", ["freetime", "deformation"])
 @pytest.mark.slow
 def test_a_killed_lift_goes_on_to_the_same_bits(tmp_path, motion):
@@ -43,7 +39,8 @@ def test_a_killed_lift_goes_on_to_the_same_bits(tmp_path, motion):
             raise KeyboardInterrupt
 
     def run(**options):
-        return to_arrays(lift_grid(settings(motion), grid(), jax.random.key(0), **options))
+        settings = LiftConfig(steps=250, capacity=100, motion=motion, distillation="none")
+        return to_arrays(lift_grid(settings, grid(), jax.random.key(0), **options))
 
     whole = run()
     with pytest.raises(KeyboardInterrupt):

@@ -5,10 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from full4d_jax.scene.quality import (
-    psnr_between,
-    source_quality,
-)
+from full4d_jax.scene.quality import psnr_between, source_quality
 
 TIMES = np.array([2.0, 2.5, 3.0, 3.5, 4.0])
 RESTING = np.tile(np.eye(4), (5, 1, 1))

@@ -44,13 +44,8 @@ def prior(tmp_path_factory):
     return prior_with(config, random_params(config.model, 0.2))
 
 
-@pytest.fixture(scope="module")
-def given():
-    """Frames of all views in [0, 1], the source's depth, and cameras on an arc."""
-    return grid(FRAMES)
-
-
 def grid(length):
+    """Frames of all views in [0, 1], the source's depth, and cameras on an arc."""
     rng = np.random.default_rng(1)
     poses = np.repeat(orbit(np.linspace(0, 40, VIEWS), np.zeros(VIEWS))[:, None], length, 1)
     lenses = np.repeat(intrinsics_from_fov(55.0, SIDE, SIDE)[None], VIEWS, 0)
@@ -91,9 +86,9 @@ def test_a_window_is_asked_about_as_a_clip_of_its_own(prior, window):
 
 
 @pytest.mark.slow
-def test_a_video_is_pulled_by_the_guided_velocity_through_the_encoder(prior, given):
+def test_a_video_is_pulled_by_the_guided_velocity_through_the_encoder(prior):
     """By the equations: dL/dx = E'(x)^T 2 tau (v - u) / n, with v guided twice."""
-    frames, depth, cameras = given
+    frames, depth, cameras = grid(FRAMES)
     teacher = teacher_between("gradient", prior, frames[0], depth, cameras)
     video = jnp.asarray(np.random.default_rng(2).uniform(0, 1, (VIEWS - 1, *frames.shape[1:])))
     video, tau, key = video.astype(jnp.float32), jnp.float32(0.6), jax.random.key(3)

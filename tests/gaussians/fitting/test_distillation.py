@@ -7,11 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gaussians.fitting.distillation import (
-    Distillation,
-    distillation_loss,
-    distillation_targets,
-)
+from gaussians.fitting.distillation import Distillation, distillation_loss, distillation_targets
 from gaussians.types import Camera
 
 SHAPE = (1, 2, 4, 4, 3)

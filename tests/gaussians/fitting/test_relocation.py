@@ -1,5 +1,7 @@
 """Relocation: what it keeps, whom it moves, and that the picture hardly changes."""
 
+from math import comb
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -28,16 +30,12 @@ def test_shares_follow_the_double_sum_of_the_paper(scene, opacity, copies):
     o = 1 - (1 - opacity) ** (1 / copies)
     np.testing.assert_allclose(jax.nn.sigmoid(shared.logit_opacities), o, rtol=1e-4)
     series = sum(
-        float(comb(i - 1, k)) * (-1) ** k * o ** (k + 1) / np.sqrt(k + 1)
+        comb(i - 1, k) * (-1) ** k * o ** (k + 1) / np.sqrt(k + 1)
         for i in range(1, copies + 1)
         for k in range(i)
     )
     ratio = np.exp(np.asarray(shared.log_scales - gaussians.log_scales))
     np.testing.assert_allclose(ratio, opacity / series, rtol=1e-4)
-
-
-def comb(n, k):
-    return np.prod([(n - i) / (i + 1) for i in range(k)])
 
 
 def test_the_dead_move_onto_the_living_and_moments_restart_at_both_ends(scene):

@@ -37,15 +37,10 @@ def moving(make_scene) -> Callable[[int], DynamicGaussians]:
         still = make_scene(600, degree)
         harmonics = still.harmonics.at[:, 1:].multiply(0.3)
         still = still._replace(log_scales=still.log_scales + 1.5, harmonics=harmonics)
-        gates = np.concatenate(
-            [rng.normal(-6, 1, 250), rng.normal(6, 1, 250), rng.normal(0, 1, 100)]
-        )
-        parts = (
-            rng.normal(0, 0.5, (600, 3)),
-            rng.uniform(0, 1, 600),
-            rng.normal(-1.5, 0.5, 600),
-            gates,
-        )
+        kinds = (-6, 250), (6, 250), (0, 100)
+        gates = np.concatenate([rng.normal(mean, 1, count) for mean, count in kinds])
+        velocities = rng.normal(0, 0.5, (600, 3))
+        parts = velocities, rng.uniform(0, 1, 600), rng.normal(-1.5, 0.5, 600), gates
         return DynamicGaussians(still, *(jnp.asarray(x, jnp.float32) for x in parts))
 
     return make

@@ -18,19 +18,10 @@ def splats(g=60, seed=0) -> Splats:
     conic = np.linalg.inv(covariance)
     sigmas = np.where(rng.uniform(size=g) < 0.1, 0.0, rng.uniform(1, 3.33, g))
     box = np.ceil(sigmas[:, None] * np.sqrt(np.diagonal(covariance, axis1=1, axis2=2)))
-    return Splats(
-        *map(
-            jnp.float32,
-            (
-                rng.uniform(-6, [46, 30], (g, 2)),
-                np.stack([conic[:, 0, 0], conic[:, 0, 1], conic[:, 1, 1]], -1),
-                rng.uniform(1, 5, g),
-                np.full(g, 0.5),
-                sigmas,
-                box,
-            ),
-        )
-    )
+    centers = rng.uniform(-6, [46, 30], (g, 2))
+    conics = np.stack([conic[:, 0, 0], conic[:, 0, 1], conic[:, 1, 1]], -1)
+    arrays = centers, conics, rng.uniform(1, 5, g), np.full(g, 0.5), sigmas, box
+    return Splats(*map(jnp.float32, arrays))
 
 
 @pytest.mark.parametrize("in_quarters", [False, True])
