@@ -71,13 +71,9 @@ def forward(features: Features, bins: Bins, tiles: Tiles) -> Image:
     `features` has the `GEOMETRY`, then the payload. The picture covers whole tiles.
     """
     channels = features.shape[1] - GEOMETRY
-    offsets = pixel_offsets(tiles.side)
 
     def draw(group: TileGroup) -> Float[Array, "tiles c pixels"]:
-        def step(state):
-            chunk, light, left, image = state
-            splats, _, _ = _fetch(features, bins, group, chunk)
-            alphas = alphas_at(splats, offsets)
+        def step(splats, _ids, _used, alphas, light, left, image):
             for k in range(STEP_SPLATS):
                 weight, drawn, after = _blend(alphas[:, k], light)
                 image = tuple(
@@ -86,11 +82,11 @@ def forward(features: Features, bins: Bins, tiles: Tiles) -> Image:
                 )
                 left = jnp.where(drawn, after, left)
                 light = after
-            return chunk + 1, light, left, image
+            return light, left, image
 
         blank = jnp.zeros((group.tile.shape[0], tiles.side**2))
-        start = (jnp.int32(0), blank + 1, blank + 1, (blank,) * channels)
-        _, _, left, image = lax.while_loop(_unfinished(group), step, start)
+        start = blank + 1, (blank,) * channels
+        left, image = _walk(step, features, bins, tiles, group, *start)
         return jnp.stack([*image, left], 1)
 
     return _by_groups(draw, bins, tiles)
@@ -101,13 +97,9 @@ def surfaces(features: Float[Array, "g 6"], bins: Bins, tiles: Tiles) -> Int[Arr
 
     Both are -1 where there is none. The picture covers whole tiles, the arithmetic is `forward`'s.
     """
-    offsets = pixel_offsets(tiles.side)
 
     def find(group: TileGroup) -> Int[Array, "tiles 2 pixels"]:
-        def step(state):
-            chunk, light, most, strongest, middle = state
-            splats, ids, _ = _fetch(features, bins, group, chunk)
-            alphas = alphas_at(splats, offsets)
+        def step(_splats, ids, _used, alphas, light, most, strongest, middle):
             for k in range(STEP_SPLATS):
                 weight, _, after = _blend(alphas[:, k], light)
                 strongest = jnp.where(weight > most, ids[:, k, None], strongest)
@@ -115,13 +107,12 @@ def surfaces(features: Float[Array, "g 6"], bins: Bins, tiles: Tiles) -> Int[Arr
                 crosses = (light > 0.5) & (after <= 0.5)
                 middle = jnp.where(crosses, ids[:, k, None], middle)
                 light = after
-            return chunk + 1, light, most, strongest, middle
+            return light, most, strongest, middle
 
         blank = jnp.zeros((group.tile.shape[0], tiles.side**2))
         nothing = jnp.full(blank.shape, -1, bins.ids.dtype)
-        start = (jnp.int32(0), blank + 1, blank, nothing, nothing)
-        *_, strongest, middle = lax.while_loop(_unfinished(group), step, start)
-        return jnp.stack([strongest, middle], 1)
+        start = blank, nothing, nothing
+        return jnp.stack(_walk(step, features, bins, tiles, group, *start)[1:], 1)
 
     return _by_groups(find, bins, tiles)
 
@@ -142,10 +133,7 @@ def backward(
     def pull_back(gradient: Features, group: TileGroup) -> tuple[Array, None]:
         towards = cotangents[group.tile][:, :-1]
 
-        def step(state):
-            chunk, light, behind, gradient = state
-            splats, ids, used = _fetch(features, bins, group, chunk)
-            alphas = alphas_at(splats, offsets)
+        def step(splats, ids, used, alphas, light, behind, gradient):
             weights = []
             logs = []
             for k in range(STEP_SPLATS):
@@ -168,11 +156,10 @@ def backward(
             rows = jnp.concatenate([jnp.stack(geometry, -1), payload], -1)
             ids = jnp.where(used, ids, features.shape[0])
             gradient = gradient.at[ids].add(rows, mode="drop")
-            return chunk + 1, light, behind, gradient
+            return light, behind, gradient
 
-        behind = behind_all[group.tile][:, 0]
-        start = (jnp.int32(0), jnp.ones_like(behind), behind, gradient)
-        return lax.while_loop(_unfinished(group), step, start)[-1], None
+        start = behind_all[group.tile][:, 0], gradient
+        return _walk(step, features, bins, tiles, group, *start)[-1], None
 
     gradient, _ = lax.scan(pull_back, jnp.zeros_like(features), _groups(bins, tiles))
     return gradient
@@ -200,15 +187,34 @@ def _groups(bins: Bins, tiles: Tiles) -> TileGroup:
     )
 
 
-def _unfinished(group: TileGroup) -> Callable[[tuple], Bool[Array, ""]]:
-    """Return the loop condition: splats are left, and a pixel that they could change."""
+def _walk(
+    draw: Callable[..., tuple], features: Array, bins: Bins, tiles: Tiles, group: TileGroup, *start
+) -> tuple:
+    """Draw the splats of tiles, a step at a time, while any are left that could change a pixel.
+
+    Args:
+      draw: function of the splats of a step, their ids, which exist, their alphas, the light, and
+        the state; it returns the light and the state behind them.
+      features: of all splats.
+      bins: their lists.
+      tiles: of the picture.
+      group: which of them.
+      start: the state before the first step; that behind the last is returned.
+    """
+    offsets = pixel_offsets(tiles.side)
     longest = group.length[0]
 
-    def condition(state: tuple) -> Bool[Array, ""]:
+    def goes_on(state: tuple) -> Bool[Array, ""]:
         chunk, light = state[:2]
         return (chunk * STEP_SPLATS < longest) & (light > LEAST_LIGHT).any()
 
-    return condition
+    def step(state: tuple) -> tuple:
+        chunk, *so_far = state
+        splats, ids, used = _fetch(features, bins, group, chunk)
+        return chunk + 1, *draw(splats, ids, used, alphas_at(splats, offsets), *so_far)
+
+    light = jnp.ones((group.tile.shape[0], tiles.side**2))
+    return lax.while_loop(goes_on, step, (jnp.int32(0), light, *start))[2:]
 
 
 def _fetch(
