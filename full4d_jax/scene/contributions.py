@@ -73,13 +73,12 @@ def contributions(
     count = len(scene.gaussians.means)
     pixels = np.zeros(count)
     squares = np.zeros((len(ORBIT_ENDS) + 1, count))
-    instants = np.zeros((len(squares), 1))
+    instants = np.bincount([view for view, *_ in looks])[:, None]
     for i, (view, instant, camera) in enumerate(looks):
         key = jax.random.fold_in(jax.random.key(0), i)
         weights, products = map(np.asarray, _gradient(key, instant, camera, budget))
         pixels = np.maximum(pixels, weights)
         squares[view] += products.astype(np.float64) ** 2
-        instants[view] += 1
     distances = np.sqrt((squares / instants).max(0))
     return np.where(pixels < least_pixels, 0, np.sqrt(pixels * distances))
 

@@ -172,11 +172,10 @@ def _bands(scene: Passing, degree: int) -> dict[int, bytes]:
 def _stream(number: int, values: Int[ndarray, "g c"]) -> bytes:
     """Return a stream of integers or of their differences, whichever is shorter."""
     count, channels = values.shape
-    if (values == values[0]).all() and count > 1:
-        width, body = _deflated(values[:1])
-        return STREAM.pack(number, width, CONSTANT, 0, channels, count, len(body)) + body
     differences = np.diff(values, axis=0, prepend=np.zeros((1, channels), np.int64))
     coded = {RAW: _deflated(values), DELTA: _deflated(differences)}
+    if (values == values[0]).all() and count > 1:
+        coded = {CONSTANT: _deflated(values[:1])}
     mode = min(coded, key=lambda mode: len(coded[mode][1]))
     width, body = coded[mode]
     return STREAM.pack(number, width, mode, 0, channels, count, len(body)) + body
