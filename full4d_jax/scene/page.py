@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -86,17 +87,9 @@ class Viewing:
     middle: tuple[float, float] = (0.5, 0.5)
 
 
-def write_page(
-    path: str | Path,
-    scene: Scene,
-    viewing: Viewing,
-    *,
-    seconds: float,
-    sound: UInt8[ndarray, " n"] | None = None,
-    quick: bool = False,
-) -> None:
+def write_page(path: str | Path, *shown: Any, **options: Any) -> None:
     """Write the page of a scene in world units; arguments as of `page_text`."""
-    page = page_text(scene, viewing, seconds=seconds, sound=sound, quick=quick)
+    page = page_text(*shown, **options)
     with whole_file(Path(path)) as partial:
         partial.write_text(page, encoding="utf-8", newline="")
 
