@@ -4,6 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
+from scipy.linalg import convolution_matrix
 
 SSIM_WINDOW = 11  # pixels
 
@@ -70,7 +71,4 @@ def _band(size: int) -> np.ndarray:
     sigma = 1.5
     offset = np.arange(SSIM_WINDOW) - SSIM_WINDOW // 2
     window = np.exp(-(offset**2) / (2 * sigma**2))
-    band = np.zeros((size - SSIM_WINDOW + 1, size), np.float32)
-    for i in range(band.shape[0]):
-        band[i, i : i + SSIM_WINDOW] = window / window.sum()
-    return band
+    return convolution_matrix(window / window.sum(), size, "valid").astype(np.float32)
