@@ -303,8 +303,7 @@ def push_back(
 
     def pushed(step: Int[Array, ""], placed: Map) -> Map:
         z = depth * factor**step
-        is_in_the_way = hides(z)
-        return jnp.where((placed == 0) & ~is_in_the_way, z, placed)
+        return jnp.where((placed == 0) & ~hides(z), z, placed)
 
     return jax.lax.fori_loop(0, most_pushes, pushed, jnp.zeros_like(depth))
 

@@ -43,9 +43,7 @@ class Views(NamedTuple):
     @property
     def eyes(self) -> Float[ndarray, "v 3"]:
         """Return where the cameras stand, world units."""
-        rotation = self.poses[:, :3, :3]
-        shift = self.poses[:, :3, 3]
-        return -np.einsum("vji,vj->vi", rotation, shift)
+        return -np.einsum("vji,vj->vi", self.poses[:, :3, :3], self.poses[:, :3, 3])
 
     def pixels(
         self, points: Triples

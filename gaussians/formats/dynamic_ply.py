@@ -51,8 +51,7 @@ def save_dynamic_ply(path: str | Path, scene: DynamicGaussians) -> None:
     Raises:
       FormatError: The scene is of another kind, or a file cannot hold it, see `arrays_to_write`.
     """
-    moving = moving_arrays(path, scene)
-    velocities, moments, log_durations, logit_gates = moving
+    velocities, moments, log_durations, logit_gates = moving_arrays(path, scene)
     # Wide enough for any float32 whose exponential a float32 can hold.
     durations = np.exp(np.clip(log_durations, -87, 88))
     values = [moments, durations, *velocities.T, log_durations, logit_gates]
