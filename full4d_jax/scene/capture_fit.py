@@ -12,11 +12,7 @@ from numpy import ndarray
 from full4d_jax.config import LiftConfig
 from full4d_jax.grid import Grid, Origin
 from full4d_jax.media.metrics import psnr
-from full4d_jax.scene.disagreement import (
-    disagreement_arrays,
-    measure_disagreement,
-    peer_weights,
-)
+from full4d_jax.scene.disagreement import disagreement_arrays, measure_disagreement, peer_weights
 from full4d_jax.scene.fit_checkpoint import PartialFit, Report, run_fit
 from full4d_jax.scene.fit_settings import capture_settings
 from full4d_jax.scene.initial_gaussians import find_start

@@ -16,11 +16,7 @@ from jax.sharding import Mesh
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import Config
-from full4d_jax.generation.generate import (
-    flow_program,
-    guides_program,
-    views_program,
-)
+from full4d_jax.generation.generate import flow_program, guides_program, views_program
 from full4d_jax.generation.prior import Prior, check_grid, check_offload
 from full4d_jax.models.codecs.codec import codec_shapes
 from full4d_jax.models.flops import forward_flops

@@ -150,9 +150,7 @@ def _inverse(values: Float[ndarray, "*shape"]) -> Float[ndarray, "*shape"]:
 
 
 def are_alike(
-    picture: Float[ndarray, "h w 3"],
-    other: Float[ndarray, "h w 3"],
-    flow: Float[ndarray, "h w 2"],
+    picture: Float[ndarray, "h w 3"], other: Float[ndarray, "h w 3"], flow: Float[ndarray, "h w 2"]
 ) -> Bool[ndarray, "h w"]:
     """Return which pixels of a picture have their colour where flow leads to another."""
     # Difference up to which two colours may be one point's.

@@ -36,12 +36,7 @@ from gaussians.fitting.points import (
     strew,
 )
 from input_pipeline.cameras import centers, invert, nearest_to_axes, resize_intrinsics
-from input_pipeline.matches import (
-    epipolar_distances,
-    find_features,
-    match_features,
-    triangulate,
-)
+from input_pipeline.matches import epipolar_distances, find_features, match_features, triangulate
 from input_pipeline.selection import evenly
 
 Frames = Float[ndarray, "v t h w 3"]

@@ -21,13 +21,7 @@ from full4d_jax.session.errors import input_errors
 from full4d_jax.session.files import Arrays
 from full4d_jax.session.progress import watch
 from full4d_jax.session.stages import Stages
-from full4d_jax.source.camera_paths import (
-    angles_of,
-    directions,
-    middle_angles,
-    pivot_of,
-    up_of,
-)
+from full4d_jax.source.camera_paths import angles_of, directions, middle_angles, pivot_of, up_of
 from gaussians import Camera, Rendering, Scene, intersection_budget, render
 from input_pipeline.cameras import orbit, resize_intrinsics
 from input_pipeline.importers.camera_path import CameraPath, read_path
@@ -210,9 +204,7 @@ def _write_video(
 
 
 def scene_renderer(
-    scene: Scene,
-    cameras: Cameras,
-    background: Float[ndarray, "3"] | None = None,
+    scene: Scene, cameras: Cameras, background: Float[ndarray, "3"] | None = None
 ) -> Callable[[Camera, float], Rendering]:
     """Return a function that draws the scene from a camera at a normalised time.
 

@@ -37,11 +37,7 @@ from full4d_jax.scene.half_instants import (
     with_instants_between,
 )
 from gaussians import Scene, deforming, initialize, with_room
-from gaussians.fitting.initialization import (
-    CAPTURE_SEEDING,
-    STILL_COLOR_DIFFERENCE,
-    Seeding,
-)
+from gaussians.fitting.initialization import CAPTURE_SEEDING, STILL_COLOR_DIFFERENCE, Seeding
 from gaussians.fitting.stillness import (
     HIDING_DEPTH_SHARE,
     camera_moves,
@@ -147,10 +143,7 @@ def grid_depth(
 
 @jax.jit
 def _seed_further(
-    seeds: Maps,
-    frames: Frames,
-    depth: Float[Array, "k t h w"],
-    cameras: Cameras,
+    seeds: Maps, frames: Frames, depth: Float[Array, "k t h w"], cameras: Cameras
 ) -> Maps:
     """Return seeds with those of real views 1 and on at their depth, and none that they replace.
 
@@ -286,11 +279,7 @@ def with_passing_rims(
     return np.where(is_rim & differs & is_passed, nearest, depth)
 
 
-def push_back(
-    depth: Map,
-    hides: Callable[[Map], Bool[Array, "h w"]],
-    most_pushes: int,
-) -> Map:
+def push_back(depth: Map, hides: Callable[[Map], Bool[Array, "h w"]], most_pushes: int) -> Map:
     """Move points along their rays until they hide nothing; 0 for those that stay in the way.
 
     Args:

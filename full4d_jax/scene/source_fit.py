@@ -115,10 +115,7 @@ def source_psnr(state: FitState, frames: Float[Array, "t h w 3"], cameras: Camer
 
 
 def grid_targets(
-    frames: Float[Array, "v t h w 3"],
-    cameras: Cameras,
-    real: int,
-    between: TargetsBetween | None,
+    frames: Float[Array, "v t h w 3"], cameras: Cameras, real: int, between: TargetsBetween | None
 ) -> Targets:
     """Return all frames of the grid as pictures to explain; the `real` views are drawn more often.
 

@@ -55,11 +55,7 @@ def look_angles(limit: tuple[float, float]) -> Float[ndarray, "n 2"]:
     return np.array([*inner, (0.0, elevation), (0.0, -elevation), *outer])
 
 
-def surround(
-    scene: DynamicGaussians,
-    cameras: Cameras,
-    key: PRNGKeyArray,
-) -> DynamicGaussians:
+def surround(scene: DynamicGaussians, cameras: Cameras, key: PRNGKeyArray) -> DynamicGaussians:
     """Return the scene with Gaussians where cameras of the orbit see nothing.
 
     Args:

@@ -126,10 +126,7 @@ def distillation_loss(
 
 
 def latent_loss(
-    z: Latents,
-    velocity: Callable[[Array, Array], Array],
-    tau: Scalar,
-    key: Array,
+    z: Latents, velocity: Callable[[Array, Array], Array], tau: Scalar, key: Array
 ) -> Scalar:
     """Return equation 3 for the latents of a video."""
     noise = jax.random.normal(key, z.shape)
@@ -138,12 +135,7 @@ def latent_loss(
     return ((lax.stop_gradient(clean) - z) ** 2).mean()
 
 
-def distillation_targets(
-    video: Video,
-    prior: Distillation,
-    tau: Scalar,
-    key: Array,
-) -> Video:
+def distillation_targets(video: Video, prior: Distillation, tau: Scalar, key: Array) -> Video:
     """Return the prior's version of a rendered video: noise to `tau`, flow back to data, decode."""
     return decode_taught(prior, flow_to_data(prior, encode_shown(prior, video), tau, key))
 
@@ -174,12 +166,7 @@ def encode_shown(prior: Distillation, video: Video) -> Latents:
 
 @program
 def judge_latents(
-    prior: Distillation,
-    z: Latents,
-    views: Int[Array, "m"],
-    window: Number,
-    tau: Scalar,
-    key: Array,
+    prior: Distillation, z: Latents, views: Int[Array, "m"], window: Number, tau: Scalar, key: Array
 ) -> tuple[Scalar, Latents]:
     """Return equation 3 for a part of the video, whose latents are z, and its gradient in z."""
     params = prior.params if prior.part is None else prior.part(prior.params, views, window)
@@ -249,12 +236,7 @@ class Lesson(NamedTuple):
 
 
 def learn(
-    scene: Scene,
-    prior: Distillation,
-    progress: Scalar,
-    key: Array,
-    config: FitConfig,
-    budget: int,
+    scene: Scene, prior: Distillation, progress: Scalar, key: Array, config: FitConfig, budget: int
 ) -> tuple[Lesson | None, Number]:
     """Ask the prior about a random part of the video; returns the overflow too, and None with one.
 
@@ -275,12 +257,7 @@ def learn(
 
 @partial(jax.jit, static_argnames=("config", "budget"))
 def show_part(
-    scene: Scene,
-    prior: Distillation,
-    progress: Scalar,
-    key: Array,
-    config: FitConfig,
-    budget: int,
+    scene: Scene, prior: Distillation, progress: Scalar, key: Array, config: FitConfig, budget: int
 ) -> tuple[NovelPictures, Video, Number]:
     """Draw a part of the video and a flow time, and render it; returns the overflow too."""
     views_key, window_key, tau_key = jax.random.split(key, 3)
@@ -305,11 +282,7 @@ def show_part(
 
 @partial(jax.jit, static_argnames=("config", "budget"))
 def pull_scene(
-    scene: Scene,
-    part: NovelPictures,
-    slope: Video,
-    config: FitConfig,
-    budget: int,
+    scene: Scene, part: NovelPictures, slope: Video, config: FitConfig, budget: int
 ) -> Scene:
     """Return the gradient in the scene of a loss whose gradient in its pictures is `slope`.
 
@@ -330,11 +303,7 @@ def pull_scene(
 
 
 def cached_frames(
-    scene: Scene,
-    prior: Distillation,
-    tau: Scalar,
-    key: Array,
-    config: FitConfig,
+    scene: Scene, prior: Distillation, tau: Scalar, key: Array, config: FitConfig
 ) -> Float[Array, "n h w 3"]:
     """Return the prior's version of the scene's present renders at the novel cameras."""
     pictures = render_clip(scene, *flat_cameras(prior), **config.look)

@@ -144,11 +144,7 @@ def _relocated(state: FitState, key: Array, growth: float) -> FitState:
 
 
 def _targets_at(
-    first: int,
-    state: FitState,
-    targets: Targets,
-    config: FitConfig,
-    prior: Distillation | None,
+    first: int, state: FitState, targets: Targets, config: FitConfig, prior: Distillation | None
 ) -> Targets:
     """Return the targets of the chunk that begins at step `first`, then the prior's pictures."""
     share = first / config.steps

@@ -112,11 +112,7 @@ def _records(path: Path, scene: Passing, seconds: float) -> bytes:
 
 
 def _streams(
-    path: Path,
-    scene: Passing,
-    means: Triples,
-    bounds: dict[str, float],
-    seconds: float,
+    path: Path, scene: Passing, means: Triples, bounds: dict[str, float], seconds: float
 ) -> bytes:
     """Return the streams of a chunk, in the order of their numbers."""
     position = 2 * bounds["pos"]

@@ -119,9 +119,7 @@ def unit_quaternions(quaternions: Quaternions) -> Quaternions:
     return np.where(lengths > 0, doubles, [1, 0, 0, 0]) / np.where(lengths > 0, lengths, 1)
 
 
-def smallest_three(
-    unit: Quaternions,
-) -> tuple[Int[ndarray, "g"], Triples]:
+def smallest_three(unit: Quaternions) -> tuple[Int[ndarray, "g"], Triples]:
     """Return which component of unit quaternions is the largest, and the others in their order.
 
     They have the signs that make the largest positive: that one follows from these.

@@ -190,9 +190,7 @@ def _codebook(values: Float[ndarray, "g c"]) -> tuple[list[float], UInt8[ndarray
     return book.tolist(), places.astype(np.uint8)
 
 
-def _palette(
-    vectors: Float[ndarray, "g n"],
-) -> tuple[Int[ndarray, "g"], Float[ndarray, "p n"]]:
+def _palette(vectors: Float[ndarray, "g n"]) -> tuple[Int[ndarray, "g"], Float[ndarray, "p n"]]:
     """Return which of at most 2^16 means stands for each vector, and these.
 
     Every group is cut in two at its mean, along the coefficient that varies most in it.

@@ -213,12 +213,7 @@ def _sorted_slots(
     first = jnp.searchsorted(keys, boundaries, method="scan_unrolled").astype(jnp.int32)
     rank = keys & jnp.uint32((1 << bits) - 1)
     tile = keys >> bits
-    return (
-        rank.astype(jnp.int32),
-        tile.astype(jnp.int32),
-        first,
-        jnp.maximum(needed - slots, 0),
-    )
+    return rank.astype(jnp.int32), tile.astype(jnp.int32), first, jnp.maximum(needed - slots, 0)
 
 
 def _ellipse_meets_tile(

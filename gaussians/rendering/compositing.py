@@ -119,11 +119,7 @@ def surfaces(features: Float[Array, "g 6"], bins: Bins, tiles: Tiles) -> Int[Arr
 
 @exact_products
 def backward(
-    features: Features,
-    bins: Bins,
-    image: Image,
-    cotangent: Image,
-    tiles: Tiles,
+    features: Features, bins: Bins, image: Image, cotangent: Image, tiles: Tiles
 ) -> Features:
     """Return the gradient in the features, equation 4."""
     offsets = pixel_offsets(tiles.side)

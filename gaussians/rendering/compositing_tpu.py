@@ -75,11 +75,7 @@ def forward(features: Features, bins: Bins, tiles: Tiles) -> Image:
 
 
 def backward(
-    features: Features,
-    bins: Bins,
-    image: Image,
-    cotangent: Image,
-    tiles: Tiles,
+    features: Features, bins: Bins, image: Image, cotangent: Image, tiles: Tiles
 ) -> Features:
     """Return the gradient in the features, equation 4."""
     chunks = _cut_runs(features, bins, tiles)
