@@ -88,8 +88,6 @@ def test_gaussforge_sees_the_same_picture(tmp_path, moving, picture, psnr, gauss
 
 def test_damaged_files_are_refused(tmp_path, make_scene):
     path = tmp_path / "bad.sog"
-    with pytest.raises(FileNotFoundError, match=r"bad\.sog"):
-        load_sog(path)
     path.write_bytes(b"RIFF")
     with pytest.raises(FormatError):
         load_sog(path)

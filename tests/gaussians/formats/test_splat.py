@@ -40,10 +40,6 @@ def test_round_trip_within_the_steps_of_the_format(tmp_path, make_scene):
     np.testing.assert_allclose(again.harmonics, scene.harmonics[:, :1], atol=step + 1e-6)
     unit = scene.quaternions / jnp.linalg.norm(scene.quaternions, axis=1, keepdims=True)
     np.testing.assert_allclose(again.quaternions, unit, atol=1 / 128 + 1e-6)
-    save_splat(tmp_path / "again.splat", again)
-    twice = load_splat(tmp_path / "again.splat")
-    np.testing.assert_allclose(twice.harmonics, again.harmonics, atol=1e-5)
-    np.testing.assert_allclose(twice.logit_opacities, again.logit_opacities, atol=1e-4)
 
 
 def test_damaged_files_are_refused(tmp_path, make_scene):

@@ -73,8 +73,6 @@ def test_niantics_own_library_reads_ours_and_writes_all_versions_for_us(
 
 def test_damaged_files_are_refused(tmp_path, make_scene):
     path = tmp_path / "bad.spz"
-    with pytest.raises(FileNotFoundError, match=r"bad\.spz"):
-        load_spz(path)
     save_spz(path, make_scene(3))
     whole = gzip.decompress(path.read_bytes())
     for content in (
