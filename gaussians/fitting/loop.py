@@ -102,10 +102,10 @@ def fit(
         # A prior by gradient is asked in each step: another compiled program, once it begins.
         if by_gradient and first >= by_gradient.start * config.steps:
             run = partial(run_taught, prior=by_gradient)
-        chunk = partial(run, config=config, length=length, perceptual=perceptual)
         # It is repeated from its start until no picture overflows.
         while True:
-            after, metrics = chunk(state, now, chunk_key, budget=int(state.budget))
+            how = config, int(state.budget), length, perceptual
+            after, metrics = run(state, now, chunk_key, *how)
             overflow = int(metrics.pop("overflow"))
             if overflow == 0:
                 break
