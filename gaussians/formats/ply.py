@@ -20,6 +20,7 @@ import numpy as np
 from jaxtyping import Float, Float32, UInt32
 from numpy import ndarray
 
+from gaussians.deformation import Scene
 from gaussians.formats.ply_tables import Tables, read_columns, read_tables, write_tables
 from gaussians.formats.scene_files import (
     LARGEST_LOGIT,
@@ -51,12 +52,17 @@ RANGES = {
 LARGEST_HARMONIC = 4.0
 
 
-def save_ply(path: str | Path, scene: Gaussians) -> None:
-    """Write a scene.
+def save_ply(path: str | Path, scene: Gaussians | Scene, time: float | None = None) -> None:
+    """Write a static scene, or a dynamic one as it is at `time` in [0, 1].
 
     Raises:
+      ValueError: The scene is dynamic and there is no time.
       FormatError: A file cannot hold the scene, see `arrays_to_write`.
     """
+    if not isinstance(scene, Gaussians):
+        if time is None:
+            raise ValueError("a dynamic scene is written for one instant: pass time in [0, 1]")
+        scene = scene.at(time)
     write_tables(path, {"vertex": splat_columns(path, scene)})
 
 
