@@ -10,7 +10,7 @@ already, it needs no Gaussian of its own again.
 """
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Shaped
 from numpy import ndarray
 
 # Share of a depth by which something is surely before another thing.
@@ -103,7 +103,7 @@ def still_points(
 
 def _projected(
     depth: Float[ndarray, "h w"], lens: Float[ndarray, "3 3"], motion: Float[ndarray, "4 4"]
-) -> tuple[Float[ndarray, "h w"], Bool[ndarray, "h w"], Int[ndarray, "h w"], Int[ndarray, "h w"]]:
+) -> tuple[Shaped[ndarray, "h w"], ...]:
     """Return depth in another camera, which points it sees, and rows and columns of these."""
     height, width = depth.shape
     y, x = np.mgrid[:height, :width] + 0.5

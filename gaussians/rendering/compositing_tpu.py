@@ -221,13 +221,11 @@ def _is_lit(reaching) -> Bool[Array, ""]:
 
 def _weights(
     splats: Float[Array, "f places"], reaching: Float[Array, "pixels 1"], side: int
-) -> tuple[
-    Float[Array, "pixels places"],
-    Float[Array, "pixels places"],
-    Bool[Array, "pixels places"],
-    Float[Array, "pixels 1"],
-]:
-    """Return weights, alphas, which are drawn, and the light behind the chunk, equations 1 to 3."""
+) -> tuple[Array, ...]:
+    """Return weights, alphas and which are drawn (pixels places), and the light behind the chunk.
+
+    Equations 1 to 3.
+    """
     x, y, a, b, c, log_opacity = (splats[i : i + 1] for i in range(GEOMETRY))
     column, row = _offsets(side, (side * side, 1), 0)
     dx = column - x
