@@ -23,8 +23,8 @@ from full4d_jax.evaluation.fidelity import LEVELS, load_distances, score
 from full4d_jax.evaluation.frechet import Comparison, in_memory, open_i3d
 from full4d_jax.evaluation.in_source import grid_in_source
 from full4d_jax.evaluation.networks import ScoringNetworks
-from full4d_jax.evaluation.real_views import rows_of
-from full4d_jax.evaluation.results import compared_sheet, score_jobs, write_results
+from full4d_jax.evaluation.real_views import compared_sheet, rows_of
+from full4d_jax.evaluation.results import score_jobs, write_results
 from full4d_jax.evaluation.table import COPY, INPAINT, PUSH_PULL
 from full4d_jax.geometry.depth_maps import drop_depth_edges
 from full4d_jax.grid import Grid
@@ -244,7 +244,6 @@ def score_films(
     # The tables keep methods of earlier calls; baselines come last.
     methods = [row for row in records if row not in rows or row == name]
     baselines = [row for row in rows if row != name]
-    last = {row: frames[:, -1] for row, frames in rows.items() if row != REAL}
     write_results(
         folder,
         "films",
@@ -252,5 +251,5 @@ def score_films(
         f"# Films against {truth.about.note}\n\n{views} cameras, {instants} instants of "
         f"{width}x{height}: {note}. Depth of the source is from {whose}.",
         about={"cameras": cameras},
-        picture=compared_sheet(compared.truth[:, -1], last, cameras),
+        picture=compared_sheet(compared, cameras),
     )

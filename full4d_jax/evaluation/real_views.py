@@ -6,12 +6,13 @@ the views that it generated, a scene in all views of the clip, rendered by their
 grid's instants. The source view never counts.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, UInt8
 
 from full4d_jax.evaluation.fidelity import (
     LEVELS,
@@ -22,7 +23,7 @@ from full4d_jax.evaluation.fidelity import (
     score,
 )
 from full4d_jax.evaluation.in_source import grid_in_source
-from full4d_jax.evaluation.results import compared_sheet, write_results
+from full4d_jax.evaluation.results import sheet, write_results
 from full4d_jax.evaluation.table import GRID, SCENE
 from full4d_jax.grid import Grid, Origin
 from full4d_jax.scene.reading import background_in, from_arrays, posed_grid
@@ -149,14 +150,13 @@ def score_with_truth(
         for group, number, part in watch("scoring", parts)
     ]
     new = [str(view) for view, is_new in zip(views, held_out.all(1), strict=True) if is_new]
-    last = {name: frames[:, -1] for (name, _), frames in whole.rows.items()}
     write_results(
         out,
         f"truth_{kind}",
         records,
         _preface(about, subject, new),
         about=about | {"held_out_views": new},
-        picture=compared_sheet(whole.truth[:, -1], last, [f"view {view}" for view in views]),
+        picture=compared_sheet(whole, [f"view {view}" for view in views]),
     )
 
 
@@ -164,6 +164,14 @@ def rows_of(subject: str, pictures: Frames, truth: Grid) -> ClipRows:
     """Return pictures of the targets beside the baselines, with the truth and its regions."""
     clip = compare(truth, {} if truth.depth is None else {"none": truth.depth[0]})
     return clip._replace(rows={(subject, "none"): pictures} | dict(clip.rows))
+
+
+def compared_sheet(clip: ClipRows, labels: Sequence[str]) -> UInt8[np.ndarray, "H W 3"]:
+    """Draw the last instant: the truth, the first row, what is wrong with it, the other rows."""
+    truth = clip.truth[:, -1]
+    (name, first), *others = [(row, frames[:, -1]) for (row, _), frames in clip.rows.items()]
+    pictures = {"truth": truth, name: first, "difference x2": 2 * np.abs(first - truth)}
+    return sheet(pictures | dict(others), labels)
 
 
 def scored_parts(

@@ -125,17 +125,6 @@ def write_results(
     print(f"wrote {folder}/{name}.json, {name}.md and pictures")
 
 
-def compared_sheet(
-    truth: Float[np.ndarray, "n h w 3"],
-    rows: Mapping[str, Float[np.ndarray, "n h w 3"]],
-    labels: Sequence[object],
-) -> UInt8[np.ndarray, "H W 3"]:
-    """Draw the truth, the first row and what is wrong with it, and the other rows."""
-    (name, first), *others = rows.items()
-    pictures = {"truth": truth, name: first, "difference x2": 2 * np.abs(first - truth)}
-    return sheet(pictures | dict(others), labels)
-
-
 def sheet(
     columns: Mapping[str, UInt8[np.ndarray, "n h w 3"] | Float[np.ndarray, "n h w 3"]],
     labels: Sequence[object],
