@@ -18,7 +18,7 @@ the camera's path have one unit.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -162,27 +162,9 @@ def measure(grid: Grid, inputs: DepthInputs, say: Callable[[str], None]) -> Arra
     return arrays if plate is None else arrays | plate_arrays(plate)
 
 
-class MeasuredDepth(NamedTuple):
-    """Depth of a source.
-
-    Attributes:
-      depth: z-depth in world units, 0 where unknown.
-      path_unit: what a world unit is in units of the source's path (`in_unit`).
-      metres: what a world unit is in metres; None where the network gives none.
-      swept: share of the pixels of which a plane sweep is sure; 0 where none was believed.
-      plate: what is behind the source's subjects; None where it is unknown.
-    """
-
-    depth: Maps
-    path_unit: float
-    metres: float | None
-    swept: float = 0.0
-    plate: CleanPlate | None = None
-
-
 def measure_depth(
     source: Grid, network: AnyNetwork, subject_networks: SubjectNetworks | None = None
-) -> MeasuredDepth:
+) -> tuple[Maps, float, float | None, float, CleanPlate | None]:
     """Return the depth that is known with a source, or else what a network estimates.
 
     Args:
@@ -190,6 +172,12 @@ def measure_depth(
       network: estimates depth that is not known.
       subject_networks: they find what stands and moves, so that estimates agree with facts about
         it; None leaves estimates as they are.
+
+    Returns:
+      Z-depth in world units, 0 where unknown; what a world unit is in units of the source's path
+      (`in_unit`), and in metres, None where the network gives none; the share of the pixels of
+      which a plane sweep is sure, 0 where none was believed; and what is behind the source's
+      subjects, None where it is unknown.
     """
     pictures = source.frames[0]
     metres = plate = None
@@ -221,7 +209,7 @@ def measure_depth(
         if estimated and subject_networks is not None:
             settled, plate = hold_facts(placed, np.asarray(settled), subject_networks, estimate)
         shown = np.asarray(_without_edges(settled))
-        return MeasuredDepth(np.where(unknown, 0, shown), unit, metres, plate=plate)
+        return np.where(unknown, 0, shown), unit, metres, swept, plate
     # Of a camera that moves, a plane sweep corrects it, where points tell a common unit.
     if points_in(source) is not None:
         where = (x.astype(np.float64) for x in _camera_of(placed))
@@ -237,7 +225,7 @@ def measure_depth(
     if subject_networks is not None:
         depth, plate = hold_facts(placed, depth, subject_networks, estimate)
         depth = np.asarray(_without_edges(depth))
-    return MeasuredDepth(np.where(unknown, 0, depth), unit, metres, swept, plate)
+    return np.where(unknown, 0, depth), unit, metres, swept, plate
 
 
 def describe_sweep(swept: float) -> str:
