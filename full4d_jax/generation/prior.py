@@ -20,9 +20,6 @@ from full4d_jax.models.weights import SHIPPED, load_metadata, load_params, requi
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.processes import agree
 
-PRIOR = SHIPPED / "prior.safetensors"
-FOUR_REAL = SHIPPED / "four_real.safetensors"  # without poses
-
 
 # JAX puts anything in the place of arrays: shapes, shardings, None.
 @no_type_check
@@ -140,9 +137,8 @@ def load_network(
 
 def prior_path(model: ModelConfig, checkpoint: Path | None = None) -> Path:
     """Return the given checkpoint, or the one in the package that is of this kind."""
-    if checkpoint is not None:
-        return checkpoint
-    return PRIOR if model.needs_cameras else FOUR_REAL
+    name = "prior" if model.needs_cameras else "four_real"
+    return checkpoint or SHIPPED / f"{name}.safetensors"
 
 
 def prior_settings(config: Config, checkpoint: Path) -> dict[str, Any]:

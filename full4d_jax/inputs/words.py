@@ -22,8 +22,6 @@ from full4d_jax.session.stages import Stages
 from full4d_jax.source.options import VideoOptions, WanOptions, WordsOptions
 from input_pipeline.footage import read_picture
 
-Frames = UInt8[np.ndarray, "t h w 3"]
-
 
 @dataclass(frozen=True)
 class PlannedFilm:
@@ -69,7 +67,7 @@ def plan_film(config: Config, prompt: str, wan: WanOptions) -> PlannedFilm:
     return PlannedFilm(config, prompt, wan, wan.weights, first)
 
 
-def make_film(film: PlannedFilm) -> Frames:
+def make_film(film: PlannedFilm) -> UInt8[np.ndarray, "t h w 3"]:
     """Make a film, sRGB, at the preset's size and rate; says what it does.
 
     Raises:

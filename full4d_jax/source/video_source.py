@@ -23,8 +23,6 @@ from gaussians.fitting.stillness import camera_moves
 from input_pipeline.procedural.clips import scene_program
 from input_pipeline.procedural.scene import HELD_OUT_START
 
-DEMO_WORLDS = "rich"
-
 
 def open_video_source(
     data: DataConfig, options: VideoOptions, estimate: LensEstimate | None = None
@@ -83,7 +81,7 @@ def open_demo(data: DataConfig, options: DemoOptions) -> Grid:
 
     Its true depth is known, unless a depth network is asked for.
     """
-    draw = scene_program(1, data.frames, data.height, data.width, DEMO_WORLDS, orbit=True)
+    draw = scene_program(1, data.frames, data.height, data.width, "rich", orbit=True)
     clip = draw(HELD_OUT_START + options.scene)
     frames = to_uint8(clip.frames)
     size = {"frames": data.frames, "height": data.height, "width": data.width}

@@ -38,12 +38,13 @@ Map = Float[Array, "h w"]
 Maps = Float[Array, "t h w"]
 Frame = Float[Array, "h w 3"]
 Film = Float[Array, "t h w 3"]
-Large = Float[Array, "t H W"]
 Joints = Float[Array, "h w-1"]
 
 
 @jax.jit
-def enlarge_disparity(disparity: Maps, small: Film, frames: Float[Array, "t H W 3"]) -> Large:
+def enlarge_disparity(
+    disparity: Maps, small: Film, frames: Float[Array, "t H W 3"]
+) -> Float[Array, "t H W"]:
     """Return disparity at the size of `frames`.
 
     Args:
