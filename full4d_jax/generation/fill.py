@@ -10,9 +10,9 @@ from full4d_jax.cameras import Cameras
 from full4d_jax.config.codecs import check_video
 from full4d_jax.generation.coding import decode_videos, encode_videos
 from full4d_jax.generation.generate import flow_program, gathered, program, text_guides
-from full4d_jax.generation.large_grids import Guides
 from full4d_jax.generation.prior import Prior, check_grid
 from full4d_jax.generation.real_frames import conditions_of_real
+from full4d_jax.generation.sampling import Guides
 from full4d_jax.geometry.carried_motion import carried_motion
 from full4d_jax.media.pictures import to_uint8, to_unit
 from full4d_jax.models.grid_mesh import around

@@ -12,10 +12,15 @@ from full4d_jax.config import ModelConfig
 from full4d_jax.flow import Latents
 from full4d_jax.generation.batch import make_conditions, mark_first_frame
 from full4d_jax.generation.coding import decode_videos
-from full4d_jax.generation.large_grids import Guides, sample_grid, velocity_of_groups
 from full4d_jax.generation.prior import Prior, check_grid
 from full4d_jax.generation.projection_guidance import Depths, Projection, Videos
-from full4d_jax.generation.sampling import Velocity, guided
+from full4d_jax.generation.sampling import (
+    Guides,
+    Velocity,
+    guided,
+    sample_grid,
+    velocity_of_groups,
+)
 from full4d_jax.generation.static_points import StaticPoints
 from full4d_jax.models.conditions import Conditions
 from full4d_jax.models.dit import velocity

@@ -16,8 +16,8 @@ from full4d_jax.flow import Latents
 from full4d_jax.generation.coding import encode_videos
 from full4d_jax.generation.fill import filled_program
 from full4d_jax.generation.generate import bind_guided, gathered, program, text_guides
-from full4d_jax.generation.large_grids import Guides
 from full4d_jax.generation.prior import Prior, check_grid
+from full4d_jax.generation.sampling import Guides
 from full4d_jax.generation.unipc import sample_unipc, wan_times
 from full4d_jax.media.pictures import to_model, to_uint8, to_unit
 from full4d_jax.models.conditions import Conditions

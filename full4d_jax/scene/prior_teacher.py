@@ -22,8 +22,8 @@ from full4d_jax.cameras import Cameras, sides
 from full4d_jax.generation.cascade import shrink
 from full4d_jax.generation.coding import decode_videos, encode_videos
 from full4d_jax.generation.generate import BoundPrior, bind_prior, target_velocity
-from full4d_jax.generation.large_grids import views_of
 from full4d_jax.generation.prior import Prior, check_grid
+from full4d_jax.generation.sampling import views_of
 from full4d_jax.geometry.rays import relative_pose
 from full4d_jax.models.conditions import Conditions
 from full4d_jax.models.grid_mesh import around
