@@ -1,11 +1,29 @@
-"""Paths of a camera: poses at every instant, whether they move, and what lies between them."""
+"""Paths of a camera: poses at every instant, whether they move, and what lies between them.
+
+And points of a still scene whose depth a known path gives: SIFT points of two of the clip's own
+frames that lie on each other's epipolar lines are triangulated. The same lines judge the path:
+matches that agree with one another, but not with it, show that it is another's.
+"""
+
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 from jaxtyping import Float
 
-from full4d_jax.geometry.arrays import Poses, Values
+from full4d_jax.geometry.arrays import Lens, Pictures, Poses, Values
 from input_pipeline.cameras import centers, invert, rigid
+from input_pipeline.depth_alignment import MIN_RAY_ANGLE, SparseDepth
+from input_pipeline.matches import (
+    epipolar_distances,
+    find_features,
+    match_features,
+    near_pixels,
+    triangulate,
+    verify,
+)
+
+NO_DISTORTION = np.zeros(8)
 
 
 def turning_path(rotations: Float[np.ndarray, "t 3 3"]) -> Poses:
@@ -40,3 +58,84 @@ def interpolate_poses(
         turn = cv2.Rodrigues(b @ a.T)[0]
         turns[i] = cv2.Rodrigues(share[i] * turn)[0] @ a
     return invert(rigid(turns.swapaxes(-1, -2), at))
+
+
+class Matched(NamedTuple):
+    """Points of pairs of frames that match, whatever the path of the camera.
+
+    Attributes:
+      points: by the numbers of the two frames; pixels of both.
+      lens: intrinsics of the frames, pixels.
+      near: the largest good distance of a match from its epipolar line, pixels.
+    """
+
+    points: dict[tuple[int, int], Float[np.ndarray, "_ 2 2"]]
+    lens: Lens
+    near: float
+
+
+class PathAgreement(NamedTuple):
+    """How well matches agree with a path; NaN where it stays in its place or nothing matches.
+
+    Attributes:
+      share: of the matches, that are near their epipolar lines.
+      misfit: mean distance from there in pixels, each as `clipped_distances` at most.
+    """
+
+    share: float
+    misfit: float
+
+
+def match_frames(frames: Pictures, lens: Lens) -> Matched:
+    """Match points of frames that are a few steps apart."""
+    features = [find_features(frame, lens, NO_DISTORTION) for frame in frames]
+    points = {
+        (first, second): verify(match_features(features[first], features[second]))
+        for first, second in _pairs(len(frames))
+    }
+    return Matched(points, lens, near_pixels([[frames.shape[1:3]]]))
+
+
+def path_agreement(matched: Matched, world_to_camera: Poses) -> PathAgreement:
+    """Return how well matches agree with a path."""
+    # In largest good distances.
+    clipped_distances = 2.0
+    distances_of_pairs = [np.zeros(0)]
+    lenses = np.stack([matched.lens, matched.lens])
+    for pair, points in matched.points.items():
+        poses = world_to_camera[list(pair)]
+        if travels(poses):
+            distances_of_pairs.append(epipolar_distances(points, lenses, poses))
+    distances = np.concatenate(distances_of_pairs)
+    if not len(distances):
+        return PathAgreement(np.nan, np.nan)
+    clipped = np.minimum(distances, clipped_distances * matched.near)
+    return PathAgreement(float((distances < matched.near).mean()), float(clipped.mean()))
+
+
+def seen_points(matched: Matched, world_to_camera: Poses) -> SparseDepth:
+    """Return points with their depth in the path's unit; none where nothing can be triangulated."""
+    sightings = [(np.zeros(0, int), np.zeros((0, 2)), np.zeros(0))]
+    lenses = np.stack([matched.lens, matched.lens])
+    for (first, second), points in matched.points.items():
+        poses = world_to_camera[[first, second]]
+        if not travels(poses) or not len(points):
+            continue
+        near = epipolar_distances(points, lenses, poses) < matched.near
+        depth, angle = triangulate(points, lenses, poses)
+        if not near.any() or np.median(angle[near]) < MIN_RAY_ANGLE:
+            # The larger angles among small ones are the wrong ones.
+            continue
+        is_sighted = near & (depth > 0).all(1) & (angle > MIN_RAY_ANGLE / 2)
+        for side, instant in enumerate((first, second)):
+            where = np.full(is_sighted.sum(), instant)
+            sightings.append((where, points[is_sighted, side], depth[is_sighted, side]))
+    return SparseDepth(*map(np.concatenate, zip(*sightings, strict=True)))
+
+
+def _pairs(count: int) -> list[tuple[int, int]]:
+    """Return pairs of frames some steps apart; of few frames all neighbours."""
+    # Frames between two that are matched; their path between must be longer than 0.
+    matched_steps = (2, 5)
+    steps = sorted({min(step, count - 1) for step in matched_steps} - {0})
+    return [(i, i + step) for step in steps for i in range(count - step)]

@@ -18,8 +18,13 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from numpy import ndarray
 
-from full4d_jax.geometry.paths import travels, turning_path
-from full4d_jax.geometry.seen_points import match_frames, path_agreement, seen_points
+from full4d_jax.geometry.paths import (
+    match_frames,
+    path_agreement,
+    seen_points,
+    travels,
+    turning_path,
+)
 from full4d_jax.geometry.structure import LEAST_PLACED_SHARE, Structure, find_structure
 from full4d_jax.geometry.tracking import Turning, find_turning, standing_share
 from full4d_jax.session.errors import InputError
