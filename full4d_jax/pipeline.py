@@ -11,8 +11,8 @@ any of them continues where the last run ended.
     WordsOptions        video_source    row 0            generate, cascade  source_fit
     DemoOptions         video_source    row 0            generate, cascade  source_fit
     DatasetViewOptions  dataset_view    first k rows     generate, cascade  source_fit
-    TwoVideosOptions    row_and_column  row 0, column 0  fill               capture_fit
-    DemoGridOptions     row_and_column  row 0, column 0  fill               capture_fit
+    TwoVideosOptions    row_and_column  row 0, column 0  generate           capture_fit
+    DemoGridOptions     row_and_column  row 0, column 0  generate           capture_fit
     CaptureOptions      capture_source  all              -                  capture_fit
     DatasetClipOptions  capture_source  all              -                  capture_fit
     GridOptions         scene.reading   as they were left there             by what they are

@@ -39,8 +39,7 @@ from full4d_jax.evaluation.in_source import held_out_grids, split_grid
 from full4d_jax.evaluation.results import score_jobs, sheet, write_results
 from full4d_jax.evaluation.table import INPAINT, PUSH_PULL
 from full4d_jax.generation.batch import procedural_batch
-from full4d_jax.generation.fill import fill_grid
-from full4d_jax.generation.generate import generate_grid
+from full4d_jax.generation.generate import fill_grid, generate_grid
 from full4d_jax.generation.prior import Prior, open_prior, prior_path, prior_settings
 from full4d_jax.generation.real_frames import row_and_column
 from full4d_jax.geometry.depth_maps import drop_depth_edges

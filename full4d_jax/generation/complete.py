@@ -2,7 +2,7 @@
 
 projection, small frames    the real rows are projected into the targets   `generate`
 projection, large frames    likewise, made small and enlarged              `cascade`
-no projection               any real frames, without cameras               `fill`
+no projection               any real frames, without cameras               `generate`
 """
 
 from dataclasses import replace
@@ -21,8 +21,7 @@ from full4d_jax.generation.cascade import (
     is_beyond,
     load_upsampler,
 )
-from full4d_jax.generation.fill import fill_grid
-from full4d_jax.generation.generate import generate_grid
+from full4d_jax.generation.generate import fill_grid, generate_grid
 from full4d_jax.generation.prior import Prior, prior_settings
 from full4d_jax.grid import Grid, Origin, around_source, grid_arrays, grid_from, with_missing
 from full4d_jax.media.pictures import to_model, to_uint8, to_unit

@@ -14,8 +14,13 @@ from full4d_jax.config import ModelConfig
 from full4d_jax.config.codecs import check_video
 from full4d_jax.flow import Latents
 from full4d_jax.generation.coding import encode_videos
-from full4d_jax.generation.fill import filled_program
-from full4d_jax.generation.generate import bind_guided, gathered, program, text_guides
+from full4d_jax.generation.generate import (
+    bind_guided,
+    filled_program,
+    gathered,
+    program,
+    text_guides,
+)
 from full4d_jax.generation.prior import Prior, check_grid
 from full4d_jax.generation.sampling import Guides
 from full4d_jax.generation.unipc import sample_unipc, wan_times

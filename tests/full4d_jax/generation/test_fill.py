@@ -9,7 +9,7 @@ import pytest
 from random_weights import random_params
 
 from full4d_jax.config import DEFAULT, ModelConfig, SamplerConfig, check_config
-from full4d_jax.generation.fill import fill_grid
+from full4d_jax.generation.generate import fill_grid
 from full4d_jax.generation.prior import Prior, prior_with
 from full4d_jax.generation.real_frames import row_and_column
 

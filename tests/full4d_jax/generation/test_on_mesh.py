@@ -10,8 +10,12 @@ from random_weights import random_params
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import Config, DataConfig, MeshConfig, ModelConfig, SamplerConfig
-from full4d_jax.generation.fill import fill_grid
-from full4d_jax.generation.generate import bind_prior, generate_grid, target_velocity
+from full4d_jax.generation.generate import (
+    bind_prior,
+    fill_grid,
+    generate_grid,
+    target_velocity,
+)
 from full4d_jax.generation.prior import open_prior, prior_settings
 from full4d_jax.models.weights import save_params
 from full4d_jax.scene.prior_teacher import teacher_between

@@ -11,7 +11,7 @@ from random_weights import random_params
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import Config, DataConfig, FlowConfig, ModelConfig, SamplerConfig
 from full4d_jax.generation.batch import Batch, prepare
-from full4d_jax.generation.fill import fill_grid
+from full4d_jax.generation.generate import fill_grid
 from full4d_jax.generation.prior import Prior
 from full4d_jax.generation.real_frames import (
     conditions_of_real,
