@@ -3,6 +3,16 @@
 With one view and no projection the network is Wan's (`models.dit`), so any checkpoint of a preset
 of Wan makes videos, converted or fine-tuned. Given a picture, the first latent frame is its
 encoding, clean at flow time 0, as in Wan2.2-TI2V's own training.
+
+The sampler is UniPC for flows (arXiv 2302.04867, B2). With flow times sigma, alpha = 1 - sigma and
+lambda = log(alpha / sigma), each call of the network gives clean latents m = x - sigma v. A step
+from s to t, with h = lambda_t - lambda_s and r the lambda before s relative to s, in units of h,
+first corrects x by what the network says there (but in the first step), then predicts the next x:
+
+    x_t = sigma_t / sigma_s x_s - alpha_t (e^-h - 1) (m_s + sum_i rho_i D_i)
+
+where D_i are the differences of m that the order allows. So all of it is linear in the last state
+and three m's, with numbers that the flow times alone decide (`coefficients`).
 """
 
 import jax
@@ -22,14 +32,17 @@ from full4d_jax.generation.generate import (
     text_guides,
 )
 from full4d_jax.generation.prior import Prior, check_grid
-from full4d_jax.generation.sampling import Guides
-from full4d_jax.generation.unipc import sample_unipc, wan_times
+from full4d_jax.generation.sampling import Guides, State, Velocity
 from full4d_jax.media.pictures import to_model, to_uint8, to_unit
 from full4d_jax.models.conditions import Conditions
 from full4d_jax.models.grid_mesh import around
 from full4d_jax.session.errors import InputError
 
 Start = Float[Array, "1 1 1 i j c"]  # the first latent frame
+# Flow times.
+Times = Float[np.ndarray, "n"]
+# Wan's network was trained on whole thousandths of the flow.
+NETWORK_TIMES = 1000
 
 
 def make_video(
@@ -121,3 +134,95 @@ def video_guides(prior: Prior, noise: Latents, start: Start | None) -> Guides:
         real=real,
     )
     return text_guides(prior, seen)
+
+
+def wan_times(steps: int, shift: float) -> Times:
+    """Return the `steps` + 1 flow times of Wan's sampler, from nearly 1 down to 0.
+
+    Alpha at the start is not 0, so that its logarithm is finite.
+    """
+    least_alpha = 1e-6
+    noise = np.linspace(1, 1 / NETWORK_TIMES, steps + 1)[:-1]
+    shifted = shift * noise / (1 + (shift - 1) * noise)
+    shifted[0] -= least_alpha
+    return np.append(shifted, 0.0)
+
+
+def coefficients(times: Times) -> tuple[Float[np.ndarray, "s 5"], Float[np.ndarray, "s 3"]]:
+    """Return what the n steps between these flow times multiply with, of second order.
+
+    First to correct: of the predicted state, which the first step keeps as it is, of the state
+    before that prediction, of m two calls ago, m one call ago and m now. Then to predict: of the
+    corrected state, of m one call ago, and of m now.
+    """
+    steps = len(times) - 1
+    with np.errstate(divide="ignore"):
+        # Infinite at the end.
+        log_snr = np.log(1 - times) - np.log(times)
+    corrected = np.zeros((steps, 5))
+    corrected[0, 0] = 1
+    predicted = np.zeros((steps, 3))
+    # The first step knows one m; the last, to infinite lambda, is exact with one.
+    orders = [min(2, step + 1, steps - step) for step in range(steps)]
+    for step in range(steps):
+        if step > 0:
+            corrected[step, 1:] = _correction(times, log_snr, step, orders[step - 1])
+        predicted[step] = _prediction(times, log_snr, step, orders[step])
+    return corrected, predicted
+
+
+def _prediction(times: Times, log_snr: Times, step: int, order: int) -> list[float]:
+    """Return the coefficients of x, m one call ago and m now, for the step from `step` on."""
+    h, kept, weight = _exponential(times, log_snr, step)
+    if order == 1:
+        return [kept, 0.0, weight]
+    ratio = (log_snr[step - 1] - log_snr[step]) / h
+    pull = weight * 0.5 / ratio
+    return [kept, pull, weight - pull]
+
+
+def _correction(times: Times, log_snr: Times, step: int, order: int) -> list[float]:
+    """Return the coefficients of x one step before, and of m two, one and no calls ago."""
+    h, kept, weight = _exponential(times, log_snr, step - 1)
+    if order == 1:
+        return [kept, 0.0, weight / 2, weight / 2]
+    ratio = (log_snr[step - 2] - log_snr[step - 1]) / h
+    # Moments of the exponential integrator, which the two differences have to meet.
+    first = np.expm1(-h) / -h - 1
+    second = first / -h - 0.5
+    moments = np.array([first, 2 * second]) / np.expm1(-h)
+    older, newer = np.linalg.solve(np.array([[1.0, 1.0], [ratio, 1.0]]), moments)
+    pull = weight * older / ratio
+    return [kept, pull, weight - pull - weight * newer, weight * newer]
+
+
+def _exponential(times: Times, log_snr: Times, step: int) -> tuple[float, float, float]:
+    """Return h of the step from `step` on, and what x and m are multiplied by in first order."""
+    h = log_snr[step + 1] - log_snr[step]
+    return h, times[step + 1] / times[step], -(1 - times[step + 1]) * np.expm1(-h)
+
+
+def sample_unipc(velocity: Velocity, noise: State, times: Times) -> State:
+    """Integrate from `noise` at times[0] to 0 by UniPC of second order.
+
+    Args:
+      velocity: (z, tau (b,)) -> dz/dtau, all conditions bound.
+      noise: the initial state.
+      times: decreasing flow times, the last one 0; see `wan_times`.
+    """
+    # The network takes whole thousandths, as in training; the solver's times are exact.
+    known = np.floor(NETWORK_TIMES * times[:-1]) / NETWORK_TIMES
+
+    def body(state, now):
+        before, x, oldest, older = state
+        corrected, predicted, tau, exact = now
+        clean = x - exact * velocity(x, jnp.full(len(x), tau))
+        keep, last, two_ago, one_ago, newest = corrected
+        pulled = last * before + two_ago * oldest + one_ago * older + newest * clean
+        x = keep * x + pulled
+        same, one_ago, newest = predicted
+        return (x, same * x + one_ago * older + newest * clean, older, clean), None
+
+    nothing = jnp.zeros_like(noise)
+    steps = [jnp.asarray(x, jnp.float32) for x in (*coefficients(times), known, times[:-1])]
+    return jax.lax.scan(body, (nothing, noise, nothing, nothing), steps)[0][1]

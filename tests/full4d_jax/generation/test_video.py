@@ -11,8 +11,7 @@ from random_weights import random_params
 from full4d_jax.config import SamplerConfig
 from full4d_jax.config.wan import WAN
 from full4d_jax.generation.prior import Prior
-from full4d_jax.generation.unipc import sample_unipc, wan_times
-from full4d_jax.generation.video import make_video, video_guides
+from full4d_jax.generation.video import make_video, sample_unipc, video_guides, wan_times
 from full4d_jax.models.dit import init_params
 from full4d_jax.session.errors import InputError
 
