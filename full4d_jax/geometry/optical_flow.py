@@ -1,5 +1,17 @@
-"""Optical flow between two pictures (OpenCV's DIS), and where it can be trusted."""
+"""Optical flow between pictures (OpenCV's DIS), where it can be trusted, and velocities of pixels.
 
+Flow leads pixel p of instant t to pixel q of a neighbouring instant t'. If X(p, t) is the point in
+the world that p shows, at the depth z(p, t), and times are in clips:
+
+    (1)  v(p, t) = mean over t' of [X(q, t') - X(p, t)] / (t' - t)
+
+Only those neighbours count where the flow there and back agrees, colours are alike, and depth does
+not jump: the flow of something that is hidden in one of the two pictures, or that moves farther
+than flow can follow, ends on something else. A pixel for which none counts moves like the pixels
+around it.
+"""
+
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -7,7 +19,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, Float32
 
-from full4d_jax.geometry.arrays import Mask, Picture, Pictures
+from full4d_jax.geometry.arrays import Lens, Map, Maps, Mask, Masks, Picture, Pictures, Poses
 
 
 class Flows(NamedTuple):
@@ -20,6 +32,10 @@ class Flows(NamedTuple):
 
     there: Float32[np.ndarray, "t-1 h w 2"]
     back: Float32[np.ndarray, "t-1 h w 2"]
+
+
+Film = Float[np.ndarray, "t h w 3"]
+NO_FLOWS: Mapping[int, Flows] = {}
 
 
 def film_flows(pictures: Pictures) -> Flows:
@@ -76,3 +92,84 @@ def flow_agrees(there: Float[np.ndarray, "h w 2"], back: Float[np.ndarray, "h w 
     return inside & (
         ((there + returned) ** 2).sum(-1) < agreement_bound[0] * length + agreement_bound[1]
     )
+
+
+def pixel_velocities(
+    frames: Film,
+    depth: Maps,
+    lens: Lens,
+    world_to_camera: Poses,
+    moving: Masks,
+    times: Float[np.ndarray, "t"],
+    view: int = 0,
+    flows: Mapping[int, Flows] = NO_FLOWS,
+) -> Film:
+    """Return equation 1 for the moving pixels of one view, world units per clip; 0 for others.
+
+    `gaussians.initialize` asks for it in this form.
+
+    Args:
+      frames: colours in [0, 1].
+      depth: z in world units, 0 where unknown; instants without any depth are passed over.
+      lens: intrinsics, pixels.
+      world_to_camera: of each frame.
+      moving: the pixels that are asked for, of known depth.
+      times: of the frames, in clips.
+      view: number of the view.
+      flows: of views by their numbers, between frames that follow each other, if already known.
+    """
+    # Difference up to which two colours may be one point's.
+    same_colour = 0.08
+    # Relative difference from the depth of a still point from which q shows something else.
+    depth_jump = 0.1
+    pictures = np.rint(255 * np.clip(frames, 0, 1)).astype(np.uint8)
+    here = np.zeros((*depth.shape[1:], 2), np.float32)
+    total = np.zeros((*depth.shape, 3), np.float32)
+    count = np.zeros(depth.shape, np.float32)
+    for a, b in pairwise(np.flatnonzero((depth > 0).any((1, 2)))):
+        if not (moving[a] | moving[b]).any():
+            continue
+        if view not in flows or b > a + 1:
+            (there,), (back,) = film_flows(pictures[[a, b]])
+        else:
+            there, back = (x[a] for x in flows[view])
+        for i, j, ahead, home in ((a, b, there, back), (b, a, back, there)):
+            then = warp(depth[j, ..., None], ahead, cv2.INTER_NEAREST)[..., 0]
+            before = _points(depth[i], here, lens, world_to_camera[i])
+            # Its z there if it stood still.
+            z = before @ world_to_camera[j, 2, :3] + world_to_camera[j, 2, 3]
+            near = (then > 0) & (np.abs(then - z) < depth_jump * z)
+            alike = np.abs(warp(frames[j], ahead) - frames[i]).max(-1) < same_colour
+            counts = moving[i] & near & alike & flow_agrees(ahead, home)
+            moved = _points(then, ahead, lens, world_to_camera[j]) - before
+            total[i] += np.where(counts[..., None], moved / (times[j] - times[i]), 0)
+            count[i] += counts
+    known = total / np.maximum(count, 1)[..., None]
+    return np.stack([*map(_spread, known, count > 0, moving)])
+
+
+def _points(
+    z: Map, flow: Float[np.ndarray, "h w 2"], lens: Lens, pose: Float[np.ndarray, "4 4"]
+) -> Float[np.ndarray, "h w 3"]:
+    """Return the world positions at these depths of the pixels that the flow leads to."""
+    y, x = np.mgrid[: z.shape[0], : z.shape[1]] + 0.5
+    pixels = np.stack([x + flow[..., 0], y + flow[..., 1], np.ones_like(x)], -1)
+    return (pixels @ np.linalg.inv(lens).T * z[..., None] - pose[:3, 3]) @ pose[:3, :3]
+
+
+def _spread(
+    velocities: Float[np.ndarray, "h w 3"], known: Mask, moving: Mask
+) -> Float[np.ndarray, "h w 3"]:
+    """Give moving pixels of unknown velocity the mean of those around; 0 if there are too few."""
+    # Least share of the neighbourhood whose velocity must be known.
+    least_known_share = 0.02
+    # Standard deviation of the neighbourhood of a pixel, of the picture's shorter side.
+    neighbourhood_share = 0.04
+    if not (moving & ~known).any() or not known.any():
+        return velocities
+    sigma = neighbourhood_share * min(known.shape)
+    share = cv2.GaussianBlur(known.astype(np.float32), (0, 0), sigma)
+    blurred = cv2.GaussianBlur(velocities.astype(np.float32), (0, 0), sigma)
+    around = blurred / np.maximum(share, least_known_share)[..., None]
+    unknown = moving & ~known & (share > least_known_share)
+    return np.where(unknown[..., None], around, velocities)

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from full4d_jax.geometry.pixel_velocities import pixel_velocities
+from full4d_jax.geometry.optical_flow import pixel_velocities
 
 HEIGHT, WIDTH, FRAMES = 96, 128, 4
 TIMES = np.linspace(0, 1, FRAMES)  # in clips
