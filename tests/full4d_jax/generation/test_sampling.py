@@ -19,13 +19,6 @@ from full4d_jax.generation.sampling import (
 )
 
 
-def test_straight_paths_are_exact_in_one_step_and_in_many():
-    noise, data = (jax.random.normal(jax.random.key(i), (2, 5)) for i in range(2))
-    for steps in (1, 7):
-        found = sample(lambda z, tau: noise - data, noise, schedule(steps))
-        np.testing.assert_allclose(found, data, atol=1e-5)
-
-
 def test_gaussian_data_gets_its_mean_and_deviation():
     """The exact velocity of N(mean, s^2) carries unit noise to that Gaussian."""
     mean, s = 0.5, 0.3

@@ -67,14 +67,7 @@ def test_a_fast_camera_and_few_frames_a_second_are_no_cut(path):
     assert find_cut(video, path) is None
 
 
-def test_the_part_with_motion_is_taken(path):
-    frames = resting(10)
-    ball(frames, 6, 8)
-    write_video(path, frames, FPS)
-    assert best_start(path, 2.0) == pytest.approx(6, abs=0.3)
-
-
-def test_no_part_with_a_cut_is_taken(path):
+def test_the_part_with_motion_and_no_cut_is_taken(path):
     """The ball crosses the cut, so that the part with most motion has it inside."""
     frames = np.concatenate([resting(5), 255 - resting(5, seed=1)])
     ball(frames, 4, 6.5)

@@ -16,12 +16,11 @@ FOCAL, ORIENTATION = 0xA405, 0x112
 SIZE = DataConfig(views=2, frames=1, height=32, width=32)
 
 
-def write_picture(path, equivalent=None):
+def write_picture(path, equivalent):
     """A picture of 60 x 40 pixels that was taken upright, by a camera that lay on its side."""
     exif = Image.Exif()
     exif[ORIENTATION] = 6
-    if equivalent is not None:
-        exif.get_ifd(EXIF_BLOCK_TAG)[FOCAL] = equivalent
+    exif.get_ifd(EXIF_BLOCK_TAG)[FOCAL] = equivalent
     Image.fromarray(np.zeros((40, 60, 3), np.uint8)).save(path, exif=exif)
 
 
