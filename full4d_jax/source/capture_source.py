@@ -32,7 +32,7 @@ from full4d_jax.session.errors import InputError, input_errors, require_file
 from full4d_jax.session.fields import require
 from full4d_jax.session.files import Arrays
 from full4d_jax.source.films_without_cameras import find_captures, read_scene_captures
-from full4d_jax.source.options import CaptureOptions, DatasetClipOptions, HeldOut
+from full4d_jax.source.options import CaptureOptions, ClipOptions, DatasetClipOptions, HeldOut
 from gaussians.fitting.losses import SSIM_WINDOW
 from gaussians.formats.ply_tables import read_tables
 from input_pipeline.cameras import (
@@ -82,7 +82,7 @@ def open_dataset_clip(options: DatasetClipOptions) -> Grid:
       InputError: the data set is unusable, or has no such split, clip or view.
     """
     number = options.clip
-    records, example = open_clip(options.dataset, options.split, number)
+    records, example = open_clip(options)
     views = _chosen_views(options.views, len(example.frames))
     instants = np.arange(example.timestamps.shape[1])
     name = f"{options.dataset}, {options.split}, clip {number}"
@@ -164,13 +164,14 @@ def _decoded(name: str, example: Example, size: tuple[int, int]) -> Arrays:
     return arrays
 
 
-def open_clip(dataset: Path, split: str, clip: int) -> tuple[Records, Example]:
+def open_clip(options: ClipOptions) -> tuple[Records, Example]:
     """Open a split of a data set, and read one of its clips.
 
     Raises:
       InputError: there is no such data set, split or clip.
     """
-    records = open_split(dataset, split)
+    records = open_split(options.dataset, options.split)
+    clip = options.clip
     last = len(records) - 1
     require("clip", clip, 0 <= clip <= last, f"0 to {last}", what="option")
     with input_errors("dataset", "make the dataset again"):

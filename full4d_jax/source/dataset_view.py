@@ -115,7 +115,7 @@ def open_rig(options: DatasetViewOptions) -> tuple[Records, Example]:
       InputError: there is no such data set, split or clip; or the clip lacks one of the views, or a
         view to make.
     """
-    records, example = open_clip(options.dataset, options.split, options.clip)
+    records, example = open_clip(options)
     count = len(example.frames)
     real = options.view
     fits = len(real) <= min(MOST_REAL_VIEWS, count - 1) and max(real) < count
