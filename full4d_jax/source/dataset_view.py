@@ -81,15 +81,8 @@ def open_dataset_view(data: DataConfig, options: DatasetViewOptions) -> Grid:
             seen.append(points._replace(depth=points.depth * distance))
     times = example.timestamps[real[0], instants]
     shown = " ".join(map(str, real))
-    place = Place(
-        dataset=records.content,
-        split=options.split,
-        clip=options.clip,
-        view=real[0],
-        views=np.array(order),
-        instants=instants,
-        unit=first.unit,
-    )
+    clip = records.content, options.split, options.clip
+    place = Place(*clip, real[0], np.array(order), instants, first.unit)
     about = About(
         note=f"view {shown} of {len(order)}, clip {options.clip} of {options.dataset}, "
         f"{options.split}, {times[0]:.2f} to {times[-1]:.2f} s; other cameras: targets{first.note}",
