@@ -59,7 +59,7 @@ from full4d_jax.source.depth.planes import flatten_planes
 from full4d_jax.source.depth.upright import forget_rim, stand_upright
 from full4d_jax.source.handheld.path_scale import check_moves, in_unit, settle_scale, source_moves
 from full4d_jax.source.lens import LensEstimate
-from full4d_jax.source.subjects import SubjectNetworks, find_subjects, load_subject_networks
+from full4d_jax.source.subjects import find_subjects
 from gaussians.fitting.stillness import camera_moves
 
 
@@ -137,14 +137,14 @@ def measure(grid: Grid, inputs: DepthInputs, say: Callable[[str], None]) -> Arra
     Raises:
       InputError: see `run_depth`.
     """
-    subject_networks = None if inputs.asked.keep_estimate else load_subject_networks()
+    facts = not inputs.asked.keep_estimate
     plate = None
     if inputs.depth is not None:
         depth, unit = settle_scale(grid, inputs.depth, estimated=False)
     else:
         if grid.depth is None and isinstance(inputs.network, DepthFile):
             say(inputs.network.description)
-        depth, unit, _, swept, plate = measure_depth(grid, inputs.network, subject_networks)
+        depth, unit, _, swept, plate = measure_depth(grid, inputs.network, facts=facts)
         if swept:
             say(describe_sweep(swept))
         behind = depth_within(plate, *grid.frames.shape[2:4]) if plate else None
@@ -155,7 +155,7 @@ def measure(grid: Grid, inputs: DepthInputs, say: Callable[[str], None]) -> Arra
     rows = [np.asarray(depth)]
     for view in range(1, grid.real_rows):
         assert grid.about.distances is not None, "a rig knows how far the scene is"
-        other, own, *_ = measure_depth(alone(grid, view), inputs.network, subject_networks)
+        other, own, *_ = measure_depth(alone(grid, view), inputs.network, facts=facts)
         scaled = other * (own * float(grid.about.distances[view]) / unit)
         rows.append(scaled.astype(np.float32))
     arrays = {"depth": np.stack(rows), "path_unit": np.asarray(unit)}
@@ -163,15 +163,14 @@ def measure(grid: Grid, inputs: DepthInputs, say: Callable[[str], None]) -> Arra
 
 
 def measure_depth(
-    source: Grid, network: AnyNetwork, subject_networks: SubjectNetworks | None = None
+    source: Grid, network: AnyNetwork, *, facts: bool = False
 ) -> tuple[Maps, float, float | None, float, CleanPlate | None]:
     """Return the depth that is known with a source, or else what a network estimates.
 
     Args:
       source: of one camera.
       network: estimates depth that is not known.
-      subject_networks: they find what stands and moves, so that estimates agree with facts about
-        it; None leaves estimates as they are.
+      facts: whether what stands and moves is found, so that estimates agree with facts about it.
 
     Returns:
       Z-depth in world units, 0 where unknown; what a world unit is in units of the source's path
@@ -206,8 +205,8 @@ def measure_depth(
 
     # Of a camera at rest, facts about the picture correct an estimate.
     if not estimated or still:
-        if estimated and subject_networks is not None:
-            settled, plate = hold_facts(placed, np.asarray(settled), subject_networks, estimate)
+        if estimated and facts:
+            settled, plate = hold_facts(placed, np.asarray(settled), estimate)
         shown = np.asarray(_without_edges(settled))
         return np.where(unknown, 0, shown), unit, metres, swept, plate
     # Of a camera that moves, a plane sweep corrects it, where points tell a common unit.
@@ -222,8 +221,8 @@ def measure_depth(
         metres = None if metres is None else metres * again
     camera = map(jnp.asarray, _camera_of(placed))
     depth = np.asarray(fuse_depth(frames, _without_edges(settled), *camera))
-    if subject_networks is not None:
-        depth, plate = hold_facts(placed, depth, subject_networks, estimate)
+    if facts:
+        depth, plate = hold_facts(placed, depth, estimate)
         depth = np.asarray(_without_edges(depth))
     return np.where(unknown, 0, depth), unit, metres, swept, plate
 
@@ -237,21 +236,18 @@ def _without_edges(depth: Maps) -> Float[Array, "t h w"]:
     return drop_depth_edges(jnp.asarray(depth))
 
 
-def hold_facts(
-    source: Grid, depth: Maps, subject_networks: SubjectNetworks, estimate: Estimate
-) -> tuple[Maps, CleanPlate]:
+def hold_facts(source: Grid, depth: Maps, estimate: Estimate) -> tuple[Maps, CleanPlate]:
     """Return depth with which the facts agree, and the plate of what the camera does not see.
 
     Args:
       source: of one camera, in world units.
       depth: its estimated z, 0 where unknown.
-      subject_networks: networks that find subjects.
       estimate: returns the depth of a picture, for the clean plate.
     """
     frames = source.frames[0]
     lens, path = _camera_of(source)
     still = not camera_moves(path)
-    subjects = find_subjects(subject_networks, frames, lens, path, source.around)
+    subjects = find_subjects(frames, lens, path, source.around)
     # A camera that moves may change its pitch.
     up = camera_up(frames, lens) if still else None
     upright_lines = None if up is None else UprightLines(lens, up)

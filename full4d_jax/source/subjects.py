@@ -80,25 +80,7 @@ class Subjects(NamedTuple):
     backdrop: Backdrop | None = None
 
 
-class SubjectNetworks(NamedTuple):
-    """Parameters of the networks that see subjects.
-
-    Attributes:
-      classes: those of `segmentation.safetensors`.
-      silhouette: those of `silhouette.safetensors`.
-    """
-
-    classes: Params
-    silhouette: Params
-
-
-def load_subject_networks() -> SubjectNetworks:
-    """Read the networks that the package has."""
-    return SubjectNetworks(load_shipped("segmentation"), load_shipped("silhouette"))
-
-
 def find_subjects(
-    networks: SubjectNetworks,
     frames: Pictures,
     lens: Float[ndarray, "3 3"],
     world_to_camera: Float[ndarray, "t 4 4"],
@@ -109,22 +91,22 @@ def find_subjects(
     Unless the camera travels, what moves is found as well.
 
     Args:
-      networks: as `load_subject_networks` reads them.
       frames: sRGB.
       lens: intrinsics, pixels.
       world_to_camera: of each frame.
       around: pictures that a camera at rest took before and after.
     """
+    classes, silhouettes = map(load_shipped, ("segmentation", "silhouette"))
     to_first = None
     if not travels(world_to_camera):
         to_first = homographies(world_to_camera[:, :3, :3], lens)
     flows = sure_flows(frames)
-    shares = average_along_flow(class_shares(networks.classes, frames), flows)
-    outlines = see_people(networks, frames, shares)
+    shares = average_along_flow(class_shares(classes, frames), flows)
+    outlines = see_people(silhouettes, frames, shares)
     more = None
     if around is not None:
-        around_shares = class_shares(networks.classes, around)
-        more = SeenPictures(around, see_people(networks, around, around_shares).anybody)
+        around_shares = class_shares(classes, around)
+        more = SeenPictures(around, see_people(silhouettes, around, around_shares).anybody)
     return label_subjects(frames, outlines, flows, to_first, more)
 
 
@@ -143,17 +125,17 @@ class Outlines(NamedTuple):
     anybody: Shares
 
 
-def see_people(networks: SubjectNetworks, frames: Pictures, shares: Values) -> Outlines:
+def see_people(params: Params, frames: Pictures, shares: Values) -> Outlines:
     """Return where subjects are, after a second look at people.
 
     Args:
-      networks: as `load_subject_networks` reads them.
+      params: those of `silhouette.safetensors`.
       frames: sRGB.
       shares: as `class_shares` returns them.
     """
     place = list(KIND_CLASSES).index(PERSON)
     pairs = zip(frames, shares[..., place], strict=True)
-    people = [look_again(networks.silhouette, *pair) for pair in pairs]
+    people = [look_again(params, *pair) for pair in pairs]
     persons, decided = (np.stack(x) for x in zip(*people, strict=True))
     # What else DeepLab's cells show beside people is their blurred outline.
     sharp = shares * (1 - np.where(decided, persons, 0)[..., None])

@@ -17,7 +17,6 @@ from full4d_jax.source.subjects import (
     Subjects,
     find_subjects,
     label_subjects,
-    load_subject_networks,
 )
 from input_pipeline.cameras import intrinsics_from_fov
 
@@ -165,11 +164,10 @@ def test_numbers_last_when_two_meet_and_part():
 
 
 def test_the_network_finds_a_person_and_a_cat():
-    networks = load_subject_networks()
     astronaut = cv2.resize(data.astronaut(), (128, 128), interpolation=cv2.INTER_AREA)
-    subjects = find_subjects(networks, astronaut[None], *one_camera(astronaut), None)
+    subjects = find_subjects(astronaut[None], *one_camera(astronaut), None)
     assert subjects.kinds == ("person",)
     assert 0.25 < (subjects.labels == 1).mean() < 0.6
     assert subjects.labels[0, 64, 60] == 1
     cat = cv2.resize(data.chelsea(), (192, 128), interpolation=cv2.INTER_AREA)
-    assert find_subjects(networks, cat[None], *one_camera(cat), None).kinds[:1] == ("animal",)
+    assert find_subjects(cat[None], *one_camera(cat), None).kinds[:1] == ("animal",)

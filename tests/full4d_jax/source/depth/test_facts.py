@@ -5,7 +5,7 @@ import numpy as np
 from full4d_jax.cameras import Cameras
 from full4d_jax.grid import around_source
 from full4d_jax.source import measure
-from full4d_jax.source.subjects import SubjectNetworks, Subjects
+from full4d_jax.source.subjects import Subjects
 
 LENS = np.array([[130.0, 0, 80], [0, 130.0, 60], [0, 0, 1]])
 REST = np.tile(np.eye(4), (2, 1, 1))
@@ -26,6 +26,6 @@ def test_what_is_smeared_between_two_legs_is_the_wall_behind(monkeypatch):
         return np.full(picture.shape[:2], 2.0)
 
     source = around_source(frames[None], depth[None], Cameras(LENS[None], REST[None], 120, 160))
-    held, _ = measure.hold_facts(source, depth, SubjectNetworks({}, {}), empty_room)
+    held, _ = measure.hold_facts(source, depth, empty_room)
     np.testing.assert_allclose(held[legs == 1], 1.0, rtol=0.05)
     np.testing.assert_allclose(held[legs == 0], 2.0, rtol=0.05)
