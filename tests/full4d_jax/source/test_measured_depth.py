@@ -7,12 +7,13 @@ import pytest
 from handheld_clips import FRAMES, HEIGHT, LENS, WIDTH, arc, film
 
 from full4d_jax.cameras import Cameras
-from full4d_jax.grid import Grid, all_real, seen_in
+from full4d_jax.grid import Grid, all_real, around_source, seen_in
+from full4d_jax.source import measure
 from full4d_jax.source.depth.depth_file import DepthFile
 from full4d_jax.source.depth.onnx_network import Network
 from full4d_jax.source.depth.signatures import DEPTH_ANYTHING
 from full4d_jax.source.handheld.path_scale import settle_scale
-from full4d_jax.source.measure import measure_depth
+from full4d_jax.source.subjects import Subjects
 from input_pipeline.cameras import relative_to
 from input_pipeline.depth_alignment import SparseDepth
 
@@ -51,7 +52,7 @@ def network(true: np.ndarray, kind) -> DepthFile:
 @pytest.mark.parametrize("kind", ["depth", pytest.param("disparity", marks=pytest.mark.slow)])
 def test_depth_that_is_given_again_is_as_right_as_at_first(kind):
     source, true = room()
-    depth, unit, metres, *_ = measure_depth(source, network(true, kind))
+    depth, unit, metres, *_ = measure.measure_depth(source, network(true, kind))
     assert metres is None
     again, unit_again = settle_scale(source, depth, estimated=False)
     seen = depth > 0
@@ -62,3 +63,25 @@ def test_depth_that_is_given_again_is_as_right_as_at_first(kind):
     assert seen.mean() > 0.8
     assert max(errors) < 0.015
     assert abs(errors[1] - errors[0]) < 0.002
+
+
+def test_what_is_smeared_between_two_legs_is_the_wall_behind(monkeypatch):
+    """The network sees one near block where two legs are, and is right about the empty room."""
+    lens = np.array([[130.0, 0, 80], [0, 130.0, 60], [0, 0, 1]])
+    rest = np.tile(np.eye(4), (2, 1, 1))
+    legs = np.zeros((2, 120, 160), np.int32)
+    legs[:, 30:110, 60:70] = 1
+    legs[:, 30:110, 80:90] = 1
+    depth = np.full((2, 120, 160), 2.0, np.float32)
+    depth[:, 28:112, 57:93] = 1.0
+    frames = np.full((2, 120, 160, 3), 90, np.uint8)
+    subjects = Subjects(legs, ("thing",))
+    monkeypatch.setattr(measure, "find_subjects", lambda *_: subjects)
+
+    def empty_room(picture: np.ndarray) -> np.ndarray:
+        return np.full(picture.shape[:2], 2.0)
+
+    source = around_source(frames[None], depth[None], Cameras(lens[None], rest[None], 120, 160))
+    held, _ = measure.hold_facts(source, depth, empty_room)
+    np.testing.assert_allclose(held[legs == 1], 1.0, rtol=0.05)
+    np.testing.assert_allclose(held[legs == 0], 2.0, rtol=0.05)

@@ -16,12 +16,9 @@ from full4d_jax.source.row_and_column import open_two_videos
 from input_pipeline.cameras import centers, nearest_to_axes, relative_to, rescale
 
 DATA = DataConfig(views=3, frames=2, height=32, width=32)
-SHOT, TAKEN = 9, slice(0, None, 4)  # frames of the films, and those that are the column
-
-
-def walk() -> np.ndarray:
-    """World-to-camera of a camera that walks around a place, which all frames look at."""
-    return arc(SHOT)
+TAKEN = slice(0, None, 4)  # frames of the films that are the column
+# World-to-camera of a camera that walks around a place, which all frames look at.
+WALK = arc(9)
 
 
 def write(folder: Path, poses: np.ndarray) -> Path:
@@ -37,15 +34,15 @@ def small(monkeypatch):
 
 
 def test_poses_place_the_views_where_the_column_was_filmed(tmp_path):
-    poses = write_poses(tmp_path / "poses.json", rescale(walk(), 0.2))
-    column = write(tmp_path, walk())
+    poses = write_poses(tmp_path / "poses.json", rescale(WALK, 0.2))
+    column = write(tmp_path, WALK)
     source = open_two_videos(DATA, TwoVideosOptions(freeze_time=column, poses=poses, fps=3))
     cameras = grid_from(grid_arrays(source)).known_cameras
     assert source.about.unposed == ""
     found = np.asarray(cameras.world_to_camera)
     assert found.shape == (3, 2, 4, 4)
     np.testing.assert_array_equal(found[:, 0], found[:, 1])  # each stands still
-    true = relative_to(walk(), walk()[0])[TAKEN]
+    true = relative_to(WALK, WALK[0])[TAKEN]
     middle = nearest_to_axes(true)
     assert middle is not None
     unit = float(np.linalg.norm(middle))
@@ -60,9 +57,9 @@ def test_poses_place_the_views_where_the_column_was_filmed(tmp_path):
 
 @pytest.mark.extra("pycolmap")
 def test_structure_from_motion_places_them_by_more_frames_than_the_column_has(tmp_path):
-    way = TwoVideosOptions(freeze_time=write(tmp_path, walk()), fps=3, fov=FOV)
+    way = TwoVideosOptions(freeze_time=write(tmp_path, WALK), fps=3, fov=FOV)
     source = open_two_videos(DATA, way)
     assert "of 9 frames placed" in source.about.note
     found = np.asarray(source.known_cameras.world_to_camera[:, 0], np.float64)
-    assert path_error(found, walk()[TAKEN]) < 0.05
+    assert path_error(found, WALK[TAKEN]) < 0.05
     assert np.linalg.norm(centers(found)[-1]) > 0.1  # about 9 degrees at distance 1

@@ -28,12 +28,9 @@ def hidden_all_the_time() -> tuple[np.ndarray, np.ndarray, np.ndarray, Backdrop]
     return depth, frames, labels, backdrop
 
 
-def plate_of(labels_at: dict[int, int] | None = None) -> CleanPlate:
-    """The clean plate of that person, with other labels at some instants."""
-    depth, frames, labels, backdrop = hidden_all_the_time()
-    for time, label in (labels_at or {}).items():
-        labels[time] = label
-    return clean_plate(depth, frames, labels, backdrop, lambda _: 7 * WALL**0.8)
+def plate_of_person() -> CleanPlate:
+    """The clean plate behind that person."""
+    return clean_plate(*hidden_all_the_time(), lambda _: 7 * WALL**0.8)
 
 
 def picture_within(plate: CleanPlate) -> np.ndarray:
@@ -44,7 +41,7 @@ def picture_within(plate: CleanPlate) -> np.ndarray:
 
 
 def test_depth_goes_on_behind_a_person_whatever_the_network_scales_by():
-    plate = plate_of()
+    plate = plate_of_person()
     behind = depth_within(plate, HEIGHT, WIDTH)
     is_known = behind > 0
     assert is_known[PERSON].all()
@@ -56,7 +53,7 @@ def test_depth_goes_on_behind_a_person_whatever_the_network_scales_by():
 
 
 def test_the_wall_goes_on_beyond_the_borders():
-    plate = plate_of()
+    plate = plate_of_person()
     rows = round(BEYOND_SHARE * HEIGHT)
     columns = round(BEYOND_SHARE * WIDTH)
     assert plate.depth.shape == (HEIGHT + 2 * rows, WIDTH + 2 * columns)
