@@ -5,7 +5,6 @@ terminals send it.
 """
 
 import contextlib
-import itertools
 import shlex
 import signal
 import sys
@@ -132,20 +131,17 @@ def _train(
         profiled(reporting.profile, begun, out / "profile") as profile,
         termination() as is_asked_to_stop,
     ):
-        # Finish a batch before the step compiles: on one core XLA's compiler and a running program
-        # may wait for each other forever.
-        with monitor.waiting(begun + 1):
-            first = jax.block_until_ready(next(stream))
-        stream = itertools.chain([first], stream)
-        # Its memory is used again.
-        del first
         profile(begun, run.state)
         while run.done < config.steps:
             with monitor.waiting(run.done + 1):
                 batch = next(stream)
+                if run.done == begun:
+                    # Finish a batch before the step compiles: on one core XLA's compiler and a
+                    # running program may wait for each other forever.
+                    jax.block_until_ready(batch)
             with jax.transfer_guard("disallow"):
-                state, losses, metrics = jitted(run.state, run.losses, batch, *frozen)
-            run.stepped(state, losses, metrics, samples=jax.tree.leaves(batch)[0].shape[0])
+                run.state, run.losses, metrics = jitted(run.state, run.losses, batch, *frozen)
+            run.stepped(metrics, samples=jax.tree.leaves(batch)[0].shape[0])
             profile(run.done, run.state)
             if run.done == begun + 1:
                 # The first step compiles.

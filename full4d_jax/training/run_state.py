@@ -46,10 +46,8 @@ class RunState:
     unsaved: list[float] = field(default_factory=list)
     pending: list[Any] = field(default_factory=list)
 
-    def stepped(self, state: TrainState, losses: RunningLoss, metrics: Any, samples: int) -> None:
-        """Take the results of the next step, which may still be running."""
-        self.state = state
-        self.losses = losses
+    def stepped(self, metrics: Any, samples: int) -> None:
+        """Take the metrics of the next step, which may still be running."""
         self.done += 1
         self.summary["samples"] += samples
         self.pending.append(metrics)
