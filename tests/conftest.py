@@ -42,7 +42,6 @@ LONGEST = (
     "full4d_jax/training/checkpoints/test_kill.py",
     "full4d_jax/training/test_processes.py",
     "full4d_jax/test_pipeline.py",
-    "full4d_jax/training/test_mesh_processes.py",
     "test_docs_run.py",
     "test_chaos.py",
     "test_attacks.py",

@@ -1,5 +1,6 @@
-"""Two processes that find each other as SLURM's do: one run, one writer, one step to stop at."""
+"""Several processes, as on several hosts: one run, one writer, and the losses of one process."""
 
+import json
 import os
 import random
 import signal
@@ -10,13 +11,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tiny_run import command, first, lines, short
+from two_processes import free_address, outputs_of, start_programs
 
 from full4d_jax.training.checkpoints.manager import Checkpoints
 from full4d_jax.training.loop import STOPPED_EXIT_CODE
 
+PROGRAM = Path(__file__).with_name("one_process.py")
+
 
 def start(out: Path, steps: int) -> list[subprocess.Popen]:
-    """Two processes of two devices each."""
+    """Two processes of two devices each, which find each other as SLURM's do."""
     slurm = {
         "SLURM_JOB_ID": str(random.SystemRandom().randrange(10**6)),  # gives the port
         "SLURM_STEP_NODELIST": "localhost",
@@ -46,10 +50,7 @@ def test_one_is_told_to_stop_and_both_save_the_same_step(tmp_path):
         time.sleep(0.01)
     processes[1].send_signal(signal.SIGTERM)  # not the one that writes
     said = [process.communicate(timeout=120) for process in processes]
-    assert [process.returncode for process in processes] == [
-        STOPPED_EXIT_CODE,
-        STOPPED_EXIT_CODE,
-    ], said
+    assert [process.returncode for process in processes] == [STOPPED_EXIT_CODE] * 2, said
     step = lines(tmp_path)[-1]["step"]
     assert f"saved at step {step}; resume with: " in said[0][0]
     assert "saved at step" not in said[1][0]
@@ -64,3 +65,26 @@ def test_one_is_told_to_stop_and_both_save_the_same_step(tmp_path):
     short(tmp_path / "one", devices=4, steps=step + 3, log_every=1)
     one, two = ([line["loss"] for line in lines(f)] for f in (tmp_path / "one", tmp_path))
     np.testing.assert_allclose(two, one, rtol=1e-6)
+
+
+def run(count: int) -> list[dict]:
+    """Return the output of each of `count` processes; together they have eight devices."""
+    address = free_address()
+    words = [[PROGRAM, address, count, index] for index in range(count)]
+    processes = start_programs(words, 8 // count)
+    outputs = outputs_of(processes)
+    assert [process.returncode for process in processes] == [0] * count, outputs
+    lines = [[x for x in output.splitlines() if x.startswith('{"losses"')] for output in outputs]
+    return [json.loads(line) for (line,) in lines]
+
+
+@pytest.mark.slow
+def test_two_processes_do_what_one_does():
+    (whole,), parts = run(1), run(2)
+    for part in parts:
+        assert part["losses"] == pytest.approx(whole["losses"], rel=1e-5)
+    for step, expected in enumerate(whole["rendered"]):
+        first, second = (part["rendered"][step] for part in parts)
+        # No clip twice, none dropped.
+        assert not set(first) & set(second)
+        assert first | second == pytest.approx(expected, rel=1e-5)
