@@ -5,10 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from changed import changed
+from random_weights import random_params
 
 from full4d_jax.config import load_config
-from full4d_jax.generation.batch import procedural_batch
-from full4d_jax.training.loss import loss
+from full4d_jax.generation.batch import Batch, procedural_batch
+from full4d_jax.training.loss import Frozen, loss
 from full4d_jax.training.state import init_state
 from full4d_jax.training.step import train_step
 
@@ -65,3 +66,40 @@ def test_prediction_of_the_velocity_is_trained_by_velocity_matching(batch):
     data, noise_key = batch.frames[:, 1:], jax.random.split(key, 3)[2]
     noise = [jax.random.normal(jax.random.fold_in(noise_key, i), data.shape[1:]) for i in range(2)]
     np.testing.assert_allclose(found, ((jnp.stack(noise) - data) ** 2).mean(), rtol=1e-5)
+
+
+TEXTS = changed(
+    CONFIG, model={"layers": 1, "refiner": 0, "projection": "none", "cameras": (), "text_width": 8}
+)
+
+
+def test_a_share_of_the_clips_gets_the_other_text():
+    rng = np.random.default_rng(0)
+    text, other = rng.normal(size=(2, 3, 8)).astype(np.float32)
+    params = random_params(TEXTS.model, 1.0)
+    clips = 6
+    eye = jnp.broadcast_to(jnp.eye(4), (clips, 2, 1, 4, 4))
+    batch = Batch(
+        frames=jnp.asarray(rng.uniform(-1, 1, (clips, 2, 1, 8, 8, 3)), jnp.float32),
+        depth=jnp.ones((clips, 1, 8, 8)),
+        intrinsics=eye[..., 0, :3, :3],
+        world_to_camera=eye,
+    )
+
+    def total(share, text, negative):
+        run = jax.jit(
+            lambda p: loss(
+                changed(TEXTS, data={"drop_text": share}),
+                p,
+                batch,
+                jax.random.key(1),
+                Frozen(text=text, negative=negative),
+            )
+        )
+        return float(run(params)[0])
+
+    with_text, with_other = total(0, text, None), total(0, other, None)
+    assert abs(with_text - with_other) > 1e-3
+    np.testing.assert_allclose(total(1, text, other), with_other, rtol=1e-6)
+    some = total(0.5, text, other)
+    assert min(abs(some - with_text), abs(some - with_other)) > 1e-4

@@ -1,14 +1,19 @@
-"""Checkpoints: what they hold, which stay, and what happens to damaged ones."""
+"""Checkpoints: what they hold, which stay; what becomes of damaged ones, and on a full disk."""
 
+import contextlib
+import itertools
+import logging
 import os
+import resource
 import shutil
 import subprocess
 from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
-from tiny_run import OPTIMIZER, command, first, lines, same, short
+from tiny_run import OPTIMIZER, batches, command, first, lines, same, short
 
 from full4d_jax.session.errors import InputError
 from full4d_jax.training.checkpoints.manager import Checkpoints
@@ -150,3 +155,51 @@ def test_eight_devices_go_on_as_four_and_as_one(tmp_path):
         found = [line["loss"] for line in lines(folder)]
         assert len(found) == 8
         np.testing.assert_allclose(found, whole, rtol=0, atol=1e-6)
+
+
+SAVED = 3
+EVERY = {"steps": 6, "checkpoint_every": 1, "log_every": 1}
+
+
+def newest(out: Path):
+    """Read with Orbax alone: a second `Checkpoints` would clean up while a run's does."""
+    steps = [int(path.name) for path in (out / "checkpoints").iterdir() if path.name.isdigit()]
+    path = out / "checkpoints" / str(max(steps)) / "state"
+    return ocp.StandardCheckpointer().restore(path, first())
+
+
+@contextlib.contextmanager
+def largest_file(size: int):
+    """No file of this process may grow beyond so many bytes.
+
+    That holds for the file into which pytest catches stderr, too, and Orbax logs more than that
+    where some package has given the root logger a handler.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_files_that_may_not_grow(tmp_path):
+    def data(start):  # as if stopped after some steps
+        yield from itertools.islice(batches(start), SAVED - start)
+        raise EOFError
+
+    out, straight = tmp_path / "out", tmp_path / "straight"
+    with pytest.raises(EOFError):
+        short(out, data=data, **EVERY)
+    saved = newest(out)
+    assert int(saved.step) == SAVED
+    told = rf"File too large.*the newest complete one is {SAVED}; make room.*the same command"
+    with largest_file(20_000), pytest.raises(InputError, match=told):
+        short(out, **EVERY)
+    assert same(newest(out), saved)
+    state, _ = short(out, **EVERY)
+    expected, _ = short(straight, **EVERY)
+    assert same(state, expected)
+    assert lines(out) == lines(straight)
