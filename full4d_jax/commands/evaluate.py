@@ -7,8 +7,7 @@ from typing import Annotated
 
 from full4d_jax.commands import SIZES
 from full4d_jax.config import Config, check_config
-from full4d_jax.session.errors import InputError
-from full4d_jax.session.fields import Between, CountOrZero, Shown, refuse
+from full4d_jax.session.fields import Between, CountOrZero, Shown, refuse, require
 from full4d_jax.session.processes import ALONE, ProcessOptions, output_of
 from full4d_jax.source.kinds import (
     CAPTURE,
@@ -251,9 +250,8 @@ def _score_made(made: MadeOptions, out: Path | None) -> None:
         refuse(vars(made.networks) | sets, "none, with --truth")
         score_with_truth(made.folder, kind, made.truth, out, vgg=made.vgg)
         return
-    if kind == "scene" or made.vgg:
-        do = "give the data set that it was made from as --truth"
-        raise InputError("option", "--truth", "none", "a data set", do)
+    fits = kind == "grid" and not made.vgg
+    require("truth", "none", fits, "the data set that it was made from", what="option")
     from full4d_jax.evaluation.consistency import score_folder
     from full4d_jax.evaluation.networks import load_scoring_networks
 
@@ -284,9 +282,8 @@ def _score_films(source: ForeignFilmsOptions, out: Path | None) -> None:
         measures = source.measures
         unused = {"source_camera": source.source_camera, "depth_network": measures.depth_network}
         refuse(unused | {"depth_kind": measures.depth_kind}, "a --truth beside it")
-        if kind_of(source.films) != CAPTURE:
-            do = "give the capture whose cameras these are of, or add their cameras.json"
-            raise InputError("option", "--truth", "none", "a capture", do)
+        expected = "a capture whose cameras these are of, or cameras.json beside them"
+        require("truth", "none", kind_of(source.films) == CAPTURE, expected, what="option")
         grid = open_capture(CaptureOptions(source.films, rows=source.rows))
         score_capture(grid, name, hold_folder(_folder(out, name)), networks)
         return

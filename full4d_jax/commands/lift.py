@@ -4,8 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 from full4d_jax.config import Config
-from full4d_jax.session.errors import InputError
-from full4d_jax.session.fields import Shown
+from full4d_jax.session.fields import Shown, refuse
 from full4d_jax.session.processes import ALONE, ProcessOptions, output_of
 from full4d_jax.source.options import Flat, GridOptions, LiftOptions
 
@@ -31,9 +30,7 @@ def lift(
       several: the other processes on whose devices the prior lies; the first alone fits and writes.
     """
     if isinstance(source, GridOptions):
-        if out is not None:
-            expected = "none: the scene is written beside the grid"
-            raise InputError("option", "--out", out, expected, f"write full4d lift {out}")
+        refuse({"out": out}, "none: the scene is written beside the grid, in SOURCE")
         out = source.folder
     from full4d_jax import pipeline
 

@@ -208,4 +208,4 @@ def test_folders_without_a_record_and_other_data_sets_are_refused(
     assert evaluate(tmp_path / "out" / "no.ply", dataset) == 2
     assert "no.ply: found no such file" in capsys.readouterr().err
     assert main(["evaluate", str(tmp_path / "out"), "--vgg"]) == 2
-    assert "give the data set" in capsys.readouterr().err
+    assert "expected the data set" in capsys.readouterr().err
