@@ -38,7 +38,7 @@ def turn_all(
     three outer products, which is as exact and on CPU half as fast.
     """
 
-    def sums(rotation: Array, matrices: Array) -> Array:
+    def sums(rotation, matrices):
         first, second, third = (
             rotation[None, :, j, None] * matrices[:, None, j, :] for j in range(3)
         )

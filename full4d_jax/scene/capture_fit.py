@@ -19,7 +19,6 @@ from full4d_jax.scene.initial_gaussians import find_start
 from full4d_jax.scene.reading import to_arrays
 from full4d_jax.session.errors import InputError
 from gaussians import Camera, Scene, Targets, clip_budget, render_clip
-from gaussians.fitting.fit_step import FitState
 from input_pipeline.selection import evenly
 
 # Largest difference that counts as one colour; JPEG rounds.
@@ -114,7 +113,7 @@ def lift_capture(
     watched_pictures = _some(held_out, most=4)
     watched: list[tuple[int, float]] = []
 
-    def watch(state: FitState) -> dict[str, float]:
+    def watch(state):
         if not len(watched_pictures[0]):
             return {}
         reached = scored(state.fitted.scene, grid, background, watched_pictures)

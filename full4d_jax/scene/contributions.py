@@ -89,7 +89,7 @@ def _gradient(
 ) -> tuple[Float[Array, " g"], Float[Array, " g"]]:
     """Return weights, and derivatives of colours in log-opacities summed with random signs."""
 
-    def drawn(logs: Array, feature: Array) -> tuple[Array, Array]:
+    def drawn(logs, feature):
         faint = instant._replace(logit_opacities=logs - jnp.log1p(-jnp.exp(logs)))
         picture = render(
             faint, camera, antialiased=True, max_intersections=budget, features=feature

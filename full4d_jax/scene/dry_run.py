@@ -142,7 +142,7 @@ def query_flops(config: Config, program: Literal["sample", "lift"]) -> float:
 def weights_bytes(prior: Prior) -> dict[str, int]:
     """Return the bytes of the network's and the codec's weights on each device."""
 
-    def held(tree: Any) -> int:
+    def held(tree):
         parts = ((x.sharding.shard_shape(x.shape), x.dtype) for x in jax.tree.leaves(tree))
         return sum(math.prod(shape) * kind.itemsize for shape, kind in parts)
 

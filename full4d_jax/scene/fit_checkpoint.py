@@ -85,12 +85,12 @@ def run_fit(
     """
     watched: dict[str, float] = {}
 
-    def keep(state: FitState) -> None:
+    def keep(state):
         if partial is not None:
             partial.keep(state)
         watched.update(watch(state))
 
-    def tell(step: int, metrics: Mapping[str, float]) -> None:
+    def tell(step, metrics):
         if report is not None:
             report(step, {**metrics, **watched})
 

@@ -51,7 +51,7 @@ def run_scene(
     mark = fingerprint("scene", inputs, stages.before("grid"))
     unfinished = PartialFit(stages.folder / ".scene.fit.npz", mark)
 
-    def fit() -> Arrays:
+    def fit():
         prior = None if weights is None else open_prior(config, weights)
         return fit_scene(config, grid, prior=prior, partial=unfinished, say=stages.say, look=look)
 

@@ -206,7 +206,7 @@ def bytes_as_text(content: bytes) -> str:
 def fill_template(template: str, texts: Mapping[str, str]) -> str:
     """Return a file of the viewer with {{name}} replaced by a text or a file of that name."""
 
-    def text(place: re.Match[str]) -> str:
+    def text(place):
         name = place[1]
         return texts[name] if name in texts else (FOLDER / name).read_text().rstrip()
 

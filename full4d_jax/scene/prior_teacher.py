@@ -25,7 +25,6 @@ from full4d_jax.generation.generate import BoundPrior, bind_prior, target_veloci
 from full4d_jax.generation.prior import Prior, check_grid
 from full4d_jax.generation.sampling import views_of
 from full4d_jax.geometry.rays import relative_pose
-from full4d_jax.models.conditions import Conditions
 from full4d_jax.models.grid_mesh import around
 from full4d_jax.models.sharding import constrain
 from full4d_jax.session.fields import require
@@ -149,7 +148,7 @@ def _part(bound: BoundPrior, views: Int[Array, "m"], window: Int[Array, ""]) -> 
     """Return the prior bound to some of the novel views and to one window."""
     seen = jnp.concatenate([jnp.zeros(1, views.dtype), views + 1])  # the source first
 
-    def one(guide: Conditions) -> Conditions:
+    def one(guide):
         own = jax.tree.map(lambda x: x[window][None], guide._replace(text=None))
         return views_of(own, seen)._replace(text=guide.text)
 

@@ -16,7 +16,6 @@ A pixel moves if a channel differs by more than `MOVING_LEVELS` from the clip's 
 That holds for a camera at rest; where it moves, every pixel does, and moving pixels are not scored.
 """
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import cv2
@@ -70,9 +69,7 @@ def score_scene(scene: Scene, grid: Grid) -> SourceQuality:
     frames = grid.frames[0]
     draw = scene_renderer(scene, source)
 
-    def renders_at(
-        moments: Float[ndarray, " n"], instants: Sequence[int]
-    ) -> UInt8[ndarray, "n h w 3"]:
+    def renders_at(moments, instants):
         seen = zip(instants, moments, strict=True)
         return np.stack([to_uint8(draw(source.camera(0, i), moment).rgb) for i, moment in seen])
 

@@ -1,13 +1,13 @@
 """Grids from the folder of a run, with their config, and scenes from whatever holds one."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
 from numpy import ndarray
 
 from full4d_jax.grid import Grid, grid_from
@@ -100,7 +100,7 @@ def to_arrays(scene: Scene) -> dict[str, ndarray]:
 def from_arrays(arrays: Mapping[str, ndarray]) -> Scene:
     """Return the scene of named arrays; the inverse of `to_arrays`."""
 
-    def some(names: Iterable[str]) -> dict[str, Array]:
+    def some(names):
         return {name: jnp.asarray(arrays[name], jnp.float32) for name in names}
 
     static = Gaussians(**some(Gaussians._fields))

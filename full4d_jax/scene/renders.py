@@ -130,7 +130,7 @@ def write_renders(
     up = up_of(places)
     middle = middle_angles(angles_of(places[:, 0], pivot)) if between else np.zeros(2)
 
-    def seen_from(angles: Float[ndarray, "n 2"]) -> Cameras:
+    def seen_from(angles):
         poses = orbit(*(middle + angles).T, pivot[2], tuple(pivot), up).astype(np.float32)
         return Cameras(lens.astype(np.float32)[None], poses[None], size, width)
 
@@ -224,7 +224,7 @@ def scene_renderer(
         for view in range(views)
     )
 
-    def draw(camera: Camera, time: float) -> Rendering:
+    def draw(camera, time):
         instant = at(scene, np.float32(time))
         picture = draw_over(instant, camera, max_intersections=budget)
         if int(picture.overflow) > 0:

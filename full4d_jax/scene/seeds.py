@@ -14,7 +14,7 @@ import cv2
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
 from numpy import ndarray
 
 from full4d_jax.cameras import Cameras
@@ -175,17 +175,17 @@ def _grid_depth(
     poses = jnp.asarray(cameras.world_to_camera)
     views, times = frames.shape[:2]
 
-    def filled(mask: Map, disparity: Map) -> Map:
+    def filled(mask, disparity):
         whole = Projection(
             disparity[None, None, ..., None], mask[None, None], disparity[None, None]
         )
         return 1 / jnp.maximum(fill_holes(whole)[0, 0, ..., 0], 0.05)
 
-    def one_source(depth: Map) -> Map:
+    def one_source(depth):
         mask = (depth > 0).astype(depth.dtype)
         return filled(mask, mask / jnp.maximum(depth, 0.05))
 
-    def one_target(place: Int[Array, ""]) -> Map:
+    def one_target(place):
         view, time = jnp.divmod(place, times)
         relative = relative_pose(poses[view + 1, time], poses[0, time])
         frame = frames[0, time]
@@ -290,7 +290,7 @@ def push_back(depth: Map, hides: Callable[[Map], Bool[Array, "h w"]], most_pushe
     # Points move back by this factor of depth.
     factor = 1.1
 
-    def pushed(step: Int[Array, ""], placed: Map) -> Map:
+    def pushed(step, placed):
         z = depth * factor**step
         return jnp.where((placed == 0) & ~hides(z), z, placed)
 
@@ -324,7 +324,7 @@ def push_behind_source(
     slope = pixels @ (source_lens @ motion[:3, :3] @ jnp.linalg.inv(lens)).T
     offset = source_lens @ motion[:3, 3]
 
-    def hides(z: Map) -> Bool[Array, "h w"]:
+    def hides(z):
         places = z[..., None] * slope + offset[None, None]
         row, column, inside = pixels_of(places, height, width)
         return inside & (places[..., 2] < source_depth[row, column])

@@ -83,7 +83,7 @@ def lift_grid(
             rows=asked_rows,
         )
 
-    def watch(state: FitState) -> dict[str, float]:
+    def watch(state):
         return {"source_psnr": source_psnr(state, frames[0], cameras)}
 
     result = run_fit(

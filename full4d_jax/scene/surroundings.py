@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray
 from numpy import ndarray
 
 from full4d_jax.cameras import Cameras
@@ -164,10 +164,10 @@ def push_behind_views(
     rays = pixel_rays(camera.intrinsics, *depth.shape)
     motions = relative_pose(views.world_to_camera, camera.world_to_camera[None])
 
-    def hides(z: Map) -> Bool[Array, "h w"]:
+    def hides(z):
         points = rays * z[..., None]
 
-        def one(view: tuple[Array, Array, Array]) -> Bool[Array, "h w"]:
+        def one(view):
             lens, motion, shown = view
             local = points @ motion[:3, :3].T + motion[None, None, :3, 3]
             u, v, w = jnp.moveaxis(local @ lens.T, -1, 0)

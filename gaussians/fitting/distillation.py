@@ -186,7 +186,7 @@ def flow_to_data(prior: Distillation, z: Latents, tau: Scalar, key: Array) -> La
     noise = prior.noise * jax.random.normal(key, z.shape)
     step = tau / prior.flow_steps
 
-    def euler(z: Array, tau: Array) -> tuple[Array, None]:
+    def euler(z, tau):
         return z - step * prior.velocity(prior.params, z, tau), None
 
     taus = tau * (1 - jnp.arange(prior.flow_steps) / prior.flow_steps)
@@ -289,10 +289,10 @@ def pull_scene(
     Each picture is rendered again, so that one at a time is in memory.
     """
 
-    def add(total: Scene, picture: tuple[Camera, Array, Array]) -> tuple[Scene, None]:
+    def add(total, picture):
         camera, time, slope = picture
 
-        def rgb(scene: Scene) -> Array:
+        def rgb(scene):
             return render(scene.at(time), camera, **config.look, max_intersections=budget).rgb
 
         return jax.tree.map(jnp.add, total, jax.vjp(rgb, scene)[1](slope)[0]), None

@@ -76,7 +76,7 @@ def run_chunk(
 ) -> tuple[FitState, dict[str, Array]]:
     """Run `length` steps; metrics are means, except for the overflow, which is the largest."""
 
-    def step(state: FitState, drawn: tuple[Array, Array]) -> tuple[FitState, dict[str, Array]]:
+    def step(state, drawn):
         return one_step(state, targets, *drawn, config, budget, perceptual, None)
 
     state, metrics = lax.scan(step, state, _draw_steps(targets, length, key))

@@ -197,7 +197,7 @@ def _shrunk(targets: Targets, size: int) -> Targets:
         cameras.height // size,
     )
 
-    def pooled(x: Array | None, how: str) -> Array | None:
+    def pooled(x, how):
         if x is None:
             return None
         return reduce(x, "n (h a) (w b) ... -> n h w ...", how, a=size, b=size)

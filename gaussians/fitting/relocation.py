@@ -37,7 +37,7 @@ def with_room(scene: Scene, capacity: int) -> Scene:
     if count > capacity:
         raise ValueError(f"capacity {capacity} is less than the {count} Gaussians there are")
 
-    def padded(x: Array) -> Array:
+    def padded(x):
         return jnp.pad(x, [(0, capacity - count)] + [(0, 0)] * (x.ndim - 1))
 
     unused_logit = -12.0  # of opacity

@@ -133,7 +133,7 @@ def _scene_in(path: Path, files: dict[str, bytes], meta: Any) -> list[Float32[nd
     usual = meta["version"] == 2 and count >= 1
     require(path, "meta.json", usual, found, "version 2, at least one")
 
-    def picture(part: str, index: int) -> Int[ndarray, "g 4"]:
+    def picture(part, index):
         return _pixels(path, files[meta[part]["files"][index]], count)
 
     steps = picture("means", 0)[:, :3] + picture("means", 1)[:, :3] * 256.0

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from einops import rearrange
 from jax import lax
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Int
 
 from gaussians.rendering.projection import NEAREST_DRAWN, Splats
 from gaussians.types import Number
@@ -234,7 +234,7 @@ def _ellipse_meets_tile(
     y = (row + 0.5) * side - splats.centers[index, 1]
     a, b, c = (splats.conics[index, i] for i in range(3))
 
-    def form(x: Float[Array, "*m"], y: Float[Array, "*m"]) -> Float[Array, "*m"]:
+    def form(x, y):
         return a * x * x + 2 * b * x * y + c * y * y
 
     edge_x = jnp.clip(0.0, x - half, x + half)

@@ -72,7 +72,7 @@ def forward(features: Features, bins: Bins, tiles: Tiles) -> Image:
     """
     channels = features.shape[1] - GEOMETRY
 
-    def draw(group: TileGroup) -> Float[Array, "tiles c pixels"]:
+    def draw(group):
         def step(splats, _ids, _used, alphas, light, left, image):
             for k in range(STEP_SPLATS):
                 weight, drawn, after = _blend(alphas[:, k], light)
@@ -98,7 +98,7 @@ def surfaces(features: Float[Array, "g 6"], bins: Bins, tiles: Tiles) -> Int[Arr
     Both are -1 where there is none. The picture covers whole tiles, the arithmetic is `forward`'s.
     """
 
-    def find(group: TileGroup) -> Int[Array, "tiles 2 pixels"]:
+    def find(group):
         def step(_splats, ids, _used, alphas, light, most, strongest, middle):
             for k in range(STEP_SPLATS):
                 weight, _, after = _blend(alphas[:, k], light)
@@ -126,7 +126,7 @@ def backward(
     cotangents = cut_tiles(cotangent, tiles)
     behind_all = cut_tiles((cotangent * image).sum(-1, keepdims=True), tiles)
 
-    def pull_back(gradient: Features, group: TileGroup) -> tuple[Array, None]:
+    def pull_back(gradient, group):
         towards = cotangents[group.tile][:, :-1]
 
         def step(splats, ids, used, alphas, light, behind, gradient):
@@ -200,11 +200,11 @@ def _walk(
     offsets = pixel_offsets(tiles.side)
     longest = group.length[0]
 
-    def goes_on(state: tuple) -> Bool[Array, ""]:
+    def goes_on(state):
         chunk, light = state[:2]
         return (chunk * STEP_SPLATS < longest) & (light > LEAST_LIGHT).any()
 
-    def step(state: tuple) -> tuple:
+    def step(state):
         chunk, *so_far = state
         splats, ids, used = _fetch(features, bins, group, chunk)
         return chunk + 1, *draw(splats, ids, used, alphas_at(splats, offsets), *so_far)

@@ -135,10 +135,10 @@ def _call(
 ) -> Array:
     """Run a kernel over all chunks; the result has one block for each chunk, or for each tile."""
 
-    def chunk_block(rows: int) -> pl.BlockSpec:
+    def chunk_block(rows):
         return pl.BlockSpec((1, rows, CHUNK_SPLATS), lambda i, _: (i, 0, 0))
 
-    def tile_block(rows: int, pixels: int) -> pl.BlockSpec:
+    def tile_block(rows, pixels):
         return pl.BlockSpec((1, rows, pixels), lambda i, tile: (tile[i], 0, 0))
 
     is_by_chunk = result == splats.shape
@@ -276,7 +276,7 @@ def _rows(splats: Float[Array, "chunks places f"]) -> Float[Array, "chunks rows 
     geometry = splats[..., :GEOMETRY]
     payload = splats[..., GEOMETRY:]
 
-    def pad(x: Array) -> Array:
+    def pad(x):
         return jnp.pad(x, ((0, 0), (0, 0), (0, -x.shape[-1] % REGISTER_ROWS)))
 
     return rearrange(jnp.concatenate([pad(geometry), pad(payload)], -1), "i k r -> i r k")
