@@ -111,7 +111,7 @@ def lift_capture(
     say(f"start: {start.note}; background: {background.note}; held out: {_words(held_out)}")
     # A few held-out frames are scored on the way, which shows when a fit starts to overfit.
     watched_pictures = _some(held_out, most=4)
-    watched: list[tuple[int, float]] = []
+    watched = []
 
     def watch(state):
         if not len(watched_pictures[0]):

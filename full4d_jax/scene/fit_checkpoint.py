@@ -83,7 +83,7 @@ def run_fit(
       partial: where the fit is kept, to go on from.
       distillation: a prior that teaches.
     """
-    watched: dict[str, float] = {}
+    watched = {}
 
     def keep(state):
         if partial is not None:

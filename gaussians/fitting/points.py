@@ -78,7 +78,7 @@ def strew(
     batch = 20_000  # points drawn at a time
     most_batches = 50
     reach = np.linalg.norm(views.eyes - middle, axis=1)
-    parts: list[ndarray] = []
+    parts = []
     for _ in range(most_batches):
         view = rng.integers(len(reach), size=batch)
         spots = rng.uniform(size=(batch, 2)) * [views.width, views.height]

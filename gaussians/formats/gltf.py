@@ -62,7 +62,7 @@ def _document(attributes: dict[str, Shaped[ndarray, "g c"]]) -> tuple[dict[str, 
     """Return the description of a mesh of points, and the bytes that it describes."""
     binary = b""
     views = []
-    accessors: list[dict[str, object]] = []
+    accessors = []
     for name, values in attributes.items():
         kind = "u1" if values.dtype == np.uint8 else "f4"
         content = values.astype(f"<{kind}").tobytes()
