@@ -135,9 +135,7 @@ def _forward(
         jax.ShapeDtypeStruct(q.shape, q.dtype),
         jax.ShapeDtypeStruct((samples, heads, frames, tokens), jnp.float32),
     )
-    work = _work("flash_forward", 2, static, q, k)
-    call = _call(_draw, QUERY_TILE_NUMBERS, q, result, work, static)
-    return call(q, k, v, *lists[:2], *before)
+    return _call(_draw, q, result, static, q, k, v, *lists[:2], *before)
 
 
 def _in_rows(x: Queries, rows: int) -> Float[Array, "r n k d"]:
@@ -166,25 +164,12 @@ def _attend_backward(static: _Static, saved: tuple, cotangent: Queries) -> tuple
     along = rearrange(along, "b m s k -> b k m s")
     query, key, value = (jax.ShapeDtypeStruct(x.shape, x.dtype) for x in (q, k, v))
     seen = (q, k, v, cotangent, lse, along)
-    work = partial(_work, "flash_gradient", static=static, q=q, k=k)
-    towards_queries = _call(_pull_queries, KEY_TILE_NUMBERS, q, query, work(3), static)
-    dq = towards_queries(*seen, *lists[:2], before[0])
-    towards_keys = _call(_pull_keys, KEY_TILE_NUMBERS, k, (key, value), work(4), static)
-    dk, dv = towards_keys(*seen, *lists[2:], *before[1:])
+    dq = _call(_pull_queries, q, query, static, *seen, *lists[:2], before[0])
+    dk, dv = _call(_pull_keys, k, (key, value), static, *seen, *lists[2:], *before[1:])
     return dq, dk, dv, None
 
 
 _attend.defvjp(_attend_forward, _attend_backward)
-
-
-def _work(rate: str, products: int, static: _Static, q: Queries, k: Keys) -> dict[str, str]:
-    """Return what a kernel does: operations of its products between all queries and their keys.
-
-    `dry_run.compiling.MEASURED` has the rate of this name.
-    """
-    samples, _, queries, heads, width = q.shape
-    pairs = samples * heads * static.pairs * queries * k.shape[2]
-    return {"rate": rate, "flops": str(2 * products * pairs * width)}
 
 
 def tile_size(tokens: int, width: int, numbers: int) -> int:
@@ -197,26 +182,30 @@ def _columns(width: int) -> int:
     return max(SMALLEST_PRODUCT_SIDE, pl.next_power_of_2(width))
 
 
-def _call(
-    kernel: Callable,
-    numbers: int,
-    tokens: Keys,
-    result: Any,
-    work: dict[str, str],
-    static: _Static,
-) -> Callable:
-    """Return a kernel as a function: a program for each tile of a frame, head and sample."""
+def _call(kernel: Callable, tokens: Keys, result: Any, static: _Static, *arguments: Any) -> Any:
+    """Run a kernel on queries, keys and more: a program for each tile of a frame, head and sample.
+
+    Args:
+      kernel: one of `KERNELS`.
+      tokens: which tiles are of.
+      result: shapes of what it returns.
+      static: settings.
+      arguments: of the kernel.
+    """
+    numbers, products, rate = KERNELS[kernel]
+    q, k, *_ = arguments
     samples, frames, length, heads, width = tokens.shape
     size = tile_size(length, width, numbers)
+    pairs = samples * heads * static.pairs * q.shape[2] * k.shape[2]
     call = pl.pallas_call(
         partial(kernel, size=size),
         grid=(frames * pl.cdiv(length, size), heads, samples),
         out_shape=result,
         compiler_params=triton.CompilerParams(num_warps=WARPS[numbers], num_stages=2),
         interpret=static.interpret,
-        metadata=work,
+        metadata={"rate": rate, "flops": str(2 * products * pairs * width)},
     )
-    return jax.custom_batching.sequential_vmap(call)
+    return jax.custom_batching.sequential_vmap(call)(*arguments)
 
 
 class Tile(NamedTuple):
@@ -372,3 +361,12 @@ def _existing(logits: Array, keys: Tile, length: int) -> Array:
     """Forbid keys behind the end of their frame."""
     key = keys.first + jax.lax.broadcasted_iota(jnp.int32, logits.shape, 1)
     return jnp.where(key < length, logits, FORBIDDEN_LOGIT)
+
+
+# Numbers of a kernel's tiles, its products between all queries and their keys, and the name that
+# its rate has in `dry_run.compiling.MEASURED`.
+KERNELS = {
+    _draw: (QUERY_TILE_NUMBERS, 2, "flash_forward"),
+    _pull_queries: (KEY_TILE_NUMBERS, 3, "flash_gradient"),
+    _pull_keys: (KEY_TILE_NUMBERS, 4, "flash_gradient"),
+}

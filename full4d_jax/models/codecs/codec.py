@@ -65,8 +65,9 @@ def make_codec(config: ModelConfig, weights: Weights | None = None) -> Codec:
       frames or sides that do not divide.
     """
     if config.codec == "pixels":
-        sides = {"i": config.codec_stride, "j": config.codec_stride}
-        return Codec(*(partial(rearrange, pattern=x, **sides) for x in (FOLDED, UNFOLDED)))
+        side = config.codec_stride
+        fold, unfold = (partial(rearrange, pattern=x, i=side, j=side) for x in (FOLDED, UNFOLDED))
+        return Codec(fold, unfold)
     if weights is None:
         missing = partial(_missing, config.codec)
         return Codec(missing, missing)
