@@ -55,7 +55,7 @@ PUBLISHED = {
 
 @contextlib.contextmanager
 def open_tensors(
-    path: str | Path, what: str = "checkpoint", expected: str = "a safetensors file"
+    path: str | Path, what: str = "checkpoint", expected: str = "a safetensors file by full4d"
 ) -> Iterator[Any]:
     """Open a file, whose tensors are read as numpy's.
 

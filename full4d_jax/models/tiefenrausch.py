@@ -107,9 +107,8 @@ def load_tiefenrausch(path: Path) -> Params:
     Raises:
       InputError: there is no such file, or it is another one.
     """
-    expected = "the weights of Tiefenrausch"
-    do = f"give {expected} that the package has"
-    with open_tensors(path, expected=expected) as file, input_errors("checkpoint", do, path):
+    do = "give the weights of Tiefenrausch that the package has"
+    with open_tensors(path) as file, input_errors("checkpoint", do, path):
         kernels = json.loads((file.metadata() or {})[KERNELS])
         tensors = {name: file.get_tensor(name) for name in list(file.keys())}
         for name, (scale, zero) in kernels.items():

@@ -30,7 +30,6 @@ Model = TypeVar("Model")
 # Values of JSON by name.
 Metadata = dict[str, Any]
 SHIPPED = Path(__file__).parents[1] / "checkpoints"
-OURS = "a safetensors file written by full4d"
 # Of what is read of it.
 METADATA = {
     "model?": {str: object},
@@ -90,7 +89,7 @@ def load_params(
       InputError: there is no such file, it is not a safetensors file, its checksum is another,
         names or shapes do not agree, or tensors are not floats of 16 or 32 bits.
     """
-    with open_tensors(path, expected=OURS) as file:
+    with open_tensors(path) as file:
         wanted = None if like is None else by_name(like)
         _check(path, file, wanted)
         require_whole(path, file.metadata() or {})
@@ -130,7 +129,7 @@ def check_params(path: str | Path, like: Params) -> None:
     Raises:
       InputError: as `load_params` does.
     """
-    with open_tensors(path, expected=OURS) as file:
+    with open_tensors(path) as file:
         _check(path, file, by_name(like))
 
 
@@ -140,7 +139,7 @@ def tensor_shapes(path: str | Path) -> dict[str, tuple[int, ...]]:
     Raises:
       InputError: there is no such file, or it is not a safetensors file.
     """
-    with open_tensors(path, expected=OURS) as file:
+    with open_tensors(path) as file:
         return _shapes(file)
 
 
@@ -150,7 +149,7 @@ def load_metadata(path: str | Path) -> Metadata:
     Raises:
       InputError: there is no such file, or it is not a safetensors file.
     """
-    with open_tensors(path, expected=OURS) as file:
+    with open_tensors(path) as file:
         return _metadata(path, file)
 
 
