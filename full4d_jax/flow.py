@@ -68,11 +68,7 @@ def velocity_from_residual(
 
 
 def sample_time(
-    key: PRNGKeyArray,
-    batch: int,
-    *,
-    shift: float,
-    mean_share: float,
+    key: PRNGKeyArray, batch: int, *, shift: float, mean_share: float
 ) -> tuple[Float[Array, "b"], Bool[Array, "b"]]:
     """Draw flow times for training, and say which clips train the conditional mean.
 

@@ -173,10 +173,7 @@ class Slot(NamedTuple):
 
 
 def write_safetensors(
-    path: Path,
-    slots: dict[str, Slot],
-    pieces: Pieces,
-    metadata: dict[str, str],
+    path: Path, slots: dict[str, Slot], pieces: Pieces, metadata: dict[str, str]
 ) -> None:
     """Write a file piece by piece; it appears when it is complete.
 

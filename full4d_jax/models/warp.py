@@ -35,9 +35,7 @@ class MixedFrames(NamedTuple):
 
 
 def mixture(
-    near: AnyPictures,
-    row: AnyPictures,
-    motion: Float[Array | np.ndarray, "*n h w 5"],
+    near: AnyPictures, row: AnyPictures, motion: Float[Array | np.ndarray, "*n h w 5"]
 ) -> MixedFrames:
     """Move both frames and give the first row's its share, sigmoid(logit - RARE_LOGIT).
 

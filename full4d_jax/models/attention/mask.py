@@ -91,14 +91,7 @@ def frame_lists(
     return jnp.asarray(order.astype(np.int32)), jnp.asarray(counts.astype(np.int32))
 
 
-def attend_by_lists(
-    q: Queries,
-    k: Keys,
-    v: Keys,
-    part: Part = 0,
-    *,
-    allowed: Allowed,
-) -> Queries:
+def attend_by_lists(q: Queries, k: Keys, v: Keys, part: Part = 0, *, allowed: Allowed) -> Queries:
     """Attend from some frames of a grid to those that they may read, in either mode.
 
     Args:
