@@ -12,13 +12,20 @@ from dataclasses import replace
 from typing import Any
 
 import jax
-from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding
+from jax.sharding import AbstractMesh, AxisType, Mesh
 from jax.typing import DTypeLike
 
 from full4d_jax.config import Config, DataConfig, MeshConfig, ModelConfig, TrainingConfig
 from full4d_jax.models.dit import abstract_params
 from full4d_jax.models.linear import product_type
-from full4d_jax.models.sharding import AXES, AnyMesh, check_mesh, make_mesh, spec, with_axes
+from full4d_jax.models.sharding import (
+    AXES,
+    AnyMesh,
+    check_mesh,
+    make_mesh,
+    sharding_on,
+    with_axes,
+)
 
 
 def grid_mesh(sizes: MeshConfig, devices: Sequence[Any] | None = None) -> Mesh | None:
@@ -88,7 +95,6 @@ def parameter_shapes(
     kind = product_type(model) if kind is None else kind
 
     def one(x, axes):
-        sharding = None if mesh is None else NamedSharding(mesh, spec(*axes))
-        return jax.ShapeDtypeStruct(x.shape, kind, sharding=sharding)
+        return jax.ShapeDtypeStruct(x.shape, kind, sharding=sharding_on(mesh, *axes))
 
     return with_axes(one, abstract_params(model), model.width)

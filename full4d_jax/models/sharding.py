@@ -96,6 +96,11 @@ def spec(*names: str | None) -> PartitionSpec:
     return PartitionSpec(*(RULES[name] or None for name in names))
 
 
+def sharding_on(mesh: AnyMesh | None, *names: str | None) -> Any:
+    """Return the sharding of arrays with these axes, or without; None where there is no mesh."""
+    return None if mesh is None else NamedSharding(mesh, spec(*names))
+
+
 def mesh_around() -> AbstractMesh | None:
     """Return the mesh in which a program is traced; None without one."""
     mesh = jax.sharding.get_abstract_mesh()
@@ -129,7 +134,7 @@ def parameter_axes(name: str, shape: Sequence[int], width: int) -> tuple[str | N
 
 def shapes_on(mesh: AnyMesh, shapes: Any) -> Any:
     """Return the shapes of arrays that lie whole on every device of a mesh."""
-    everywhere = NamedSharding(mesh, PartitionSpec())
+    everywhere = sharding_on(mesh)
     return jax.tree.map(
         lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=everywhere), shapes
     )
@@ -154,7 +159,7 @@ def tree_shardings(mesh: AnyMesh, tree: Any, width: int) -> Any:
 
     The end of a leaf's path decides. Scalars are on every device.
     """
-    return with_axes(lambda _, axes: NamedSharding(mesh, spec(*axes)), tree, width)
+    return with_axes(lambda _, axes: sharding_on(mesh, *axes), tree, width)
 
 
 def constrain_tree(tree: Any, width: int) -> Any:
@@ -252,8 +257,7 @@ def rows_here(mesh: Mesh | None, batch: int) -> list[int]:
     """Return the places in a batch of the samples that this process holds, ascending."""
     if mesh is None:
         return list(range(batch))
-    sharding = NamedSharding(mesh, spec("samples"))
-    cuts = sharding.addressable_devices_indices_map((batch,)).values()
+    cuts = sharding_on(mesh, "samples").addressable_devices_indices_map((batch,)).values()
     return sorted({row for cut in cuts if cut for row in range(*cut[0].indices(batch))})
 
 
@@ -277,7 +281,7 @@ def put_batch(mesh: Mesh | None, batch: Any, rows: Sequence[int] = (), size: int
         def part(index):
             return x[np.searchsorted(held, range(*index[0].indices(shape[0])))]
 
-        sharding = NamedSharding(mesh, spec("samples", *[None] * (x.ndim - 1)))
+        sharding = sharding_on(mesh, "samples", *[None] * (x.ndim - 1))
         return jax.make_array_from_callback(shape, sharding, part)
 
     return jax.tree.map(one, batch)

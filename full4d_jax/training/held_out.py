@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from einops import rearrange
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt8
 
 from full4d_jax.config import Config
@@ -32,6 +32,7 @@ from full4d_jax.media.pictures import contact_sheet, to_uint8
 from full4d_jax.models.codecs.codec import Weights
 from full4d_jax.models.dit import prediction
 from full4d_jax.models.functional import Params
+from full4d_jax.models.sharding import sharding_on
 from full4d_jax.models.wan.text import load_training_texts
 from full4d_jax.training.batch_part import BatchPart
 from full4d_jax.training.clips.batches import rendered_batches
@@ -78,8 +79,8 @@ def make_validation(
     weights = [share / batches for _, batches, share in parts for _ in range(batches)]
     text, _ = load_training_texts(config)
     frozen = Frozen(codec_weights, text)
-    whole = None if mesh is None else NamedSharding(mesh, PartitionSpec())
-    program = jax.jit(in_mesh(mesh, partial(validation_losses, config)), out_shardings=whole)
+    losses = in_mesh(mesh, partial(validation_losses, config))
+    program = jax.jit(losses, out_shardings=sharding_on(mesh))
     key = jax.random.fold_in(jax.random.key(config.seed), VALIDATION_STREAM)
 
     def validate(params: Params) -> dict[str, float]:
@@ -216,8 +217,8 @@ def draw_sheet(config: Config, mesh: Mesh | None, params: Params) -> Picture:
 @lru_cache(maxsize=1)
 def _drawing(config: Config, mesh: Mesh | None) -> Callable[..., Array]:
     """Return the program that draws, whose results every process has whole."""
-    everywhere = None if mesh is None else NamedSharding(mesh, PartitionSpec())
-    return jax.jit(in_mesh(mesh, partial(_draw_clips, config)), out_shardings=everywhere)
+    draw = in_mesh(mesh, partial(_draw_clips, config))
+    return jax.jit(draw, out_shardings=sharding_on(mesh))
 
 
 def _draw_clips(

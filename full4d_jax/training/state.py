@@ -12,14 +12,14 @@ from typing import Any, NamedTuple, cast
 import jax
 import jax.numpy as jnp
 import optax
-from jax.sharding import AbstractMesh, Mesh
+from jax.sharding import Mesh
 from jaxtyping import Array, Int, PRNGKeyArray
 from optax.contrib import MuonDimensionNumbers, muon
 
 from full4d_jax.config import Config, OptimizerConfig
 from full4d_jax.models.dit import init_params
 from full4d_jax.models.functional import Params
-from full4d_jax.models.sharding import check_mesh, dotted, make_mesh, tree_shardings
+from full4d_jax.models.sharding import AnyMesh, check_mesh, dotted, make_mesh, tree_shardings
 from full4d_jax.models.trainable import is_trained
 
 ADAM_B2 = 0.98
@@ -63,7 +63,7 @@ def init_state(
     return make_state(config, mesh, make)
 
 
-def state_shapes(config: Config, mesh: Mesh | AbstractMesh | None) -> TrainState:
+def state_shapes(config: Config, mesh: AnyMesh | None) -> TrainState:
     """Return the shapes of the state; on a mesh, sharded as `sharding.RULES` says."""
     shapes = jax.eval_shape(lambda: init_state(config, jax.random.key(0)))
     if mesh is None:

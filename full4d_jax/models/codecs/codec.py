@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from einops import rearrange, reduce
-from jax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
@@ -28,7 +28,7 @@ from full4d_jax.models.codecs import wan_vae
 from full4d_jax.models.codecs.wan_vae_weights import convert_vae
 from full4d_jax.models.functional import nested
 from full4d_jax.models.linear import product_type
-from full4d_jax.models.sharding import shapes_on
+from full4d_jax.models.sharding import AnyMesh, shapes_on, sharding_on
 from full4d_jax.models.weights import load_metadata, load_params, save_params, tensor_shapes
 from full4d_jax.session.errors import InputError, input_errors
 
@@ -116,7 +116,7 @@ def _load(codec: str, path: str, kind: DTypeLike, mesh: Mesh | None, on_host: bo
     stored_codec = load_metadata(path).get("codec", "no codec")
     if stored_codec != codec:
         raise InputError("codec", path, stored_codec, codec, "give --codec_weights another file")
-    everywhere = NamedSharding(mesh, PartitionSpec()) if mesh else None
+    everywhere = sharding_on(mesh)
     like = jax.tree.map(
         lambda x: jax.ShapeDtypeStruct(x.shape, kind, sharding=everywhere), _like(codec, path)
     )
@@ -125,7 +125,7 @@ def _load(codec: str, path: str, kind: DTypeLike, mesh: Mesh | None, on_host: bo
         return load_params(path, like, on_host=on_host)[0]
 
 
-def codec_shapes(config: Config, mesh: Mesh | AbstractMesh) -> Weights | None:
+def codec_shapes(config: Config, mesh: AnyMesh) -> Weights | None:
     """Return the shapes of the codec's weights as it computes, whole on each device of a mesh.
 
     Without a file they are those of the published ones; `pixels` has none.

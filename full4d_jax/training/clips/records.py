@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding
+from jax.sharding import Mesh
 
 from full4d_jax.config import Config, ModelConfig
 from full4d_jax.generation.batch import Batch
@@ -18,7 +18,7 @@ from full4d_jax.generation.projected import ProjectedBatch
 from full4d_jax.geometry.carried_motion import carried_motion, motion_from_first
 from full4d_jax.media.pictures import to_uint8, to_unit
 from full4d_jax.models.codecs.codec import codec_id
-from full4d_jax.models.sharding import put_batch, rows_here, spec
+from full4d_jax.models.sharding import put_batch, rows_here, sharding_on
 from full4d_jax.session.errors import InputError, input_errors
 from full4d_jax.session.fields import require
 from full4d_jax.training.clips.record_clips import (
@@ -53,8 +53,7 @@ def batches_of(config: Config, mixture: Mixture, start: int, mesh: Mesh | None) 
     if config.data.projections:
         # As they are: half as many bytes to move.
         return map(put, clips)
-    sharding = None if mesh is None else NamedSharding(mesh, spec("samples"))
-    finish = jax.jit(_to_floats, out_shardings=sharding)
+    finish = jax.jit(_to_floats, out_shardings=sharding_on(mesh, "samples"))
     return (finish(put(clip)) for clip in batches_with_motion(config.model, clips))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding
+from jax.sharding import AbstractMesh, AxisType, Mesh
 
 from full4d_jax.config import Config, MeshConfig, to_dict
 from full4d_jax.generation.batch import Batch
@@ -17,13 +17,14 @@ from full4d_jax.models.codecs.codec import codec_shapes
 from full4d_jax.models.flops import peak_flops, step_flops
 from full4d_jax.models.sharding import (
     AXES,
+    AnyMesh,
     check_mesh,
     dotted,
     frames_and_tokens,
     make_mesh,
     mesh_shape,
     shapes_on,
-    spec,
+    sharding_on,
 )
 from full4d_jax.models.wan.text import TEXT_TOKENS
 from full4d_jax.training.bad_losses import jit_step, no_losses
@@ -33,7 +34,7 @@ from full4d_jax.training.state import in_mesh, state_shapes
 from full4d_jax.training.step import train_step
 
 
-def batch_shapes(config: Config, mesh: Mesh | AbstractMesh) -> Batch | ProjectedBatch:
+def batch_shapes(config: Config, mesh: AnyMesh) -> Batch | ProjectedBatch:
     """Return a batch as training takes it, sharded over samples: pictures, or what is encoded."""
     model = config.model
     data = config.data
@@ -41,7 +42,7 @@ def batch_shapes(config: Config, mesh: Mesh | AbstractMesh) -> Batch | Projected
     half = jnp.float16
 
     def array(*sides: int, kind: Any = jnp.float32) -> Any:
-        sharding = NamedSharding(mesh, spec("samples", *[None] * len(sides)))
+        sharding = sharding_on(mesh, "samples", *[None] * len(sides))
         return jax.ShapeDtypeStruct((config.training.batch, *sides), kind, sharding=sharding)
 
     text = None
@@ -177,7 +178,7 @@ def describe(
     return about
 
 
-def _print_model(config: Config, mesh: Mesh | AbstractMesh, state: Any) -> None:
+def _print_model(config: Config, mesh: AnyMesh, state: Any) -> None:
     leaves = {dotted(path): x for path, x in jax.tree.leaves_with_path(state.params)}
     total = sum(x.size for x in leaves.values())
     cut = {name: n for name, n in mesh.shape.items() if n > 1}
