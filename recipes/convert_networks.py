@@ -29,7 +29,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, te
 from jaxtyping import Float
 from numpy import ndarray
 
-from full4d_jax.models import fast_depth, segmentation, silhouette
+from full4d_jax.models import published_networks as networks
 from full4d_jax.models.tensor_files import Slot, write_safetensors
 from full4d_jax.models.tiefenrausch import KERNELS, real_numbers
 
@@ -127,7 +127,7 @@ def segmentation_layers() -> set[str]:
     """Return the names of all layers."""
     blocks = {
         f"block_{number:02}.{layer}"
-        for number in range(len(segmentation.BLOCKS))
+        for number in range(len(networks.BLOCKS))
         for layer in ("expand", "depthwise", "project")
     }
     return blocks - {"block_00.expand"} | PUBLISHED_LAYERS.keys()
@@ -140,7 +140,7 @@ def silhouette_layers() -> Iterator[str]:
     """
     yield "enter"
     leaves = None
-    for level, blocks in enumerate(silhouette.LEVELS):
+    for level, blocks in enumerate(networks.LEVELS):
         for number in range(len(blocks)):
             block = f"block_{level}_{number}"
             if (level, number) != (0, 0):
@@ -151,14 +151,14 @@ def silhouette_layers() -> Iterator[str]:
                 leaves = None
             yield f"{block}.depthwise"
             yield f"{block}.project"
-        leaves = silhouette.FROM_LEVELS[level]
+        leaves = networks.FROM_LEVELS[level]
     yield "deepest.expand"
     yield "deepest.depthwise"
     for name in (
-        silhouette.FROM_LEVELS[-1],
+        networks.FROM_LEVELS[-1],
         "from_all",
-        *silhouette.REFINED_HALF,
-        *silhouette.REFINED_WHOLE,
+        *networks.REFINED_HALF,
+        *networks.REFINED_WHOLE,
     ):
         yield f"{name}.depthwise"
         yield f"{name}.project"
@@ -168,7 +168,7 @@ def silhouette_layers() -> Iterator[str]:
 def fast_depth_layers() -> list[str]:
     """Return the names of all layers, in the order of the published graph."""
     names = ["enter"]
-    for part, count in (("down", len(fast_depth.STRIDES)), ("up", fast_depth.RAISED_LAYERS)):
+    for part, count in (("down", len(networks.STRIDES)), ("up", networks.RAISED_LAYERS)):
         for number in range(count):
             names += [f"{part}_{number}.depthwise", f"{part}_{number}.pointwise"]
     return [*names, "leave"]

@@ -22,10 +22,10 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from full4d_jax.models.fast_depth import fast_log_disparity
 from full4d_jax.models.functional import Params, bound, draw_params
 from full4d_jax.models.linear import linear
 from full4d_jax.models.mobile_layers import Maps, Pictures, Plane
+from full4d_jax.models.published_networks import fast_log_disparity
 from full4d_jax.models.tiefenrausch import DEEPEST_CHANNELS, FEATURE_CHANNELS, log_disparity
 from full4d_jax.models.unet import ZEROS, fold, unfold
 from full4d_jax.session.fields import Count, CountOrZero

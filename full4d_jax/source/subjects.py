@@ -22,7 +22,7 @@ from numpy import ndarray
 from full4d_jax.geometry.arrays import Mask, Masks, Picture, Pictures
 from full4d_jax.geometry.paths import travels
 from full4d_jax.geometry.tracking import homographies
-from full4d_jax.models.segmentation import CELL_PIXELS, CLASSES, Params, logits
+from full4d_jax.models.published_networks import CELL_PIXELS, CLASSES, Params, logits
 from full4d_jax.models.weights import load_shipped
 from full4d_jax.source.along_flow import (
     SureFlows,

@@ -8,9 +8,7 @@ import jax
 import numpy as np
 from skimage import data
 
-from full4d_jax.models.fast_depth import fast_depth
-from full4d_jax.models.segmentation import CLASSES, logits
-from full4d_jax.models.silhouette import silhouette
+from full4d_jax.models.published_networks import CLASSES, fast_depth, logits, silhouette
 from full4d_jax.models.weights import load_shipped
 
 GOLDENS = Path(__file__).with_name("goldens")
