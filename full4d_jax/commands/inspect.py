@@ -73,10 +73,8 @@ def inspect(
         _inspect_annotation(config, program, topology, json)
     elif program != "step":
         _inspect_asking(config, program, topology, devices, efficiency, json)
-    elif topology:
-        inspection.print_compiled(config, topology, slices, efficiency, price, json)
     else:
-        inspection.print_shapes(config, devices)
+        inspection.print_step(config, topology, slices, devices, efficiency, price, json)
     if not topology:
         print("next: add --topology v5p:4x4x8 or h100:8 to compile it for TPUs or GPUs")
 

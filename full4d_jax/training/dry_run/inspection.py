@@ -75,13 +75,6 @@ def batch_shapes(config: Config, mesh: AnyMesh) -> Batch | ProjectedBatch:
     )
 
 
-def print_shapes(config: Config, devices: int) -> None:
-    """Print parameters by group, and bytes of the state on each device."""
-    mesh = planned_mesh(config.mesh, devices)
-    check_mesh(config, mesh)
-    _print_model(config, mesh, state_shapes(config, mesh))
-
-
 def planned_mesh(config: MeshConfig, devices: int) -> AbstractMesh:
     """Return the mesh over a number of devices that need not exist; 0 is as many as it asks for.
 
@@ -93,20 +86,25 @@ def planned_mesh(config: MeshConfig, devices: int) -> AbstractMesh:
     return AbstractMesh(sizes, AXES, axis_types=(AxisType.Auto,) * len(AXES))
 
 
-def print_compiled(
+def print_step(
     config: Config,
     topology: str,
     slices: int,
+    devices: int,
     efficiency: float,
     price: float,
     json_file: Path | None,
 ) -> None:
-    """Compile the step for TPU slices; print its memory, communication, and hours of all steps.
+    """Print parameters by group, and bytes of the state on each device.
+
+    With a topology, compile the step for it; print its memory, communication, and hours of all
+    steps.
 
     Args:
       config: the experiment.
-      topology: name of a TPU slice.
+      topology: name of a TPU slice; without it nothing is compiled.
       slices: number of slices.
+      devices: number of devices without a topology; 0 is as many as the mesh asks for.
       efficiency: share of the peak FLOP/s that the estimated time assumes.
       price: of a chip for an hour; 0 prints no cost.
       json_file: where to write what is found, bytes in plain numbers.
@@ -114,10 +112,15 @@ def print_compiled(
     Raises:
       InputError: libtpu is missing, the topology is unknown, or the mesh does not fit it.
     """
-    mesh = make_mesh(config.mesh, slice_devices(topology, slices))
+    if topology:
+        mesh = make_mesh(config.mesh, slice_devices(topology, slices))
+    else:
+        mesh = planned_mesh(config.mesh, devices)
     check_mesh(config, mesh)
     state = state_shapes(config, mesh)
     _print_model(config, mesh, state)
+    if not isinstance(mesh, Mesh):
+        return
     about = describe(config, topology, mesh, step_flops(config), efficiency) | {
         "slices": slices,
         "clips": "encoded" if config.data.projections else "pictures",
