@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from einops import rearrange, repeat
 
-from full4d_jax.geometry.optical_flow import pixel_velocities
+from full4d_jax.geometry.motion import pixel_velocities
 from full4d_jax.media.pictures import save_picture, to_uint8
 from gaussians import Camera, FitConfig, Targets, fit, initialize, render, save_ply_sequence
 from input_pipeline import procedural_scene

@@ -43,7 +43,7 @@ from full4d_jax.generation.generate import fill_grid, generate_grid
 from full4d_jax.generation.prior import Prior, open_prior, prior_path, prior_settings
 from full4d_jax.generation.real_frames import row_and_column
 from full4d_jax.geometry.depth_maps import drop_depth_edges
-from full4d_jax.geometry.moving import differs
+from full4d_jax.geometry.motion import differs
 from full4d_jax.grid import Grid
 from full4d_jax.media.pictures import save_picture, to_model, to_uint8, to_unit
 from full4d_jax.session.errors import InputError

@@ -21,8 +21,7 @@ from jaxtyping import Bool, Float32, UInt8
 from numpy import ndarray
 
 from full4d_jax.geometry.arrays import Picture
-from full4d_jax.geometry.moving import differs
-from full4d_jax.geometry.optical_flow import optical_flow, warp
+from full4d_jax.geometry.motion import differs, optical_flow, warp
 
 # Shorter side in pixels to which small pictures are enlarged for their flow.
 FINE_SIDE_PIXELS = 192

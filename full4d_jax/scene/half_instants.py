@@ -16,8 +16,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from numpy import ndarray
 
-from full4d_jax.geometry.moving import differs
-from full4d_jax.geometry.optical_flow import film_flows, pixel_velocities, warp
+from full4d_jax.geometry.motion import differs, film_flows, pixel_velocities, warp
 from full4d_jax.grid import Grid
 from full4d_jax.media.pictures import to_uint8
 from gaussians.fitting.stillness import median_where, shows_farthest

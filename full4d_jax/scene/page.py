@@ -20,7 +20,7 @@ from jaxtyping import Float, UInt8
 from numpy import ndarray
 
 from full4d_jax.cameras import Cameras
-from full4d_jax.geometry.moving import moving_pixels
+from full4d_jax.geometry.motion import moving_pixels
 from full4d_jax.scene.contributions import contributions
 from full4d_jax.scene.packing import HARMONIC_STEP, PackedScene, pack_scene
 from full4d_jax.scene.squeezing import FEW_GAUSSIANS, SqueezedScene, squeezed

@@ -23,7 +23,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from numpy import ndarray
 
-from full4d_jax.geometry.moving import differs, moving_pixels, resting_picture
+from full4d_jax.geometry.motion import differs, moving_pixels, resting_picture
 from full4d_jax.grid import Grid
 from full4d_jax.media.pictures import to_uint8
 from full4d_jax.scene.half_instants import between_instants

@@ -28,7 +28,7 @@ from full4d_jax.generation.static_points import (
     splat_both,
     splat_known,
 )
-from full4d_jax.geometry.optical_flow import pixel_velocities
+from full4d_jax.geometry.motion import pixel_velocities
 from full4d_jax.geometry.rays import homogeneous_pixels, pixels_of, relative_pose
 from full4d_jax.grid import CleanPlate
 from full4d_jax.scene.half_instants import (

@@ -14,7 +14,7 @@ from jaxtyping import Float, Float32, Int32, UInt8
 from numpy import ndarray
 
 from full4d_jax.geometry.arrays import Mask, Masks, Pictures
-from full4d_jax.geometry.moving import differs
+from full4d_jax.geometry.motion import differs
 
 Labels = Int32[ndarray, "h w"]
 # The share of the subjects' classes.

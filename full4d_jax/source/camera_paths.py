@@ -16,7 +16,7 @@ from numpy import ndarray
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import DataConfig
-from full4d_jax.geometry.moving import moving_pixels
+from full4d_jax.geometry.motion import moving_pixels
 from full4d_jax.session.errors import InputError, input_errors, require_file
 from full4d_jax.source.depth.lines import UP, Direction
 from full4d_jax.source.options import PathOptions

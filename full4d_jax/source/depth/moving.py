@@ -19,7 +19,7 @@ from jaxtyping import Float
 from numpy.lib.stride_tricks import sliding_window_view
 
 from full4d_jax.geometry.arrays import Labels, Lens, Map, Maps, Masks, Pictures, Poses, Values
-from full4d_jax.geometry.moving import differs
+from full4d_jax.geometry.motion import differs
 from gaussians.fitting.stillness import camera_moves, median_where
 from input_pipeline.cameras import unproject
 

@@ -1,10 +1,10 @@
-"""Velocities of pixels, before cameras whose pictures are computed here by formula."""
+"""Pixels that move, and their velocities, before cameras whose pictures come from formulas."""
 
 import cv2
 import numpy as np
 import pytest
 
-from full4d_jax.geometry.optical_flow import pixel_velocities
+from full4d_jax.geometry.motion import moving_pixels, pixel_velocities
 
 HEIGHT, WIDTH, FRAMES = 96, 128, 4
 TIMES = np.linspace(0, 1, FRAMES)  # in clips
@@ -66,3 +66,16 @@ def test_a_square_has_its_velocity_and_the_wall_none(velocity, poses):
     assert not found[~square].any()
     wall = pixel_velocities(frames, depth, LENS, poses, ~square, TIMES)[~square]
     assert np.median(np.linalg.norm(wall, axis=-1)) < tolerance
+
+
+@pytest.mark.parametrize("count", [4, 5])
+def test_a_pixel_moves_by_its_distance_from_the_middle_of_its_sorted_values(count):
+    frames = np.random.default_rng(0).integers(0, 256, (2, count, 3, 4, 3)).astype(np.uint8)
+    ordered = np.sort(frames.astype(float), axis=1)
+    middle = (ordered[:, (count - 1) // 2] + ordered[:, count // 2]) / 2
+    distance = np.abs(frames - middle[:, None])
+    moving = moving_pixels(frames, 40)
+    np.testing.assert_array_equal(moving, (distance > 40).any(-1))
+    assert 0.1 < moving.mean() < 0.95
+    one_view = moving_pixels(frames[0], 40)
+    np.testing.assert_array_equal(one_view, moving[0])

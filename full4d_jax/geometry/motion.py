@@ -1,4 +1,8 @@
-"""Optical flow between pictures (OpenCV's DIS), where it can be trusted, and velocities of pixels.
+"""Motion in pictures: what differs from rest, optical flow (OpenCV's DIS), velocities of pixels.
+
+A pixel has the colour of what rests there at most instants, so that its median over time is that
+colour. How large a difference is motion depends on what the answer is for: callers have thresholds
+of their own, in the unit of their pictures, levels of 255 or shares of the range.
 
 Flow leads pixel p of instant t to pixel q of a neighbouring instant t'. If X(p, t) is the point in
 the world that p shows, at the depth z(p, t), and times are in clips:
@@ -17,7 +21,7 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from jaxtyping import Float, Float32
+from jaxtyping import Bool, Float, Float32, Num
 
 from full4d_jax.geometry.arrays import Lens, Map, Maps, Mask, Masks, Picture, Pictures, Poses
 
@@ -36,6 +40,31 @@ class Flows(NamedTuple):
 
 Film = Float[np.ndarray, "t h w 3"]
 NO_FLOWS: Mapping[int, Flows] = {}
+
+
+def moving_pixels(
+    frames: Num[np.ndarray, "*v t h w 3"], threshold: float
+) -> Bool[np.ndarray, "*v t h w"]:
+    """Return the pixels that differ from their median over time.
+
+    Args:
+      frames: pictures of cameras at rest.
+      threshold: largest difference of a pixel that rests, in the unit of the frames.
+    """
+    return differs(frames, resting_picture(frames), threshold)
+
+
+def resting_picture(frames: Num[np.ndarray, "*v t h w 3"]) -> Float[np.ndarray, "*v 1 h w 3"]:
+    """Return the median over time, in the precision of the frames but single at least."""
+    precision = np.result_type(frames.dtype, np.float32)
+    return np.median(frames, axis=-4, keepdims=True).astype(precision)
+
+
+def differs(
+    frames: Num[np.ndarray, "*n h w 3"], resting: Num[np.ndarray, "*m h w 3"], threshold: float
+) -> Bool[np.ndarray, "*n h w"]:
+    """Return the pixels whose difference from a resting picture is above a threshold."""
+    return np.abs(frames - resting).max(-1) > threshold
 
 
 def film_flows(pictures: Pictures) -> Flows:
