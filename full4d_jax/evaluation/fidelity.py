@@ -25,8 +25,7 @@ from full4d_jax.cameras import Cameras
 from full4d_jax.evaluation import table
 from full4d_jax.generation.projection_guidance import Projection, fill_holes, project_video
 from full4d_jax.generation.real_frames import copy_nearest
-from full4d_jax.geometry.carried_motion import carried_motion
-from full4d_jax.geometry.motion import resting_picture
+from full4d_jax.geometry.motion import carried_motion, resting_picture
 from full4d_jax.grid import Grid
 from full4d_jax.media import metrics
 from full4d_jax.media.pictures import to_model, to_uint8, to_unit

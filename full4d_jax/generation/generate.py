@@ -30,7 +30,7 @@ from full4d_jax.generation.sampling import (
     velocity_of_groups,
 )
 from full4d_jax.generation.static_points import StaticPoints
-from full4d_jax.geometry.carried_motion import carried_motion
+from full4d_jax.geometry.motion import carried_motion
 from full4d_jax.media.pictures import to_uint8, to_unit
 from full4d_jax.models.conditions import Conditions
 from full4d_jax.models.dit import velocity

@@ -1,4 +1,4 @@
-"""Motion in pictures: what differs from rest, optical flow (OpenCV's DIS), velocities of pixels.
+"""Motion in pictures: what differs from rest, optical flow (OpenCV's DIS), and where it leads.
 
 A pixel has the colour of what rests there at most instants, so that its median over time is that
 colour. How large a difference is motion depends on what the answer is for: callers have thresholds
@@ -13,6 +13,19 @@ Only those neighbours count where the flow there and back agrees, colours are al
 not jump: the flow of something that is hidden in one of the two pictures, or that moves farther
 than flow can follow, ends on something else. A pixel for which none counts moves like the pixels
 around it.
+
+Motion of a grid's hidden frames is carried over from its first row without cameras. Of a grid with
+pictures I_vt the first row I_0t and the first column I_v0 are real. With optical flow `a -> b` from
+pixels of a to where b shows the same,
+
+    back_t(q) = I_0t -> I_00, 0 where the row did not change
+    to_0_v(p) = I_v0 -> I_00, by steps from each view to the one before
+    w_vt(p)   = back_t(p + to_0_v(p))
+
+so that view v at instant t shows at p about what it showed at p + w_vt(p) at instant 0. View v
+moves like the first one, which is so where both look at the same thing from about the same side.
+It also shows about what I_0t shows at p + to_0_v(p). The view's own frame knows the side from which
+v looks, the row's what came into sight since instant 0, and gets a share where the row changed.
 """
 
 from collections.abc import Mapping
@@ -21,9 +34,15 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Num
+from jaxtyping import Bool, Float, Float32, Num, UInt8
+from numpy import ndarray
 
 from full4d_jax.geometry.arrays import Lens, Map, Maps, Mask, Masks, Picture, Pictures, Poses
+
+# Shorter side in pixels to which small pictures are enlarged for their flow.
+FINE_SIDE_PIXELS = 192
+# Logit of the row's share where it changed: .31 after `models.warp.RARE_LOGIT`.
+ROW_SHARE_LOGIT = 4.2
 
 
 class Flows(NamedTuple):
@@ -34,17 +53,20 @@ class Flows(NamedTuple):
       back: from that to the picture.
     """
 
-    there: Float32[np.ndarray, "t-1 h w 2"]
-    back: Float32[np.ndarray, "t-1 h w 2"]
+    there: Float32[ndarray, "t-1 h w 2"]
+    back: Float32[ndarray, "t-1 h w 2"]
 
 
-Film = Float[np.ndarray, "t h w 3"]
+Film = Float[ndarray, "t h w 3"]
+Frames = UInt8[ndarray, "v t h w 3"]
+Motion = Float32[ndarray, "v t h w 2"]
+Flow = Float32[ndarray, "h w 2"]
 NO_FLOWS: Mapping[int, Flows] = {}
 
 
 def moving_pixels(
-    frames: Num[np.ndarray, "*v t h w 3"], threshold: float
-) -> Bool[np.ndarray, "*v t h w"]:
+    frames: Num[ndarray, "*v t h w 3"], threshold: float
+) -> Bool[ndarray, "*v t h w"]:
     """Return the pixels that differ from their median over time.
 
     Args:
@@ -54,15 +76,15 @@ def moving_pixels(
     return differs(frames, resting_picture(frames), threshold)
 
 
-def resting_picture(frames: Num[np.ndarray, "*v t h w 3"]) -> Float[np.ndarray, "*v 1 h w 3"]:
+def resting_picture(frames: Num[ndarray, "*v t h w 3"]) -> Float[ndarray, "*v 1 h w 3"]:
     """Return the median over time, in the precision of the frames but single at least."""
     precision = np.result_type(frames.dtype, np.float32)
     return np.median(frames, axis=-4, keepdims=True).astype(precision)
 
 
 def differs(
-    frames: Num[np.ndarray, "*n h w 3"], resting: Num[np.ndarray, "*m h w 3"], threshold: float
-) -> Bool[np.ndarray, "*n h w"]:
+    frames: Num[ndarray, "*n h w 3"], resting: Num[ndarray, "*m h w 3"], threshold: float
+) -> Bool[ndarray, "*n h w"]:
     """Return the pixels whose difference from a resting picture is above a threshold."""
     return np.abs(frames - resting).max(-1) > threshold
 
@@ -74,7 +96,7 @@ def film_flows(pictures: Pictures) -> Flows:
     return Flows(np.stack(there), np.stack(back))
 
 
-def optical_flow(now: Picture, then: Picture, finest: int = 0) -> Float32[np.ndarray, "h w 2"]:
+def optical_flow(now: Picture, then: Picture, finest: int = 0) -> Flow:
     """Return the flow from `now` to `then`: pixels, x then y; 0 for sides below `smallest_side`.
 
     Args:
@@ -93,11 +115,11 @@ def optical_flow(now: Picture, then: Picture, finest: int = 0) -> Float32[np.nda
 
 
 def warp(
-    image: Float[np.ndarray, "h w c"],
-    flow: Float[np.ndarray, "h w 2"],
+    image: Float[ndarray, "h w c"],
+    flow: Float[ndarray, "h w 2"],
     interpolation: int = cv2.INTER_LINEAR,
     border: int = cv2.BORDER_CONSTANT,
-) -> Float32[np.ndarray, "h w c"]:
+) -> Float32[ndarray, "h w c"]:
     """Return the image where the flow leads; outside what OpenCV's `border` says, else 0."""
     h, w = flow.shape[:2]
     y, x = np.mgrid[:h, :w].astype(np.float32)
@@ -107,7 +129,7 @@ def warp(
     return warped.reshape(h, w, -1)
 
 
-def flow_agrees(there: Float[np.ndarray, "h w 2"], back: Float[np.ndarray, "h w 2"]) -> Mask:
+def flow_agrees(there: Float[ndarray, "h w 2"], back: Float[ndarray, "h w 2"]) -> Mask:
     """Return where the flow there and back leads home, inside the picture."""
     # Of squared flow, and pixels: Sundaram et al. 2010, as in Lai et al.
     agreement_bound = 0.01, 0.5
@@ -129,7 +151,7 @@ def pixel_velocities(
     lens: Lens,
     world_to_camera: Poses,
     moving: Masks,
-    times: Float[np.ndarray, "t"],
+    times: Float[ndarray, "t"],
     view: int = 0,
     flows: Mapping[int, Flows] = NO_FLOWS,
 ) -> Film:
@@ -178,8 +200,8 @@ def pixel_velocities(
 
 
 def _points(
-    z: Map, flow: Float[np.ndarray, "h w 2"], lens: Lens, pose: Float[np.ndarray, "4 4"]
-) -> Float[np.ndarray, "h w 3"]:
+    z: Map, flow: Float[ndarray, "h w 2"], lens: Lens, pose: Float[ndarray, "4 4"]
+) -> Float[ndarray, "h w 3"]:
     """Return the world positions at these depths of the pixels that the flow leads to."""
     y, x = np.mgrid[: z.shape[0], : z.shape[1]] + 0.5
     pixels = np.stack([x + flow[..., 0], y + flow[..., 1], np.ones_like(x)], -1)
@@ -187,8 +209,8 @@ def _points(
 
 
 def _spread(
-    velocities: Float[np.ndarray, "h w 3"], known: Mask, moving: Mask
-) -> Float[np.ndarray, "h w 3"]:
+    velocities: Float[ndarray, "h w 3"], known: Mask, moving: Mask
+) -> Float[ndarray, "h w 3"]:
     """Give moving pixels of unknown velocity the mean of those around; 0 if there are too few."""
     # Least share of the neighbourhood whose velocity must be known.
     least_known_share = 0.02
@@ -202,3 +224,65 @@ def _spread(
     around = blurred / np.maximum(share, least_known_share)[..., None]
     unknown = moving & ~known & (share > least_known_share)
     return np.where(unknown[..., None], around, velocities)
+
+
+def carried_motion(frames: Frames) -> Float32[ndarray, "v t h w 5"]:
+    """Return w and to_0_v of all frames, pixels, x then y, and the logit of the row's share.
+
+    All are 0 in the first row and the first column. `models.warp.mixture` applies them.
+
+    Args:
+      frames: of which the first row and the first column alone are read.
+    """
+    first = frames[0, 0]
+    row = [_changed_flow(picture, first) for picture in frames[0, 1:]]
+    motion = np.zeros((*frames.shape[:4], 2 + 2 + 1), np.float32)
+    to_first = np.zeros((*first.shape[:2], 2), np.float32)
+    for view, (before, picture) in enumerate(pairwise(frames[:, 0]), 1):
+        step = fine_flow(picture, before)
+        to_first = step + warp_inside(to_first, step)
+        for instant, (back, changed) in enumerate(row, 1):
+            own, share = (warp_inside(x, to_first) for x in (back, ROW_SHARE_LOGIT * changed))
+            motion[view, instant] = np.concatenate([own, to_first, share], -1)
+    return motion
+
+
+def motion_from_first(frames: Frames) -> tuple[Motion, Bool[ndarray, "v t h w"]]:
+    """Return the true w by flow of the true pictures, and where it leads to the same colour."""
+    # Levels of 255 by which a picture moved along its flow may miss the other.
+    trusted_levels = 25.5
+    motion = np.zeros((*frames.shape[:4], 2), np.float32)
+    trusted = np.zeros(frames.shape[:4], bool)
+    for view, pictures in enumerate(frames):
+        for instant, picture in enumerate(pictures[1:], 1):
+            flow = fine_flow(picture, pictures[0])
+            moved = warp_inside(pictures[0].astype(np.float32), flow)
+            motion[view, instant] = flow
+            trusted[view, instant] = ~differs(moved, picture, trusted_levels)
+    return motion, trusted
+
+
+def fine_flow(now: Picture, then: Picture) -> Flow:
+    """Return the optical flow of pictures, enlarged to `FINE_SIDE_PIXELS` if smaller."""
+    height, width = now.shape[:2]
+    scale = -(-FINE_SIDE_PIXELS // min(height, width))
+    if scale == 1:
+        return optical_flow(now, then)
+    size = (scale * width, scale * height)
+    large = [cv2.resize(x, size, interpolation=cv2.INTER_CUBIC) for x in (now, then)]
+    flow = optical_flow(large[0], large[1], finest=1)
+    return cv2.resize(flow, (width, height), interpolation=cv2.INTER_AREA) / scale
+
+
+def warp_inside(image: Float32[ndarray, "h w c"], flow: Flow) -> Float32[ndarray, "h w c"]:
+    """Return the image where the flow leads; outside, the nearest pixel inside."""
+    return warp(image, flow, border=cv2.BORDER_REPLICATE)
+
+
+def _changed_flow(now: Picture, first: Picture) -> tuple[Flow, Float32[ndarray, "h w 1"]]:
+    """Return the flow from a picture of the row to its first, and 1; 0 where nothing changed."""
+    # Levels of 255 by which a colour differs from instant 0 where something moves.
+    changed_levels = 15.0
+    changed = differs(now.astype(np.float32), first.astype(np.float32), changed_levels)
+    around = cv2.dilate(changed.astype(np.float32), np.ones((3, 3), np.uint8))[..., None]
+    return fine_flow(now, first) * around, around

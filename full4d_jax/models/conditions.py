@@ -31,7 +31,7 @@ class Conditions(NamedTuple):
       text: embedding of the prompt; None has no tokens, which is Wan's padding, zeros.
       real: which frames are, clean, in `base`.
       motion: from each pixel to where `base` and `row` show it, pixels, x then y, and the logit of
-        the latter's share, as the first row carries them over (`geometry.carried_motion`); None is
+        the latter's share, as the first row carries them over (`geometry.motion`); None is
         0, and all that models without `moves_base` have.
       row: what the first row shows at the same instant where it is carried over, else `base`; None
         is that everywhere.
