@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy import ndarray
 
-from full4d_jax.geometry.plane_sweep import sweep
+from full4d_jax.geometry.stereo_depth import sweep
 from gaussians import Camera, Gaussians, render
 from gaussians.fitting.points import FARTHEST_SHARE, NEAREST_SHARE
 from input_pipeline.cameras import centers, nearest_to_axes, orbit, resize_intrinsics

@@ -21,7 +21,7 @@ from scipy.spatial import KDTree
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import LiftConfig
-from full4d_jax.geometry.plane_sweep import sweep
+from full4d_jax.geometry.stereo_depth import sweep
 from full4d_jax.media.pictures import to_uint8
 from full4d_jax.scene.seeds import first_scene
 from gaussians import Scene, deforming, with_room
