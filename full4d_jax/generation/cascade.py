@@ -205,7 +205,7 @@ def enlarge_grid(
 
     1. the real views at this instant, the nearest camera first
     2. what stood still and a real view saw at another instant (`static_points`)
-    3. the clean plate, with what people hide (`source/depth/clean_plate.py`)
+    3. the clean plate, with what people hide (`source/depth/resting_scene.py`)
     4. the upsampler, which sees what the prior generated, and holes filled from their farther side
        (`projection_guidance.fill_holes`)
 

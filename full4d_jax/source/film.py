@@ -16,7 +16,7 @@ the light, or the camera), and a camera that shakes counts against it. Parts wit
 out.
 
 Someone who stays at a place for all instants may have come from elsewhere: what a resting camera
-took shortly before and after them shows what is behind (`source.depth.clean_plate`), and that a
+took shortly before and after them shows what is behind (`source.depth.resting_scene`), and that a
 raised arm is no part of the shelf beside it (`source.subjects`).
 """
 

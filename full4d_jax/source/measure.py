@@ -4,7 +4,7 @@ Estimates smear edges, which count as unknown: the prior was trained so. And the
 with facts, one after the other (`hold_facts`):
 
     planes are planes, lines straight and upright ones upright (`planes`) -> what stands is upright
-    (`upright`) -> what moves lies before what it hides (`moving`)
+    (`upright`) -> what moves lies before what it hides (`set_before`)
 
 What the camera does not see is found between the last two (`clean_plate`).
 Silhouettes of people, animals, vehicles and whatever moves come first (`source.subjects`): they are
@@ -42,7 +42,6 @@ from full4d_jax.session.fields import require
 from full4d_jax.session.files import Arrays
 from full4d_jax.session.stages import Stages
 from full4d_jax.source import options
-from full4d_jax.source.depth.clean_plate import Estimate, clean_plate, depth_within
 from full4d_jax.source.depth.depth_file import DepthFile
 from full4d_jax.source.depth.estimate import depth_from_file, estimate_depth
 from full4d_jax.source.depth.estimators import (
@@ -54,8 +53,13 @@ from full4d_jax.source.depth.estimators import (
     source_depth,
 )
 from full4d_jax.source.depth.lines import UP, UprightLines, camera_up
-from full4d_jax.source.depth.moving import set_before
 from full4d_jax.source.depth.planes import flatten_planes
+from full4d_jax.source.depth.resting_scene import (
+    Estimate,
+    clean_plate,
+    depth_within,
+    set_before,
+)
 from full4d_jax.source.depth.upright import forget_rim, stand_upright
 from full4d_jax.source.handheld.path_scale import check_moves, in_unit, settle_scale, source_moves
 from full4d_jax.source.lens import LensEstimate

@@ -25,7 +25,7 @@ from numpy import ndarray
 from full4d_jax.geometry.arrays import Labels, Lens, Map, Maps, Mask, Values
 from full4d_jax.source.backdrop import as_bytes, disc
 from full4d_jax.source.depth.lines import UP, Direction
-from full4d_jax.source.depth.moving import inverse
+from full4d_jax.source.depth.resting_scene import inverse
 from full4d_jax.source.subjects import ANIMAL, PERSON, THING, VEHICLE, Subjects
 
 STANDING_KINDS = (PERSON, ANIMAL, VEHICLE)
