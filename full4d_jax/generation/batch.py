@@ -1,5 +1,9 @@
-"""Clips on their way into the model: from frames, depth and cameras to latents and conditions."""
+"""Clips on their way into the model: from frames, depth and cameras to latents and conditions.
 
+The devices that share a clip divide its videos to make latents of them, and back.
+"""
+
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -11,7 +15,6 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, UInt8
 from full4d_jax.cameras import Cameras, cameras_of
 from full4d_jax.config import DataConfig, ModelConfig
 from full4d_jax.flow import Latents
-from full4d_jax.generation.coding import encode_videos
 from full4d_jax.generation.projection_guidance import (
     Depth,
     Depths,
@@ -25,8 +28,9 @@ from full4d_jax.generation.projection_guidance import (
 from full4d_jax.generation.real_frames import conditions_of_real, draw_real, is_carried
 from full4d_jax.generation.static_points import StaticPoints, project_known
 from full4d_jax.geometry.depth_maps import drop_depth_edges
-from full4d_jax.models.codecs.codec import Weights, pool_frames
+from full4d_jax.models.codecs.codec import Weights, make_codec, pool_frames
 from full4d_jax.models.conditions import Conditions
+from full4d_jax.models.sharded_map import map_items
 from input_pipeline.procedural.scene import procedural_scene
 
 
@@ -299,3 +303,35 @@ def corrupt_depth(key: PRNGKeyArray, depth: Depth) -> Depth:
     coarse = coarse + jax.random.normal(jax.random.fold_in(noise_key, 1), (1, 4, 4))
     noise = level * jax.image.resize(coarse, depth.shape, "cubic")
     return jnp.exp(log + noise + 0.1 * jax.random.normal(scale_key))
+
+
+def encode_videos(
+    model: ModelConfig, codec_weights: Weights | None, videos: Float[Array, "b n t h w 3"]
+) -> Float[Array, "b n f i j c"]:
+    """Encode the videos of each clip, each on one device of the mesh around.
+
+    For gradients each video is encoded again, so that one at a time is in memory.
+    """
+
+    @jax.checkpoint
+    def one(video, _, weights):
+        return make_codec(model, weights).encode(video)
+
+    return _of_each(one, codec_weights, videos)
+
+
+def decode_videos(
+    model: ModelConfig, codec_weights: Weights | None, latents: Float[Array, "b n f i j c"]
+) -> Float[Array, "b n t h w 3"]:
+    """Decode the videos of each clip, likewise; values may be beyond [-1, 1]."""
+
+    def one(latents, _, weights):
+        return make_codec(model, weights).decode(latents)
+
+    return _of_each(one, codec_weights, latents)
+
+
+def _of_each(one: Callable[..., Array], weights: Weights | None, videos: Array) -> Array:
+    # Without weights a device works on all side by side, which costs little.
+    at_once = 1 if weights else videos.shape[0] * videos.shape[1]
+    return map_items(one, videos, None, weights, at_once)

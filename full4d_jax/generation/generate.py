@@ -17,8 +17,12 @@ from full4d_jax.cameras import Cameras
 from full4d_jax.config import ModelConfig
 from full4d_jax.config.codecs import check_video
 from full4d_jax.flow import Latents
-from full4d_jax.generation.batch import make_conditions, mark_first_frame
-from full4d_jax.generation.coding import decode_videos, encode_videos
+from full4d_jax.generation.batch import (
+    decode_videos,
+    encode_videos,
+    make_conditions,
+    mark_first_frame,
+)
 from full4d_jax.generation.prior import Prior, check_grid
 from full4d_jax.generation.projection_guidance import Depths, Projection, Videos
 from full4d_jax.generation.real_frames import conditions_of_real

@@ -23,7 +23,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, UInt8
 from full4d_jax.config import ModelConfig
 from full4d_jax.config.codecs import check_video
 from full4d_jax.flow import Latents
-from full4d_jax.generation.coding import encode_videos
+from full4d_jax.generation.batch import encode_videos
 from full4d_jax.generation.generate import (
     bind_guided,
     filled_program,

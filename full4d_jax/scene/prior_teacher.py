@@ -19,8 +19,8 @@ import numpy as np
 from jaxtyping import Array, Float, Int, UInt32
 
 from full4d_jax.cameras import Cameras, sides
+from full4d_jax.generation.batch import decode_videos, encode_videos
 from full4d_jax.generation.cascade import shrink
-from full4d_jax.generation.coding import decode_videos, encode_videos
 from full4d_jax.generation.generate import BoundPrior, bind_prior, target_velocity
 from full4d_jax.generation.prior import Prior, check_grid
 from full4d_jax.generation.sampling import views_of

@@ -23,8 +23,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt8
 
 from full4d_jax.config import Config
 from full4d_jax.flow import Latents
-from full4d_jax.generation.batch import Batch
-from full4d_jax.generation.coding import decode_videos
+from full4d_jax.generation.batch import Batch, decode_videos
 from full4d_jax.generation.generate import flow_program
 from full4d_jax.generation.prior import Prior, prior_with
 from full4d_jax.generation.real_frames import conditions_of_real, row_and_column
