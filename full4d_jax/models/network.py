@@ -356,13 +356,10 @@ class Refiner(nnx.Module):
     """
 
     def __init__(self, inputs: int, channels: int, outputs: int, rngs: nnx.Rngs):
-        def conv(i, o, init):
-            return nnx.Conv(i, o, (3, 3), kernel_init=init, rngs=rngs)
-
-        scaled = nnx.initializers.lecun_normal()
-        self.enter = conv(channels + inputs, channels, scaled)
-        self.middle = conv(channels, channels, scaled)
-        self.leave = conv(channels, outputs, nnx.initializers.zeros)
+        self.enter = nnx.Conv(channels + inputs, channels, (3, 3), rngs=rngs)
+        self.middle = nnx.Conv(channels, channels, (3, 3), rngs=rngs)
+        zeros = nnx.initializers.zeros
+        self.leave = nnx.Conv(channels, outputs, (3, 3), kernel_init=zeros, rngs=rngs)
 
     def __call__(
         self, features: Float[Array, "b v t h w k"], inputs: Float[Array, "b v t h w i"]
