@@ -24,8 +24,7 @@ from full4d_jax.models.attention.fused import (
     fused_attention,
 )
 from full4d_jax.models.attention.mask import SAVED, Pattern
-from full4d_jax.models.attention.prope import Transforms, prope
-from full4d_jax.models.attention.rope import rotate
+from full4d_jax.models.attention.positions import Transforms, prope, rotate
 from full4d_jax.models.linear import PRODUCT, linear
 from full4d_jax.models.tokens import CAMERA_CHANNELS, Moments, Tokens
 

@@ -18,8 +18,7 @@ from full4d_jax.config import ModelConfig
 from full4d_jax.config.masks import PAPER
 from full4d_jax.flow import Latents, Times
 from full4d_jax.models.attention.mask import Pattern
-from full4d_jax.models.attention.prope import projective_transforms
-from full4d_jax.models.attention.rope import rotary_angles
+from full4d_jax.models.attention.positions import projective_transforms, rotary_angles
 from full4d_jax.models.block import Block, BlockInputs, layer_norm, rematerialised
 from full4d_jax.models.conditions import Conditions, Lenses, Poses
 from full4d_jax.models.linear import linear

@@ -1,4 +1,4 @@
-"""PRoPE against its formula pair by pair, and the symmetries of all camera conditioning."""
+"""Rotations and PRoPE against their formulas, and the symmetries of all camera conditioning."""
 
 import dataclasses
 import functools
@@ -14,8 +14,17 @@ from full4d_jax.config import ModelConfig
 from full4d_jax.config.masks import allowed_frames
 from full4d_jax.models import dit
 from full4d_jax.models.attention.fused import fused_attention
-from full4d_jax.models.attention.prope import projective_transforms, prope
+from full4d_jax.models.attention.positions import (
+    projective_transforms,
+    prope,
+    rotary_angles,
+    rotate,
+    turn_by_product,
+    turn_in_pairs,
+)
+from full4d_jax.models.tokens import TokenGrid
 
+TURNED = ModelConfig(width=12, heads=1, cameras=(), rope_theta=100.0)
 CHANNELS = ModelConfig(width=48, layers=2, heads=3, ffn=64, refiner=4, cameras=("prope",))
 
 
@@ -71,3 +80,30 @@ def test_target_views_are_a_set_with_their_cameras(cameras):
     np.testing.assert_allclose(found, expected, atol=1e-4)
     wrong = velocity(model, params, latents[:, ::-1], conditions)[:, ::-1]
     assert float(jnp.abs(wrong - expected).max()) > 1e-2
+
+
+@pytest.mark.parametrize("turn", [rotate, turn_by_product])
+def test_rotation_is_a_complex_product(turn):
+    x = jax.random.normal(jax.random.key(0), (2, 12, 2, 12))
+    angles = rotary_angles(jnp.arange(12), TokenGrid(1, 3, 4), 2, TURNED)
+    numbers = np.asarray(x[..., ::2] + 1j * x[..., 1::2]) * np.exp(1j * angles)[None, :, None]
+    turned = np.asarray(turn(x, angles))
+    np.testing.assert_allclose(turned[..., ::2], np.real(numbers), atol=1e-5)
+    np.testing.assert_allclose(turned[..., 1::2], np.imag(numbers), atol=1e-5)
+
+
+@pytest.mark.parametrize(("dtype", "rounding"), [(jnp.float32, 1e-6), (jnp.bfloat16, 2**-7)])
+def test_both_ways_of_turning_have_the_same_gradient(dtype, rounding):
+    x, cotangent = (jax.random.normal(jax.random.key(i), (2, 12, 2, 12), dtype) for i in range(2))
+    angles = rotary_angles(jnp.arange(12), TokenGrid(1, 3, 4), 2, TURNED)
+    in_pairs, by_product = (
+        jax.vjp(lambda x, turn=turn: turn(x, angles), x)
+        for turn in (turn_in_pairs, turn_by_product)
+    )
+    np.testing.assert_array_equal(in_pairs[0], by_product[0])
+    expected, found = (np.asarray(pull(cotangent)[0]) for _, pull in (in_pairs, by_product))
+    assert found.dtype == expected.dtype == dtype
+    size = np.abs(expected).max()
+    np.testing.assert_allclose(
+        found.astype(np.float32), expected.astype(np.float32), atol=rounding * size
+    )
