@@ -49,9 +49,8 @@ def init_params(config: DepthNetConfig, trunk: Params, key: PRNGKeyArray) -> Par
 
     With `config.fine` 0 there is no head.
     """
-    if not config.fine:
-        return {"trunk": trunk}
-    return {"trunk": trunk, "head": draw_params(Head, config, key)}
+    head = {"head": draw_params(Head, config, key)} if config.fine else {}
+    return {"trunk": trunk} | head
 
 
 def log_depth(config: DepthNetConfig, params: Params, frames: Pictures) -> Plane:

@@ -153,14 +153,13 @@ def _pretrained(kind: Any, folder: Path, inner: str) -> Any:
     """Load a tokenizer or an encoder, from local files only."""
     where = folder / inner if (folder / inner).is_dir() else folder
     expected = "a umT5 encoder and its tokenizer as transformers saves them"
-    if not (where / "config.json").is_file() and not (where / "tokenizer_config.json").is_file():
-        found = "no such folder" if not where.is_dir() else "no config.json"
-        do = "give e.g. a download of Wan-AI/Wan2.2-TI2V-5B-Diffusers"
-        raise InputError("text encoder", where, found, expected, do)
+    do = "give a whole download, e.g. of Wan-AI/Wan2.2-TI2V-5B-Diffusers"
+    names = ("config.json", "tokenizer_config.json")
+    if not any((where / name).is_file() for name in names):
+        raise InputError("text encoder", where, f"no {' or '.join(names)}", expected, do)
     try:
         # Without it transformers would open a pickle where there is no other file of weights.
         return kind.from_pretrained(where, local_files_only=True, use_safetensors=True)
     except (OSError, ValueError) as error:
         found = str(error).splitlines()[0]
-        do = "download it again"
         raise InputError("text encoder", where, found, expected, do) from None
