@@ -7,6 +7,10 @@ Both directions go through the video one latent frame at a time, in a scan that 
 that causal layers look back to, so memory does not depend on the number of frames. The first frame
 is a latent frame of its own; each further latent frame stands for `frames` of the strides. What a
 frame becomes depends only on it and those before it.
+
+Time enters layers only through `Stream.extend`: one that looks back asks for the frames before its
+input and gets them from the chunk before. The first chunk is one frame, with nothing before it;
+changes of the frame rate pass it through, so that 1 + n frames become 1 + n / 2 and back.
 """
 
 import dataclasses
@@ -16,25 +20,17 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from einops import rearrange
+from einops import rearrange, reduce
 from flax import nnx
 from jaxtyping import Array, Float
 
 from full4d_jax.config.codecs import WanVaeConfig
-from full4d_jax.models.codecs.wan_vae_layers import (
-    CausalConv,
-    Downsample,
-    FrameAttention,
-    Norm,
-    Residual,
-    Stream,
-    Upsample,
-    Video,
-    average_down,
-    repeat_up,
-)
 from full4d_jax.models.functional import Params, bound, structure
 
+# Sizes with an underscore are not compared: layers change them.
+Video = Float[Array, "b _t _h _w _c"]
+Frames = Float[Array, "b t H W 3"]
+Latents = Float[Array, "b f h w c"]
 Past = list[Video]
 
 
@@ -55,9 +51,7 @@ def with_widths(kind: WanVaeConfig, params: Params) -> WanVaeConfig:
     )
 
 
-def encode(
-    config: WanVaeConfig, params: Params, frames: Float[Array, "b t H W 3"]
-) -> Float[Array, "b f h w c"]:
+def encode(config: WanVaeConfig, params: Params, frames: Frames) -> Latents:
     """Encode videos as the means of their latents' distribution, normalised, float32.
 
     The number of frames is t = 1 + n times the stride in frames.
@@ -65,9 +59,7 @@ def encode(
     return _over_time(WanVae.encode, config, params, frames, config.strides.frames)
 
 
-def decode(
-    config: WanVaeConfig, params: Params, latents: Float[Array, "b f h w c"]
-) -> Float[Array, "b t H W 3"]:
+def decode(config: WanVaeConfig, params: Params, latents: Latents) -> Frames:
     """Decode normalised latents to frames, float32, which are not clipped to [-1, 1]."""
     return _over_time(WanVae.decode, config, params, latents, 1)
 
@@ -77,22 +69,35 @@ def _over_time(
 ) -> Video:
     """Encode or decode the first frame, then `size` frames at a time."""
 
-    def step(chunk, past):
-        return code(bound(WanVae, config, params), chunk, past)
-
-    out, past = step(video[:, :1], None)
-    if video.shape[1] == 1:
-        return out
-
-    def next_step(past, chunk):
-        out, past = step(chunk, past)
+    def step(past, chunk):
+        out, past = code(bound(WanVae, config, params), chunk, past)
         return past, out
 
+    past, out = step(None, video[:, :1])
+    if video.shape[1] == 1:
+        return out
     chunks = rearrange(video[:, 1:], "b (n a) h w c -> n b a h w c", a=size)
     # Gradients keep the carried frames of every step and compute the rest of it again.
-    _, later = jax.lax.scan(jax.checkpoint(next_step, prevent_cse=False), past, chunks)
+    _, later = jax.lax.scan(jax.checkpoint(step, prevent_cse=False), past, chunks)
     later = rearrange(later, "n b a h w c -> b (n a) h w c")
     return jnp.concatenate([out, later], 1)
+
+
+class Stream:
+    """The frames that layers keep from one chunk for the next, in the order of their use."""
+
+    def __init__(self, past: Past | None):
+        self.first = past is None
+        self.carried: list[Video] = []
+        self._past = iter(past or ())
+
+    def extend(self, x: Video, frames: int) -> Video:
+        """Put the frames before `x` in front of it, zeros at first, and keep its own last ones."""
+        b, _, *rest = x.shape
+        before = jnp.zeros((b, frames, *rest), x.dtype) if self.first else next(self._past)
+        x = jnp.concatenate([before, x], 1)
+        self.carried.append(x[:, -frames:])
+        return x
 
 
 class WanVae(nnx.Module):
@@ -223,3 +228,121 @@ class Stage(nnx.Module):
 def _numbered(modules: list[Any]) -> nnx.Dict:
     """Name submodules by their numbers, so that parameters have dotted names."""
     return nnx.Dict({str(i): module for i, module in enumerate(modules)})
+
+
+class CausalConv(nnx.Conv):
+    """A 3 x 3 x 3 convolution of a frame and the two before it."""
+
+    def __init__(self, inputs: int, outputs: int, rngs: nnx.Rngs):
+        pads = ((0, 0), (1, 1), (1, 1))
+        super().__init__(inputs, outputs, (3, 3, 3), padding=pads, rngs=rngs)
+
+    def __call__(self, x: Video, stream: Stream) -> Video:
+        """Convolve; the result has as many frames as `x`."""
+        return super().__call__(stream.extend(x, 2))
+
+
+class Norm(nnx.Module):
+    """RMS norm: channels scaled to unit root mean square, in float32."""
+
+    def __init__(self, channels: int):
+        self.scale = nnx.Param(jnp.ones(channels))
+
+    def __call__(self, x: Float[Array, "*n c"]) -> Float[Array, "*n c"]:
+        """Normalise `x`, which keeps its type."""
+        wide = x.astype(jnp.float32)
+        # The floor keeps the gradient finite where all channels are zero.
+        length = jnp.maximum(jnp.sum(wide**2, -1, keepdims=True), 1e-24)
+        scale = self.scale[...].astype(jnp.float32).reshape((1,) * (x.ndim - 1) + (-1,))
+        return (wide * jax.lax.rsqrt(length / x.shape[-1]) * scale).astype(x.dtype)
+
+
+class Residual(nnx.Module):
+    """A residual block, x + conv(silu(norm(conv(silu(norm(x))))))."""
+
+    def __init__(self, inputs: int, outputs: int, rngs: nnx.Rngs):
+        self.norm1 = Norm(inputs)
+        self.conv1 = CausalConv(inputs, outputs, rngs)
+        self.norm2 = Norm(outputs)
+        self.conv2 = CausalConv(outputs, outputs, rngs)
+        if inputs != outputs:
+            self.shortcut = nnx.Conv(inputs, outputs, (1, 1, 1), rngs=rngs)
+
+    def __call__(self, x: Video, stream: Stream) -> Video:
+        """Change the channels of a video."""
+        y = self.conv1(jax.nn.silu(self.norm1(x)), stream)
+        y = self.conv2(jax.nn.silu(self.norm2(y)), stream)
+        return y + (self.shortcut(x) if hasattr(self, "shortcut") else x)
+
+
+class FrameAttention(nnx.Module):
+    """A residual attention layer with one head, over the pixels of every frame on its own."""
+
+    def __init__(self, channels: int, rngs: nnx.Rngs):
+        self.norm = Norm(channels)
+        self.to_qkv = nnx.Linear(channels, 3 * channels, rngs=rngs)
+        self.to_out = nnx.Linear(channels, channels, rngs=rngs)
+
+    def __call__(self, x: Video) -> Video:
+        """Mix the pixels of a frame."""
+        b, t, h, w, _ = x.shape
+        tokens = rearrange(self.norm(x), "b t h w c -> (b t) (h w) 1 c")
+        mixed = jax.nn.dot_product_attention(*jnp.split(self.to_qkv(tokens), 3, -1))
+        return x + self.to_out(rearrange(mixed, "(b t) (h w) 1 c -> b t h w c", b=b, h=h))
+
+
+class Downsample(nnx.Module):
+    """Downsampling to half the sides and, where `temporal`, half the frames."""
+
+    def __init__(self, channels: int, temporal: bool, rngs: nnx.Rngs):
+        pads = ((0, 0), (0, 1), (0, 1))
+        self.space = nnx.Conv(channels, channels, (1, 3, 3), (1, 2, 2), padding=pads, rngs=rngs)
+        if temporal:
+            self.time = nnx.Conv(
+                channels, channels, (3, 1, 1), strides=(2, 1, 1), padding="VALID", rngs=rngs
+            )
+
+    def __call__(self, x: Video, stream: Stream) -> Video:
+        """Halve the resolution; the first frame is not mixed with others."""
+        x = self.space(x)
+        if not hasattr(self, "time"):
+            return x
+        extended = stream.extend(x, 1)
+        return x if stream.first else self.time(extended)
+
+
+class Upsample(nnx.Module):
+    """Upsampling to twice the sides and, where `temporal`, twice the frames."""
+
+    def __init__(self, inputs: int, outputs: int, temporal: bool, rngs: nnx.Rngs):
+        if temporal:
+            self.time = nnx.Conv(inputs, 2 * inputs, (3, 1, 1), padding="VALID", rngs=rngs)
+        self.space = nnx.Conv(
+            inputs, outputs, (1, 3, 3), padding=((0, 0), (1, 1), (1, 1)), rngs=rngs
+        )
+
+    def __call__(self, x: Video, stream: Stream) -> Video:
+        """Double the resolution; the first frame is not doubled, nor seen by those after it."""
+        if hasattr(self, "time"):
+            extended = stream.extend(jnp.zeros_like(x) if stream.first else x, 2)
+            if not stream.first:
+                x = rearrange(self.time(extended), "b t h w (a c) -> b (t a) h w c", a=2)
+        return self.space(jnp.repeat(jnp.repeat(x, 2, 2), 2, 3))
+
+
+def average_down(x: Video, outputs: int, frames: int, sides: int) -> Video:
+    """Fold pixels into channels and average neighbouring ones: a `Downsample`'s shortcut."""
+    # The first frame.
+    if x.shape[1] % frames:
+        x = jnp.pad(x, ((0, 0), (frames - 1, 0), (0, 0), (0, 0), (0, 0)))
+    folded = "b (t a) (h i) (w j) c -> b t h w (c a i j)"
+    x = rearrange(x, folded, a=frames, i=sides, j=sides)
+    return reduce(x, "b t h w (c g) -> b t h w c", "mean", c=outputs)
+
+
+def repeat_up(x: Video, outputs: int, frames: int, sides: int, first: bool) -> Video:
+    """Repeat channels and unfold them into pixels: an `Upsample`'s shortcut."""
+    x = jnp.repeat(x, outputs * frames * sides**2 // x.shape[-1], -1)
+    unfolded = "b t h w (c a i j) -> b (t a) (h i) (w j) c"
+    x = rearrange(x, unfolded, a=frames, i=sides, j=sides)
+    return x[:, frames - 1 :] if first else x
