@@ -122,7 +122,8 @@ def damage_of(path: Path, expected: str) -> Iterator[None]:
         yield
     except Exception as error:
         # What is in the words of this package needs no others.
-        if isinstance(error, ValueError) and ", expected " in str(error):
+        text = str(error)
+        if isinstance(error, ValueError) and ": found " in text and ", expected " in text:
             raise
         reason = str(error) or type(error).__name__
         raise Damage(f"{path}: found {reason}, expected {expected}") from error
