@@ -180,8 +180,9 @@ def load_arrays(path: Path, names: Sequence[str] = ()) -> dict[str, np.ndarray]:
         open_regular(path) as file,
         NpzFile(file) as arrays,
     ):
-        check_members(arrays.zip)
-        _check_places(arrays.zip)
+        archive: Any = arrays.zip
+        check_members(archive)
+        _check_places(archive)
         wanted = [name for name in arrays.files if not names or name in names]
         return {name: _native(arrays[name]) for name in wanted}
 

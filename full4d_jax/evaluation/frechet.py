@@ -16,7 +16,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import jax
@@ -128,7 +128,8 @@ class StoredGrid(NamedTuple):
 
 def in_memory(frames: Frames) -> StoredGrid:
     """Return a grid that is read already."""
-    return StoredGrid(*frames.shape[:2], lambda: frames)
+    views, times = frames.shape[:2]
+    return StoredGrid(views, times, lambda: frames)
 
 
 class Comparison:
@@ -158,7 +159,7 @@ class Comparison:
         both = [*grids, *reference]
         self._times = min(grid.times for grid in both)
         self._views = min((grid.views for grid in both if grid.views > 1), default=1)
-        self._networks = {}
+        self._networks: dict[str, Any] = {}
         if video:
             self._networks = dict.fromkeys(("fvd", "fvd_v"), lambda clip: video(to_clip(clip)))
         if image:
@@ -248,7 +249,8 @@ def open_grid(folder: Path) -> StoredGrid:
     def read() -> Frames:
         return Stages(folder).finished("grid")["frames"]
 
-    return StoredGrid(*read().shape[:2], read)
+    views, times = read().shape[:2]
+    return StoredGrid(views, times, read)
 
 
 def counts(grids: Sequence[StoredGrid]) -> dict[str, int]:

@@ -155,7 +155,8 @@ def score_with_truth(
             record = score(whole.part(part), distances)
             records.append({"group": group, "scene": number} | record)
             report(len(records))
-    new = [str(view) for view, is_new in zip(views, held_out.all(1), strict=True) if is_new]
+    are_new = np.all(held_out, axis=1).tolist()
+    new = [str(view) for view, is_new in zip(views, are_new, strict=True) if is_new]
     last = {name: frames[:, -1] for (name, _), frames in whole.rows.items()}
     return write_results(
         out,

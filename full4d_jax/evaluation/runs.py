@@ -219,7 +219,7 @@ def _rendered(scene: Scene, grid: Grid, background: Float[np.ndarray, "3"]) -> G
     frames = np.empty_like(grid.frames)
     depth = np.empty(grid.frames.shape[:4], np.float32)
     draw = scene_renderer(scene, cameras, background)
-    times = np.linspace(0, 1, t)
+    times = np.linspace(0, 1, t).tolist()
     with Progress("rendering", v * t) as report:
         for done, (i, j) in enumerate(np.ndindex(v, t), 1):
             picture = draw(cameras.camera(i, j), times[j])

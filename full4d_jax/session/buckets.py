@@ -158,7 +158,7 @@ def _with_copies(value: Any, hint: Any, path_of: Callable[[str], Path]) -> Any:
         return value
     if type(value) is tuple:
         return tuple(_with_copies(x, None, path_of) for x in value)
-    if is_dataclass(value):
+    if is_dataclass(value) and not isinstance(value, type):
         hints = get_type_hints(type(value), include_extras=True)
         own = {x.name: getattr(value, x.name) for x in fields(value) if x.init}
         local = {name: _with_copies(x, hints[name], path_of) for name, x in own.items()}

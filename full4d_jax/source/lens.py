@@ -14,8 +14,6 @@ from itertools import chain
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import UInt8
-from numpy import ndarray
 
 from full4d_jax.geometry.arrays import Lens, Pictures
 from full4d_jax.media.video import Video
@@ -31,7 +29,6 @@ QUICKTIME_FOCAL_LENGTH = "com.apple.quicktime.camera.focal_length.35mm_equivalen
 EXIF_BLOCK_TAG = 0x8769
 # Returns the horizontal field of view of a clip (t h w 3) in degrees, or None.
 LensEstimate = Callable[[Pictures], float | None]
-Bytes = UInt8[ndarray, " n"]
 MOST_BOXES = 20_000  # side by side
 TAG_PLACES = (b"trak", b"meta"), (b"trak", b"udta", b"meta"), (b"meta",), (b"udta", b"meta")
 
@@ -104,7 +101,7 @@ def read_tag(path: Path, name: str) -> str | float | None:
     Values are text (UTF-8) or numbers. A file of another kind, or a damaged one, has none.
     """
     try:
-        whole = np.memmap(path, np.uint8, "r")
+        whole = memoryview(np.memmap(path, np.uint8, "r"))
     except (OSError, ValueError):  # a folder, or an empty file
         return None
     places = (_inside(whole, b"moov", *place) for place in TAG_PLACES)
@@ -117,14 +114,14 @@ def read_tag(path: Path, name: str) -> str | float | None:
     return None
 
 
-def _inside(box: Bytes, kind: bytes, *kinds: bytes) -> Iterator[Bytes]:
+def _inside(box: memoryview, kind: bytes, *kinds: bytes) -> Iterator[memoryview]:
     """Yield the bodies of the boxes of the last kind that lie in boxes of the kinds before it."""
     for found, body in _boxes(box):
         if found == kind:
             yield from _inside(body, *kinds) if kinds else (body,)
 
 
-def _boxes(outer: Bytes) -> Iterator[tuple[bytes, Bytes]]:
+def _boxes(outer: memoryview) -> Iterator[tuple[bytes, memoryview]]:
     """Yield kind and body of the boxes that lie side by side, up to the first that does not fit."""
     for _ in range(MOST_BOXES):
         if len(outer) < 8:
@@ -143,7 +140,7 @@ def _boxes(outer: Bytes) -> Iterator[tuple[bytes, Bytes]]:
         outer = outer[size:]
 
 
-def _value_of(name: bytes, meta: dict[bytes, Bytes]) -> str | float | None:
+def _value_of(name: bytes, meta: dict[bytes, memoryview]) -> str | float | None:
     """Return a tag's value in the boxes of a `meta` box."""
     if not {b"keys", b"ilst"} <= meta.keys():
         return None
@@ -152,7 +149,8 @@ def _value_of(name: bytes, meta: dict[bytes, Bytes]) -> str | float | None:
         if key.tobytes() == name:
             for data in _inside(meta[b"ilst"], struct.pack(">I", number), b"data"):
                 if len(data) > 8:
-                    return _decoded(*struct.unpack_from(">I", data), data[8:].tobytes())
+                    (code,) = struct.unpack_from(">I", data)
+                    return _decoded(code, data[8:].tobytes())
     return None
 
 

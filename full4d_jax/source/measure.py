@@ -44,7 +44,6 @@ from full4d_jax.source.depth.estimators import (
     open_network,
     source_depth,
 )
-from full4d_jax.source.depth.facts import hold_facts
 from full4d_jax.source.handheld.path_scale import check_moves, in_unit, settle_scale, source_moves
 from full4d_jax.source.lens import LensEstimate
 from full4d_jax.source.subjects import SubjectNetworks, load_subject_networks
@@ -189,24 +188,26 @@ def measure_depth(
     # Depth of the first look: recorded, from a file, or of the network.
     known = depth_in(source)
     estimated = known is None
-    if known is None and isinstance(network, DepthFile):
+    if known is not None:
+        pass
+    elif isinstance(network, DepthFile):
         own = clip_depth(network, frames, still=still)
         unknown = own == 0
         middle = float(np.median(own[0][own[0] > 0]))
         known = as_far(own) / middle
         metres = middle if network.kind == "metric" else None
-    elif known is None:
+    else:
         known = np.asarray(estimate_depth(network, frames, still=still))
     settled, unit = settle_scale(source, known, estimated=estimated)
     placed = in_unit(source, unit).known_cameras
     lens = np.asarray(placed.intrinsics[0])
     path = np.asarray(placed.world_to_camera[0])
     estimate = partial(_of_picture, network)
-    hold = partial(hold_facts, subject_networks=subject_networks, estimate=estimate)
     # Of a camera at rest, facts about the picture correct an estimate.
     if not estimated or still:
         if estimated and subject_networks is not None:
-            settled, plate = hold(np.asarray(settled), pictures, lens, path, around=source.around)
+            view = np.asarray(settled), pictures, lens, path
+            settled, plate = hold_facts(*view, subject_networks, source.around, estimate)
         shown = np.asarray(_without_edges(settled))
         return MeasuredDepth(np.where(unknown, 0, shown), unit, metres, plate=plate)
     # Of a camera that moves, a plane sweep corrects it, where points tell a common unit.
@@ -222,7 +223,8 @@ def measure_depth(
     camera = map(jnp.asarray, (lens, path))
     depth = np.asarray(fuse_depth(frames, _without_edges(settled), *camera))
     if subject_networks is not None:
-        depth, plate = hold(depth, pictures, lens, path, around=None)
+        view = depth, pictures, lens, path
+        depth, plate = hold_facts(*view, subject_networks, None, estimate)
         depth = np.asarray(_without_edges(depth))
     return MeasuredDepth(np.where(unknown, 0, depth), unit, metres, swept, plate)
 

@@ -156,12 +156,12 @@ def choose_projected(config: Config, sized: Sized, rng: np.random.Generator) -> 
     places = centers(drawn.world_to_camera[:, 0])
     spread = data.targets == "spread"
     views = choose_views(rng, places, data.views, sources=[drawn.source], spread=spread)
-    filled = drawn.filled[views] if reads_filled(config.model) else None
+    filled = drawn.filled if reads_filled(config.model) else None
     to_unit = np.array([1 / sized.width, 1 / sized.height, 1], np.float32)[:, None]
     return ProjectedBatch(
         latents=example.latents[views],
         projection=drawn.projection[views],
-        filled=filled,
+        filled=None if filled is None else filled[views],
         mask=drawn.mask[views],
         disparity=drawn.disparity[views],
         nothing=drawn.nothing,

@@ -23,8 +23,12 @@ MEMORY = {"TPU v5": 95.74, "TPU v5p": 95.74, "TPU v5 lite": 15.75, "TPU v6 lite"
 # Operations in bfloat16 that all matrix units of a chip, 128 x 128 each, do in a cycle. The peak
 # divided by them is the clock. How many a v6e has is told differently on different pages.
 UNIT_FLOPS = 2 * 128**2
-TPU_FLOPS_A_CYCLE = dict.fromkeys(("TPU v4", "TPU v5", "TPU v5p"), 8 * UNIT_FLOPS)
-TPU_FLOPS_A_CYCLE["TPU v5 lite"] = 4 * UNIT_FLOPS
+TPU_FLOPS_A_CYCLE = {
+    "TPU v4": 8 * UNIT_FLOPS,
+    "TPU v5": 8 * UNIT_FLOPS,
+    "TPU v5p": 8 * UNIT_FLOPS,
+    "TPU v5 lite": 4 * UNIT_FLOPS,
+}
 # Without a GPU to try them on, XLA's choice of Triton's tiles can fail; products go to cuBLAS.
 GPU_OPTIONS = {"xla_gpu_enable_triton_gemm": False}
 # Shares of the peak at which attention in bfloat16 ran on an H200 (docs/pods.md#accelerators), by

@@ -42,6 +42,7 @@ def test_what_no_instant_explains_becomes_seeds_before_the_wall_for_half_as_long
     """The square is dark between the instants, as nowhere else."""
     frames, depth, poses, between, squares = film(speed=4, between_color=0.1)
     grown = with_instants_between(frames, depth, poses, between)
+    assert grown.depth is not None
     may_move = grown.may_move[0, 1]
     assert may_move[squares[0]].mean() > 0.9
     assert np.median(grown.depth[0, 1][may_move & squares[0]]) == pytest.approx(SQUARE)
