@@ -112,7 +112,8 @@ def _with_hidden(
     places, shades = padded
     lens, path = map(jnp.asarray, camera)
     hidden = _are_hidden(places, shades, frames, depth, lens, path)
-    return StaticPoints(*padded, hidden & (jnp.arange(len(padded[0])) < len(points))[None])
+    is_point = jnp.arange(len(places)) < len(points)
+    return StaticPoints(places, shades, hidden & is_point[None])
 
 
 def _far_from_edges(depth: Float[ndarray, "t h w"]) -> Bool[ndarray, "t h w"]:

@@ -105,7 +105,7 @@ def source_psnr(state: FitState, frames: Float[Array, "t h w 3"], cameras: Camer
     count = len(frames)
     chosen = np.unique(np.linspace(0, count - 1, min(count, most_instants)).round().astype(int))
     views = cameras.views([0]).frames(chosen).batched()
-    flat, seen_by = jax.tree.map(lambda x: x[0], views)
+    flat = jax.tree.map(lambda x: x[0], views)
     moments = jnp.asarray(np.linspace(0, 1, count)[chosen], jnp.float32)
     # No picture of the source overflowed this budget in the last steps.
     budget = int(state.budget)
@@ -130,7 +130,7 @@ def grid_targets(
     times = jnp.tile(jnp.linspace(0.0, 1.0, t), v)
     weights = jnp.repeat(jnp.where(jnp.arange(v) < real, source_weight, 1.0), t)
     pictures = frames, cameras.batched()
-    flat = jax.tree.map(lambda x: rearrange(x, "v t ... -> (v t) ..."), pictures)
+    flat, seen_by = jax.tree.map(lambda x: rearrange(x, "v t ... -> (v t) ..."), pictures)
     targets = Targets(flat, seen_by, times, weights, alpha=jnp.ones((v * t, *frames.shape[2:4])))
     if between is None:
         return targets

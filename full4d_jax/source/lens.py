@@ -101,7 +101,7 @@ def read_tag(path: Path, name: str) -> str | float | None:
     Values are text (UTF-8) or numbers. A file of another kind, or a damaged one, has none.
     """
     try:
-        whole = memoryview(np.memmap(path, np.uint8, "r"))
+        whole = np.memmap(path, np.uint8, "r").data
     except (OSError, ValueError):  # a folder, or an empty file
         return None
     places = (_inside(whole, b"moov", *place) for place in TAG_PLACES)

@@ -44,6 +44,7 @@ from full4d_jax.source.depth.estimators import (
     open_network,
     source_depth,
 )
+from full4d_jax.source.depth.facts import hold_facts
 from full4d_jax.source.handheld.path_scale import check_moves, in_unit, settle_scale, source_moves
 from full4d_jax.source.lens import LensEstimate
 from full4d_jax.source.subjects import SubjectNetworks, load_subject_networks

@@ -42,14 +42,17 @@ def test_what_no_instant_explains_becomes_seeds_before_the_wall_for_half_as_long
     """The square is dark between the instants, as nowhere else."""
     frames, depth, poses, between, squares = film(speed=4, between_color=0.1)
     grown = with_instants_between(frames, depth, poses, between)
-    assert grown.depth is not None
+    assert grown.may_move is not None
     may_move = grown.may_move[0, 1]
     assert may_move[squares[0]].mean() > 0.9
+    assert grown.depth is not None
     assert np.median(grown.depth[0, 1][may_move & squares[0]]) == pytest.approx(SQUARE)
     assert may_move[~squares[0]].mean() < 0.1
-    np.testing.assert_allclose(grown.durations[0, 1], FIRST_DURATION_STEPS / 4, rtol=1e-6)
+    durations = grown.durations
+    assert durations is not None
+    np.testing.assert_allclose(durations[0, 1], FIRST_DURATION_STEPS / 4, rtol=1e-6)
     shown = depth[0, 0] == SQUARE
-    assert np.median(grown.durations[0, 0][shown]) == pytest.approx(FIRST_DURATION_STEPS / 4)
+    assert np.median(durations[0, 0][shown]) == pytest.approx(FIRST_DURATION_STEPS / 4)
 
 
 def test_the_square_keeps_its_velocity_beside_pictures_between():
