@@ -24,7 +24,7 @@ from gaussians.rendering.binning import Bins, Tiles
 from gaussians.rendering.compositing import (
     ALPHA_MAX,
     ALPHA_MIN,
-    GEOMETRY,
+    GEOMETRY_ROWS,
     LEAST_LIGHT,
     UNUSED_LOG_OPACITY,
     cut_tiles,
@@ -61,7 +61,7 @@ def forward(
 ) -> Float[Array, "h w f-5"]:
     """Composite the payload, see `compositing.forward`."""
     chunks = _cut_runs(features, bins, tiles)
-    channels = features.shape[1] - GEOMETRY + 1
+    channels = features.shape[1] - GEOMETRY_ROWS + 1
     pixels = tiles.side**2
     image = _call(
         partial(_draw, side=tiles.side),
@@ -104,9 +104,9 @@ def backward(
         [pltpu.VMEM((pixels, n), jnp.float32) for n in (1, 1, channels)],
         interpret,
     )
-    geometry = rows[:, :GEOMETRY]
+    geometry = rows[:, :GEOMETRY_ROWS]
     payload = rows[:, REGISTER_ROWS:]
-    payload = payload[:, : features.shape[1] - GEOMETRY]
+    payload = payload[:, : features.shape[1] - GEOMETRY_ROWS]
     rows = rearrange(jnp.concatenate([geometry, payload], 1), "i f k -> (i k) f")
     return jnp.zeros_like(features).at[chunks.ids.reshape(-1)].add(rows, mode="drop")
 
@@ -211,11 +211,11 @@ def _pull_back(tile, splats, towards, covered, rows, reaching, behind, towards_t
         log = jnp.where(drawn & (alphas < ALPHA_MAX), log, 0.0)
         moments = _dot(_monomials(side), log, (1, 0))
         geometry = geometry_gradient(
-            [splat[i : i + 1] for i in range(GEOMETRY - 1)],
-            [moments[i : i + 1] for i in range(GEOMETRY)],
+            [splat[i : i + 1] for i in range(GEOMETRY_ROWS - 1)],
+            [moments[i : i + 1] for i in range(GEOMETRY_ROWS)],
         )
         zero = jnp.zeros_like(geometry[0])
-        padding = [zero] * (REGISTER_ROWS - GEOMETRY)
+        padding = [zero] * (REGISTER_ROWS - GEOMETRY_ROWS)
         payload = _dot(towards[0], weights, (1, 0))
         rows[0] = jnp.concatenate([*geometry, *padding, payload], 0)
         behind[...] = after[:, -1:]
@@ -241,7 +241,7 @@ def _weights(
     Float[Array, "pixels 1"],
 ]:
     """Return weights, alphas, which are drawn, and the light behind the chunk, equations 1 to 3."""
-    x, y, a, b, c, log_opacity = (splats[i : i + 1] for i in range(GEOMETRY))
+    x, y, a, b, c, log_opacity = (splats[i : i + 1] for i in range(GEOMETRY_ROWS))
     column, row = _offsets(side, (side * side, 1), 0)
     dx = column - x
     dy = row - y
@@ -288,8 +288,8 @@ def _dot(a: Array, b: Array, contracted: tuple[int, int]) -> Array:
 
 def _rows(splats: Float[Array, "chunks places f"]) -> Float[Array, "chunks rows places"]:
     """Return the features as rows: geometry and payload begin at multiples of 8."""
-    geometry = splats[..., :GEOMETRY]
-    payload = splats[..., GEOMETRY:]
+    geometry = splats[..., :GEOMETRY_ROWS]
+    payload = splats[..., GEOMETRY_ROWS:]
 
     def pad(x: Array) -> Array:
         return jnp.pad(x, ((0, 0), (0, 0), (0, -x.shape[-1] % REGISTER_ROWS)))

@@ -36,7 +36,7 @@ def list_splats(splats: Splats, tiles: Tiles, slots: int) -> Bins:
 def composite(features: Float[Array, "g f"], bins: Bins, tiles: Tiles) -> Float[Array, "h w f-5"]:
     """Composite the payload; the last channel is the light left for the background.
 
-    `features` has the `compositing.GEOMETRY`, then the payload.
+    `features` has the `compositing.GEOMETRY_ROWS`, then the payload.
     """
     return _forward(features, bins, tiles)[0]
 
