@@ -42,7 +42,7 @@ from full4d_jax.training.dry_run.devices import GPUS, Gpu, slice_devices
 from full4d_jax.training.dry_run.hlo import read_program
 from full4d_jax.training.dry_run.work import count_work
 from gaussians import Camera, Gaussians, render
-from gaussians.rendering.compositing import GEOMETRY
+from gaussians.rendering.compositing import GEOMETRY_ROWS
 from gaussians.rendering.compositing_gpu import bytes_of_rows, step_size
 
 GAUSSIANS = 500_000
@@ -98,7 +98,7 @@ def main() -> None:
                 key = f"{name}_{program}_{kind}"
                 trips = kernel_trips(program, kind)
                 if program == "render":
-                    rows = len(trips) * bytes_of_rows(SLOTS, GEOMETRY + CHANNELS)
+                    rows = len(trips) * bytes_of_rows(SLOTS, GEOMETRY_ROWS + CHANNELS)
                     work["bytes"] += rows
                     work["seconds"]["memory"] += rows / GPUS[name].bandwidth
                 add_instructions(work, ptx, trips, GPUS[name])

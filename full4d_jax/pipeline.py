@@ -89,10 +89,11 @@ def run(
         stages, grid, scene = _open_and_lift(config, out, source, checkpoint)
     else:
         stages = Stages(Path(out))
-        opened = source
         if isinstance(source, options.WordsOptions):
             check_source(config, source)
             opened = film_in_folder(config, source, out)
+        else:
+            opened = source
         inputs = read_inputs(config, opened, checkpoint)
         check_lift(config.lift, None, inputs.kind)
         hold_folder(out)

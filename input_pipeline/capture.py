@@ -192,7 +192,7 @@ def make_capture(
     Args:
       scene_id: captures of one scene share it.
       views: of the scene.
-      source: in words; left out, the scene.
+      source: in words, by default the scene.
       notes: assumptions of the importer.
       facts: other fields of `Capture`.
 

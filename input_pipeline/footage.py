@@ -25,7 +25,7 @@ from input_pipeline.video_files import first_frame, frame_size
 PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
 VIDEOS = {".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v"}
 DEPTHS = {".npy", ".png"}
-WHITE = 255
+WHITE_LEVEL = 255
 # Every fifth clip of a folder, by name, is left for evaluation.
 HELD_OUT = 5
 # Where films of a folder without any table of cameras are looked for.
@@ -140,14 +140,14 @@ def read_picture(path: Path) -> UInt8[np.ndarray, "h w 3"]:
     with opened_picture(path) as stored:
         stored.load()
     if stored.mode.startswith("I"):
-        gray = np.round(np.asarray(stored) / 257).clip(0, WHITE).astype(np.uint8)
+        gray = np.round(np.asarray(stored) / 257).clip(0, WHITE_LEVEL).astype(np.uint8)
         return np.repeat(gray[..., None], 3, -1)
     check_field(path, stored.mode != "F", "real numbers", "8 or 16 bits a pixel")
     if not stored.has_transparency_data:
         return np.asarray(stored.convert("RGB"))
     picture = np.asarray(stored.convert("RGBA")).astype(np.float32)
-    alpha = picture[..., 3:] / WHITE
-    return np.round(picture[..., :3] * alpha + WHITE * (1 - alpha)).astype(np.uint8)
+    alpha = picture[..., 3:] / WHITE_LEVEL
+    return np.round(picture[..., :3] * alpha + WHITE_LEVEL * (1 - alpha)).astype(np.uint8)
 
 
 def read_alpha(path: Path) -> UInt8[np.ndarray, "h w"] | None:
@@ -161,7 +161,7 @@ def read_alpha(path: Path) -> UInt8[np.ndarray, "h w"] | None:
     with opened_picture(path) as stored:
         if not stored.has_transparency_data:
             return None
-        return _marked(np.asarray(stored.convert("RGBA"))[..., 3] > WHITE // 2)
+        return _marked(np.asarray(stored.convert("RGBA"))[..., 3] > WHITE_LEVEL // 2)
 
 
 def read_depth(
@@ -226,7 +226,7 @@ def read_mask(path: Path) -> UInt8[np.ndarray, "h w"]:
     """
     levels = _levels(path)
     levels = levels[..., :3].max(-1) if levels.ndim == 3 else levels
-    return _marked(levels > (WHITE // 2 if levels.max() > 1 else 0))
+    return _marked(levels > (WHITE_LEVEL // 2 if levels.max() > 1 else 0))
 
 
 def _levels(path: Path) -> np.ndarray:
@@ -243,4 +243,4 @@ def _levels(path: Path) -> np.ndarray:
 
 def _marked(inside: Bool[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w"]:
     """Return a mask, 255 inside, else 0."""
-    return np.where(inside, np.uint8(WHITE), np.uint8(0))
+    return np.where(inside, np.uint8(WHITE_LEVEL), np.uint8(0))

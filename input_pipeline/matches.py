@@ -6,7 +6,7 @@ its depth, and Sampson's distance is its distance from there in pixels, to first
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -132,7 +132,8 @@ def find_matches(example: Example, pictures: Pictures) -> list[Matches]:
     undecoded = np.zeros((1, 1, 3), np.uint8)
     matches = []
     for place, instant in enumerate(pictures.instants):
-        frames = [undecoded if row[place] is None else row[place] for row in pictures.frames]
+        frames: list[Any] = []
+        frames += [undecoded if row[place] is None else row[place] for row in pictures.frames]
         features = list(map(find_features, frames, example.intrinsics, example.distortion))
         matches += match_views(features, instant, most_pairs)
     return matches

@@ -151,7 +151,8 @@ def damage_of(path: Path, expected: str) -> Iterator[None]:
         yield
     except Exception as error:
         # What is in the words of this package needs no others.
-        if isinstance(error, ValueError) and ", expected " in str(error):
+        text = str(error)
+        if isinstance(error, ValueError) and ": found " in text and ", expected " in text:
             raise
         reason = str(error) or type(error).__name__
         raise Damage(f"{path}: found {reason}, expected {expected}") from error
@@ -289,8 +290,9 @@ def load_arrays(path: Path, names: Sequence[str] = ()) -> dict[str, np.ndarray]:
       ValueError: naming the file, missing or broken.
     """
     with damage_of(path, "a whole .npz file"), open_regular(path) as file, NpzFile(file) as arrays:
-        check_members(arrays.zip)
-        _check_places(arrays.zip)
+        archive: Any = arrays.zip
+        check_members(archive)
+        _check_places(archive)
         wanted = [name for name in arrays.files if not names or name in names]
         return {name: _native(arrays[name]) for name in wanted}
 

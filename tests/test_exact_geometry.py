@@ -116,7 +116,9 @@ PROGRAMS = {
     "corrected depth": (corrected, DEPTH, DEPTH),
     "double reprojection": (two_views, FRAMES, DEPTH, LENS, POSE),
     "turned views": (
-        lambda *video: several_views(KEY, *video, LENS, POSE, (3, HEIGHT // 2, WIDTH // 2)),
+        lambda frames, depth: several_views(
+            KEY, frames, depth, LENS, POSE, (3, HEIGHT // 2, WIDTH // 2)
+        ),
         FRAMES,
         DEPTH,
     ),

@@ -137,7 +137,7 @@ def _inspect_asking(
     grid = f"{views} views of {frames} frames"
     print(f"{config.name}: {grid}, mesh {cut or 'of one device'}")
     for name, size in held.items():
-        print(f"  {name:19} {size / compiling.GIB:.2f} GiB on a device")
+        print(f"  {name:19} {size / compiling.BYTES_PER_GIB:.2f} GiB on a device")
     flops = dry_run.query_flops(config, program)
     step = program == "lift" and config.lift.distillation == "gradient"
     work = f"{flops / 1e15:.4g} PFLOP{' a step' * step}"

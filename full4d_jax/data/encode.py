@@ -86,7 +86,8 @@ def encoded_projections(
         lenses = example.intrinsics[in_order]
         encoded = encoder(frames[source], known, lenses, poses, key, draw)
         nothing = encoded.pop("nothing")
-        rows = {name: None if x is None else x[place] for name, x in encoded.items()}
+        rows: dict[str, Any] = {}
+        rows |= {name: None if x is None else x[place] for name, x in encoded.items()}
         yield projection_to_bytes(Projected(source, poses[place], **rows, nothing=nothing))
 
 

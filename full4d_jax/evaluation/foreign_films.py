@@ -160,7 +160,9 @@ def _smallest_size(views: list[View]) -> tuple[int, int]:
     Raises:
       ValueError: naming the first view that differs from the source.
     """
-    sizes = [picture_size(view.files[0])[:: -1 if view.quarters % 2 else 1] for view in views]
+    stored = [picture_size(view.files[0]) for view in views]
+    is_turned = [view.quarters % 2 for view in views]
+    sizes = [(w, h) if turned else (h, w) for (h, w), turned in zip(stored, is_turned, strict=True)]
     height, width = sizes[0]
     for view, (rows, columns) in zip(views, sizes, strict=True):
         if abs(rows * width / (columns * height) - 1) > SHAPES_ALIKE:

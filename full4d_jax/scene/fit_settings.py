@@ -28,7 +28,7 @@ LONG_STEPS = {"draft": 300, "normal": 1500, "high": 6000}
 DENSITY = {"draft": 0.5, "normal": 1.0, "high": 2.0}
 CAPTURE_DENSITY = {"draft": 0.3, "normal": 0.52, "high": 1.0}  # the same, of a capture
 
-GIB = 2**30
+BYTES_PER_GIB = 2**30
 BYTES_PER_GRID_PIXEL = 140
 
 
@@ -213,7 +213,7 @@ def cost_note(size: DataConfig, config: Config, lift: LiftConfig | None) -> str:
     """
     pixels = size.views * size.frames * size.height * size.width
     kind = FitKind.AROUND_SOURCE
-    needed = 0.9 * GIB + BYTES_PER_GRID_PIXEL * pixels
+    needed = 0.9 * BYTES_PER_GIB + BYTES_PER_GRID_PIXEL * pixels
     seconds = 40 + 0.8e-5 * pixels
     do = "give fewer --rows, --seconds or views"
     sampler = config.sampler
@@ -231,11 +231,11 @@ def cost_note(size: DataConfig, config: Config, lift: LiftConfig | None) -> str:
     grid = f"{size.views} views of {size.frames} instants of {size.width}x{size.height}"
     available = available_memory()
     if needed > available:
-        found = f"{available / GIB:.1f} GiB free"
-        raise InputError("memory", grid, found, f"about {needed / GIB:.1f} GiB", do)
+        found = f"{available / BYTES_PER_GIB:.1f} GiB free"
+        raise InputError("memory", grid, found, f"about {needed / BYTES_PER_GIB:.1f} GiB", do)
     minutes = seconds / 60
     time = f"about {minutes:.0f} min on two cores" if minutes >= 1 else "less than a minute"
-    return f"{grid}: {time}, and {needed / GIB:.1f} GiB"
+    return f"{grid}: {time}, and {needed / BYTES_PER_GIB:.1f} GiB"
 
 
 def check_fit_memory(settings: LiftConfig, shape: tuple[int, ...]) -> None:
@@ -251,8 +251,8 @@ def check_fit_memory(settings: LiftConfig, shape: tuple[int, ...]) -> None:
     needed = needed_to_fit(settings, shape)
     available = available_memory()
     if needed > available and jax.default_backend() == "cpu":
-        found = f"{settings.capacity} Gaussians, which take about {needed / GIB:.1f} GiB"
-        expected = f"what {available / GIB:.1f} GiB hold"
+        found = f"{settings.capacity} Gaussians, which take about {needed / BYTES_PER_GIB:.1f} GiB"
+        expected = f"what {available / BYTES_PER_GIB:.1f} GiB hold"
         raise InputError("config", "lift.capacity", found, expected, "lower --lift.capacity")
 
 

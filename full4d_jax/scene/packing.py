@@ -13,6 +13,7 @@ position, 3 x float16 log-scales, and the rotation.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import numpy as np
@@ -70,8 +71,9 @@ class PackedScene:
 
 def pack_scene(scene: Scene | Gaussians) -> PackedScene:
     """Return a scene for the viewer, without the Gaussians that `gaussians.render` never draws."""
-    moving = scene
-    if not isinstance(scene, DynamicGaussians):
+    if isinstance(scene, DynamicGaussians):
+        moving = scene
+    else:
         moving = still(scene if isinstance(scene, Gaussians) else scene.gaussians)
     gaussians = moving.gaussians
     opacities = sigmoid(np.asarray(gaussians.logit_opacities, np.float32))
@@ -120,17 +122,17 @@ def _samples(
 
 
 def _records(scene: DynamicGaussians, rows: Int[ndarray, "g"]) -> ndarray:
-    scene = jax.tree.map(lambda x: np.asarray(x, np.float32)[rows], scene)
-    gaussians = scene.gaussians
+    kept: Any = jax.tree.map(lambda x: np.asarray(x, np.float32)[rows], scene)
+    gaussians = kept.gaussians
     records = np.empty(len(rows), RECORD)
     records["position"] = gaussians.means
-    records["velocity"] = _half(scene.velocities)
-    records["moment"] = _half(scene.moments)
+    records["velocity"] = _half(kept.velocities)
+    records["moment"] = _half(kept.moments)
     records["log_scale"] = _half(np.clip(gaussians.log_scales, -30, 30))
-    records["log_duration"] = _half(np.clip(scene.log_durations, -30, 30))
+    records["log_duration"] = _half(np.clip(kept.log_durations, -30, 30))
     records["color"] = _half(np.maximum(mean_colors(gaussians.harmonics), 0))
     records["opacity"] = to_levels(sigmoid(gaussians.logit_opacities))
-    records["gate"] = to_levels(sigmoid(scene.logit_gates))
+    records["gate"] = to_levels(sigmoid(kept.logit_gates))
     records["quaternion"] = unit_quaternions(gaussians.quaternions)
     return records
 

@@ -82,7 +82,8 @@ def teacher_between(
     seen = source
     if rows:
         multiple = prior.model.patch * prior.model.codec_stride
-        size = sides(*source.shape[1:3], rows, multiple)
+        height, width = source.shape[1:3]
+        size = sides(height, width, rows, multiple)
         (seen,), (depth,), asked = shrink(source[None], depth[None], asked, size)
     check_grid(prior, 1 + (views or count), frames, *seen.shape[1:3])
     bind = partial(_bind_windows, prior, starts=starts, frames=frames)

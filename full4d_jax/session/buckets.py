@@ -161,7 +161,8 @@ def _with_copies(value: Any, hint: Any, path_of: Callable[[str], Path]) -> Any:
         own = {x.name: getattr(value, x.name) for x in fields(value) if x.init}
         local = {name: _with_copies(x, hints[name], path_of) for name, x in own.items()}
         changed = {name: x for name, x in local.items() if x is not own[name]}
-        return replace(value, **changed) if changed else value
+        whole: Any = value
+        return replace(whole, **changed) if changed else whole
     address = address_of(value) if isinstance(value, str | Path) else ""
     if address.partition("://")[0] not in LIBRARIES:
         return value

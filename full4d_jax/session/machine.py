@@ -167,7 +167,7 @@ def disk_error(
 
     Args:
       error: what was raised.
-      where: the folder that was written to; left out, the file that the error names.
+      where: the folder that was written to; by default the file that the error names.
       remains: says which files are still complete.
     """
     reason = _reason(error)

@@ -243,8 +243,9 @@ def on_mesh(mesh: Any, make: Callable[..., Any], *arguments: Any) -> Any:
 def mesh_arrays(mesh: Any, make: Callable[..., Any], *arguments: Any) -> Any:
     """Return what `on_mesh` returns, but where it lies: each process has its part."""
     import jax
+    from jax.core import Tracer
 
-    is_traced = any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(arguments))
+    is_traced = any(isinstance(x, Tracer) for x in jax.tree.leaves(arguments))
     if mesh is None or is_traced or jax.process_count() == 1:
         return make(*arguments)
     agree()
@@ -255,9 +256,10 @@ def mesh_arrays(mesh: Any, make: Callable[..., Any], *arguments: Any) -> Any:
 def _whole(x: Any) -> Any:
     """Return an array that lies on devices of several processes as one of this process."""
     import jax
+    from jax.core import Tracer
     from jax.experimental import multihost_utils
 
-    is_whole = not isinstance(x, jax.Array) or isinstance(x, jax.core.Tracer)
+    is_whole = not isinstance(x, jax.Array) or isinstance(x, Tracer)
     if is_whole or x.is_fully_addressable:
         return x
     return multihost_utils.process_allgather(x, tiled=True)

@@ -26,7 +26,7 @@ from full4d_jax.session.stage_arrays import MARKS, STAGES, check_saved
 from input_pipeline.plain_files import load_arrays, parse_json, require_layout
 
 # Raise it when a stage computes something else from the same inputs.
-FORMAT = 23
+STAGE_VERSION = 23
 PLACE = ("dataset", "split", "clip", "view", "views", "instants", "unit")  # in a data set
 
 
@@ -156,7 +156,9 @@ class Stages:
 
 def fingerprint(name: str, inputs: Mapping[str, Any], before: Mapping[str, str]) -> str:
     """Return a hash of settings (dataclasses, numbers, texts, arrays) and of files' contents."""
-    text = json.dumps([FORMAT, name, dict(inputs), dict(before)], sort_keys=True, default=_describe)
+    text = json.dumps(
+        [STAGE_VERSION, name, dict(inputs), dict(before)], sort_keys=True, default=_describe
+    )
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 

@@ -53,7 +53,7 @@ from input_pipeline.selection import select
 from input_pipeline.transforms import decode, view_size
 
 Times = Float[ndarray, " t"]
-# At most, where --fps is left out, as with videos.
+# At most, by default, as with videos.
 USUAL_FPS = 8.0
 FORMAT = "see full4d_jax/source/capture_source.py for the format"
 

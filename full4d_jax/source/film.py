@@ -167,8 +167,8 @@ def _step_score(before: Gray, after: Gray) -> float:
         return -np.inf
     size = before.shape[::-1]
     window = cv2.createHanningWindow(size, cv2.CV_32F)
-    pair = (x.astype(np.float32) for x in (before, after))
-    (right, down), _ = cv2.phaseCorrelate(*pair, window)
+    first, second = before.astype(np.float32), after.astype(np.float32)
+    (right, down), _ = cv2.phaseCorrelate(first, second, window)
     shift = np.array([[1, 0, right], [0, 1, down]], np.float32)
     moved = cv2.warpAffine(before, shift, size, borderMode=cv2.BORDER_REPLICATE)
     moving = (cv2.absdiff(moved, after) > CHANGED_LEVELS).mean()

@@ -165,8 +165,9 @@ def _without_cameras(path: Path, fps: float | None) -> Capture:
     fewest_films = 3
     films = find_footage(path, FILM_FOLDERS)
     if len(films) < fewest_films:
-        expected = f"at least {fewest_films} films of one scene, or cameras.json"
-        raise ValueError(f"{path}: found {len(films)} without cameras, expected {expected}")
+        count = f"{len(films)} film{'s' * (len(films) > 1)} without cameras"
+        expected = f"at least {fewest_films} of one scene, or cameras.json"
+        raise ValueError(f"{path}: found {count}, expected {expected}")
     sizes = {name: picture_size(files[0]) for name, files in films.items()}
     size, *others = set(sizes.values())
     if others:

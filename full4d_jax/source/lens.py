@@ -103,7 +103,7 @@ def read_tag(path: Path, name: str) -> str | float | None:
     Values are text (UTF-8) or numbers. A file of another kind, or a damaged one, has none.
     """
     try:
-        whole = np.memmap(path, np.uint8, "r")
+        whole = np.memmap(path, np.uint8, "r").data
     except (OSError, ValueError):  # a folder, or an empty file
         return None
     places = (_inside(whole, b"moov", *place) for place in TAG_PLACES)
@@ -116,14 +116,14 @@ def read_tag(path: Path, name: str) -> str | float | None:
     return None
 
 
-def _inside(box: Bytes, kind: bytes, *kinds: bytes) -> Iterator[Bytes]:
+def _inside(box: memoryview, kind: bytes, *kinds: bytes) -> Iterator[memoryview]:
     """Yield the bodies of the boxes of the last kind that lie in boxes of the kinds before it."""
     for found, body in _boxes(box):
         if found == kind:
             yield from _inside(body, *kinds) if kinds else (body,)
 
 
-def _boxes(outer: Bytes) -> Iterator[tuple[bytes, Bytes]]:
+def _boxes(outer: memoryview) -> Iterator[tuple[bytes, memoryview]]:
     """Yield kind and body of the boxes that lie side by side, up to the first that does not fit."""
     for _ in range(MOST_BOXES):
         if len(outer) < 8:
@@ -142,7 +142,7 @@ def _boxes(outer: Bytes) -> Iterator[tuple[bytes, Bytes]]:
         outer = outer[size:]
 
 
-def _value_of(name: bytes, meta: dict[bytes, Bytes]) -> str | float | None:
+def _value_of(name: bytes, meta: dict[bytes, memoryview]) -> str | float | None:
     """Return a tag's value in the boxes of a `meta` box."""
     if not {b"keys", b"ilst"} <= meta.keys():
         return None
@@ -151,7 +151,8 @@ def _value_of(name: bytes, meta: dict[bytes, Bytes]) -> str | float | None:
         if key.tobytes() == name:
             for data in _inside(meta[b"ilst"], struct.pack(">I", number), b"data"):
                 if len(data) > 8:
-                    return _decoded(*struct.unpack_from(">I", data), data[8:].tobytes())
+                    (code,) = struct.unpack_from(">I", data)
+                    return _decoded(code, data[8:].tobytes())
     return None
 
 

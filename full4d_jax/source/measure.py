@@ -192,13 +192,15 @@ def measure_depth(
     # Depth of the first look: recorded, from a file, or of the network.
     known = depth_in(source)
     estimated = known is None
-    if known is None and isinstance(network, DepthFile):
+    if known is not None:
+        pass
+    elif isinstance(network, DepthFile):
         own = clip_depth(network, frames, still=still)
         unknown = own == 0
         middle = float(np.median(own[0][own[0] > 0]))
         known = as_far(own) / middle
         metres = middle if network.kind == "metric" else None
-    elif known is None:
+    else:
         known = np.asarray(estimate_depth(network, frames, still=still))
     settled, unit = settle_scale(source, known, estimated=estimated)
     placed = in_unit(source, unit)

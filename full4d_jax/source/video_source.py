@@ -55,7 +55,7 @@ def open_video_source(
     note = f"{video.note}{choice}; {seen}{short}"
     # Else the camera in between is unknown.
     rests = not camera_moves(path.world_to_camera)
-    single = (x[None].astype(np.float32) for x in (lens, path.world_to_camera))
+    lenses, poses = (x[None].astype(np.float32) for x in (lens, path.world_to_camera))
     between = None
     if rests and video.between is not None and video.between_times is not None:
         between = PicturesBetween(video.between, video.between_times)
@@ -63,7 +63,7 @@ def open_video_source(
         frames=video.frames[None],
         origin=all_real(video.frames[None]),
         times=video.timestamps,
-        cameras=Cameras(*single, data.height, data.width),
+        cameras=Cameras(lenses, poses, data.height, data.width),
         points=seen_in(0, path.points),
         between=between,
         around=pictures_around(options.video, video) if rests else None,

@@ -122,7 +122,7 @@ def initialize(
         may_move = maps > 0
     # Each view offers pixels whose depth is known; the capacity is shared among all of them.
     views = zip(pictures, maps, importance, lenses, poses, may_move, strict=True)
-    candidates = [_candidates(*view, seeding) for view in views]
+    candidates = [_candidates(*view, seeding=seeding) for view in views]
     count = sum(int(np.count_nonzero(x.still) + np.count_nonzero(x.moving)) for x in candidates)
     if count == 0:
         raise ValueError(f"no valid depth in {v}x{t} frames of {h}x{w}: expected some pixels > 0")

@@ -46,7 +46,7 @@ GROUP_TILES = 64
 # Of a slot that no splat fills.
 UNUSED_LOG_OPACITY = -1e4
 # These are x, y, -A/2, -B, -C/2, log opacity; the payload follows.
-GEOMETRY = 6
+GEOMETRY_ROWS = 6
 
 
 class TileGroup(NamedTuple):
@@ -68,16 +68,16 @@ class TileGroup(NamedTuple):
 def forward(features: Features, bins: Bins, tiles: Tiles) -> Image:
     """Composite the payload; the last channel is the light left for the background.
 
-    `features` has the `GEOMETRY`, then the payload. The picture covers whole tiles.
+    `features` has the `GEOMETRY_ROWS`, then the payload. The picture covers whole tiles.
     """
-    channels = features.shape[1] - GEOMETRY
+    channels = features.shape[1] - GEOMETRY_ROWS
 
     def draw(group):
         def step(splats, _ids, _used, alphas, light, left, image):
             for k in range(STEP_SPLATS):
                 weight, drawn, after = _blend(alphas[:, k], light)
                 image = tuple(
-                    so_far + weight * splats[:, k, GEOMETRY + c, None]
+                    so_far + weight * splats[:, k, GEOMETRY_ROWS + c, None]
                     for c, so_far in enumerate(image)
                 )
                 left = jnp.where(drawn, after, left)
@@ -136,7 +136,7 @@ def backward(
                 alpha = alphas[:, k]
                 weight, drawn, after = _blend(alpha, light)
                 gain = weight * sum(
-                    splats[:, k, GEOMETRY + c, None] * towards[:, c]
+                    splats[:, k, GEOMETRY_ROWS + c, None] * towards[:, c]
                     for c in range(towards.shape[1])
                 )
                 behind = behind - gain
@@ -147,7 +147,7 @@ def backward(
             moments = rearrange(jnp.stack(logs, 1), "b k p -> (b k) p") @ monomials(offsets)
             moments = rearrange(moments, "(b k) m -> b k m", k=STEP_SPLATS)
             payload = jnp.einsum("bkp,bcp->bkc", jnp.stack(weights, 1), towards)
-            shape = jnp.unstack(splats[..., : GEOMETRY - 1], axis=-1)
+            shape = jnp.unstack(splats[..., : GEOMETRY_ROWS - 1], axis=-1)
             geometry = geometry_gradient(shape, jnp.unstack(moments, axis=-1))
             rows = jnp.concatenate([jnp.stack(geometry, -1), payload], -1)
             ids = jnp.where(used, ids, features.shape[0])
@@ -231,7 +231,7 @@ def alphas_at(
     splats: Float[Array, "tiles splats f"], offsets: tuple[np.ndarray, np.ndarray]
 ) -> Float[Array, "tiles splats pixels"]:
     """Return alpha at every pixel of every tile, equation 1."""
-    x, y, a, b, c, log_opacity = (splats[..., i, None] for i in range(GEOMETRY))
+    x, y, a, b, c, log_opacity = (splats[..., i, None] for i in range(GEOMETRY_ROWS))
     dx = offsets[0][None, None] - x
     dy = offsets[1][None, None] - y
     alpha = jnp.minimum(jnp.exp(log_opacity + (a * dx + b * dy) * dx + c * dy * dy), ALPHA_MAX)

@@ -30,7 +30,7 @@ from gaussians.rendering.binning import Bins, Tiles
 from gaussians.rendering.compositing import (
     ALPHA_MAX,
     ALPHA_MIN,
-    GEOMETRY,
+    GEOMETRY_ROWS,
     LEAST_LIGHT,
     UNUSED_LOG_OPACITY,
     Features,
@@ -44,7 +44,7 @@ LOG2_E = 1 / math.log(2)
 
 def forward(features: Features, bins: Bins, tiles: Tiles) -> Image:
     """Composite the payload, see `compositing.forward`."""
-    channels = features.shape[1] - GEOMETRY
+    channels = features.shape[1] - GEOMETRY_ROWS
     shape = (channels + 1, tiles.rows * tiles.side, tiles.columns * tiles.side)
     draw = _call(
         partial(_draw, tiles=tiles),
@@ -66,7 +66,7 @@ def backward(
         partial(_pull_back, tiles=tiles),
         tiles.count,
         jax.ShapeDtypeStruct((slots, width), features.dtype),
-        _warps(tiles, width - GEOMETRY),
+        _warps(tiles, width - GEOMETRY_ROWS),
     )
     planes = [jnp.moveaxis(x, -1, 0) for x in (image, cotangent)]
     rows = pull_back(features, bins.ids, bins.first, bins.length, planes[0], planes[1])
@@ -136,7 +136,7 @@ def _draw(features, ids, first, length, image, *, tiles: Tiles) -> None:
             splat = _fetch(features, ids, slot + nth + k, end)
             alpha = _alpha(splat, x, y)[0]
             weight, drawn, after = _blend(alpha, light)
-            image = tuple(image[c] + weight * splat[GEOMETRY + c] for c in range(channels))
+            image = tuple(image[c] + weight * splat[GEOMETRY_ROWS + c] for c in range(channels))
             left = jnp.where(drawn, after, left)
             light = after
         return _is_lit(light), light, left, image
@@ -165,7 +165,7 @@ def _pull_back(features, ids, first, length, image, cotangent, rows, *, tiles: T
             splat = _fetch(features, ids, slot + nth + k, end)
             alpha, dx, dy = _alpha(splat, x, y)
             weight, drawn, after = _blend(alpha, light)
-            gain = weight * sum(splat[GEOMETRY + c] * towards[c] for c in range(channels))
+            gain = weight * sum(splat[GEOMETRY_ROWS + c] * towards[c] for c in range(channels))
             behind = behind - gain
             log = gain - behind * alpha / (1 - alpha)
             log = jnp.where(drawn & (alpha < ALPHA_MAX), log, 0.0)
@@ -256,8 +256,8 @@ def _fetch(features, ids, slot: Array, end: Array) -> list[Array]:
     """Return the features of a slot as scalars; behind the end of the list they are not seen."""
     i = ids[jnp.minimum(slot, end - 1)]
     splat = [features[i, column] for column in range(features.shape[1])]
-    *_, log_opacity = splat[:GEOMETRY]
-    splat[GEOMETRY - 1] = jnp.where(slot < end, log_opacity, UNUSED_LOG_OPACITY)
+    *_, log_opacity = splat[:GEOMETRY_ROWS]
+    splat[GEOMETRY_ROWS - 1] = jnp.where(slot < end, log_opacity, UNUSED_LOG_OPACITY)
     return splat
 
 
@@ -265,7 +265,7 @@ def _alpha(splat: list[Array], x: Array, y: Array) -> tuple[Array, Array, Array]
     """Return alpha at the pixels of a tile, equation 1, and their offsets from the centre."""
     # GPUs have an instruction for powers of two. What depends on the splat or the column alone is
     # computed once for all pixels of a thread.
-    a, b, c, log_opacity = (LOG2_E * z for z in splat[2:GEOMETRY])
+    a, b, c, log_opacity = (LOG2_E * z for z in splat[2:GEOMETRY_ROWS])
     dx = x - splat[0]
     dy = y - splat[1]
     alpha = jnp.exp2((log_opacity + a * dx * dx) + dy * (b * dx + c * dy))

@@ -24,7 +24,7 @@ from gaussians.rendering.binning import Bins, Tiles
 from gaussians.rendering.compositing import (
     ALPHA_MAX,
     ALPHA_MIN,
-    GEOMETRY,
+    GEOMETRY_ROWS,
     LEAST_LIGHT,
     UNUSED_LOG_OPACITY,
     Features,
@@ -59,7 +59,7 @@ class Chunks(NamedTuple):
 def forward(features: Features, bins: Bins, tiles: Tiles) -> Image:
     """Composite the payload, see `compositing.forward`."""
     chunks = _cut_runs(features, bins, tiles)
-    channels = features.shape[1] - GEOMETRY + 1
+    channels = features.shape[1] - GEOMETRY_ROWS + 1
     pixels = tiles.side**2
     image = _call(
         partial(_draw, side=tiles.side),
@@ -94,9 +94,9 @@ def backward(
         splats.shape,
         [pltpu.VMEM((pixels, n), jnp.float32) for n in (1, 1, channels)],
     )
-    geometry = rows[:, :GEOMETRY]
+    geometry = rows[:, :GEOMETRY_ROWS]
     payload = rows[:, REGISTER_ROWS:]
-    payload = payload[:, : features.shape[1] - GEOMETRY]
+    payload = payload[:, : features.shape[1] - GEOMETRY_ROWS]
     rows = rearrange(jnp.concatenate([geometry, payload], 1), "i f k -> (i k) f")
     return jnp.zeros_like(features).at[chunks.ids.reshape(-1)].add(rows, mode="drop")
 
@@ -198,11 +198,11 @@ def _pull_back(tile, splats, towards, covered, rows, reaching, behind, towards_t
         log = jnp.where(drawn & (alphas < ALPHA_MAX), log, 0.0)
         moments = _dot(_monomials(side), log)
         geometry = geometry_gradient(
-            [splat[i : i + 1] for i in range(GEOMETRY - 1)],
-            [moments[i : i + 1] for i in range(GEOMETRY)],
+            [splat[i : i + 1] for i in range(GEOMETRY_ROWS - 1)],
+            [moments[i : i + 1] for i in range(GEOMETRY_ROWS)],
         )
         zero = jnp.zeros_like(geometry[0])
-        padding = [zero] * (REGISTER_ROWS - GEOMETRY)
+        padding = [zero] * (REGISTER_ROWS - GEOMETRY_ROWS)
         payload = _dot(towards[0], weights)
         rows[0] = jnp.concatenate([*geometry, *padding, payload], 0)
         behind[...] = after[:, -1:]
@@ -226,7 +226,7 @@ def _weights(
 
     Equations 1 to 3.
     """
-    x, y, a, b, c, log_opacity = (splats[i : i + 1] for i in range(GEOMETRY))
+    x, y, a, b, c, log_opacity = (splats[i : i + 1] for i in range(GEOMETRY_ROWS))
     column, row = _offsets(side, (side * side, 1), 0)
     dx = column - x
     dy = row - y
@@ -273,8 +273,8 @@ def _dot(a: Array, b: Array, contracted: tuple[int, int] = (1, 0)) -> Array:
 
 def _rows(splats: Float[Array, "chunks places f"]) -> Float[Array, "chunks rows places"]:
     """Return the features as rows: geometry and payload begin at multiples of 8."""
-    geometry = splats[..., :GEOMETRY]
-    payload = splats[..., GEOMETRY:]
+    geometry = splats[..., :GEOMETRY_ROWS]
+    payload = splats[..., GEOMETRY_ROWS:]
 
     def pad(x):
         return jnp.pad(x, ((0, 0), (0, 0), (0, -x.shape[-1] % REGISTER_ROWS)))

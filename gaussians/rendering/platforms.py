@@ -37,7 +37,7 @@ def list_splats(splats: Splats, tiles: Tiles, slots: int) -> Bins:
 def composite(features: Features, bins: Bins, tiles: Tiles) -> Image:
     """Composite the payload; the last channel is the light left for the background.
 
-    `features` has the `compositing.GEOMETRY`, then the payload.
+    `features` has the `compositing.GEOMETRY_ROWS`, then the payload.
     """
     return _forward(features, bins, tiles)[0]
 

@@ -65,7 +65,7 @@ def read(path: Path, fps: float | None) -> list[Capture]:
 
 def _camera(entry: dict[str, Any], where: str) -> rig.CalibratedCamera:
     lens = numbers(entry.get("intrinsics", entry.get("K")), (3, 3), f"{where}, intrinsics")
-    pose = entry.get("world_to_camera", entry.get("w2c"))
+    pose: Any = entry.get("world_to_camera", entry.get("w2c"))
     # A camera that moves has a pose for each frame.
     shape = (4, 4) if np.ndim(pose) < 3 else (len(pose), 4, 4)
     is_sized = {"width", "height"} <= set(entry)

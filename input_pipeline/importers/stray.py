@@ -24,7 +24,7 @@ FILES = ("odometry.csv", "rgb.mp4", "camera_matrix.csv")
 FOLDERS = ("depth", "confidence")
 COLUMNS = ("timestamp", "frame", "x", "y", "z", "qx", "qy", "qz", "qw")
 LENS = ("fx", "fy", "cx", "cy")
-MILLIMETRES = 0.001
+METRES_PER_MILLIMETRE = 0.001
 # Of the film's sides, at most, from its middle to the lens's centre.
 MOST_OFF_CENTRE = 0.1
 
@@ -82,7 +82,7 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
         timestamps=table["timestamp"] - table["timestamp"][0],
         depth=depth,
         confidence=confidence,
-        depth_scale=MILLIMETRES,
+        depth_scale=METRES_PER_MILLIMETRE,
     )
     late = f"{rows - count} of {rows} poses are later than the film" if rows > count else ""
     notes = [late, lens_note, lost_note]

@@ -20,7 +20,7 @@ LENS = ("fl_x", "fl_y", "cx", "cy", "w", "h", "camera_angle_x")
 DISTORTION = ("k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6")
 FISHEYE_DISTORTION = ("k1", "k2", "k3", "k4")
 # Of nerfstudio's depth files unless they say otherwise.
-MILLIMETRES = 1e-3
+METRES_PER_MILLIMETRE = 1e-3
 
 
 def matches(path: Path) -> Path | None:
@@ -116,7 +116,7 @@ def _view(file: Path, name: str, film: list[dict], seconds: float) -> capture.Vi
         timestamps=times,
         depth=[file.parent / f["depth_file_path"] for f in film if "depth_file_path" in f],
         masks=[file.parent / f["mask_path"] for f in film if "mask_path" in f],
-        depth_scale=float(first.get("depth_unit_scale_factor", MILLIMETRES)),
+        depth_scale=float(first.get("depth_unit_scale_factor", METRES_PER_MILLIMETRE)),
     )
 
 

@@ -27,7 +27,7 @@ REST = {"translation": [0, 0, 0], "rotation": [0, 0, 0, 1], "scale": [1, 1, 1]}
 # Of what files point to: negative numbers become large ones, which numpy refuses.
 INDEX = np.uint32
 # In float32 numbers up to here keep millimetres of a kilometre.
-LARGEST = 1e6
+LARGEST_NUMBER = 1e6
 
 
 class Channel(NamedTuple):
@@ -189,8 +189,8 @@ def _check(mesh: SkinnedMesh) -> None:
 
 
 def _check_bounded(name: str, values: ndarray) -> None:
-    if not values.size or not (np.abs(values) <= LARGEST).all():
-        raise ValueError(f"{name} that are no numbers of at most {LARGEST:g}")
+    if not values.size or not (np.abs(values) <= LARGEST_NUMBER).all():
+        raise ValueError(f"{name} that are no numbers of at most {LARGEST_NUMBER:g}")
 
 
 def animation_seconds(mesh: SkinnedMesh, animation: str) -> float:

@@ -70,10 +70,6 @@ def paint_rich_world(
         at = surface_points(objects, SPANS, origin, *traced)
         return texture(materials, _material(which), at, depth / focal)
 
-    def photograph(traced: Traced):
-        at = surface_points(objects, SPANS, origin, *traced)
-        return photo_colors(textures, materials, _material(traced[-1]), at)
-
     def light(traced: Traced):
         _, _, which = traced
         at = surface_points(objects, SPANS, origin, *traced)
@@ -90,6 +86,11 @@ def paint_rich_world(
     albedo = materials.color_a.T[:, material] * (1 - mix)
     albedo = albedo + materials.color_b.T[:, material] * mix
     if textures is not None:
+
+        def photograph(traced: Traced):
+            at = surface_points(objects, SPANS, origin, *traced)
+            return photo_colors(textures, materials, _material(traced[-1]), at)
+
         *photo, has_photo = in_blocks(photograph, traced)
         albedo = jnp.where(has_photo[None] > 0, jnp.stack(photo), albedo)
     first, second, ambient = (x[None] for x in in_blocks(light, traced))
@@ -143,7 +144,7 @@ def _light_arriving(
     arriving = jnp.ones(position.x.shape)
     shapes = in_own_frames(objects, SPANS, position, columns(light))
     for hidden, (part, *local) in zip((_ellipsoid, _box, _capsule), shapes, strict=True):
-        share = hidden(*local, softness)
+        share = hidden(*local, softness=softness)
         numbers = jnp.arange(part.start, part.stop)[:, None]
         counts = present[part, None] & (own[None] != numbers)
         arriving = arriving * jnp.where(counts, 1 - share, 1.0).prod(0)

@@ -69,9 +69,11 @@ def test_depth_that_is_none_is_refused_and_unknown_is_zero(tmp_path):
     np.testing.assert_array_equal(read_depth(tmp_path / "a.npy", 2.0), [[2, 0], [0, 0]])
     np.save(tmp_path / "b.npy", np.zeros((2, 2, 3)))
     (tmp_path / "c.npy").write_bytes(b"\x93NUMPY")
-    for name in ("b.npy", "c.npy", "none.npy"):
-        with pytest.raises(ValueError, match=rf"{name}: found .* expected"):
+    for name in ("b.npy", "c.npy"):
+        with pytest.raises(ValueError, match=rf"{name}: found .* expected depth \(h w\)"):
             read_depth(tmp_path / name, 1.0)
+    with pytest.raises(ValueError, match=r"none\.npy: found no such file, expected a file"):
+        read_depth(tmp_path / "none.npy", 1.0)
 
 
 def test_pictures_that_are_too_large_are_refused_by_their_header(tmp_path, monkeypatch):

@@ -18,6 +18,7 @@ def converter(monkeypatch) -> ModuleType:
     return importlib.import_module("convert_networks")
 
 
+@pytest.mark.extra("flatbuffers")
 @pytest.mark.parametrize(
     ("network", "source", "shipped"),
     [

@@ -76,7 +76,7 @@ def fused_attention(
 
 def of_platform(
     blocks: Callable[..., Array], flash: Callable[..., Array], splash: Callable, tokens: int
-) -> Callable[..., Array]:
+) -> Callable:
     """Return the function for the platform that a program is compiled for.
 
     Args:

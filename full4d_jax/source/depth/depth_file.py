@@ -259,8 +259,8 @@ def correlation_with_disparity(values: Map) -> float:
         return 0.0
     # Without outliers.
     both = [x[known].astype(np.float64) for x in (values, disparity)]
-    clipped = [np.clip(x, *np.percentile(x, (2, 98))) for x in both]
-    return float(np.nan_to_num(np.corrcoef(*clipped)[0, 1]))
+    first, second = (np.clip(x, *np.percentile(x, (2, 98))) for x in both)
+    return float(np.nan_to_num(np.corrcoef(first, second)[0, 1]))
 
 
 @cache

@@ -222,7 +222,7 @@ def _solve(estimate: Nodes, known: Bool[ndarray, "r c"], lines: Sequence[LineEqu
     own = sparse.block_diag([sparse.csr_matrix((0, 0)), *(-line.shape for line in lines)])
     rows = sparse.hstack([reads, own])
     straight = LINE_WEIGHT * (rows.T @ rows)
-    extra = own.shape[1]
+    extra = sum(line.shape.shape[1] for line in lines)
     pad = sparse.csr_matrix((extra, extra))
 
     x = d

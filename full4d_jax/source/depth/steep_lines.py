@@ -157,7 +157,7 @@ def _best_ends(
     """Return the slopes at the picture's first and last row whose stretch gains most."""
     ends = np.stack([x.ravel() for x in np.meshgrid(tops, bottoms)])
     ends = ends[:, ends[0] - ends[1] <= (1 - CLOSEST_SHARE) * (len(gains) - 1) / count]
-    sums = _sums(gains, np.linspace(*ends, len(gains), axis=1))
+    sums = _sums(gains, np.linspace(ends[0], ends[1], len(gains), axis=1))
     best = (sums - np.minimum.accumulate(sums, 1)).max(1).argmax()
     first, last = ends[:, best].tolist()
     return first, last

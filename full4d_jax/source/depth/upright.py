@@ -289,5 +289,6 @@ def forget_rim(depth: Maps, labels: Labels) -> Maps:
     for frame, label in zip(result, labels, strict=True):
         subject = as_bytes(label > 0)
         closed = cv2.morphologyEx(np.pad(subject, border), cv2.MORPH_CLOSE, gap)[inner]
-        frame[((cv2.dilate(subject, rim) | closed) > 0) & (subject == 0)] = 0
+        around = np.logical_or(cv2.dilate(subject, rim), closed)
+        frame[around & (subject == 0)] = 0
     return result

@@ -177,7 +177,7 @@ def video_batches(
         data = replace(data, height=height, width=width)
     if files:
         read = partial(_random_window, data=data)
-        order = {"seed": config.seed, "start_step": start, "batch_size": size}
+        order: dict[str, Any] = {"seed": config.seed, "start_step": start, "batch_size": size}
         videos = make_loader(files, **order, transform=read, rows=rows.tolist())
     else:
         others = replace(config, data=data, seed=config.seed ^ VIDEO_STREAM)

@@ -158,7 +158,7 @@ def choose_projected(config: Config, sized: Sized, rng: np.random.Generator) -> 
     return ProjectedBatch(
         latents=example.latents[views],
         projection=drawn.projection[views],
-        filled=filled,
+        filled=None if filled is None else filled[views],
         mask=drawn.mask[views],
         disparity=drawn.disparity[views],
         nothing=drawn.nothing,

@@ -59,7 +59,11 @@ def batches_of(config: Config, mixture: Mixture, start: int, mesh: Mesh | None) 
 
 def host_clips(config: Config, mixture: Mixture, start: int, rows: Sequence[int]) -> Batches:
     """Return this host's rows of each batch, in its memory."""
-    order = {"seed": config.seed, "batch_size": config.training.batch, "start_step": start}
+    order: dict[str, Any] = {
+        "seed": config.seed,
+        "batch_size": config.training.batch,
+        "start_step": start,
+    }
     if config.data.projections:
         return make_loader(mixture, **order, transform=partial(choose_projected, config), rows=rows)
     filling = Filling(partial(allocate, config), partial(load, config))
@@ -159,7 +163,7 @@ def _names_at(
     config: Config, mixture: Mixture, position: int, name: Callable[[Records, int], str]
 ) -> list[str]:
     """Return the names of the clips in a batch; `name` gives that of a clip by its number."""
-    clips: Sequence[Any] = mixture.sources
+    clips: Any = mixture.sources
     names = tuple([name(x.records, i) for i in x.numbers] for x in clips)
     named = mixture._replace(sources=names)
     size = config.training.batch

@@ -15,16 +15,20 @@ from full4d_jax.training.dry_run.hlo import collectives, estimate_cycles, read_p
 from full4d_jax.training.dry_run.work import Work, count_work, kernel_products
 from input_pipeline.whole_files import write_text
 
-GIB = 2**30
+BYTES_PER_GIB = 2**30
 # GiB.
 MEMORY = {"TPU v5": 95.74, "TPU v5p": 95.74, "TPU v5 lite": 15.75, "TPU v6 lite": 31.25} | {
-    gpu.kind: round(gpu.memory / GIB, 2) for gpu in GPUS.values()
+    gpu.kind: round(gpu.memory / BYTES_PER_GIB, 2) for gpu in GPUS.values()
 }
 # Operations in bfloat16 that all matrix units of a chip, 128 x 128 each, do in a cycle. The peak
 # divided by them is the clock. How many a v6e has is told differently on different pages.
 UNIT_FLOPS = 2 * 128**2
-TPU_FLOPS_A_CYCLE = dict.fromkeys(("TPU v4", "TPU v5", "TPU v5p"), 8 * UNIT_FLOPS)
-TPU_FLOPS_A_CYCLE["TPU v5 lite"] = 4 * UNIT_FLOPS
+TPU_FLOPS_A_CYCLE = {
+    "TPU v4": 8 * UNIT_FLOPS,
+    "TPU v5": 8 * UNIT_FLOPS,
+    "TPU v5p": 8 * UNIT_FLOPS,
+    "TPU v5 lite": 4 * UNIT_FLOPS,
+}
 # Without a GPU to try them on, XLA's choice of Triton's tiles can fail; products go to cuBLAS.
 GPU_OPTIONS = {"xla_gpu_enable_triton_gemm": False}
 # Shares of the peak at which attention in bfloat16 ran on an H200 (docs/pods.md#accelerators), by
@@ -78,8 +82,8 @@ def report_programs(
     kind = about["device_kind"]
     line = f"memory of {kind} is not known here"
     if capacity := MEMORY.get(kind):
-        free = 1 - needed / GIB / capacity
-        line = f"{needed / GIB:.2f} of {capacity} GiB"
+        free = 1 - needed / BYTES_PER_GIB / capacity
+        line = f"{needed / BYTES_PER_GIB:.2f} of {capacity} GiB"
         line = f"yes: {line}, {free:.0%} free" if free > 0 else f"NO: {line}"
     print(f"  fits                {line}")
 
@@ -160,11 +164,11 @@ def _print_cost(cost: dict[str, Any]) -> None:
     if "error" in cost:
         print("  does not compile   ", cost["error"])
         return
-    words = ", ".join(f"{name} {size / GIB:.2f}" for name, size in cost["memory"].items())
-    print(f"  memory of a device  {cost['bytes_per_device'] / GIB:.2f} GiB ({words})")
+    words = ", ".join(f"{name} {size / BYTES_PER_GIB:.2f}" for name, size in cost["memory"].items())
+    print(f"  memory of a device  {cost['bytes_per_device'] / BYTES_PER_GIB:.2f} GiB ({words})")
     print(f"  compiled in         {cost['compile_seconds']:.0f} s")
     for kind, traffic in cost["collectives"].items():
-        size = traffic["bytes"] / GIB
+        size = traffic["bytes"] / BYTES_PER_GIB
         print(f"    {kind:18} {traffic['count']:6} x, {size:9.2f} GiB a device")
     work = cost.get("work", {})
     products = ", ".join(f"{x:.3g} in {name}" for name, x in work.get("products", {}).items())

@@ -28,7 +28,7 @@ from full4d_jax.models.sharding import (
 )
 from full4d_jax.models.wan.text import TEXT_TOKENS
 from full4d_jax.training.bad_losses import jit_step, no_losses
-from full4d_jax.training.dry_run.compiling import GIB, MEMORY, report_programs
+from full4d_jax.training.dry_run.compiling import BYTES_PER_GIB, MEMORY, report_programs
 from full4d_jax.training.dry_run.devices import slice_devices
 from full4d_jax.training.state import in_mesh, state_shapes
 from full4d_jax.training.step import train_step
@@ -169,7 +169,7 @@ def describe(
         "devices": mesh.size,
         "device_kind": kind,
         "mesh": dict(mesh.shape),
-        "capacity": capacity and round(capacity * GIB),
+        "capacity": capacity and round(capacity * BYTES_PER_GIB),
     }
     if flops is None:
         return about
@@ -206,7 +206,7 @@ def _print_model(config: Config, mesh: AnyMesh, state: Any) -> None:
         print(f"    {name:24} {count:>16,}  {shape:>18} sharded {sharded}")
     arrays = [x for x in jax.tree.leaves(state) if hasattr(x, "sharding")]
     size = sum(math.prod(x.sharding.shard_shape(x.shape)) * x.dtype.itemsize for x in arrays)
-    print(f"  state on a device   {size / GIB:.3f} GiB: parameters, average, optimizer")
+    print(f"  state on a device   {size / BYTES_PER_GIB:.3f} GiB: parameters, average, optimizer")
 
 
 def trace_step(config: Config, mesh: Mesh) -> Any:

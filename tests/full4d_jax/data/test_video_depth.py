@@ -33,7 +33,7 @@ def test_the_file_fits_what_run_takes(folder, capsys):
     assert main(["depth", f"{folder}/in.mp4", "--out", str(out), *options]) == 0
     said = capsys.readouterr().out
     assert "median is 1 at t = 0" in said
-    assert "assumed to be 65 degrees" in said
+    assert "65 degrees assumed" in said
     command = f"full4d run {folder}/in.mp4 --depth {out} --start 0.5 --seconds 0.25"
     assert f"next: {command} --rows 48\n" in said
     asked = VideoOptions(folder / "in.mp4", 0.5, size=SizeOptions(rows=48, seconds=0.25))

@@ -105,7 +105,8 @@ def test_films_of_another_shape_and_damaged_ones_are_refused(clip, capture, tmp_
     assert "nowhere" in line
     line = refusal(capsys, "evaluate", good, "--truth", capture, "--source_camera", "up")
     assert "--source_camera: found up, expected one of left, middle, right" in line
-    assert "expected at least 3" in refusal(capsys, "run", good)
+    line = refusal(capsys, "run", good)
+    assert "found 1 film without cameras, expected at least 3 of one scene" in line
     (good / "images/middle/0001.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     line = refusal(capsys, "evaluate", good, "--truth", capture)
     assert "0001.png" in line

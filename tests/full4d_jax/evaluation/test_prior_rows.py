@@ -77,7 +77,9 @@ def test_an_untrained_prior_is_the_push_pull_row(monkeypatch):
     clip = prior_rows.rows_of_clip(judge, 7, grid)
     filled = {name: frames for (name, depth), frames in clip.rows.items() if depth == "true"}
     np.testing.assert_allclose(filled[SHIPPED], filled[PUSH_PULL], atol=1e-5)
-    seen = 1 - unseen(grid)[..., None]
+    hidden = unseen(grid)
+    assert hidden is not None
+    seen = 1 - hidden[..., None]
     for frames in filled.values():
         np.testing.assert_allclose(frames * seen, clip.truth * seen, atol=1 / 255)
     assert isinstance(judge.depth, DepthNetwork)

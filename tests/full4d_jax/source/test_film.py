@@ -1,6 +1,7 @@
 """What is looked at in a film: cuts, the part with motion, pictures from before and after."""
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -15,7 +16,7 @@ from full4d_jax.source.options import VideoOptions
 from full4d_jax.source.video_source import open_video_source
 
 FPS = 8
-SIZE = {"height": 72, "width": 128}
+SIZE: dict[str, Any] = {"height": 72, "width": 128}
 DATA = DataConfig(frames=16, fps=FPS, **SIZE)  # 2 s
 
 

@@ -15,6 +15,7 @@ from full4d_jax.source.depth.depth_file import DepthFile, example_frame
 from full4d_jax.source.depth.estimators import clip_depth, one_line, open_network, source_depth
 from full4d_jax.source.depth.onnx_network import Network
 from full4d_jax.source.depth.signatures import DEPTH_ANYTHING
+from full4d_jax.source.options import DepthKind
 
 WARNING = "found no config.json of it there, expected V2's"
 HEIGHT, WIDTH = 48, 64
@@ -56,7 +57,7 @@ def scene(frames: int) -> tuple[np.ndarray, jnp.ndarray]:
     return disparity, jnp.asarray(colors.clip(0, 1) * 2 - 1, jnp.float32)
 
 
-def pretend(answers, kind="disparity"):
+def pretend(answers, kind: DepthKind = "disparity"):
     """A network that gives one answer after another, of sides of their own."""
     answers = iter(answers)
     network = Network(lambda _: {"depth": next(answers)[None]}, [1, 3, HEIGHT, WIDTH])
