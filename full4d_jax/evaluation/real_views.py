@@ -149,7 +149,9 @@ def score_with_truth(
         {"group": group, "scene": number} | score(whole.part(part), distances)
         for group, number, part in watch("scoring", parts)
     ]
-    new = [str(view) for view, is_new in zip(views, held_out.all(1), strict=True) if is_new]
+    new = [
+        str(view) for view, is_new in zip(views, np.all(held_out, axis=1), strict=True) if is_new
+    ]
     write_results(
         out,
         f"truth_{kind}",

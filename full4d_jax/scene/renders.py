@@ -131,7 +131,8 @@ def write_renders(
     middle = middle_angles(angles_of(places[:, 0], pivot)) if between else np.zeros(2)
 
     def seen_from(angles):
-        poses = orbit(*(middle + angles).T, pivot[2], tuple(pivot), up).astype(np.float32)
+        azimuth, elevation = (middle + angles).T
+        poses = orbit(azimuth, elevation, pivot[2], tuple(pivot), up).astype(np.float32)
         return Cameras(lens.astype(np.float32)[None], poses[None], size, width)
 
     around = seen_from(angles)

@@ -106,7 +106,7 @@ def attention_on_mesh(
     grid = pattern.grid
 
     def whole(q, k, v, cameras):
-        return flatten(attend(*map(grid.unflatten, (q, k, v)), cameras))
+        return flatten(attend(grid.unflatten(q), grid.unflatten(k), grid.unflatten(v), cameras))
 
     mesh = mesh_around()
     if mesh is None:

@@ -140,7 +140,7 @@ def _kernel(forward: TileLists, backward: TileLists, tiling: Tiling, interpret: 
         by_queries,
         by_queries,
         MaskInfo(*backward, q_sequence=None),
-        block_sizes=splash.BlockSizes(*[side] * 8),
+        block_sizes=splash.BlockSizes(side, side, side, side, side, side, side, side),
         is_mqa=False,
         save_residuals=False,
         mask_value=splash.DEFAULT_MASK_VALUE,

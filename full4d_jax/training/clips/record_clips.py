@@ -153,7 +153,7 @@ def choose_projected(config: Config, sized: Sized, rng: np.random.Generator) -> 
     places = centers(drawn.world_to_camera[:, 0])
     spread = data.targets == "spread"
     views = choose_views(rng, places, data.views, sources=[drawn.source], spread=spread)
-    filled = drawn.filled[views] if config.model.reads_filled else None
+    filled = drawn.filled if config.model.reads_filled else None
     to_unit = np.array([1 / sized.width, 1 / sized.height, 1], np.float32)[:, None]
     return ProjectedBatch(
         latents=example.latents[views],

@@ -141,6 +141,7 @@ def test_clips_are_cut_from_records_in_the_source_frame(rooms):
             assert grid.depth is None
             np.testing.assert_allclose(apart / found, 1.8, rtol=0.01)  # of all cameras to one point
         else:
+            assert grid.depth is not None
             assert np.median(grid.depth[0, 0]) == pytest.approx(1, abs=1e-3)
             unit = np.median(whole.depth[source, 0])
             np.testing.assert_allclose(apart / found, unit, rtol=1e-4)

@@ -25,8 +25,8 @@ def seen() -> tuple[DynamicGaussians, Cameras]:
     frames[:, :, :, 40:52], depth[:, :, :, 40:52] = POST, 1.0
     poses = np.repeat(orbit(np.array([0.0, -10.0, 10.0]), 0.0)[:, None], TIMES, 1)
     poses = poses.astype(np.float32)
-    given = map(jnp.asarray, (frames, depth, lens[None], poses[:1]))
-    scene = initialize(*given, 12000, jax.random.key(0))
+    colors, depths, lenses, path = map(jnp.asarray, (frames, depth, lens[None], poses[:1]))
+    scene = initialize(colors, depths, lenses, path, 12000, jax.random.key(0))
     opaque = scene.gaussians._replace(logit_opacities=scene.gaussians.logit_opacities + 4)
     scene = scene._replace(gaussians=opaque)
     return scene, Cameras(np.repeat(lens[None], 3, 0), poses, HEIGHT, WIDTH)

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import jax
 import pytest
@@ -95,7 +96,8 @@ def kill_somewhere(out: Path, chance: random.Random, during_save: bool) -> bool:
 
 def test_a_small_run_that_is_killed_goes_on_to_the_same_bits(tmp_path):
     """A few numbers instead of a network, which the commands below train."""
-    out, every = tmp_path / "out", {"steps": 12, "log_every": 1, "checkpoint_every": 1}
+    out = tmp_path / "out"
+    every: Any = {"steps": 12, "log_every": 1, "checkpoint_every": 1}
     slowly = command(out, pause=0.05, **every)
     with subprocess.Popen(slowly, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         while process.poll() is None:  # it stands still while we look, or it might end meanwhile

@@ -8,6 +8,7 @@ import resource
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -158,7 +159,7 @@ def test_eight_devices_go_on_as_four_and_as_one(tmp_path):
 
 
 SAVED = 3
-EVERY = {"steps": 6, "checkpoint_every": 1, "log_every": 1}
+EVERY: Any = {"steps": 6, "checkpoint_every": 1, "log_every": 1}
 
 
 def newest(out: Path):
