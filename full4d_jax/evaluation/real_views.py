@@ -149,9 +149,7 @@ def score_with_truth(
         {"group": group, "scene": number} | score(whole.part(part), distances)
         for group, number, part in watch("scoring", parts)
     ]
-    new = [
-        str(view) for view, is_new in zip(views, np.all(held_out, axis=1), strict=True) if is_new
-    ]
+    new = [str(views[i]) for i in np.flatnonzero(np.all(held_out, axis=1))]
     write_results(
         out,
         f"truth_{kind}",
