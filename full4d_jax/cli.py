@@ -23,18 +23,9 @@ from pathlib import Path
 from typing import Annotated, Any, get_args, get_type_hints
 
 from full4d_jax import commands
+from full4d_jax.session import errors, machine
 from full4d_jax.session.buckets import Copies, shown, with_copies
-from full4d_jax.session.errors import InputError, as_input_error
 from full4d_jax.session.fields import Shown, check_fields
-from full4d_jax.session.machine import (
-    Stopped,
-    check_machine,
-    disk_error,
-    machine_error,
-    quiet_threads,
-    stop_on_signals,
-    tolerate_streams,
-)
 from full4d_jax.source.kinds import choose_source
 from input_pipeline.addresses import address_of
 
@@ -57,20 +48,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     cache = Path("~/.cache/full4d/jax").expanduser()
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache))
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
-    quiet_threads()
-    tolerate_streams()
+    machine.quiet_threads()
+    machine.tolerate_streams()
     words = list(sys.argv[1:] if argv is None else argv)
     shows_origin = DEBUG in words
     try:
-        with stop_on_signals():
+        with machine.stop_on_signals():
             _dispatch([word for word in words if word != DEBUG])
     except SystemExit as ended:  # tyro printed help or what is wrong, or a training was saved
         return int(ended.code or 0)
     except BrokenPipeError:  # the reader of our output, e.g. `head`, has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt as error:
-        number = error.number if isinstance(error, Stopped) else signal.SIGINT
-        end = f"stopped by {error}" if isinstance(error, Stopped) else "interrupted"
+        number = error.number if isinstance(error, machine.Stopped) else signal.SIGINT
+        end = f"stopped by {error}" if isinstance(error, machine.Stopped) else "interrupted"
         print(f"\nfull4d: {end}; {KEPT}", file=sys.stderr)
         return 128 + number
     except Exception as error:
@@ -86,13 +77,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _refusal(error: Exception) -> InputError | None:
+def _refusal(error: Exception) -> errors.InputError | None:
     """Return an error about the input, the disk or the machine in one line; None for a bug."""
-    known = error if isinstance(error, InputError) else disk_error(error) or machine_error(error)
+    known = (
+        error
+        if isinstance(error, errors.InputError)
+        else machine.disk_error(error) or machine.machine_error(error)
+    )
     if known is None and isinstance(error, ValueError | OSError):
         # Errors of another form are bugs.
         with contextlib.suppress(ValueError, OSError):
-            known = as_input_error("file", error, "give another one")
+            known = errors.as_input_error("file", error, "give another one")
     return known
 
 
@@ -144,7 +139,7 @@ def _require_word(word: str, known: Sequence[str] | dict[str, Any], prog: str) -
     """Refuse a word that is no command, and name those of a similar spelling."""
     if word not in known:
         similar = difflib.get_close_matches(word, list(known), n=3) or list(known)
-        raise InputError("command", prog, word, " or ".join(similar), f"see {prog} --help")
+        raise errors.InputError("command", prog, word, " or ".join(similar), f"see {prog} --help")
 
 
 def _print_listing(usage: str, documented: dict[str, Any]) -> None:
@@ -173,7 +168,7 @@ def call(function: Callable[..., Any], prog: str, words: list[str]) -> None:
             # A config has its own check.
             if name != "config":
                 check_fields(given, hints[name], name)
-        check_machine()
+        machine.check_machine()
         with_copies(bound, copies)()
 
 

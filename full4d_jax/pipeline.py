@@ -28,22 +28,15 @@ from pathlib import Path
 from full4d_jax.config import DEFAULT, Config, check_config, to_dict
 from full4d_jax.generation.complete import run_grid
 from full4d_jax.grid import Grid
-from full4d_jax.inputs.run_inputs import Inputs, check_source, cost_of_run, read_inputs
-from full4d_jax.inputs.words import film_in_folder
+from full4d_jax.inputs import run_inputs, words
 from full4d_jax.media.pictures import write_grid
+from full4d_jax.scene import reading, renders
 from full4d_jax.scene.fit_settings import FitKind, check_lift, fit_kind, queries_prior
 from full4d_jax.scene.lift import run_scene
-from full4d_jax.scene.reading import posed_grid, read_grid
-from full4d_jax.scene.renders import read_film, show_first_look, show_path, show_scene
 from full4d_jax.scene.show_options import RenderOptions
-from full4d_jax.session.errors import InputError
-from full4d_jax.session.fields import check_fields
-from full4d_jax.session.files import Arrays, hold_folder
-from full4d_jax.session.report import write_report
+from full4d_jax.session import errors, fields, files, report
 from full4d_jax.session.stages import Stages
-from full4d_jax.source import opening, options, row_and_column
-from full4d_jax.source.aiming import with_range_warning, with_targets
-from full4d_jax.source.measure import run_depth
+from full4d_jax.source import aiming, measure, opening, options, row_and_column
 
 # In the report, for the weights in the package.
 SHIPPED = "shipped"
@@ -78,11 +71,13 @@ def run(
       InputError: The input is unusable; this is raised before long work.
     """
     if source and video:
-        raise InputError("option", "video", video, "none beside source", "leave one of them out")
+        raise errors.InputError(
+            "option", "video", video, "none beside source", "leave one of them out"
+        )
     usual = options.VideoOptions() if config.model.needs_cameras else options.DemoGridOptions()
     source = source or (options.VideoOptions(Path(video)) if video else usual)
     show = show or RenderOptions()
-    check_fields(show)
+    fields.check_fields(show)
     used = None
     if isinstance(source, options.CaptureOptions):
         check_config(config)
@@ -90,26 +85,25 @@ def run(
     else:
         stages = Stages(Path(out))
         if isinstance(source, options.WordsOptions):
-            check_source(config, source)
-            opened = film_in_folder(config, source, out)
+            run_inputs.check_source(config, source)
+            opened = words.film_in_folder(config, source, out)
         else:
             opened = source
-        inputs = read_inputs(config, opened, checkpoint)
+        inputs = run_inputs.read_inputs(config, opened, checkpoint)
         check_lift(config.lift, None, inputs.kind)
-        hold_folder(out)
+        files.hold_folder(out)
         grid = _sample(stages, config, opened, inputs, lifted=True)
-        look = partial(show_first_look, stages, grid)
+        look = partial(renders.show_first_look, stages, grid)
         scene = run_scene(stages, config, grid, checkpoint, look)
         used = checkpoint or SHIPPED
-    show_scene(stages, grid, scene, show)
-    return write_report(stages, "run", to_dict(config), checkpoint=used, source=source, show=show)
+    renders.show_scene(stages, grid, scene, show)
+    return report.write_report(
+        stages, "run", to_dict(config), checkpoint=used, source=source, show=show
+    )
 
 
 def sample(
-    config: Config,
-    out: str | Path,
-    source: options.SampleOptions,
-    checkpoint: Path | None = None,
+    config: Config, out: str | Path, source: options.SampleOptions, checkpoint: Path | None = None
 ) -> Path:
     """Make the grid of views only; arguments, result and errors as in `run`.
 
@@ -117,11 +111,11 @@ def sample(
     report.json.
     """
     stages = Stages(Path(out))
-    inputs = read_inputs(config, source, checkpoint)
-    hold_folder(out)
+    inputs = run_inputs.read_inputs(config, source, checkpoint)
+    files.hold_folder(out)
     _sample(stages, config, source, inputs, lifted=False)
     used = checkpoint or SHIPPED
-    return write_report(stages, "sample", to_dict(config), checkpoint=used, source=source)
+    return report.write_report(stages, "sample", to_dict(config), checkpoint=used, source=source)
 
 
 def lift(
@@ -150,14 +144,14 @@ def lift(
         described = to_dict(config)
     else:
         stages = Stages(Path(out))
-        grid, sampled = read_grid(stages)
+        grid, sampled = reading.read_grid(stages)
         check_lift(config.lift, checkpoint, fit_kind(grid))
         described = {**sampled, "lift": to_dict(config)["lift"]}
-        hold_folder(out)
+        files.hold_folder(out)
         run_scene(stages, config, grid, checkpoint)
     used = (checkpoint or SHIPPED) if queries_prior(config.lift, fit_kind(grid)) else None
     lifted = source or options.GridOptions(Path(out))
-    return write_report(stages, "lift", described, checkpoint=used, source=lifted)
+    return report.write_report(stages, "lift", described, checkpoint=used, source=lifted)
 
 
 def render(out: str | Path, show: RenderOptions, path: Path | None = None) -> Path:
@@ -166,17 +160,17 @@ def render(out: str | Path, show: RenderOptions, path: Path | None = None) -> Pa
     Raises:
       InputError: There is no scene, a number is out of bounds, or the path cannot be read.
     """
-    check_fields(show)
-    film = None if path is None else read_film(path)
+    fields.check_fields(show)
+    film = None if path is None else renders.read_film(path)
     stages = Stages(Path(out))
-    grid = posed_grid(stages)
+    grid = reading.posed_grid(stages)
     scene = stages.finished("scene")
-    hold_folder(out)
+    files.hold_folder(out)
     if film is not None:
-        show_path(stages, grid, scene, show, film)
+        renders.show_path(stages, grid, scene, show, film)
     else:
-        show_scene(stages, grid, scene, show)
-    return write_report(stages, "render", None, show=show)
+        renders.show_scene(stages, grid, scene, show)
+    return report.write_report(stages, "render", None, show=show)
 
 
 def _open_and_lift(
@@ -184,13 +178,13 @@ def _open_and_lift(
     out: str | Path,
     source: options.CaptureOptions | options.DatasetClipOptions,
     checkpoint: Path | None,
-) -> tuple[Stages, Grid, Arrays]:
+) -> tuple[Stages, Grid, files.Arrays]:
     """Open a capture and fit a scene to it; `out` is touched once the capture has been read."""
     stages = Stages(Path(out))
     check_lift(config.lift, checkpoint, FitKind.CAPTURED)
-    check_fields(source)
+    fields.check_fields(source)
     grid = opening.open_source(config.data, source)
-    hold_folder(out)
+    files.hold_folder(out)
     opening.keep_capture(stages, grid)
     return stages, grid, run_scene(stages, config, grid, checkpoint)
 
@@ -199,21 +193,21 @@ def _sample(
     stages: Stages,
     config: Config,
     source: options.SampleOptions,
-    inputs: Inputs,
+    inputs: run_inputs.Inputs,
     *,
     lifted: bool,
 ) -> Grid:
     """Open the source, measure its depth and complete the grid; `lifted` if a scene follows."""
-    if note := cost_of_run(config, inputs, config.lift if lifted else None):
+    if note := run_inputs.cost_of_run(config, inputs, config.lift if lifted else None):
         stages.say(note)
     grid = opening.run_source(stages, inputs.size, source, inputs.depth)
     if inputs.depth is not None:
-        grid = run_depth(stages, grid, inputs.depth)
+        grid = measure.run_depth(stages, grid, inputs.depth)
     if inputs.targets is not None and source.cameras is not None:
-        grid, note = with_targets(grid, inputs.targets, source.cameras)
+        grid, note = aiming.with_targets(grid, inputs.targets, source.cameras)
         stages.say(f"cameras: {note}")
     if inputs.trained_angles is not None:
-        grid = with_range_warning(grid, inputs.trained_angles)
+        grid = aiming.with_range_warning(grid, inputs.trained_angles)
     if lifted:
         row_and_column.require_cameras(grid)
     grid = run_grid(stages, config, grid, inputs.prior, inputs.checkpoint, inputs.upsampler)

@@ -19,8 +19,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from gaussians.motion import DynamicGaussians
-from gaussians.precision import exact_products
+from gaussians import motion, precision
 from gaussians.types import Gaussians, Scalar
 
 
@@ -43,7 +42,7 @@ class DeformingGaussians(NamedTuple):
     outer: Float[Array, "hidden 10"]
     reach: Scalar
 
-    @exact_products
+    @precision.exact_products
     def at(self, time: Scalar | float) -> Gaussians:
         """Return the scene at one instant, equations 1 and 2; differentiable, also in `time`."""
         bias = _sample(self.biases, jnp.asarray(time))
@@ -61,10 +60,10 @@ class DeformingGaussians(NamedTuple):
         return self._replace(gaussians=gaussians, embeddings=change(self.embeddings))
 
 
-Scene = DynamicGaussians | DeformingGaussians
+Scene = motion.DynamicGaussians | DeformingGaussians
 
 
-@exact_products
+@precision.exact_products
 def deforming(gaussians: Gaussians, instants: int, key: Array) -> DeformingGaussians:
     """Return a still scene that can learn to move.
 

@@ -6,8 +6,7 @@ from typing import Annotated
 import tyro
 
 from full4d_jax.config import Config, check_config
-from full4d_jax.session.errors import InputError, input_errors, require_ending
-from full4d_jax.session.fields import Between, Share, Shown
+from full4d_jax.session import errors, fields
 from full4d_jax.source.options import PlaySeconds
 
 # What of `gaussians` writes each kind, which the ending of a name asks for; the first that fits.
@@ -32,8 +31,8 @@ def splats(
     source: File,
     target: File,
     *,
-    time: Share = 0.0,
-    instants: Annotated[int, Between(1, 10_000)] = 16,
+    time: fields.Share = 0.0,
+    instants: Annotated[int, fields.Between(1, 10_000)] = 16,
     seconds: PlaySeconds = None,
 ) -> None:
     """Write a scene as another kind of file.
@@ -52,7 +51,7 @@ def splats(
     """
     kind = next((x for x in WRITERS if target.name.endswith(x)), target.suffix)
     if kind and kind not in WRITERS:
-        raise InputError("target", target, kind, TARGETS, "give another name")
+        raise errors.InputError("target", target, kind, TARGETS, "give another name")
     import gaussians
     from full4d_jax.scene.reading import open_scene
     from full4d_jax.session.files import open_folder
@@ -66,11 +65,11 @@ def splats(
         scene = still(scene)
     do = "give another target"
     if kind in MOVING and not isinstance(scene, gaussians.DynamicGaussians):
-        raise InputError("scene", source, "motion by deformation", "freetime motion", do)
+        raise errors.InputError("scene", source, "motion by deformation", "freetime motion", do)
     if not moves and kind != ".html" and not isinstance(scene, gaussians.Gaussians):
         scene = scene.at(time)
     open_folder(target.parent if kind else target)
-    with input_errors("scene", do):
+    with errors.input_errors("scene", do):
         if not kind:
             assert not isinstance(scene, gaussians.Gaussians), "it was made one that does not move"
             gaussians.save_ply_sequence(target, scene, instants)
@@ -86,12 +85,7 @@ def splats(
     print(f"{target}: {what}, {shown.count} Gaussians, {size / 1e6:.2f} MB")
 
 
-def codec(
-    source: File,
-    target: File,
-    *,
-    sha256: str = "",
-) -> None:
+def codec(source: File, target: File, *, sha256: str = "") -> None:
     """Write the published weights of a codec as one file, for --codec_weights.
 
     Args:
@@ -99,7 +93,7 @@ def codec(
       target: the .safetensors file to write, in bfloat16.
       sha256: refuse a file that is not this one. What was found is printed.
     """
-    require_ending(target, ".safetensors")
+    errors.require_ending(target, ".safetensors")
     from full4d_jax.models.codecs import codec as codecs
     from full4d_jax.models.codecs.wan_vae_weights import find_vae
     from full4d_jax.models.tensor_files import PUBLISHED
@@ -108,7 +102,7 @@ def codec(
     path = find_vae(source)
     mark = codecs.sha256(path)
     if sha256 and mark != sha256:
-        raise InputError("SHA-256", source, mark, sha256, "download it again")
+        raise errors.InputError("SHA-256", source, mark, sha256, "download it again")
     origin = f"{PUBLISHED[mark]} as published" if mark in PUBLISHED else "not known here"
     print(f"{path}: SHA-256 {mark}, {origin}")
     open_folder(target.parent)
@@ -119,7 +113,7 @@ def codec(
 
 
 def wan(
-    config: Annotated[Config, Shown(("model",))],
+    config: Annotated[Config, fields.Shown(("model",))],
     *,
     source: Annotated[Path, tyro.conf.arg(name="from")],
     target: Annotated[Path, tyro.conf.arg(name="to")],
@@ -146,7 +140,7 @@ def wan(
         if left_out:
             print(f"left out, since Wan has no place for it: {', '.join(left_out)}")
         return
-    require_ending(target, ".safetensors")
+    errors.require_ending(target, ".safetensors")
     from full4d_jax.models.wan.conversion import import_wan
     from full4d_jax.session.files import open_folder
 

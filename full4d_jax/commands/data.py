@@ -7,8 +7,7 @@ from typing import Annotated, Literal
 import tyro
 
 from full4d_jax.commands import SIZES
-from full4d_jax.config import Config
-from full4d_jax.config.experiment import Rate
+from full4d_jax.config import Config, experiment
 from full4d_jax.data.options import (
     ClipCount,
     ClipSize,
@@ -20,15 +19,14 @@ from full4d_jax.data.options import (
     range_of,
     turns_of,
 )
-from full4d_jax.session.errors import input_errors
-from full4d_jax.session.fields import Between, CountOrZero, Shown, Streamed, refuse, require
+from full4d_jax.session import errors, fields
 from full4d_jax.session.files import hold_dataset
 from full4d_jax.session.processes import ALONE, ProcessOptions, one_part
 from full4d_jax.source.options import DepthKind, Flat
 
-Instants = Annotated[int, Between(1, 100_000)]
+Instants = Annotated[int, fields.Between(1, 100_000)]
 Folder = tyro.conf.Positional[Path]
-Output = Annotated[Path, Streamed()]
+Output = Annotated[Path, fields.Streamed()]
 Files = Annotated[FileOptions, Flat]
 Size = Annotated[ClipSize, Flat]
 
@@ -38,12 +36,12 @@ def import_(
     *,
     out: Output,
     layout: str | None = None,
-    fps: Rate | None = None,
+    fps: experiment.Rate | None = None,
     license: str = "",
     frames: Instants | None = None,
     stride: Instants = 1,
     instants: str = "0:",
-    size: Annotated[int, Between(8, 16_384)] | None = None,
+    size: Annotated[int, fields.Between(8, 16_384)] | None = None,
     film: bool = False,
     turn: tuple[str, ...] = (),
     depth: str | None = None,
@@ -126,9 +124,9 @@ def procedural(
     part = files.part()
     last = 2**31 - scenes
     expected = f"at most {last:,}, so that there are {scenes} scenes"
-    require("first", first, first <= last, expected, what="option")
+    fields.require("first", first, first <= last, expected, what="option")
     if worlds != "rich":
-        refuse({"textures": textures}, "none but with --worlds rich")
+        fields.refuse({"textures": textures}, "none but with --worlds rich")
     folder = hold_dataset(out, part)
     from full4d_jax.data.build import build_procedural
     from input_pipeline.procedural.clips import ProceduralClips
@@ -151,7 +149,7 @@ def gltf(
     out: Output,
     clips: ClipCount = 64,
     clip: Size,
-    spread: Annotated[float, Between(1e-3, 180)] = 60.0,
+    spread: Annotated[float, fields.Between(1e-3, 180)] = 60.0,
     orbit: bool = False,
     license: str = "",
     test: TestShare = 0.0,
@@ -177,7 +175,7 @@ def gltf(
     from full4d_jax.data.build import build_gltf
     from input_pipeline.procedural.gltf_scene import GltfClips, find_assets
 
-    with input_errors("glTF", "give .glb files of textured, skinned meshes with animations"):
+    with errors.input_errors("glTF", "give .glb files of textured, skinned meshes with animations"):
         found = find_assets(assets)
     source = GltfClips(found, clips, **asdict(clip), spread=spread, orbit=orbit, license=license)
     folder = hold_dataset(out, part)
@@ -185,7 +183,9 @@ def gltf(
 
 
 def encode(
-    config: Annotated[Config, Shown(("codec_weights", "model.codec", *SIZES, "data.buckets"))],
+    config: Annotated[
+        Config, fields.Shown(("codec_weights", "model.codec", *SIZES, "data.buckets"))
+    ],
     *,
     dataset: Path,
     out: Output,
@@ -224,7 +224,7 @@ def check(
     *,
     out: Path = Path("out/check"),
     split: str = "train",
-    clips: CountOrZero = 4,
+    clips: fields.CountOrZero = 4,
     instants: Instants = 2,
 ) -> None:
     """Check a data set: cameras, clocks, light, repeated and damaged pictures.

@@ -2,34 +2,21 @@
 
 from pathlib import Path
 
-from full4d_jax.source.kinds import VIDEO, require_kind
-from full4d_jax.source.options import (
-    CLIP,
-    DepthKind,
-    DepthOptions,
-    Fov,
-    Rate,
-    Rows,
-    Seconds,
-    SizeOptions,
-    SourcePath,
-    Start,
-    VideoOptions,
-)
+from full4d_jax.source import kinds, options
 
 
 def depth(
     *,
-    source: SourcePath = CLIP,
+    source: options.SourcePath = options.CLIP,
     out: Path = Path("depth.npy"),
-    start: Start = 0.0,
-    seconds: Seconds = None,
-    fps: Rate | None = None,
-    rows: Rows = None,
-    fov: Fov = None,
+    start: options.Start = 0.0,
+    seconds: options.Seconds = None,
+    fps: options.Rate | None = None,
+    rows: options.Rows = None,
+    fov: options.Fov = None,
     poses: Path | None = None,
     depth_network: str = "ours",
-    depth_kind: DepthKind | None = None,
+    depth_kind: options.DepthKind | None = None,
 ) -> None:
     """Write z-depth (t h w), 0 where unknown, and a picture of it beside.
 
@@ -47,11 +34,11 @@ def depth(
       depth_network: ours, another name or a file (see full4d run --help).
       depth_kind: what an .onnx file gives (see full4d run --help).
     """
-    require_kind(source, (VIDEO,))
+    kinds.require_kind(source, (kinds.VIDEO,))
     from full4d_jax.data.video_depth import write_video_depth
 
-    size = SizeOptions(rows=rows, seconds=seconds)
-    measured = DepthOptions(depth_network=depth_network, depth_kind=depth_kind)
+    size = options.SizeOptions(rows=rows, seconds=seconds)
+    measured = options.DepthOptions(depth_network=depth_network, depth_kind=depth_kind)
     write_video_depth(
-        VideoOptions(source, start, fps, fov, poses, size=size, measured=measured), out
+        options.VideoOptions(source, start, fps, fov, poses, size=size, measured=measured), out
     )

@@ -4,18 +4,17 @@ from pathlib import Path
 from typing import Annotated
 
 from full4d_jax.config import Config
-from full4d_jax.session.fields import Shown, refuse
-from full4d_jax.session.processes import ALONE, ProcessOptions, output_of
+from full4d_jax.session import fields, processes
 from full4d_jax.source.options import Flat, GridOptions, LiftOptions
 
 
 def lift(
-    config: Annotated[Config, Shown(("seed", "lift"))],
+    config: Annotated[Config, fields.Shown(("seed", "lift"))],
     *,
     source: LiftOptions,
     out: Path | None = None,
     checkpoint: Path | None = None,
-    several: Annotated[ProcessOptions, Flat] = ALONE,
+    several: Annotated[processes.ProcessOptions, Flat] = processes.ALONE,
 ) -> None:
     """Fit a scene to the grid in the folder of a run, or to a capture: writes scene.npz.
 
@@ -30,9 +29,9 @@ def lift(
       several: the other processes on whose devices the prior lies; the first alone fits and writes.
     """
     if isinstance(source, GridOptions):
-        refuse({"out": out}, "none: the scene is written beside the grid, in SOURCE")
+        fields.refuse({"out": out}, "none: the scene is written beside the grid, in SOURCE")
         out = source.folder
     from full4d_jax import pipeline
 
-    with output_of(several, out or Path("out")) as folder:
+    with processes.output_of(several, out or Path("out")) as folder:
         pipeline.lift(config, folder, source, checkpoint)

@@ -4,15 +4,14 @@ from pathlib import Path
 from typing import Annotated
 
 from full4d_jax.scene.show_options import RenderOptions
-from full4d_jax.source.kinds import RUN, require_kind
-from full4d_jax.source.options import Flat, SourcePath
+from full4d_jax.source import kinds, options
 
 
 def render(
     *,
-    source: SourcePath = Path("out"),
+    source: options.SourcePath = Path("out"),
     path: Path | None = None,
-    show: Annotated[RenderOptions, Flat],
+    show: Annotated[RenderOptions, options.Flat],
 ) -> None:
     """Show the scene that `lift` left in a folder: writes orbit.mp4, bullet.mp4 and scene.html.
 
@@ -22,7 +21,7 @@ def render(
         nerfstudio's camera_path.json or transforms.json, or a COLMAP model (docs/cameras.md).
       show: how the scene is shown.
     """
-    require_kind(source, (RUN,))
+    kinds.require_kind(source, (kinds.RUN,))
     from full4d_jax import pipeline
 
     pipeline.render(source, show, path)

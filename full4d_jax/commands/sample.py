@@ -5,21 +5,19 @@ from typing import Annotated
 
 from full4d_jax.commands import SIZES
 from full4d_jax.config import Config
-from full4d_jax.session.fields import Shown
-from full4d_jax.session.processes import ALONE, ProcessOptions, output_of
+from full4d_jax.session import fields, processes
 from full4d_jax.source.options import Flat, SampleOptions
 
 
 def sample(
     config: Annotated[
-        Config,
-        Shown(("seed", "codec_weights", "text", "negative_text", *SIZES, "sampler")),
+        Config, fields.Shown(("seed", "codec_weights", "text", "negative_text", *SIZES, "sampler"))
     ],
     *,
     source: SampleOptions,
     out: Path = Path("out"),
     checkpoint: Path | None = None,
-    several: Annotated[ProcessOptions, Flat] = ALONE,
+    several: Annotated[processes.ProcessOptions, Flat] = processes.ALONE,
 ) -> None:
     """Make a grid of views: writes grid.npz, grid.mp4 and grid.png.
 
@@ -39,5 +37,5 @@ def sample(
 
     if several.are_several:
         check_shares(config)
-    with output_of(several, out) as folder:
+    with processes.output_of(several, out) as folder:
         pipeline.sample(config, folder, source, checkpoint)

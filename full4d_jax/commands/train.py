@@ -5,9 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 from full4d_jax.config import Config, check_config
-from full4d_jax.session.errors import InputError
-from full4d_jax.session.fields import Shown, require
-from full4d_jax.session.processes import ALONE, ProcessOptions, check_processes, join_processes
+from full4d_jax.session import errors, fields, processes
 from full4d_jax.source.options import Flat
 
 TRAINED = ("name", "seed", "codec_weights", "text", "negative_text", "model", "data", "flow")
@@ -15,12 +13,12 @@ TRAINED += ("optimizer", "training", "mesh")
 
 
 def train(
-    config: Annotated[Config, Shown(TRAINED)],
+    config: Annotated[Config, fields.Shown(TRAINED)],
     *,
     out: Path | None = None,
     init: Path | None = None,
     profile: str = "",
-    several: Annotated[ProcessOptions, Flat] = ALONE,
+    several: Annotated[processes.ProcessOptions, Flat] = processes.ALONE,
 ) -> None:
     """Train the prior of a config; resume if the folder has checkpoints.
 
@@ -38,7 +36,7 @@ def train(
 
     steps = _steps_of(profile, config.training.steps) if profile else None
     out = out or Path("runs") / config.name
-    check_processes(several)
+    processes.check_processes(several)
     is_shared = several.are_several
     # Orbax writes checkpoints to gs:// by itself; the rest is copied there at the end.
     address = origin(out)
@@ -48,14 +46,14 @@ def train(
     elif address and is_shared and not config.training.checkpoints:
         expected = "gs://, or --training.checkpoints in a folder that all processes see"
         do = "give it: Orbax does not write s3://"
-        raise InputError("output folder", address, "s3://", expected, do)
+        raise errors.InputError("output folder", address, "s3://", expected, do)
     check_file_system(config.training.checkpoints)
     # The processes of a cluster write one run together; the first holds the folder for all.
     out = open_folder(out) if is_shared else hold_folder(out)
     if is_shared:
         import jax
 
-        join_processes(several)
+        processes.join_processes(several)
         if jax.process_index() == 0:
             hold_folder(out)
     from full4d_jax.training.prior_training import train_prior
@@ -69,5 +67,5 @@ def _steps_of(profile: str, last: int) -> tuple[int, int]:
     first, _, end = profile.partition(":")
     fits = first.isdecimal() and end.isdecimal() and 1 <= int(first) <= int(end) <= last
     expected = f"A:B with 1 <= A <= B <= {last} (training.steps), e.g. 10:12"
-    require("profile", profile, fits, expected, what="option")
+    fields.require("profile", profile, fits, expected, what="option")
     return int(first), int(end)

@@ -6,8 +6,7 @@ from typing import Annotated
 import tyro
 
 from full4d_jax.config import Config
-from full4d_jax.session.errors import require_ending
-from full4d_jax.session.fields import Shown
+from full4d_jax.session import errors, fields
 from full4d_jax.source.options import Flat, WanOptions
 
 SHOWN = ("seed", "codec_weights", "data.frames", "data.height", "data.width", "mesh")
@@ -15,7 +14,7 @@ SHOWN += ("sampler.steps", "sampler.shift", "sampler.offload")
 
 
 def video(
-    config: Annotated[Config, Shown(SHOWN)],
+    config: Annotated[Config, fields.Shown(SHOWN)],
     prompt: tyro.conf.Positional[str],
     *,
     wan: Annotated[WanOptions, Flat],
@@ -32,7 +31,7 @@ def video(
       wan: Wan's weights, and what else decides what the video shows.
       out: the .mp4 to write.
     """
-    require_ending(out, ".mp4")
+    errors.require_ending(out, ".mp4")
     from full4d_jax.inputs.words import make_film, plan_film
     from full4d_jax.media.video import write_video
     from full4d_jax.session.files import open_folder

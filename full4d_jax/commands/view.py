@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import Annotated
 
 from full4d_jax.session.fields import Between
-from full4d_jax.source.kinds import ARRAYS, RUN, SPLATS, require_kind
-from full4d_jax.source.options import PlaySeconds, SourcePath
+from full4d_jax.source import kinds, options
 
 
 def view(
     *,
-    source: SourcePath = Path("out"),
-    seconds: PlaySeconds = None,
+    source: options.SourcePath = Path("out"),
+    seconds: options.PlaySeconds = None,
     port: Annotated[int, Between(0, 65535)] = 8080,
     public: bool = False,
 ) -> None:
@@ -27,7 +26,7 @@ def view(
       public: let other machines look too: listen at all addresses of this one instead of at
         127.0.0.1 alone, and answer whoever knows the address that is printed.
     """
-    require_kind(source, (RUN, SPLATS, ARRAYS))
+    kinds.require_kind(source, (kinds.RUN, kinds.SPLATS, kinds.ARRAYS))
     from full4d_jax.scene.reading import open_scene
     from full4d_jax.scene.serving import page_server
 

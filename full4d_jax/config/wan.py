@@ -1,18 +1,9 @@
 """What the presets of Wan in `configs/` share: all but the sizes of the model and the pictures."""
 
-from full4d_jax.config import (
-    Config,
-    DataConfig,
-    FlowConfig,
-    LiftConfig,
-    ModelConfig,
-    OptimizerConfig,
-    SamplerConfig,
-    TrainingConfig,
-)
+from full4d_jax import config
 
-WAN = Config(
-    model=ModelConfig(
+WAN = config.Config(
+    model=config.ModelConfig(
         patch=2,
         text_width=4096,
         projection="frames",
@@ -24,14 +15,14 @@ WAN = Config(
         refiner=0,
         remat="block",
     ),
-    data=DataConfig(views=6, frames=81, fps=16.0, drop_projection=0.1, projections=4),
-    flow=FlowConfig(mean_share=0.0),
+    data=config.DataConfig(views=6, frames=81, fps=16.0, drop_projection=0.1, projections=4),
+    flow=config.FlowConfig(mean_share=0.0),
     # Muon gathers every trained matrix whole.
-    optimizer=OptimizerConfig(
+    optimizer=config.OptimizerConfig(
         kind="adamw", trainable="attention", adam_learning_rate=1e-5, warmup=200
     ),
-    training=TrainingConfig(batch=8, steps=10_000),
-    sampler=SamplerConfig(steps=50, noise=1.0),
+    training=config.TrainingConfig(batch=8, steps=10_000),
+    sampler=config.SamplerConfig(steps=50, noise=1.0),
     # The paper has at most 120,000 Gaussians; steps and harmonics are a first guess.
-    lift=LiftConfig(capacity=120_000, steps=6000, harmonics=1),
+    lift=config.LiftConfig(capacity=120_000, steps=6000, harmonics=1),
 )

@@ -6,9 +6,8 @@ from typing import Any
 import jax
 
 from full4d_jax.data.options import Writing
+from full4d_jax.session import errors, progress
 from full4d_jax.session.buckets import shown
-from full4d_jax.session.errors import input_errors
-from full4d_jax.session.progress import Progress
 from full4d_jax.source.depth.estimators import estimator_mark, load_estimator
 from full4d_jax.source.options import DepthKind
 from input_pipeline.datasets.dataset import open_dataset, write_dataset
@@ -25,7 +24,7 @@ def write_files(out: Path, clips: ClipSource, writing: Writing, *, task: str, **
       The number of files that other parts have not written yet.
     """
     files = writing._asdict() | {"shards": writing.shards or None}
-    with Progress(task, len(clips)) as report:
+    with progress.Progress(task, len(clips)) as report:
         return write_dataset(out, clips, **files, **words, report=report)
 
 
@@ -54,7 +53,7 @@ def build_dataset(
     Raises:
       InputError: the clips or the folder cannot be used.
     """
-    with input_errors("dataset", do):
+    with errors.input_errors("dataset", do):
         missing = write_files(out, clips, writing, task=words["name"], **words)
     if not is_done(out, missing):
         return False
@@ -88,7 +87,7 @@ def build_procedural(out: Path, clips: ProceduralClips, writing: Writing, *, tes
         f"depth of {depth}, {'masks of people, ' * clips.masks}rendered by full4d_jax."
     )
     if clips.textures:
-        with input_errors("option", "choose another --textures"):
+        with errors.input_errors("option", "choose another --textures"):
             mark = textures_mark(clips.textures)
         about += f" Colours of pictures in {Path(clips.textures).name} ({mark})."
     then = f"train --config PRESET --data.records {out}"
@@ -136,7 +135,7 @@ def estimate_dataset_depth(
         scale of their depth.
     """
     do = "choose another dataset, --out, --split, --depth_network or --scale"
-    with input_errors("dataset", do):
+    with errors.input_errors("dataset", do):
         records = open_dataset(dataset, split)
     clips = WithDepth(records, records.scene_ids, load_estimator(*network), scale)
     about = f"The split {split} of a dataset ({records.content}), "

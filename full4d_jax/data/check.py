@@ -8,11 +8,8 @@ from typing import Any
 
 from full4d_jax.data.clip_page import clip_page
 from full4d_jax.media.pictures import save_picture
-from full4d_jax.session.errors import InputError, input_errors, tell
-from full4d_jax.session.files import hold_folder
-from full4d_jax.session.progress import watch
-from input_pipeline.checks.clip import ClipCheck, check_clip
-from input_pipeline.checks.pictures import decode_pictures, file_marks
+from full4d_jax.session import errors, files, progress
+from input_pipeline.checks import clip, pictures
 from input_pipeline.datasets.dataset import damaged_files, open_dataset
 from input_pipeline.schema import Example
 from input_pipeline.selection import evenly
@@ -29,26 +26,26 @@ def check_dataset(dataset: Path, out: Path, *, split: str, clips: int, instants:
     Raises:
       InputError: no such dataset, or problems in it.
     """
-    with input_errors("dataset", "see full4d data check --help"):
+    with errors.input_errors("dataset", "see full4d data check --help"):
         records = open_dataset(dataset, split)
-    folder = hold_folder(out)
+    folder = files.hold_folder(out)
     problems = damaged_files(dataset)
     total = len(records)
     chosen = evenly(total, clips or total)
     summaries = []
     owners = {}
-    for index in watch("check", chosen):
+    for index in progress.watch("check", chosen):
         title, summary = _check(records, index, folder, instants, owners)
         summaries.append(summary)
         problems += [f"{title}: {line}" for line in summary["problems"]]
     with whole_file(folder / REPORT) as partial:
         partial.write_text(json.dumps({"clips": total, "checked": summaries}, indent=1))
     for line in problems:
-        tell(f"problem: {line}")
+        errors.tell(f"problem: {line}")
     print(f"report: {out / REPORT}, pages: {out}/clip-*.png")
     if problems:
         found = f"{len(problems)} problems, the first: {problems[0]}"
-        raise InputError("dataset", dataset, found, "none", f"see {out / REPORT}")
+        raise errors.InputError("dataset", dataset, found, "none", f"see {out / REPORT}")
     print(f"next: look at {out}/clip-*.png: the cameras must stand where they were")
 
 
@@ -60,8 +57,8 @@ def _check(
         example = records[index]
     except ValueError as error:
         return f"clip {index}", {"clip": index, "problems": [str(error)]}
-    decoded = decode_pictures(example, instants)
-    checked = check_clip(example, decoded)
+    decoded = pictures.decode_pictures(example, instants)
+    checked = clip.check_clip(example, decoded)
     checked.problems.extend(_copies(example, owners))
     count = f"{len(checked.problems)} problems"
     title = f"clip {index}, {example.scene_id}"
@@ -70,13 +67,13 @@ def _check(
     save_picture(page, clip_page(example, *shown, f"{title}: {count}", checked.points))
     verdict = checked.notes[0] if checked.notes else "no problems"
     verdict = f"{count}, {checked.problems[0]}" if checked.problems else verdict
-    tell(f"{title}: {verdict}")
+    errors.tell(f"{title}: {verdict}")
     return title, _summary(index, example, checked) | {"page": page.name}
 
 
 def _copies(example: Example, owners: dict[bytes, str]) -> list[str]:
     """Return a problem for each scene that shares pictures; `owners` gains those of this clip."""
-    marks = {mark for row in file_marks(example) for mark in row}
+    marks = {mark for row in pictures.file_marks(example) for mark in row}
     scenes = {owners.setdefault(mark, example.scene_id) for mark in marks} - {example.scene_id}
     return [
         f"frames: found pictures of scene {name} again, expected other ones (splits cut by scene)"
@@ -84,7 +81,7 @@ def _copies(example: Example, owners: dict[bytes, str]) -> list[str]:
     ]
 
 
-def _summary(index: int, example: Example, checked: ClipCheck) -> dict:
+def _summary(index: int, example: Example, checked: clip.ClipCheck) -> dict:
     """Return the entry of a clip in the report; values that could not be measured are null."""
     views, frames = example.frames.shape
     return {

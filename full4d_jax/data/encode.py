@@ -22,21 +22,16 @@ from jaxtyping import Array, Float16, Float32, Int, PRNGKeyArray, UInt8
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import Config, check_config
-from full4d_jax.data.build import build_dataset
-from full4d_jax.data.clip_page import preview
-from full4d_jax.data.options import Writing
-from full4d_jax.generation.batch import draw_depth, draw_shares, make_conditions
+from full4d_jax.data import build, clip_page, options
+from full4d_jax.generation import batch
 from full4d_jax.media.pictures import save_picture
 from full4d_jax.models.codecs.codec import codec_id, codec_weights, make_codec
 from full4d_jax.models.sharded_map import OnLocalDevices
 from full4d_jax.models.wan.text import prompt_encoder
-from full4d_jax.session.buckets import shown
-from full4d_jax.session.errors import InputError, input_errors, require_file
-from full4d_jax.session.fields import require
+from full4d_jax.session import buckets, errors, fields
 from full4d_jax.training.clips.record_clips import clip_size
-from input_pipeline import transforms
+from input_pipeline import films, transforms
 from input_pipeline.datasets.dataset import Records, open_dataset
-from input_pipeline.films import is_film
 from input_pipeline.plain_files import load_json, require_layout
 from input_pipeline.schema import Example, Projected, projection_to_bytes
 from input_pipeline.selection import select
@@ -108,9 +103,9 @@ def encode_projection(
     """
     model = config.model
     video = frames.astype(jnp.float32) / 127.5 - 1
-    depth = draw_depth(draw_shares(key, draw), depth, config.data)
+    depth = batch.draw_depth(batch.draw_shares(key, draw), depth, config.data)
     cameras = Cameras(lenses, poses, *depth.shape[1:])
-    conditions, _ = make_conditions(model, video[None], depth[None], cameras, weights)
+    conditions, _ = batch.make_conditions(model, video[None], depth[None], cameras, weights)
     # Records keep latents in half precision.
     half = jnp.float16
     return {
@@ -204,7 +199,7 @@ def resized(example: Example, height: int, width: int) -> Example:
         fits = transforms.view_size(files.item(0)) == (height, width)
         if fits and not example.distortion[i].any():
             continue
-        frames[i] = transforms.encode_view(whole.frames[i], film=is_film(files.item(0)))
+        frames[i] = transforms.encode_view(whole.frames[i], film=films.is_film(files.item(0)))
         for j in range(len(files)):
             if depth[i, j]:
                 depth[i, j] = transforms.encode_depth(whole.depth[i, j])
@@ -224,7 +219,7 @@ def encode_dataset(
     dataset: Path,
     out: Path,
     split: str,
-    writing: Writing,
+    writing: options.Writing,
     text_encoder: Path | None = None,
     captions: Path | None = None,
 ) -> None:
@@ -244,13 +239,13 @@ def encode_dataset(
     """
     check_config(config)
     do = "choose another dataset, --out or option"
-    with input_errors("dataset", do):
+    with errors.input_errors("dataset", do):
         records = open_dataset(dataset, split)
     about_text, embed = caption_embedder(config, records, text_encoder, captions)
     clips = EncodedClips(records, config, embed)
     if not len(clips):
         frames = f"clips of at least {clips.span} instants"
-        raise InputError("dataset", dataset, "none", frames, "lower --data.frames")
+        raise errors.InputError("dataset", dataset, "none", frames, "lower --data.frames")
     if clips.left_out:
         print(f"left out: {clips.left_out} instants behind the last window of their clip")
     if clips.is_cut:
@@ -269,9 +264,9 @@ def encode_dataset(
     writing = writing._replace(threads=jax.local_device_count())
     words = {"name": "latents", "splits": {split: 1.0}, "about": about}
     then = f"train --config PRESET --data.records {out}"
-    if build_dataset(out, clips, writing, then=then, do=do, **words):
-        save_picture(out / "preview.png", preview(open_dataset(out, split)[0]))
-        print(shown(f"{out / 'preview.png'} shows the first clip"))
+    if build.build_dataset(out, clips, writing, then=then, do=do, **words):
+        save_picture(out / "preview.png", clip_page.preview(open_dataset(out, split)[0]))
+        print(buckets.shown(f"{out / 'preview.png'} shows the first clip"))
 
 
 def _describe_rate(config: Config, records: Records) -> str:
@@ -303,21 +298,21 @@ def caption_embedder(
     if text_encoder is None:
         needs_none = not config.data.captions and file is None
         expected = "the folder of umT5, to embed captions with (docs/wan.md)"
-        require("text_encoder", "none", needs_none, expected, what="option")
+        fields.require("text_encoder", "none", needs_none, expected, what="option")
         return "", None
     texts = {}
     digest = ""
     if file is not None:
         do = 'write {"SCENE": "its caption", ...}'
-        require_file("captions", file, "a JSON file", do)
-        with input_errors("captions", do):
+        errors.require_file("captions", file, "a JSON file", do)
+        with errors.input_errors("captions", do):
             texts = load_json(file)
             require_layout(texts, {str: str}, str(file))
         digest = f" of {hashlib.sha256(file.read_bytes()).hexdigest()[:16]}"
     with_caption = sum(clip["caption"] or clip["scene"] in texts for clip in records.clips)
     if not with_caption:
         do = "give them as --captions FILE"
-        raise InputError("dataset", records.folder, "no clip with a caption", "some", do)
+        raise errors.InputError("dataset", records.folder, "no clip with a caption", "some", do)
     print(f"{with_caption} of {len(records)} clips have a caption; an empty one is embedded too")
     if unknown := sorted(set(texts) - set(records.scene_ids)):
         print(f"left out: {len(unknown)} captions of scenes that are not here, as {unknown[0]!r}")
@@ -325,7 +320,9 @@ def caption_embedder(
     width = encode("")[0].shape[1]
     if width != config.model.text_width:
         expected = f"{config.model.text_width}, the model's"
-        raise InputError("text encoder", text_encoder, f"width {width}", expected, "give another")
+        raise errors.InputError(
+            "text encoder", text_encoder, f"width {width}", expected, "give another"
+        )
 
     # A tokenizer serves one thread at a time.
     alone = threading.Lock()

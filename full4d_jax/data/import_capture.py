@@ -13,22 +13,16 @@ from full4d_jax.data.build import is_done, train_and_test, write_files
 from full4d_jax.data.clip_page import preview
 from full4d_jax.data.options import Writing
 from full4d_jax.media import pictures
-from full4d_jax.session.buckets import shown, stored_marks
+from full4d_jax.session import buckets, fields, files, progress, stages
 from full4d_jax.session.errors import InputError, input_errors, tell
-from full4d_jax.session.fields import require
-from full4d_jax.session.files import LOCK, hold_dataset, open_folder
-from full4d_jax.session.progress import duration
-from full4d_jax.session.stages import fingerprint
 from full4d_jax.source.depth.estimators import estimator_mark, load_estimator
 from full4d_jax.source.films_without_cameras import find_captures, read_scene_captures
 from input_pipeline.addresses import PROBE, address_of, stored_files
 from input_pipeline.capture import Capture, turned
 from input_pipeline.capture_clips import CaptureClips
-from input_pipeline.datasets.dataset import FILE, open_dataset
-from input_pipeline.datasets.shards import ClipSource
+from input_pipeline.datasets import dataset, shards
 from input_pipeline.depth_alignment import WithDepth
-from input_pipeline.importers.detect import LAYOUTS, needs
-from input_pipeline.importers.record3d import is_packed, unpacked
+from input_pipeline.importers import detect, record3d
 from input_pipeline.whole_files import require_own
 
 PREVIEW = "preview.png"
@@ -71,12 +65,12 @@ def import_folder(
     if writing.part == (0, 1):
         _require_new(out)
     fits = not depth or writing.jobs == 1
-    require("jobs", writing.jobs, fits, "1 with --depth", what="option")
+    fields.require("jobs", writing.jobs, fits, "1 with --depth", what="option")
     estimate = load_estimator(depth) if depth else None
     with contextlib.ExitStack() as reading:
         with input_errors("capture", DO):
             # The layout is recognized, and cameras are read, before any film is decoded.
-            folder = reading.enter_context(unpacked(path))
+            folder = reading.enter_context(record3d.unpacked(path))
             captures = _read(folder, layout, fps, inside=None if follow_links else folder)
             if license:
                 captures = [capture._replace(license=license) for capture in captures]
@@ -86,7 +80,7 @@ def import_folder(
             print(f"left out: {clips.left_out} instants that fill no clip; see --frames")
         # An interrupted import of another cut, or of cameras mended since, must not go on.
         about = f"imported from {path.name} by full4d data import; {cut}, fps {fps}"
-        mark = _mark(captures, folder, stored_marks(path))
+        mark = _mark(captures, folder, buckets.stored_marks(path))
         about += f", licence {license}, cameras and clocks {mark}"
         about += f", depth by {estimator_mark(depth)}" if depth else ""
         # Clips are decoded, and depth estimated, as they are written.
@@ -96,12 +90,18 @@ def import_folder(
         missing = _write(out, filled, about, writing, test=test)
     if not is_done(out, missing):
         return
-    print(shown(f"{out}: {len(clips)} clips of {len(set(clips.scene_ids))} scenes"))
-    print(shown(f"look at {out / PREVIEW}: frames of the first clip, and where the cameras stand"))
-    print(shown(f"next: full4d data check {out}"))
+    print(buckets.shown(f"{out}: {len(clips)} clips of {len(set(clips.scene_ids))} scenes"))
+    print(
+        buckets.shown(
+            f"look at {out / PREVIEW}: frames of the first clip, and where the cameras stand"
+        )
+    )
+    print(buckets.shown(f"next: full4d data check {out}"))
 
 
-def _write(out: Path, clips: ClipSource, about: str, writing: Writing, *, test: float) -> int:
+def _write(
+    out: Path, clips: shards.ClipSource, about: str, writing: Writing, *, test: float
+) -> int:
     """Write clips as a data set with a preview, a whole one on disk under its name at once.
 
     Returns:
@@ -110,23 +110,23 @@ def _write(out: Path, clips: ClipSource, about: str, writing: Writing, *, test: 
     at_once = writing.part == (0, 1) and not address_of(out)
     folder = out
     if at_once:
-        open_folder(out.parent)
+        files.open_folder(out.parent)
         folder = out.with_name(f".{out.name}.partial")
         require_own(folder)
-    hold_dataset(folder, writing.part)
+    files.hold_dataset(folder, writing.part)
     name = "".join(c if c.isascii() and c.isalnum() else "_" for c in out.name.lower()).strip("_")
     try:
         with input_errors("capture", DO):
             words = {"name": name or "capture", "splits": train_and_test(test), "about": about}
             if missing := write_files(folder, clips, writing, task="import", **words):
                 return missing
-            pictures.save_picture(folder / PREVIEW, preview(open_dataset(folder)[0]))
+            pictures.save_picture(folder / PREVIEW, preview(dataset.open_dataset(folder)[0]))
     except ValueError:
         if at_once:
             shutil.rmtree(folder, ignore_errors=True)
         raise
     if at_once:
-        (folder / LOCK).unlink(missing_ok=True)
+        (folder / files.LOCK).unlink(missing_ok=True)
         folder.replace(out)
     return 0
 
@@ -136,9 +136,9 @@ def _read(
 ) -> list[Capture]:
     """Read all captures below a path, and describe the first ones."""
     if layout:
-        if not LAYOUTS[layout].matches(path):
+        if not detect.LAYOUTS[layout].matches(path):
             found = f"nothing of the layout {layout}"
-            raise ValueError(f"{path}: found {found}, expected {needs(layout)}")
+            raise ValueError(f"{path}: found {found}, expected {detect.needs(layout)}")
         scenes = [(path, layout, "--layout says so", [])]
         skipped = []
     else:
@@ -177,7 +177,7 @@ def _describe(capture: Capture) -> None:
     frames = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     unit = f"{capture.unit:g} m" if capture.unit else "unknown"
     line = f"  {capture.scene_id}: {len(views)} views of {frames} frames"
-    line += f", {duration(span)}, world unit {unit}"
+    line += f", {progress.duration(span)}, world unit {unit}"
     tell(line + f", with {' and '.join(extras)}" * bool(extras))
     for note in filter(None, capture.note.split("; ")):
         tell(f"  note: {note}")
@@ -198,7 +198,7 @@ def _mark(captures: list[Capture], folder: Path, marks: Mapping[str, str]) -> st
         return [described(x) for x in value] if isinstance(value, tuple) else value
 
     views = [[x.scene_id, x.generated, described(x.views)] for x in captures]
-    return fingerprint("captures", {"views": views}, {})
+    return stages.fingerprint("captures", {"views": views}, {})
 
 
 def _stamp(file: Path, folder: Path, marks: Mapping[str, str]) -> list[str | int]:
@@ -223,7 +223,7 @@ def _require_new(out: Path) -> None:
     if address := address_of(out):
         with input_errors("output", "see docs/pods.md, Buckets"):
             names = [name for name in stored_files(address) if not name.startswith(PROBE)]
-        is_there = bool(names) and not any(map(FILE.fullmatch, names))
+        is_there = bool(names) and not any(map(dataset.FILE.fullmatch, names))
     if is_there:
         raise InputError("dataset", out, "something there", "a new name", "choose another --out")
 
@@ -231,8 +231,8 @@ def _require_new(out: Path) -> None:
 def _check(path: Path, layout: str | None) -> None:
     """Refuse a path without a capture, and a layout that there is not; raises InputError."""
     do = "give the folder of the capture"
-    if not (path.is_dir() or (path.exists() and is_packed(path))):
+    if not (path.is_dir() or (path.exists() and record3d.is_packed(path))):
         found = "a file" if path.exists() else "no such folder"
         raise InputError("capture", path, found, "a folder or a .r3d file", do)
-    fits = layout is None or layout in LAYOUTS
-    require("layout", layout, fits, ", ".join(LAYOUTS), what="option")
+    fits = layout is None or layout in detect.LAYOUTS
+    fields.require("layout", layout, fits, ", ".join(detect.LAYOUTS), what="option")

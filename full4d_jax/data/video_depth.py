@@ -7,23 +7,17 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from numpy import ndarray
 
-from full4d_jax.config import DEFAULT
-from full4d_jax.grid import Grid
+from full4d_jax import config, grid
 from full4d_jax.media.pictures import color_depth, contact_sheet, save_picture
-from full4d_jax.session.errors import require_ending, tell
-from full4d_jax.session.fields import check_fields
-from full4d_jax.session.files import open_folder
-from full4d_jax.source.depth.depth_file import DepthFile
-from full4d_jax.source.depth.estimators import open_network
-from full4d_jax.source.measure import describe_sweep, lens_estimate, measure_depth
-from full4d_jax.source.options import VideoOptions
+from full4d_jax.session import errors, fields, files
+from full4d_jax.source import measure, options, video_source
+from full4d_jax.source.depth import depth_file, estimators
 from full4d_jax.source.size import size_of_result
-from full4d_jax.source.video_source import open_video_source
 from input_pipeline.selection import evenly
 from input_pipeline.whole_files import whole_file
 
 
-def write_video_depth(video: VideoOptions, out: Path) -> None:
+def write_video_depth(video: options.VideoOptions, out: Path) -> None:
     """Write z-depth (t h w) of the frames that `run` takes, and a picture of it; say so.
 
     Smeared edges are unknown, 0, as `run` leaves them out.
@@ -31,20 +25,20 @@ def write_video_depth(video: VideoOptions, out: Path) -> None:
     Raises:
       InputError: An option, the video, the network or the name is unusable.
     """
-    check_fields(video)
-    require_ending(out, ".npy")
-    network = open_network(video.measured.depth_network, video.measured.depth_kind)
-    size = size_of_result(DEFAULT, video, enlarged=True)
-    source = open_video_source(size, video, lens_estimate(network))
-    open_folder(out.parent)
-    tell(f"source: {source.about.note}")
+    fields.check_fields(video)
+    errors.require_ending(out, ".npy")
+    network = estimators.open_network(video.measured.depth_network, video.measured.depth_kind)
+    size = size_of_result(config.DEFAULT, video, enlarged=True)
+    source = video_source.open_video_source(size, video, measure.lens_estimate(network))
+    files.open_folder(out.parent)
+    errors.tell(f"source: {source.about.note}")
     if source.about.warning:
-        tell(f"warning: {source.about.warning}")
-    if isinstance(network, DepthFile):
+        errors.tell(f"warning: {source.about.warning}")
+    if isinstance(network, depth_file.DepthFile):
         print(network.description)
-    measured, _, metres, swept, _ = measure_depth(source, network)
+    measured, _, metres, swept, _ = measure.measure_depth(source, network)
     if swept:
-        print(describe_sweep(swept))
+        print(measure.describe_sweep(swept))
     unit = "world units, the median is 1 at t = 0" if metres is None else "metres"
     # The first frame without its smeared edges has another median.
     first = measured[0]
@@ -59,7 +53,7 @@ def write_video_depth(video: VideoOptions, out: Path) -> None:
     print(f"next: {_next(video, out)}")
 
 
-def _sheet(source: Grid, depth: Float[ndarray, "t h w"]) -> UInt8[ndarray, "H W 3"]:
+def _sheet(source: grid.Grid, depth: Float[ndarray, "t h w"]) -> UInt8[ndarray, "H W 3"]:
     """Draw some frames above their depth."""
     most_instants = 6
     shown = evenly(len(depth), most_instants)
@@ -68,7 +62,7 @@ def _sheet(source: Grid, depth: Float[ndarray, "t h w"]) -> UInt8[ndarray, "H W 
     return contact_sheet(rows, rows=["frame", "depth"], columns=columns)
 
 
-def _next(video: VideoOptions, out: Path) -> str:
+def _next(video: options.VideoOptions, out: Path) -> str:
     """Return the command that takes the depth of these frames."""
     excerpt = {"start": video.start or None, "seconds": video.size.seconds, "fps": video.fps}
     excerpt |= {"rows": video.size.rows, "fov": video.fov}

@@ -19,19 +19,16 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from full4d_jax.cameras import Cameras
-from full4d_jax.evaluation import frechet
+from full4d_jax.evaluation import frechet, results, table
 from full4d_jax.evaluation import networks as by_network
 from full4d_jax.evaluation.networks import NO_NETWORKS, ScoringNetworks
-from full4d_jax.evaluation.results import score_jobs, write_results
-from full4d_jax.evaluation.table import GRID, SCENE
 from full4d_jax.grid import Grid
 from full4d_jax.media.pictures import enlarge
 from full4d_jax.scene.reading import background_in, from_arrays, posed_grid
 from full4d_jax.scene.renders import render_views
-from full4d_jax.session.errors import InputError
-from full4d_jax.session.files import hold_folder
+from full4d_jax.session import errors, files
 from full4d_jax.session.stages import Stages, fingerprint
-from input_pipeline.matches import Matches, epipolar_distances, find_features, match_views
+from input_pipeline import matches
 from input_pipeline.selection import evenly
 
 SOURCE = "source video"
@@ -72,7 +69,7 @@ def score_folder(
     for path in folders[1:]:
         posed_grid(Stages(path))
     shown = posed_grid(Stages(folders[0]))
-    out = hold_folder(out or folder)
+    out = files.hold_folder(out or folder)
     absent = dict(networks.missing)
     comparison = _compare(folders, reference, split, absent)
 
@@ -91,7 +88,7 @@ def score_folder(
         made_of = {"grid": path / "grid.npz", "scene": path / "scene.npz"} | dict(networks.files)
         jobs["consistency", name] = fingerprint(name, made_of, {})
     mark = fingerprint("consistency 3", {}, {})
-    kept = score_jobs(out / "consistency.jsonl", mark, jobs, scored)
+    kept = results.score_jobs(out / "consistency.jsonl", mark, jobs, scored)
     records = [kept[key] for key in jobs]
     about = {}
     if comparison:
@@ -109,7 +106,9 @@ def score_folder(
         ]
         records.append({"group": "consistency", "scene": "all folders", "rows": rows})
     picture = draw_matches(shown.frames, shown.known_cameras)
-    write_results(out, "consistency", records, TITLE, missing=absent, about=about, picture=picture)
+    results.write_results(
+        out, "consistency", records, TITLE, missing=absent, about=about, picture=picture
+    )
 
 
 def score_capture(grid: Grid, name: str, folder: Path, networks: ScoringNetworks) -> None:
@@ -125,7 +124,9 @@ def score_capture(grid: Grid, name: str, folder: Path, networks: ScoringNetworks
     row = {"row": name, "depth": "none"} | grid_scores(*seen, networks)
     records = [{"group": "consistency", "scene": name, "rows": [row]}]
     picture = draw_matches(*seen)
-    write_results(folder, "consistency", records, TITLE, missing=networks.missing, picture=picture)
+    results.write_results(
+        folder, "consistency", records, TITLE, missing=networks.missing, picture=picture
+    )
 
 
 def grid_scores(
@@ -175,15 +176,15 @@ def epipolar(frames: Frames, cameras: Cameras) -> dict[str, float]:
 
 def matches_at(
     frames: Frames, cameras: Cameras, instant: int, pairs: int
-) -> Iterator[tuple[Matches, Float[np.ndarray, " n"]]]:
+) -> Iterator[tuple[matches.Matches, Float[np.ndarray, " n"]]]:
     """Match `pairs` of views at most; yield how far each match is from its epipolar line, too."""
     intrinsics = np.asarray(cameras.intrinsics)
     poses = np.asarray(cameras.world_to_camera)[:, instant].astype(np.float64)
     views = zip(frames[:, instant], intrinsics, strict=True)
-    features = [find_features(view, lens, np.zeros(8)) for view, lens in views]
-    for match in match_views(features, instant, pairs):
+    features = [matches.find_features(view, lens, np.zeros(8)) for view, lens in views]
+    for match in matches.match_views(features, instant, pairs):
         pair = [match.first, match.second]
-        yield match, epipolar_distances(match.points, intrinsics[pair], poses[pair])
+        yield match, matches.epipolar_distances(match.points, intrinsics[pair], poses[pair])
 
 
 def draw_matches(frames: Frames, cameras: Cameras) -> UInt8[np.ndarray, "H W 3"]:
@@ -228,7 +229,7 @@ def _compare(
     if not comparison.keys:
         found = "; ".join(f"{name}: {why}" for name, why in comparison.too_few.items())
         do = "give a folder with more output folders in it, or a larger --reference"
-        raise InputError("sets", reference, found, frechet.ENOUGH, do)
+        raise errors.InputError("sets", reference, found, frechet.ENOUGH, do)
     return comparison
 
 
@@ -239,15 +240,15 @@ def _subjects(
     stages = Stages(folder)
     grid = posed_grid(stages)
     cameras = grid.known_cameras
-    subjects = {GRID: grid.frames}
+    subjects = {table.GRID: grid.frames}
     missing = {}
     if (folder / "scene.npz").exists():
         try:
             scene = stages.finished("scene")
-        except InputError as stale:
+        except errors.InputError as stale:
             missing[f"The scene in {folder.name}"] = f"{stale.found}; {stale.do}"
         else:
             times = np.linspace(0, 1, grid.frames.shape[1]).tolist()
             behind = background_in(scene)
-            subjects[SCENE] = render_views(from_arrays(scene), cameras, times, behind)
+            subjects[table.SCENE] = render_views(from_arrays(scene), cameras, times, behind)
     return cameras, subjects | {SOURCE: grid.frames[:1]}, missing

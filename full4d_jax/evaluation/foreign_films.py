@@ -18,28 +18,18 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from full4d_jax.evaluation.consistency import grid_scores
+from full4d_jax.evaluation import consistency, in_source, real_views, results, table
 from full4d_jax.evaluation.fidelity import LEVELS, load_distances, score
 from full4d_jax.evaluation.frechet import Comparison, in_memory, open_i3d
-from full4d_jax.evaluation.in_source import grid_in_source
 from full4d_jax.evaluation.networks import ScoringNetworks
-from full4d_jax.evaluation.real_views import compared_sheet, rows_of
-from full4d_jax.evaluation.results import score_jobs, write_results
-from full4d_jax.evaluation.table import COPY, INPAINT, PUSH_PULL
 from full4d_jax.geometry.depth_maps import drop_depth_edges
 from full4d_jax.grid import Grid
 from full4d_jax.media.pictures import to_model, to_uint8
-from full4d_jax.session.errors import InputError, input_errors
-from full4d_jax.session.fields import require
-from full4d_jax.session.stages import fingerprint
-from full4d_jax.source.capture_source import captures_of
+from full4d_jax.session import errors, fields, stages
+from full4d_jax.source import capture_source, kinds, options
 from full4d_jax.source.depth.estimators import OURS, open_network, source_depth
-from full4d_jax.source.kinds import CAPTURE, require_kind
-from full4d_jax.source.options import DepthKind
+from input_pipeline import capture_clips, footage, transforms
 from input_pipeline.capture import Capture, View, make_view
-from input_pipeline.capture_clips import CaptureClips
-from input_pipeline.footage import FILM_FOLDERS, VIDEOS, find_footage, picture_size
-from input_pipeline.transforms import Clip, decode
 
 REAL = "the real films"
 # Two pictures have one shape if the quotient of their shapes is 1 up to this.
@@ -68,22 +58,22 @@ def read_films(
     Raises:
       InputError: a folder does not read, films and cameras do not pair, or shapes differ.
     """
-    films = find_footage(folder, FILM_FOLDERS)
-    require_kind(truth, (CAPTURE,))
-    with input_errors("truth", "give a capture (docs/data.md) as --truth"):
-        captures, scenes = captures_of(truth)
+    films = footage.find_footage(folder, footage.FILM_FOLDERS)
+    kinds.require_kind(truth, (kinds.CAPTURE,))
+    with errors.input_errors("truth", "give a capture (docs/data.md) as --truth"):
+        captures, scenes = capture_source.captures_of(truth)
     # Films of one folder can be of one scene only, and no name says of which.
     count = max(scenes, len(captures))
     if count > 1:
-        raise InputError("truth", truth, f"{count} scenes", "one", "give the folder of one")
+        raise errors.InputError("truth", truth, f"{count} scenes", "one", "give the folder of one")
     # The source was the method's input: films of other cameras alone are scored.
     capture = captures[0]
     views = {view.name: view for view in capture.views}
     source = source or capture.views[0].name
     expected = f"one of {', '.join(views)}"
-    require("source_camera", source, source in views, expected, what="option")
+    fields.require("source_camera", source, source in views, expected, what="option")
     pairs = pair_by_name_or_order(list(films), list(views), source, folder)
-    with input_errors("films", "write each film as its camera's, in any size of that shape"):
+    with errors.input_errors("films", "write each film as its camera's, in any size of that shape"):
         # Films get the lens, the turn and the poses of their cameras, to be decoded alike.
         filmed = [_film_view(x, films[x], views[camera], capture) for x, camera in pairs.items()]
         real = [views[source], *(views[camera] for camera in pairs.values())]
@@ -94,10 +84,10 @@ def read_films(
             height, width = (round(side * scale) for side in (height, width))
         # Real views and films are one example, which makes both take the same instants.
         everything = capture._replace(views=(*real, *filmed))
-        example = CaptureClips([everything], size=min(height, width), finest=True)[0]
-        clip = decode(example, height=height, width=width)
-        known = Clip(*(values[: len(real)] for values in clip))
-        grid = grid_in_source(known, usual_unit=1.0, note=f"capture {truth.name}")
+        example = capture_clips.CaptureClips([everything], size=min(height, width), finest=True)[0]
+        clip = transforms.decode(example, height=height, width=width)
+        known = transforms.Clip(*(values[: len(real)] for values in clip))
+        grid = in_source.grid_in_source(known, usual_unit=1.0, note=f"capture {truth.name}")
     named = [f"{film} is {camera}" if film != camera else film for film, camera in pairs.items()]
     note = f"the source is {source}; films: {', '.join(named)}"
     return grid, clip.frames[len(real) :], list(pairs.values()), note
@@ -124,7 +114,9 @@ def pair_by_name_or_order(
     if not pairs:
         found = f"{len(films)} films ({', '.join(films)})".replace(" ()", "")
         expected = f"a film for each of {', '.join(targets)}, of its name or in this order"
-        raise InputError("films", folder, found, expected, "rename them, or leave others out")
+        raise errors.InputError(
+            "films", folder, found, expected, "rename them, or leave others out"
+        )
     return pairs
 
 
@@ -134,7 +126,7 @@ def _film_view(film: str, files: tuple[Path, ...], camera: View, capture: Captur
     Raises:
       ValueError: naming the film that does not read.
     """
-    video = len(files) == 1 and files[0].suffix.lower() in VIDEOS
+    video = len(files) == 1 and files[0].suffix.lower() in footage.VIDEOS
     fps = None if video else capture.fps
     start = float(max(view.timestamps[0] for view in capture.views))
     pose = camera.world_to_camera[0]
@@ -143,8 +135,8 @@ def _film_view(film: str, files: tuple[Path, ...], camera: View, capture: Captur
     if len(times) == len(camera.timestamps):
         times = camera.timestamps
     nearest = np.abs(camera.timestamps[None] - times[:, None]).argmin(1)
-    rows, columns = picture_size(files[0])
-    height, width = picture_size(camera.files[0])
+    rows, columns = footage.picture_size(files[0])
+    height, width = footage.picture_size(camera.files[0])
     return view._replace(
         timestamps=times,
         intrinsics=camera.intrinsics * np.array([columns / width, rows / height, 1.0])[:, None],
@@ -160,7 +152,7 @@ def _smallest_size(views: list[View]) -> tuple[int, int]:
     Raises:
       ValueError: naming the first view that differs from the source.
     """
-    stored = [picture_size(view.files[0]) for view in views]
+    stored = [footage.picture_size(view.files[0]) for view in views]
     is_turned = [view.quarters % 2 for view in views]
     sizes = [(w, h) if turned else (h, w) for (h, w), turned in zip(stored, is_turned, strict=True)]
     height, width = sizes[0]
@@ -181,7 +173,7 @@ def score_films(
     networks: ScoringNetworks,
     *,
     depth_network: str | None,
-    depth_kind: DepthKind | None,
+    depth_kind: options.DepthKind | None,
     vgg: bool,
 ) -> None:
     """Score films, and add their row to the tables in a folder.
@@ -201,8 +193,8 @@ def score_films(
     Raises:
       InputError: the folder holds scores of another truth, or the name is that of a baseline.
     """
-    fits = name not in (COPY, INPAINT, PUSH_PULL, REAL)
-    require("row", name, fits, "another name than those of the other rows", what="option")
+    fits = name not in (table.COPY, table.INPAINT, table.PUSH_PULL, REAL)
+    fields.require("row", name, fits, "another name than those of the other rows", what="option")
     whose = "the capture"
     if truth.depth is None:
         estimate = source_depth(open_network(depth_network, depth_kind), to_model(truth.frames[0]))
@@ -220,8 +212,8 @@ def score_films(
         "networks": networks.files,
         "video": video is not None,
     }
-    mark = fingerprint("films 3", made_of, {})
-    compared = rows_of(name, films / LEVELS, truth)
+    mark = stages.fingerprint("films 3", made_of, {})
+    compared = real_views.rows_of(name, films / LEVELS, truth)
     rows = {row: frames for (row, _), frames in compared.rows.items()}
     rows[REAL] = compared.truth
     views, instants, height, width = films.shape[:4]
@@ -229,7 +221,7 @@ def score_films(
     def scored(_: str, row: str) -> dict[str, Any]:
         record = score(compared._replace(rows={(row, "none"): rows[row]}), distances)
         frames = np.concatenate([truth.frames[:1], to_uint8(rows[row])])
-        scores = grid_scores(frames, truth.known_cameras, networks)
+        scores = consistency.grid_scores(frames, truth.known_cameras, networks)
         missing = dict(absent)
         if video:
             comparison = Comparison([in_memory(frames)], [in_memory(truth.frames)], video)
@@ -240,18 +232,18 @@ def score_films(
         return record | {"missing": missing}
 
     # Scoring is slow: rows of the same frames come from the file.
-    jobs = {("films", row): fingerprint(row, {"frames": x}, {}) for row, x in rows.items()}
-    kept = score_jobs(folder / "films.jsonl", mark, jobs, scored)
+    jobs = {("films", row): stages.fingerprint(row, {"frames": x}, {}) for row, x in rows.items()}
+    kept = results.score_jobs(folder / "films.jsonl", mark, jobs, scored)
     records = {row: record for (_, row), record in kept.items()}
     # The tables keep methods of earlier calls; baselines come last.
     methods = [row for row in records if row not in rows or row == name]
     baselines = [row for row in rows if row != name]
-    write_results(
+    results.write_results(
         folder,
         "films",
         [records[row] for row in (*methods, *baselines)],
         f"# Films against {truth.about.note}\n\n{views} cameras, {instants} instants of "
         f"{width}x{height}: {note}. Depth of the source is from {whose}.",
         about={"cameras": cameras},
-        picture=compared_sheet(compared, cameras),
+        picture=real_views.compared_sheet(compared, cameras),
     )

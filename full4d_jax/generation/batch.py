@@ -15,6 +15,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, UInt8
 from full4d_jax.cameras import Cameras, cameras_of
 from full4d_jax.config import DataConfig, ModelConfig
 from full4d_jax.flow import Latents
+from full4d_jax.generation import real_frames, static_points
 from full4d_jax.generation.projection_guidance import (
     Depth,
     Depths,
@@ -25,8 +26,6 @@ from full4d_jax.generation.projection_guidance import (
     project_clips,
     project_several,
 )
-from full4d_jax.generation.real_frames import conditions_of_real, draw_real, is_carried
-from full4d_jax.generation.static_points import StaticPoints, project_known
 from full4d_jax.geometry.depth_maps import drop_depth_edges
 from full4d_jax.models.codecs.codec import Weights, make_codec, pool_frames
 from full4d_jax.models.conditions import Conditions
@@ -98,7 +97,7 @@ def make_conditions(
     depth: Depths,
     cameras: Cameras,
     codec_weights: Weights | None = None,
-    known: StaticPoints | None = None,
+    known: static_points.StaticPoints | None = None,
 ) -> tuple[Conditions, Projection]:
     """Return the conditions of one grid, without batch axis, and the projection they come from.
 
@@ -119,7 +118,7 @@ def make_conditions(
     if known is None:
         targets = project_several(frames, depth, cameras)
     else:
-        targets = project_known(frames[0], depth[0], known, cameras)
+        targets = static_points.project_known(frames[0], depth[0], known, cameras)
     videos = [frames[:1], targets.frames]
     if model.reads_filled:
         videos.append(fill_holes(targets))
@@ -252,15 +251,15 @@ def _prepare_grids(
         latents = encode_videos(model, codec_weights, batch.frames)
     views, frames = latents.shape[1:3]
     keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(places)
-    real = jax.vmap(lambda key: draw_real(key, views, frames))(keys)
+    real = jax.vmap(lambda key: real_frames.draw_real(key, views, frames))(keys)
     stride = model.strides.frames
     cameras = batch.cameras.frames(slice(None, None, stride))
-    conditions = conditions_of_real(latents, real, cameras, batch.motion)
+    conditions = real_frames.conditions_of_real(latents, real, cameras, batch.motion)
     conditions = conditions._replace(text=batch.text)
     motion = batch.true_motion
     # The others' base is no first instant.
     if motion is not None:
-        motion = motion.at[..., 2:].multiply(is_carried(real))
+        motion = motion.at[..., 2:].multiply(real_frames.is_carried(real))
     return EncodedBatch(latents, conditions, motion)
 
 

@@ -47,17 +47,15 @@ from full4d_jax.generation.static_points import (
     splat_known,
     without_cracks,
 )
-from full4d_jax.geometry.depth_maps import nearest
-from full4d_jax.geometry.rays import relative_pose
+from full4d_jax.geometry import depth_maps, rays
 from full4d_jax.grid import CleanPlate
+from full4d_jax.models import functional, weights
 from full4d_jax.models import upsampler as network
-from full4d_jax.models.functional import Params, structure
 from full4d_jax.models.upsampler import Guidance, UpsamplerNetConfig
-from full4d_jax.models.weights import SHIPPED, load_params, model_of_metadata
 from full4d_jax.session.errors import InputError
 from gaussians.fitting.stillness import camera_moves
 
-WEIGHTS = SHIPPED / "upsampler.safetensors"
+WEIGHTS = weights.SHIPPED / "upsampler.safetensors"
 # Of a prior's frames.
 MOST_ROWS = 4096
 
@@ -81,7 +79,7 @@ class Upsampler:
     """
 
     config: UpsamplerNetConfig
-    params: Params
+    params: functional.Params
     prior_rows: int
     path: Path
 
@@ -93,15 +91,15 @@ def load_upsampler(checkpoint: str | Path | None = None) -> Upsampler:
       InputError: There is no such file, or it holds another network.
     """
     path = Path(checkpoint or WEIGHTS)
-    params, metadata = load_params(path)
-    config = model_of_metadata(path, metadata, UpsamplerNetConfig)
+    params, metadata = weights.load_params(path)
+    config = weights.model_of_metadata(path, metadata, UpsamplerNetConfig)
     rows = metadata.get("prior_rows", 0)
     if not 8 <= rows <= MOST_ROWS:
         where = f"{path}, metadata prior_rows"
         do = "give a file that `full4d train` wrote"
         raise InputError("upsampler", where, rows, f"8 to {MOST_ROWS}", do)
-    _, shapes = structure(network.unet, config)
-    return Upsampler(config, load_params(path, like=shapes)[0], rows, path)
+    _, shapes = functional.structure(network.unet, config)
+    return Upsampler(config, weights.load_params(path, like=shapes)[0], rows, path)
 
 
 def shrink(
@@ -113,7 +111,7 @@ def shrink(
     scale = np.array([[width / cameras.width], [height / cameras.height], [1.0]], np.float32)
     lenses = cameras.intrinsics * scale[None]
     resized = Cameras(lenses, cameras.world_to_camera, height, width)
-    return small, nearest(depth, height, width), resized
+    return small, depth_maps.nearest(depth, height, width), resized
 
 
 def generate_small(
@@ -228,7 +226,7 @@ def enlarge_grid(
 
     def one(view, time):
         lens, pose = target = lenses[view + count], poses[view + count, time]
-        relative = [relative_pose(pose, poses[i, time]) for i in range(count)]
+        relative = [rays.relative_pose(pose, poses[i, time]) for i in range(count)]
         front = map(splat, frames[:, time], depth[:, time], lenses, relative, [lens] * count)
         behind = (splat_known(x.at(time), target, *depth.shape[2:]) for x in known)
         # What no view shows now comes from what they saw before.

@@ -14,32 +14,16 @@ from einops import reduce
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from full4d_jax.cameras import Cameras
-from full4d_jax.config import ModelConfig
-from full4d_jax.config.codecs import check_video
+from full4d_jax.config import ModelConfig, codecs
 from full4d_jax.flow import Latents
-from full4d_jax.generation.batch import (
-    decode_videos,
-    encode_videos,
-    make_conditions,
-    mark_first_frame,
-)
+from full4d_jax.generation import batch, real_frames, sampling, static_points
 from full4d_jax.generation.prior import Prior, check_grid
 from full4d_jax.generation.projection_guidance import Depths, Projection, Videos
-from full4d_jax.generation.real_frames import conditions_of_real
-from full4d_jax.generation.sampling import (
-    Guides,
-    Velocity,
-    guided,
-    sample_grid,
-    velocity_of_groups,
-)
-from full4d_jax.generation.static_points import StaticPoints
 from full4d_jax.geometry.motion import carried_motion
 from full4d_jax.media.pictures import to_uint8, to_unit
+from full4d_jax.models import dit, sharding
 from full4d_jax.models.conditions import Conditions
-from full4d_jax.models.dit import velocity
 from full4d_jax.models.grid_mesh import around
-from full4d_jax.models.sharding import constrain
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.processes import on_mesh
 
@@ -52,7 +36,7 @@ def generate_grid(
     depth: Depths,
     cameras: Cameras,
     key: PRNGKeyArray,
-    known: StaticPoints | None = None,
+    known: static_points.StaticPoints | None = None,
 ) -> tuple[Frames, Projection]:
     """Generate the views of a grid that are not real by the prior's sampler.
 
@@ -94,11 +78,11 @@ def guides_program(
     frames: Videos,
     depth: Depths,
     cameras: Cameras,
-    known: StaticPoints | None = None,
-) -> tuple[Guides, Projection]:
+    known: static_points.StaticPoints | None = None,
+) -> tuple[sampling.Guides, Projection]:
     """Return the conditions that the sampler's guidance asks with, and the projection."""
     with around(prior.mesh):
-        condition = partial(make_conditions, prior.model)
+        condition = partial(batch.make_conditions, prior.model)
         weights = prior.codec_weights
         seen, projection = condition(frames, depth, cameras, weights, known)
         with_text, *with_negative = text_guides(prior, _batch_of_one(prior.model, seen))
@@ -110,7 +94,7 @@ def guides_program(
         return gathered((with_text, *without, *with_negative)), projection
 
 
-def text_guides(prior: Prior, seen: Conditions) -> Guides:
+def text_guides(prior: Prior, seen: Conditions) -> sampling.Guides:
     """Return a batch of one with the prior's text and, if guided by text, with the negative one."""
     texts = (prior.text, prior.negative_text)[: 1 + (prior.sampler.text_guidance != 1)]
     batches = (None if x is None else jnp.asarray(x)[None] for x in texts)
@@ -118,7 +102,7 @@ def text_guides(prior: Prior, seen: Conditions) -> Guides:
 
 
 @program
-def flow_program(prior: Prior, guides: Guides, key: PRNGKeyArray) -> Latents:
+def flow_program(prior: Prior, guides: sampling.Guides, key: PRNGKeyArray) -> Latents:
     """Return the generated latents, by all steps of the sampler."""
     with around(prior.mesh):
         base = guides[0].base
@@ -129,23 +113,21 @@ def flow_program(prior: Prior, guides: Guides, key: PRNGKeyArray) -> Latents:
         # The network holds real frames at flow time 0: there the path stands still.
         if real is not None:
             start = jnp.where(real[..., None, None, None], base, start)
-        return gathered(sample_grid(prior.sampler, partial(bind_guided, prior), guides, start))
+        return gathered(
+            sampling.sample_grid(prior.sampler, partial(bind_guided, prior), guides, start)
+        )
 
 
 @program
-def views_program(
-    prior: Prior,
-    latents: Float[Array, "1 n f i j c"],
-    frames: Videos,
-) -> Frames:
+def views_program(prior: Prior, latents: Float[Array, "1 n f i j c"], frames: Videos) -> Frames:
     """Return the real views, and the others decoded."""
     with around(prior.mesh):
         latents = latents[:, len(frames) - (prior.model.projection == "channels") :]
-        made = jnp.clip(decode_videos(prior.model, prior.codec_weights, latents)[0], -1, 1)
+        made = jnp.clip(batch.decode_videos(prior.model, prior.codec_weights, latents)[0], -1, 1)
         return jnp.concatenate([frames, made])
 
 
-def bind_guided(prior: Prior, guides: Guides) -> Velocity:
+def bind_guided(prior: Prior, guides: sampling.Guides) -> sampling.Velocity:
     """Return the velocity with the sampler's guidance.
 
     Args:
@@ -153,12 +135,12 @@ def bind_guided(prior: Prior, guides: Guides) -> Velocity:
       guides: all conditions; then for each scale that is not 1 the same without what it guides to,
         the projection before the text.
     """
-    network = velocity(prior.model, prior.params)
+    network = dit.velocity(prior.model, prior.params)
     flow, *without = (
         lambda z, tau, conditions=conditions: network(z, tau, conditions) for conditions in guides
     )
     scales = [x for x in (prior.sampler.guidance, prior.sampler.text_guidance) if x != 1]
-    return guided(flow, list(zip(without, scales, strict=True)))
+    return sampling.guided(flow, list(zip(without, scales, strict=True)))
 
 
 class BoundPrior(NamedTuple):
@@ -173,16 +155,11 @@ class BoundPrior(NamedTuple):
     """
 
     prior: Prior
-    guides: Guides
+    guides: sampling.Guides
     noise: Float[Array, "1 t h w c"] | None
 
 
-def bind_prior(
-    prior: Prior,
-    frames: Videos,
-    depth: Depths,
-    cameras: Cameras,
-) -> BoundPrior:
+def bind_prior(prior: Prior, frames: Videos, depth: Depths, cameras: Cameras) -> BoundPrior:
     """Bind a prior to real views in [-1, 1] and the cameras at which it is asked.
 
     Raises:
@@ -213,7 +190,9 @@ def target_velocity(
     projection = guides[0].projection
     generated = projection.shape[1] - (prior.model.projection == "channels")
     with around(prior.mesh):
-        at = velocity_of_groups(prior.sampler, partial(bind_guided, prior), guides, generated)
+        at = sampling.velocity_of_groups(
+            prior.sampler, partial(bind_guided, prior), guides, generated
+        )
         if noise is not None:
             z = jnp.concatenate([(1 - tau) * projection[0, :1] + tau * noise, z])
         moved = at(jnp.int32(0))(z[None], jnp.reshape(tau, (1,)))[0]
@@ -222,14 +201,14 @@ def target_velocity(
 
 def gathered(tree: Any) -> Any:
     """Gather arrays, so that where they lie between two programs is known before they run."""
-    return jax.tree.map(lambda x: constrain(x, *[None] * x.ndim), tree)
+    return jax.tree.map(lambda x: sharding.constrain(x, *[None] * x.ndim), tree)
 
 
 def _batch_of_one(model: ModelConfig, conditions: Conditions) -> Conditions:
     """Add an axis of samples to the conditions, and what the model is always given."""
     conditions = jax.tree.map(lambda x: x[None], conditions)
     if model.first_frame:
-        return conditions._replace(real=mark_first_frame(*conditions.base.shape[:3]))
+        return conditions._replace(real=batch.mark_first_frame(*conditions.base.shape[:3]))
     return conditions
 
 
@@ -259,7 +238,7 @@ def fill_grid(
     model = prior.model
     check_grid(prior, *frames.shape[:4])
     strides = model.strides
-    check_video(model.codec, strides, *frames.shape[1:4])
+    codecs.check_video(model.codec, strides, *frames.shape[1:4])
     real = whole_latents(real, strides.frames)
     if not real.any():
         expected = f"the first frame of a view, or the {strides.frames} of a later latent frame"
@@ -286,21 +265,20 @@ def whole_latents(real: Bool[np.ndarray, "v t"], stride: int) -> Bool[np.ndarray
 
 @program
 def conditions_program(
-    prior: Prior,
-    frames: Frames,
-    real: Bool[Array, "v f"],
-    motion: Float[Array, "v t h w 5"] | None,
-) -> Guides:
+    prior: Prior, frames: Frames, real: Bool[Array, "v f"], motion: Float[Array, "v t h w 5"] | None
+) -> sampling.Guides:
     """Return the conditions that the sampler's guidance asks with."""
     with around(prior.mesh):
-        latents = encode_videos(prior.model, prior.codec_weights, frames[None])
+        latents = batch.encode_videos(prior.model, prior.codec_weights, frames[None])
         views, times = latents.shape[1:3]
         # Where cameras stand is not known: all of them look alike.
         lenses = jnp.broadcast_to(jnp.eye(3), (1, views, 3, 3))
         poses = jnp.broadcast_to(jnp.eye(4), (1, views, times, 4, 4))
         cameras = Cameras(lenses, poses, 1, 1)
         carried = None if motion is None else motion[None]
-        conditions = conditions_of_real(latents, jnp.asarray(real)[None], cameras, carried)
+        conditions = real_frames.conditions_of_real(
+            latents, jnp.asarray(real)[None], cameras, carried
+        )
         return gathered(text_guides(prior, conditions))
 
 
@@ -308,6 +286,6 @@ def conditions_program(
 def filled_program(prior: Prior, latents: Float[Array, "1 v f i j c"]) -> Frames:
     """Return all frames, decoded."""
     with around(prior.mesh):
-        made = decode_videos(prior.model, prior.codec_weights, latents)[0]
+        made = batch.decode_videos(prior.model, prior.codec_weights, latents)[0]
         # For every process to read.
         return gathered(jnp.clip(made, -1, 1))

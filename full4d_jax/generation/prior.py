@@ -10,8 +10,7 @@ import numpy as np
 from jax.sharding import AbstractMesh, Mesh
 from jaxtyping import Array, Float
 
-from full4d_jax.config import DEFAULT, Config, DataConfig, ModelConfig, SamplerConfig
-from full4d_jax.config.masks import mask_file
+from full4d_jax.config import DEFAULT, Config, DataConfig, ModelConfig, SamplerConfig, masks
 from full4d_jax.models.codecs.codec import Weights, codec_weights
 from full4d_jax.models.functional import Params
 from full4d_jax.models.grid_mesh import check_grid_mesh, grid_mesh, parameter_shapes
@@ -151,7 +150,7 @@ def prior_settings(config: Config, checkpoint: Path) -> dict[str, Any]:
     sampler = replace(config.sampler, offload=False)
     settings = {"model": config.model, "sampler": sampler, "seed": config.seed}
     files = {"text": config.text, "negative_text": config.negative_text}
-    files |= {"codec": config.codec_weights, "mask": mask_file(config.model.mask)}
+    files |= {"codec": config.codec_weights, "mask": masks.mask_file(config.model.mask)}
     named = {name: Path(file) for name, file in files.items() if file}
     return settings | named | {"prior": checkpoint}
 

@@ -28,7 +28,7 @@ from full4d_jax.generation.projection_guidance import (
     splat,
     splat_points,
 )
-from full4d_jax.geometry.rays import pixels_of, relative_pose
+from full4d_jax.geometry import rays
 from full4d_jax.grid import CleanPlate
 from gaussians.fitting.stillness import camera_moves, shows_farthest, still_points
 from gaussians.precision import exact_products
@@ -66,10 +66,7 @@ class StaticPoints(NamedTuple):
 
 
 def find_static_points(
-    frames: Video,
-    depth: Depth,
-    lens: AnyLens,
-    world_to_camera: AnyPath,
+    frames: Video, depth: Depth, lens: AnyLens, world_to_camera: AnyPath
 ) -> StaticPoints:
     """Return the points of a clip that stand still.
 
@@ -125,11 +122,7 @@ def _far_from_edges(depth: Float[ndarray, "t h w"]) -> Bool[ndarray, "t h w"]:
 
 
 def behind_subjects(
-    plate: CleanPlate | None,
-    frames: Video,
-    depth: Depth,
-    lens: AnyLens,
-    world_to_camera: AnyPath,
+    plate: CleanPlate | None, frames: Video, depth: Depth, lens: AnyLens, world_to_camera: AnyPath
 ) -> StaticPoints | None:
     """Return the points of a clean plate, behind subjects and beyond the picture; None without one.
 
@@ -171,7 +164,7 @@ def _are_hidden(
     def one(instant):
         frame, depth, pose = instant
         seen = (points @ pose[:3, :3].T + pose[None, :3, 3]) @ lens.T
-        *place, inside = pixels_of(seen, *depth.shape)
+        *place, inside = rays.pixels_of(seen, *depth.shape)
         there = depth[tuple(place)]
         differs = jnp.abs(frame[tuple(place)] - colours).max(-1) >= SAME_COLOUR
         return ~inside | (there == 0) | (differs & (seen[:, 2] > farther_by * there))
@@ -207,7 +200,7 @@ def splat_both(
       source: intrinsics in pixels and world-to-camera of the source.
       target: those of the target.
     """
-    relative = relative_pose(target[1], source[1])
+    relative = rays.relative_pose(target[1], source[1])
     front = splat(frame, depth, source[0], relative, target[0])
     return fill_open(front, splat_known(known, target, *depth.shape))
 

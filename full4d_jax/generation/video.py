@@ -20,19 +20,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, UInt8
 
-from full4d_jax.config import ModelConfig
-from full4d_jax.config.codecs import check_video
+from full4d_jax.config import ModelConfig, codecs
 from full4d_jax.flow import Latents
-from full4d_jax.generation.batch import encode_videos
-from full4d_jax.generation.generate import (
-    bind_guided,
-    filled_program,
-    gathered,
-    program,
-    text_guides,
-)
+from full4d_jax.generation import batch, generate, sampling
 from full4d_jax.generation.prior import Prior, check_grid
-from full4d_jax.generation.sampling import Guides, State, Velocity
 from full4d_jax.media.pictures import to_model, to_uint8, to_unit
 from full4d_jax.models.conditions import Conditions
 from full4d_jax.models.grid_mesh import around
@@ -71,12 +62,12 @@ def make_video(
     strides = model.strides
     height, width = size
     check_grid(prior, 1, frames, height, width)
-    check_video(model.codec, strides, frames, height, width)
+    codecs.check_video(model.codec, strides, frames, height, width)
     shape = (strides.latent_frames(frames), height // strides.pixels, width // strides.pixels)
     start = None if first is None else _start_program(prior.for_codec, to_model(first[None]))
     noise = jax.random.normal(key, (1, 1, *shape, strides.channels))
     latents = _latents_program(prior.for_network, noise, start)
-    (video,) = filled_program(prior.for_codec, latents)
+    (video,) = generate.filled_program(prior.for_codec, latents)
     return np.asarray(to_uint8(to_unit(video)))
 
 
@@ -97,25 +88,27 @@ def check_model(model: ModelConfig, *, has_first: bool) -> None:
             raise InputError("config", f"model.{name}", getattr(model, name), expected, do)
 
 
-@program
+@generate.program
 def _start_program(prior: Prior, first: Float[Array, "1 h w 3"]) -> Start:
     """Return the first picture's latents."""
     with around(prior.mesh):
-        return gathered(encode_videos(prior.model, prior.codec_weights, first[None, None]))
+        return generate.gathered(
+            batch.encode_videos(prior.model, prior.codec_weights, first[None, None])
+        )
 
 
-@program
+@generate.program
 def _latents_program(prior: Prior, noise: Latents, start: Start | None) -> Latents:
     """Return the video's latents, by all steps of the sampler."""
     with around(prior.mesh):
         sampler = prior.sampler
-        flow = bind_guided(prior, video_guides(prior, noise, start))
+        flow = generate.bind_guided(prior, video_guides(prior, noise, start))
         if start is not None:
             noise = noise.at[:, :, :1].set(start)
-        return gathered(sample_unipc(flow, noise, wan_times(sampler.steps, sampler.shift)))
+        return generate.gathered(sample_unipc(flow, noise, wan_times(sampler.steps, sampler.shift)))
 
 
-def video_guides(prior: Prior, noise: Latents, start: Start | None) -> Guides:
+def video_guides(prior: Prior, noise: Latents, start: Start | None) -> sampling.Guides:
     """Return the conditions of a grid of one view without a projection, with both texts."""
     frames = noise.shape[2]
     empty = noise[:, :, :0]
@@ -133,7 +126,7 @@ def video_guides(prior: Prior, noise: Latents, start: Start | None) -> Guides:
         intrinsics=jnp.eye(3)[None, None],
         real=real,
     )
-    return text_guides(prior, seen)
+    return generate.text_guides(prior, seen)
 
 
 def wan_times(steps: int, shift: float) -> Times:
@@ -202,7 +195,9 @@ def _exponential(times: Times, log_snr: Times, step: int) -> tuple[float, float,
     return h, times[step + 1] / times[step], -(1 - times[step + 1]) * np.expm1(-h)
 
 
-def sample_unipc(velocity: Velocity, noise: State, times: Times) -> State:
+def sample_unipc(
+    velocity: sampling.Velocity, noise: sampling.State, times: Times
+) -> sampling.State:
     """Integrate from `noise` at times[0] to 0 by UniPC of second order.
 
     Args:

@@ -12,16 +12,9 @@ import numpy as np
 from jaxtyping import Float
 
 from full4d_jax.geometry.arrays import Lens, Pictures, Poses, Values
+from input_pipeline import matches
 from input_pipeline.cameras import centers, invert, rigid
 from input_pipeline.depth_alignment import MIN_RAY_ANGLE, SparseDepth
-from input_pipeline.matches import (
-    epipolar_distances,
-    find_features,
-    match_features,
-    near_pixels,
-    triangulate,
-    verify,
-)
 
 NO_DISTORTION = np.zeros(8)
 
@@ -39,9 +32,7 @@ def travels(world_to_camera: Poses) -> bool:
 
 
 def interpolate_poses(
-    poses: Float[np.ndarray, "n 4 4"],
-    times: Values,
-    wanted: Float[np.ndarray, " t"],
+    poses: Float[np.ndarray, "n 4 4"], times: Values, wanted: Float[np.ndarray, " t"]
 ) -> Poses:
     """Return the poses at other times: places along straight lines, turns at constant speed.
 
@@ -88,12 +79,12 @@ class PathAgreement(NamedTuple):
 
 def match_frames(frames: Pictures, lens: Lens) -> Matched:
     """Match points of frames that are a few steps apart."""
-    features = [find_features(frame, lens, NO_DISTORTION) for frame in frames]
+    features = [matches.find_features(frame, lens, NO_DISTORTION) for frame in frames]
     points = {
-        (first, second): verify(match_features(features[first], features[second]))
+        (first, second): matches.verify(matches.match_features(features[first], features[second]))
         for first, second in _pairs(len(frames))
     }
-    return Matched(points, lens, near_pixels([[frames.shape[1:3]]]))
+    return Matched(points, lens, matches.near_pixels([[frames.shape[1:3]]]))
 
 
 def path_agreement(matched: Matched, world_to_camera: Poses) -> PathAgreement:
@@ -105,7 +96,7 @@ def path_agreement(matched: Matched, world_to_camera: Poses) -> PathAgreement:
     for pair, points in matched.points.items():
         poses = world_to_camera[list(pair)]
         if travels(poses):
-            distances_of_pairs.append(epipolar_distances(points, lenses, poses))
+            distances_of_pairs.append(matches.epipolar_distances(points, lenses, poses))
     distances = np.concatenate(distances_of_pairs)
     if not len(distances):
         return PathAgreement(np.nan, np.nan)
@@ -121,8 +112,8 @@ def seen_points(matched: Matched, world_to_camera: Poses) -> SparseDepth:
         poses = world_to_camera[[first, second]]
         if not travels(poses) or not len(points):
             continue
-        near = epipolar_distances(points, lenses, poses) < matched.near
-        depth, angle = triangulate(points, lenses, poses)
+        near = matches.epipolar_distances(points, lenses, poses) < matched.near
+        depth, angle = matches.triangulate(points, lenses, poses)
         if not near.any() or np.median(angle[near]) < MIN_RAY_ANGLE:
             # The larger angles among small ones are the wrong ones.
             continue

@@ -19,17 +19,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from full4d_jax.geometry.arrays import Lens
-from full4d_jax.geometry.structure import (
-    MAPPING,
-    ONE_THREAD,
-    VERIFICATION,
-    median_angle,
-    placed_images,
-    pose_of,
-    quiet_colmap,
-)
-from full4d_jax.geometry.tracking import standing_share
+from full4d_jax.geometry import arrays, structure, tracking
 from input_pipeline.matches import epipolar_distances
 
 Films = UInt8[np.ndarray, "v t h w 3"]
@@ -50,7 +40,7 @@ class Rig(NamedTuple):
     """
 
     placed: list[int]
-    intrinsics: Lens
+    intrinsics: arrays.Lens
     world_to_camera: Float[np.ndarray, "n 4 4"]
     points: int
     reprojection: float
@@ -72,15 +62,15 @@ def find_rig(frames: Films, what: str) -> Rig | None:
     least_side = 640
     height, width = frames.shape[2:4]
     scale = max(1.0, least_side / max(height, width))
-    with quiet_colmap(what) as pycolmap, TemporaryDirectory() as name:
+    with structure.quiet_colmap(what) as pycolmap, TemporaryDirectory() as name:
         folder = Path(name)
         _match(pycolmap, frames, scale, folder)
         _pool(pycolmap, len(frames), frames.shape[1], folder)
         model = _best_model(pycolmap, folder, len(frames), scale * max(height, width))
         if model is None:
             return None
-        images = placed_images(model)
-        poses = {view: pose_of(image) for view, image in images.items()}
+        images = structure.placed_images(model)
+        poses = {view: structure.pose_of(image) for view, image in images.items()}
         (camera,) = model.cameras.values()
         focal = camera.focal_length / scale
         return Rig(
@@ -89,7 +79,7 @@ def find_rig(frames: Films, what: str) -> Rig | None:
             np.stack([*poses.values()]),
             model.num_points3D(),
             float(model.compute_mean_reprojection_error()) / scale,
-            median_angle(model, images),
+            structure.median_angle(model, images),
             _agreement(pycolmap, folder, camera.calibration_matrix(), poses),
         )
 
@@ -108,7 +98,7 @@ def moving_cameras(frames: Films) -> list[int]:
     moving = []
     for number, film in enumerate(frames):
         gray = np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in film])
-        if standing_share(gray) < least_standing:
+        if tracking.standing_share(gray) < least_standing:
             moving.append(number)
     return moving if len(moving) < len(frames) / 2 else []
 
@@ -127,11 +117,12 @@ def _match(pycolmap: Any, frames: Films, scale: float, folder: Path) -> None:
         folder / "frames",
         [_name(v, t) for v, t in np.ndindex(views, instants)],
         pycolmap.CameraMode.SINGLE,
-        extraction_options=ONE_THREAD | {"sift": {"max_num_features": most_features // instants}},
+        extraction_options=structure.ONE_THREAD
+        | {"sift": {"max_num_features": most_features // instants}},
     )
     pairs = [(_name(i, t), _name(j, t)) for i, j in _pairs(views) for t in range(instants)]
     pairing = {"match_list_path": _write_pairs(pairs, folder / "apart.txt")}
-    unverified = ONE_THREAD | {"skip_geometric_verification": True}
+    unverified = structure.ONE_THREAD | {"skip_geometric_verification": True}
     pycolmap.match_image_pairs(folder / "apart.db", unverified, pairing)
 
 
@@ -168,7 +159,7 @@ def _pool(pycolmap: Any, views: int, instants: int, folder: Path) -> None:
             together = np.concatenate(matches).astype(np.uint32)
             pooled.write_matches(pooled_ids[i], pooled_ids[j], together)
     pairs = _write_pairs([(firsts[i], firsts[j]) for i, j in _pairs(views)], folder / "pooled.txt")
-    pycolmap.verify_matches(folder / "pooled.db", pairs, VERIFICATION)
+    pycolmap.verify_matches(folder / "pooled.db", pairs, structure.VERIFICATION)
 
 
 def _best_model(pycolmap: Any, folder: Path, views: int, side: float) -> Any:
@@ -186,8 +177,8 @@ def _best_model(pycolmap: Any, folder: Path, views: int, side: float) -> Any:
         "abs_pose_min_num_inliers": fewest_points,
         "init_min_num_inliers": fewest_first_points,
     }
-    options = MAPPING | {
-        "mapper": MAPPING["mapper"] | mapper,
+    options = structure.MAPPING | {
+        "mapper": structure.MAPPING["mapper"] | mapper,
         "min_model_size": 2,
         "random_seed": 0,
     }
@@ -204,7 +195,9 @@ def _best_model(pycolmap: Any, folder: Path, views: int, side: float) -> Any:
     return max(models, key=lambda model: model.num_reg_images(), default=None)
 
 
-def _agreement(pycolmap: Any, folder: Path, lens: Lens, poses: dict[int, np.ndarray]) -> float:
+def _agreement(
+    pycolmap: Any, folder: Path, lens: arrays.Lens, poses: dict[int, np.ndarray]
+) -> float:
     """Return the share of the verified matches of placed cameras that lie near epipolar lines."""
     # Pixels from its epipolar line, at most, of a match that agrees with the cameras.
     max_epipolar_distance = 2.0

@@ -17,12 +17,10 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from full4d_jax.geometry import paths, tracking
 from full4d_jax.geometry.arrays import Lens, Pictures, Poses
-from full4d_jax.geometry.paths import interpolate_poses
-from full4d_jax.geometry.tracking import spread_corners, track_corners
 from full4d_jax.session.extras import load_extra
-from input_pipeline.cameras import centers, relative_to
-from input_pipeline.conventions import homogeneous
+from input_pipeline import cameras, conventions
 from input_pipeline.depth_alignment import SparseDepth
 
 # Of the frames that must be placed.
@@ -83,10 +81,12 @@ def find_structure(frames: Pictures, lens: Lens, *, frozen: bool = False) -> Str
         images = placed_images(model)
         placed = np.array([*images])
         poses = np.stack([pose_of(image) for image in images.values()])
-        everywhere = interpolate_poses(poses, placed.astype(float), np.arange(float(len(frames))))
+        everywhere = paths.interpolate_poses(
+            poses, placed.astype(float), np.arange(float(len(frames)))
+        )
         points = _sparse_depth(model, images)
         return Structure(
-            relative_to(everywhere, everywhere[0]),
+            cameras.relative_to(everywhere, everywhere[0]),
             points,
             len(placed) / len(frames),
             float(model.compute_mean_reprojection_error()),
@@ -120,7 +120,7 @@ def still_masks(frames: Pictures, lens: Lens) -> UInt8[np.ndarray, "t h w"]:
     corners, astray = np.zeros((2, len(gray), rows, columns))
     pairs = [(i, i + step) for step in compared_steps for i in range(len(gray) - step)]
     for first, second in pairs:
-        points = track_corners(gray[first], gray[second], most=most_corners)
+        points = tracking.track_corners(gray[first], gray[second], most=most_corners)
         if len(points) < fewest_corners:
             continue
         cv2.setRNGSeed(0)
@@ -165,7 +165,7 @@ def placed_images(model: Any) -> dict[int, Any]:
 
 def pose_of(image: Any) -> Float[np.ndarray, "4 4"]:
     """Return the world-to-camera of an image of COLMAP."""
-    return homogeneous(image.cam_from_world().matrix())
+    return conventions.homogeneous(image.cam_from_world().matrix())
 
 
 def _largest_model(
@@ -241,7 +241,7 @@ def _coverage(frames: Pictures, points: SparseDepth) -> float:
     shares = []
     for instant in np.unique(points.instants):
         gray = cv2.cvtColor(frames[instant], cv2.COLOR_RGB2GRAY)
-        corners = spread_corners(gray, 1000)
+        corners = tracking.spread_corners(gray, 1000)
         seen = points.pixels[points.instants == instant]
         there, known = ({*map(tuple, (x * size).astype(int))} for x in (corners[:, 0], seen))
         if there:
@@ -251,7 +251,7 @@ def _coverage(frames: Pictures, points: SparseDepth) -> float:
 
 def median_angle(model: Any, images: dict[int, Any]) -> float:
     """Return the median over the points of the angle between its first and last ray, degrees."""
-    places = {image.image_id: centers(pose_of(image)) for image in images.values()}
+    places = {image.image_id: cameras.centers(pose_of(image)) for image in images.values()}
     angles = [0.0]
     for point in model.points3D.values():
         eyes = np.array([places[x.image_id] for x in point.track.elements])

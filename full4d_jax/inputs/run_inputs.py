@@ -7,22 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from full4d_jax.config import DEFAULT, Config, DataConfig, LiftConfig, check_config
-from full4d_jax.generation.cascade import Upsampler, in_parts, is_beyond
-from full4d_jax.generation.complete import upsampler_for
-from full4d_jax.generation.prior import (
-    Prior,
-    check_grid,
-    open_prior,
-    prior_path,
-    trained_range,
-)
+from full4d_jax.generation import cascade, complete
+from full4d_jax.generation.prior import Prior, check_grid, open_prior, prior_path, trained_range
 from full4d_jax.scene.fit_settings import FitKind, cost_note
-from full4d_jax.session.errors import InputError
-from full4d_jax.session.fields import check_fields
-from full4d_jax.source import options
-from full4d_jax.source.aiming import read_target_cameras
-from full4d_jax.source.camera_paths import TargetCameras
-from full4d_jax.source.measure import DepthInputs, read_depth_inputs
+from full4d_jax.session import errors, fields
+from full4d_jax.source import aiming, camera_paths, measure, options
 from full4d_jax.source.size import size_of_result
 
 
@@ -44,9 +33,9 @@ class Inputs:
     size: DataConfig
     checkpoint: Path
     prior: Prior
-    upsampler: Upsampler | None = None
-    depth: DepthInputs | None = None
-    targets: TargetCameras | None = None
+    upsampler: cascade.Upsampler | None = None
+    depth: measure.DepthInputs | None = None
+    targets: camera_paths.TargetCameras | None = None
     trained_angles: tuple[float, float] | None = None
 
     @property
@@ -55,7 +44,7 @@ class Inputs:
         if not self.prior.model.needs_cameras:
             return FitKind.CAPTURED
         size = self.size
-        enlarged = is_beyond(size.views, size.frames, size.height, size.width)
+        enlarged = cascade.is_beyond(size.views, size.frames, size.height, size.width)
         return FitKind.ENLARGED if self.upsampler and enlarged else FitKind.AROUND_SOURCE
 
 
@@ -75,17 +64,17 @@ def read_inputs(config: Config, source: options.SampleOptions, checkpoint: Path 
     prior = open_prior(config, checkpoint)
     if not config.model.needs_cameras:
         return Inputs(config.data, checkpoint, prior)
-    upsampler = upsampler_for(config, source.size.upsampler if source.size else None)
+    upsampler = complete.upsampler_for(config, source.size.upsampler if source.size else None)
     size = size_of_result(config, source, enlarged=upsampler is not None)
     if upsampler is not None:
-        prior = in_parts(prior, DEFAULT.data)
-    targets = read_target_cameras(source, size)
+        prior = cascade.in_parts(prior, DEFAULT.data)
+    targets = aiming.read_target_cameras(source, size)
     # A file may have any number of cameras.
     if targets is not None:
         size = replace(size, views=1 + len(targets.world_to_camera))
     if upsampler is None:
         check_grid(prior, size.views, size.frames, size.height, size.width)
-    depth = read_depth_inputs(source, size)
+    depth = measure.read_depth_inputs(source, size)
     trained = trained_range(checkpoint)
     return Inputs(size, checkpoint, prior, upsampler, depth, targets, trained)
 
@@ -97,11 +86,11 @@ def check_source(config: Config, source: options.SampleOptions | options.WordsOp
       InputError: The message names the field or option.
     """
     check_config(config)
-    check_fields(source)
+    fields.check_fields(source)
     if source.model_needs_cameras != config.model.needs_cameras:
         expected = f"none, with {config.model.projection}"
         do = "give another config, or another source"
-        raise InputError("source", type(source).__name__, "one", expected, do)
+        raise errors.InputError("source", type(source).__name__, "one", expected, do)
 
 
 def cost_of_run(config: Config, inputs: Inputs, lift: LiftConfig | None) -> str:

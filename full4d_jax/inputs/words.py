@@ -9,15 +9,12 @@ import jax
 import numpy as np
 from jaxtyping import UInt8
 
-from full4d_jax.config import Config, check_config
-from full4d_jax.config.presets import load_config
+from full4d_jax.config import Config, check_config, presets
 from full4d_jax.generation.prior import open_prior, prior_settings
 from full4d_jax.generation.video import check_model, make_video
 from full4d_jax.media.video import crop_resize, write_video
 from full4d_jax.models.wan.text import prompt_embedding, prompt_encoder
-from full4d_jax.session.errors import InputError, input_errors, require_file
-from full4d_jax.session.fields import check_fields
-from full4d_jax.session.files import hold_folder
+from full4d_jax.session import errors, fields, files
 from full4d_jax.session.stages import Stages
 from full4d_jax.source.options import VideoOptions, WanOptions, WordsOptions
 from input_pipeline.footage import read_picture
@@ -49,21 +46,21 @@ def plan_film(config: Config, prompt: str, wan: WanOptions) -> PlannedFilm:
       InputError: the config is no preset of Wan, or a file is missing or unusable.
     """
     check_config(config)
-    check_fields(wan)
+    fields.check_fields(wan)
     check_model(config.model, has_first=wan.image is not None)
     if wan.weights is None:
         do = "get Wan-AI/Wan2.2-TI2V-5B (Apache-2.0), then full4d convert wan (docs/wan.md)"
-        raise InputError("option", "--weights", "none", "a checkpoint of Wan's", do)
+        raise errors.InputError("option", "--weights", "none", "a checkpoint of Wan's", do)
     first = None
     if wan.image is not None:
-        with input_errors("image", "give a PNG or JPEG"):
+        with errors.input_errors("image", "give a PNG or JPEG"):
             picture = read_picture(wan.image)
         first = crop_resize(picture, config.data.height, config.data.width)
     do = "write it by full4d convert wan"
-    require_file("weights", wan.weights, "a checkpoint of Wan's", do)
+    errors.require_file("weights", wan.weights, "a checkpoint of Wan's", do)
     if config.codec_weights:
         do = "write it by full4d convert codec"
-        require_file("codec", Path(config.codec_weights), "weights of a codec", do)
+        errors.require_file("codec", Path(config.codec_weights), "weights of a codec", do)
     return PlannedFilm(config, prompt, wan, wan.weights, first)
 
 
@@ -111,14 +108,14 @@ def film_in_folder(config: Config, source: WordsOptions, out: str | Path) -> Vid
     Raises:
       InputError: as `plan_film` and `make_film`.
     """
-    preset = load_config(source.wan)
+    preset = presets.load_config(source.wan)
     sampler = replace(preset.sampler, offload=config.sampler.offload)
     codec = str(source.codec or "")
     preset = replace(
         preset, seed=config.seed, mesh=config.mesh, sampler=sampler, codec_weights=codec
     )
     film = plan_film(preset, source.prompt, source.film)
-    stages = Stages(hold_folder(out))
+    stages = Stages(files.hold_folder(out))
 
     arrays = stages.run("video", _film_settings(film), lambda: {"frames": make_film(film)})
     video = stages.folder / "video.mp4"

@@ -24,7 +24,7 @@ from jax.tree_util import Partial
 from jaxtyping import Array, ArrayLike, Float
 
 from full4d_jax.session.extras import load_extra
-from gaussians.fitting import losses
+from gaussians import fitting
 from gaussians.fitting.losses import SSIM_WINDOW
 
 Images = Float[ArrayLike, "*n h w 3"]
@@ -32,21 +32,13 @@ Mask = Float[ArrayLike, "*n h w"]
 Distance = Callable[[Float[Array, "n h w 3"], Float[Array, "n h w 3"]], Float[Array, " n"]]
 
 
-def psnr(
-    image: Images,
-    truth: Images,
-    mask: Mask | None = None,
-) -> Float[Array, ""]:
+def psnr(image: Images, truth: Images, mask: Mask | None = None) -> Float[Array, ""]:
     """Return the peak signal-to-noise ratio, dB, of images in [0, 1]; NaN for an empty mask."""
     error = jnp.mean(jnp.square(jnp.asarray(image) - jnp.asarray(truth)), axis=-1)
     return -10.0 * jnp.log10(_mean(error, mask))
 
 
-def ssim(
-    image: Images,
-    truth: Images,
-    mask: Mask | None = None,
-) -> Float[Array, ""]:
+def ssim(image: Images, truth: Images, mask: Mask | None = None) -> Float[Array, ""]:
     """Return the structural similarity of images in [0, 1], averaged where the mask is 1."""
     return _mean(jnp.mean(ssim_map(jnp.asarray(image), jnp.asarray(truth)), axis=-1), mask)
 
@@ -57,7 +49,7 @@ def ssim_map(a: Float[Array, "*n h w c"], b: Float[Array, "*n h w c"]) -> Float[
     border = ((SSIM_WINDOW // 2,) * 2, (SSIM_WINDOW // 2,) * 2, (0, 0))
 
     def one(pair: tuple[Float[Array, "h w c"], Float[Array, "h w c"]]) -> Float[Array, "h w c"]:
-        return losses.inner_ssim_map(*(jnp.pad(x, border, mode="symmetric") for x in pair))
+        return fitting.losses.inner_ssim_map(*(jnp.pad(x, border, mode="symmetric") for x in pair))
 
     images = a.reshape(-1, *a.shape[-3:]), b.reshape(-1, *b.shape[-3:])
     return jax.lax.map(one, images).reshape(a.shape)
@@ -93,12 +85,7 @@ def load_lpips(purpose: str, net: Literal["alexnet", "vgg16"] = "alexnet") -> Di
     return Partial(distance, params)
 
 
-def lpips(
-    distance: Distance,
-    image: Images,
-    truth: Images,
-    mask: Mask | None = None,
-) -> float:
+def lpips(distance: Distance, image: Images, truth: Images, mask: Mask | None = None) -> float:
     """Return the mean LPIPS of images in [0, 1]; NaN for an empty mask.
 
     Where the mask is 0, the truth replaces the image first.

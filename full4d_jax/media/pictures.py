@@ -14,8 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from full4d_jax.cameras import Cameras
 from full4d_jax.grid import Grid, Origin
 from full4d_jax.media.video import write_video
-from input_pipeline import cameras
-from input_pipeline.whole_files import whole_file
+from input_pipeline import cameras, whole_files
 
 Sheet = UInt8[ndarray, "H W 3"]
 Picture = UInt8[ndarray, "h w 3"]
@@ -118,10 +117,7 @@ def contact_sheet(
 
 
 def frustums(
-    views: Cameras,
-    *,
-    points: Float[ndarray, "n 3"] | None = None,
-    side: int = 320,
+    views: Cameras, *, points: Float[ndarray, "n 3"] | None = None, side: int = 320
 ) -> UInt8[ndarray, "{2*side} {side} 3"]:
     """Draw the cameras from above (z up the page) and, below, from the right (z to the right).
 
@@ -183,7 +179,7 @@ def frustums(
 
 def save_picture(path: str | Path, picture: Picture) -> None:
     """Write a picture; the name's ending says the format."""
-    with whole_file(Path(path)) as partial:
+    with whole_files.whole_file(Path(path)) as partial:
         Image.fromarray(picture).save(partial)
 
 

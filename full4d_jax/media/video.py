@@ -18,15 +18,8 @@ from numpy import ndarray
 
 from full4d_jax.grid import DEFAULT_FPS
 from full4d_jax.session.errors import InputError, as_input_error, require_file
+from input_pipeline import video_files, whole_files
 from input_pipeline.plain_files import FileRefusal
-from input_pipeline.video_files import (
-    DECODER_THREADS,
-    Timeline,
-    decode_frames,
-    open_video,
-    timeline,
-)
-from input_pipeline.whole_files import whole_file
 
 MOST_DAMAGED = 0.2  # of the frames
 # Formats of FFmpeg that draw any text as a video.
@@ -93,7 +86,7 @@ def read_video(
     step = 1 / (fps or usual)
     end = start + (frames - 1) * step
     # Time stamps come first: pictures are decoded only once it is settled which.
-    shown = timeline(path, start - 0.5 * step, end, frames)
+    shown = video_files.timeline(path, start - 0.5 * step, end, frames)
     damage = damage_note(shown)
     times = shown.times[~shown.damaged]
     if len(times) < frames or shown.damaged.sum() > MOST_DAMAGED * len(shown.times):
@@ -136,7 +129,7 @@ def read_video(
     )
 
 
-def damage_note(shown: Timeline) -> str:
+def damage_note(shown: video_files.Timeline) -> str:
     """Return what is damaged in a part of a video, in words; "" where nothing is."""
     parts = []
     if shown.damaged.any():
@@ -155,7 +148,9 @@ def _pictures(
     """Return the pictures at these times, cropped and in gray, and their sizes in the file."""
     pictures = []
     sizes = []
-    for frame in decode_frames(path, float(times[0]), threads=DECODER_THREADS):
+    for frame in video_files.decode_frames(
+        path, float(times[0]), threads=video_files.DECODER_THREADS
+    ):
         if frame.time == times[len(pictures)]:
             shape = pictures[0][1].shape if pictures else None
             gray = gray_picture(frame.picture, shape)
@@ -263,7 +258,7 @@ def write_video(path: str | Path, frames: UInt8[ndarray, "t h w 3"], fps: float)
     frames = np.pad(
         frames, ((0, 0), (0, frames.shape[1] % 2), (0, frames.shape[2] % 2), (0, 0)), mode="edge"
     )
-    with whole_file(path) as partial, av.open(str(partial), "w") as container:
+    with whole_files.whole_file(path) as partial, av.open(str(partial), "w") as container:
         stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1000))
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = "yuv420p"
@@ -280,7 +275,7 @@ def check_file(path: Path) -> None:
     do = "give the path of a video file"
     require_file("video", path, "a video file", do)
     try:
-        with open_video(path) as container:
+        with video_files.open_video(path) as container:
             if container.streams.video and container.format.name not in NO_VIDEOS:
                 return
             found = f"{len(container.streams)} streams of {container.format.name}, none a video"

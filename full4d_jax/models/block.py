@@ -18,13 +18,12 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from full4d_jax.config import ModelConfig
+from full4d_jax.models.attention import mask, positions
 from full4d_jax.models.attention.fused import (
     attention_on_mesh,
     cross_attention_on_mesh,
     fused_attention,
 )
-from full4d_jax.models.attention.mask import SAVED, Pattern
-from full4d_jax.models.attention.positions import Transforms, prope, rotate
 from full4d_jax.models.linear import PRODUCT, linear
 from full4d_jax.models.tokens import CAMERA_CHANNELS, Moments, Tokens
 
@@ -47,8 +46,8 @@ class BlockInputs(NamedTuple):
     angles: Float[Array, "n p"]
     cameras: Float[Array, "b n 16"]
     text: Float[Array, "b m d"] | None
-    pattern: Pattern
-    transforms: Transforms | None
+    pattern: mask.Pattern
+    transforms: positions.Transforms | None
 
 
 def layer_norm(x: Float[Array, "... d"]) -> Float[Array, "... d"]:
@@ -80,7 +79,7 @@ def rematerialised(layer: Callable, remat: str) -> Callable:
     """Let the backward pass recompute what `ModelConfig.remat` says of a layer."""
     if remat == "none":
         return layer
-    saved = {"block": (), "attention": (SAVED,), "products": (SAVED, PRODUCT)}[remat]
+    saved = {"block": (), "attention": (mask.SAVED,), "products": (mask.SAVED, PRODUCT)}[remat]
     return jax.checkpoint(layer, policy=jax.checkpoint_policies.save_only_these_names(*saved))
 
 
@@ -144,8 +143,8 @@ class Block(nnx.Module):
         """Attend between the frames of the grid."""
         q = self.attention.queries(h)
         k, v = self.attention.keys_values(h)
-        q = rotate(q, inputs.angles)
-        k = rotate(k, inputs.angles)
+        q = positions.rotate(q, inputs.angles)
+        k = positions.rotate(k, inputs.angles)
         pattern = inputs.pattern
         attend = functools.partial(
             fused_attention,
@@ -153,7 +152,7 @@ class Block(nnx.Module):
             mask=pattern.mask,
             rows_by_cudnn=self.rows_by_cudnn,
         )
-        through_cameras = functools.partial(prope, attend)
+        through_cameras = functools.partial(positions.prope, attend)
         out = attention_on_mesh(through_cameras, q, k, v, inputs.transforms, pattern)
         out = self.attention.out(out.reshape(h.shape))
         return self.projector(out) if hasattr(self, "projector") else out

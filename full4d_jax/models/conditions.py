@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from full4d_jax.flow import Latents
-from full4d_jax.models.warp import MOTION_CHANNELS, MixedFrames, mixture
+from full4d_jax.models import warp
 
 Planes = Float[Array, "b v t h w"]
 Poses = Float[Array, "b v t 4 4"]
@@ -56,9 +56,9 @@ class Conditions(NamedTuple):
     @property
     def known_motion(self) -> Motion:
         """The motion, 0 where there is none."""
-        still = (*self.base.shape[:-1], MOTION_CHANNELS)
+        still = (*self.base.shape[:-1], warp.MOTION_CHANNELS)
         return jnp.zeros(still) if self.motion is None else self.motion
 
-    def moved(self, motion: Motion) -> MixedFrames:
+    def moved(self, motion: Motion) -> warp.MixedFrames:
         """Move and mix `base` and `row`."""
-        return mixture(self.base, self.base if self.row is None else self.row, motion)
+        return warp.mixture(self.base, self.base if self.row is None else self.row, motion)

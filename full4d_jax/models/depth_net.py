@@ -22,16 +22,14 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from full4d_jax.models import published_networks, tiefenrausch, unet
 from full4d_jax.models.functional import Params, bound, draw_params
 from full4d_jax.models.linear import linear
 from full4d_jax.models.mobile_layers import Maps, Pictures, Plane
-from full4d_jax.models.published_networks import fast_log_disparity
-from full4d_jax.models.tiefenrausch import DEEPEST_CHANNELS, FEATURE_CHANNELS, log_disparity
-from full4d_jax.models.unet import ZEROS, fold, unfold
 from full4d_jax.session.fields import Count, CountOrZero
 
 # Colours, features, log disparities.
-INPUT_CHANNELS = 3 + FEATURE_CHANNELS + 2
+INPUT_CHANNELS = 3 + tiefenrausch.FEATURE_CHANNELS + 2
 
 
 @dataclass(frozen=True)
@@ -58,13 +56,13 @@ def log_depth(config: DepthNetConfig, params: Params, frames: Pictures) -> Plane
 
     With a head, `params` are what is trained and, as `rooms`, FastDepth.
     """
-    disparity, fine, deepest = log_disparity(params["trunk"], frames)
+    disparity, fine, deepest = tiefenrausch.log_disparity(params["trunk"], frames)
     if not config.fine:
         return -disparity
     head = bound(Head, config, params["head"])
     # The head must not depend on the constants that are free.
     world = _centred(disparity)
-    room = _centred(fast_log_disparity(params["rooms"], frames))
+    room = _centred(published_networks.fast_log_disparity(params["rooms"], frames))
     return head(frames, world, room, fine, deepest)
 
 
@@ -78,14 +76,14 @@ class Head(nnx.Module):
     def __init__(self, config: DepthNetConfig, rngs: nnx.Rngs):
         fine = config.fine
         coarse = config.coarse
-        self.share = linear(DEEPEST_CHANNELS, 1, rngs, zero=True)
+        self.share = linear(tiefenrausch.DEEPEST_CHANNELS, 1, rngs, zero=True)
         self.enter = linear(4 * INPUT_CHANNELS, fine, rngs)
         self.fine_to_coarse = linear(4 * fine, coarse, rngs)
         self.coarse_block = ConvBlock(coarse, rngs)
         self.coarse_to_fine = linear(coarse, 4 * fine, rngs)
         self.fine_block = ConvBlock(fine, rngs)
         self.norm = nnx.RMSNorm(fine, rngs=rngs)
-        self.leave = nnx.Conv(fine, 4, (3, 3), kernel_init=ZEROS, rngs=rngs)
+        self.leave = nnx.Conv(fine, 4, (3, 3), kernel_init=unet.ZEROS, rngs=rngs)
 
     def __call__(
         self,
@@ -109,10 +107,10 @@ class Head(nnx.Module):
         rough = world + share * (room - world)
 
         disparities = jnp.stack([world, room], -1)
-        fine = self.enter(fold(jnp.concatenate([frames, features, disparities], -1)))
-        coarse = self.coarse_block(self.fine_to_coarse(fold(fine)))
-        fine = self.fine_block(fine + unfold(self.coarse_to_fine(coarse)))
-        return unfold(self.leave(nnx.relu(self.norm(fine))))[..., 0] - rough
+        fine = self.enter(unet.fold(jnp.concatenate([frames, features, disparities], -1)))
+        coarse = self.coarse_block(self.fine_to_coarse(unet.fold(fine)))
+        fine = self.fine_block(fine + unet.unfold(self.coarse_to_fine(coarse)))
+        return unet.unfold(self.leave(nnx.relu(self.norm(fine))))[..., 0] - rough
 
 
 class ConvBlock(nnx.Module):
@@ -121,7 +119,7 @@ class ConvBlock(nnx.Module):
     def __init__(self, width: int, rngs: nnx.Rngs):
         self.norm = nnx.RMSNorm(width, rngs=rngs)
         self.first = nnx.Conv(width, width, (3, 3), rngs=rngs)
-        self.second = nnx.Conv(width, width, (3, 3), kernel_init=ZEROS, rngs=rngs)
+        self.second = nnx.Conv(width, width, (3, 3), kernel_init=unet.ZEROS, rngs=rngs)
 
     def __call__(self, x: Maps) -> Maps:
         """Refine a feature map."""

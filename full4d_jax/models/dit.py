@@ -29,11 +29,10 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from full4d_jax import flow
 from full4d_jax.config import ModelConfig
 from full4d_jax.flow import Latents, Times
+from full4d_jax.models import linear, two_streams
 from full4d_jax.models.conditions import Conditions
 from full4d_jax.models.functional import Params, bound, draw_params, structure
-from full4d_jax.models.linear import product_type
 from full4d_jax.models.network import MOTION_UNIT_PIXELS, MultiViewDiT
-from full4d_jax.models.two_streams import SequentialDiT, TwoStreamDiT
 
 
 class Predicted(NamedTuple):
@@ -52,9 +51,9 @@ class Predicted(NamedTuple):
 def network(config: ModelConfig, rngs: nnx.Rngs) -> MultiViewDiT:
     """Create the network that `config.attention` names."""
     if config.attention == "sequential":
-        return SequentialDiT(config, rngs)
+        return two_streams.SequentialDiT(config, rngs)
     is_two_stream = config.attention.startswith("two_stream")
-    return TwoStreamDiT(config, rngs) if is_two_stream else MultiViewDiT(config, rngs)
+    return two_streams.TwoStreamDiT(config, rngs) if is_two_stream else MultiViewDiT(config, rngs)
 
 
 def init_params(config: ModelConfig, key: PRNGKeyArray) -> Params:
@@ -85,7 +84,7 @@ def prediction(config: ModelConfig, params: Params) -> Callable[..., Predicted]:
     flow time and the velocity are float32 everywhere.
     """
     # Before layers are gathered from other devices, so that bfloat16 is half as much to move.
-    params = jax.tree.map(lambda x: x.astype(product_type(config)), params)
+    params = jax.tree.map(lambda x: x.astype(linear.product_type(config)), params)
 
     def apply(latents: Latents, tau: Times, conditions: Conditions) -> Predicted:
         model = bound(network, config, params)

@@ -12,11 +12,9 @@ recomputed.
 
 import math
 
-from full4d_jax.config import Config, ModelConfig
-from full4d_jax.config.masks import allowed_frames
-from full4d_jax.models.sharding import frames_and_tokens
+from full4d_jax.config import Config, ModelConfig, masks
+from full4d_jax.models import sharding, trainable
 from full4d_jax.models.tokens import TokenGrid
-from full4d_jax.models.trainable import is_trained
 from full4d_jax.models.wan.layouts import abstract_leaves
 from full4d_jax.models.wan.text import TEXT_TOKENS
 
@@ -121,10 +119,12 @@ def _work(config: Config, views: int, frames: int, text: int, *, training: bool)
       training: whether there is a backward pass.
     """
     model = config.model
-    grid = TokenGrid(views, *frames_and_tokens(config, frames))
+    grid = TokenGrid(views, *sharding.frames_and_tokens(config, frames))
     rows = _rows(model, grid, text)
     parameters = abstract_leaves(model)
-    trained = {name for name in parameters if is_trained(config.optimizer.trainable, name)}
+    trained = {
+        name for name in parameters if trainable.is_trained(config.optimizer.trainable, name)
+    }
     total = 0
     for name, leaf in parameters.items():
         if name.endswith((".kernel", ".lora_in", ".lora_out")):
@@ -192,7 +192,7 @@ def _allowed_pairs(model: ModelConfig, grid: TokenGrid) -> int:
         pairs = (views * frames) ** 2
     elif model.attention == "fused":
         half = model.projection == "frames"
-        pairs = int(allowed_frames(views, frames, half, model.mask).sum())
+        pairs = int(masks.allowed_frames(views, frames, half, model.mask).sum())
     else:
         # Along views at each instant, and along times in each view.
         pairs = frames * views**2 + views * frames**2

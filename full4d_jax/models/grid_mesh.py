@@ -15,20 +15,11 @@ import jax
 from jax.sharding import AbstractMesh, AxisType, Mesh
 from jax.typing import DTypeLike
 
-from full4d_jax.config import Config, DataConfig, MeshConfig, ModelConfig, TrainingConfig
-from full4d_jax.models.dit import abstract_params
-from full4d_jax.models.linear import product_type
-from full4d_jax.models.sharding import (
-    AXES,
-    AnyMesh,
-    check_mesh,
-    make_mesh,
-    sharding_on,
-    with_axes,
-)
+from full4d_jax import config
+from full4d_jax.models import dit, linear, sharding
 
 
-def grid_mesh(sizes: MeshConfig, devices: Sequence[Any] | None = None) -> Mesh | None:
+def grid_mesh(sizes: config.MeshConfig, devices: Sequence[Any] | None = None) -> Mesh | None:
     """Return the mesh over the devices; None for one device, or sizes that divide no grid.
 
     `data` left at 0 is 1, as more would only repeat the work; of several processes all devices
@@ -46,10 +37,10 @@ def grid_mesh(sizes: MeshConfig, devices: Sequence[Any] | None = None) -> Mesh |
     if len(devices) == 1 or taken == 1:
         return None
     alone = len({device.process_index for device in devices}) == 1
-    return make_mesh(replace(sizes, data=sizes.data or int(alone)), devices)
+    return sharding.make_mesh(replace(sizes, data=sizes.data or int(alone)), devices)
 
 
-def around(mesh: AnyMesh | None) -> AbstractContextManager[Any]:
+def around(mesh: sharding.AnyMesh | None) -> AbstractContextManager[Any]:
     """Return the context in which a program that makes one grid is traced."""
     if mesh is None:
         return nullcontext()
@@ -62,28 +53,30 @@ def around_devices(mesh: Mesh) -> Mesh:
     return Mesh(mesh.devices.reshape(sizes), names, types)
 
 
-def _of_one_grid(mesh: AnyMesh) -> tuple[Any, Any, Any]:
+def _of_one_grid(mesh: sharding.AnyMesh) -> tuple[Any, Any, Any]:
     """Return sizes, names and types of the axes around one grid."""
     copies = mesh.shape["data"] * mesh.shape["fsdp"]
     # No array has an axis of copies.
-    names = ("copies", *AXES)
-    sizes = (copies, 1, 1, *(mesh.shape[name] for name in AXES[2:]))
+    names = ("copies", *sharding.AXES)
+    sizes = (copies, 1, 1, *(mesh.shape[name] for name in sharding.AXES[2:]))
     return sizes, names, (AxisType.Auto,) * len(names)
 
 
-def check_grid_mesh(mesh: AnyMesh, model: ModelConfig, data: DataConfig) -> None:
+def check_grid_mesh(
+    mesh: sharding.AnyMesh, model: config.ModelConfig, data: config.DataConfig
+) -> None:
     """Refuse a mesh that does not divide a grid of the views, frames and size of `data`.
 
     Raises:
       InputError: naming the field.
     """
     samples = mesh.shape["data"] * mesh.shape["fsdp"]
-    one = Config(model=model, data=data, training=TrainingConfig(batch=samples))
-    check_mesh(one, mesh)
+    one = config.Config(model=model, data=data, training=config.TrainingConfig(batch=samples))
+    sharding.check_mesh(one, mesh)
 
 
 def parameter_shapes(
-    model: ModelConfig, mesh: AnyMesh | None, kind: DTypeLike | None = None
+    model: config.ModelConfig, mesh: sharding.AnyMesh | None, kind: DTypeLike | None = None
 ) -> Any:
     """Return shapes, types and shards of the parameters.
 
@@ -92,9 +85,9 @@ def parameter_shapes(
       mesh: over which they are sharded; None is one device.
       kind: their type; by default that in which the network computes.
     """
-    kind = product_type(model) if kind is None else kind
+    kind = linear.product_type(model) if kind is None else kind
 
     def one(x, axes):
-        return jax.ShapeDtypeStruct(x.shape, kind, sharding=sharding_on(mesh, *axes))
+        return jax.ShapeDtypeStruct(x.shape, kind, sharding=sharding.sharding_on(mesh, *axes))
 
-    return with_axes(one, abstract_params(model), model.width)
+    return sharding.with_axes(one, dit.abstract_params(model), model.width)

@@ -14,11 +14,9 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float
 
-from full4d_jax.config import ModelConfig
-from full4d_jax.config.masks import PAPER
+from full4d_jax.config import ModelConfig, masks
 from full4d_jax.flow import Latents, Times
-from full4d_jax.models.attention.mask import Pattern
-from full4d_jax.models.attention.positions import projective_transforms, rotary_angles
+from full4d_jax.models.attention import mask, positions
 from full4d_jax.models.block import Block, BlockInputs, layer_norm, rematerialised
 from full4d_jax.models.conditions import Conditions, Lenses, Poses
 from full4d_jax.models.linear import linear
@@ -215,21 +213,21 @@ class MultiViewDiT(nnx.Module):
             text = jnp.repeat(text, len(moments.rows) // len(seen.time), axis=0)
         # The later half of the frames is the projection.
         has_projection = seen.grid.frames == 2 * seen.generated[1]
-        pattern = Pattern(cut, axis, config.mask, has_projection)
+        pattern = mask.Pattern(cut, axis, config.mask, has_projection)
         if config.attention == "full":
             # In one view every token reads every token.
             joined = TokenGrid(1, cut.views * cut.frames, cut.tokens)
-            pattern = Pattern(joined, axis, PAPER, cross_half=False)
+            pattern = mask.Pattern(joined, axis, masks.PAPER, cross_half=False)
         transforms = None
         if "prope" in config.cameras:
             shape = (-1, pattern.grid.views, pattern.grid.frames, 4, 4)
             transforms = jax.tree.map(
                 lambda x: x.reshape(shape),
-                projective_transforms(seen.world_to_camera, seen.intrinsics),
+                positions.projective_transforms(seen.world_to_camera, seen.intrinsics),
             )
         return BlockInputs(
             modulation=moments,
-            angles=rotary_angles(tokens, cut, seen.columns, config),
+            angles=positions.rotary_angles(tokens, cut, seen.columns, config),
             cameras=on_tokens(cut.to_tokens(videos(cameras, axis)), axis),
             text=text,
             pattern=pattern,

@@ -9,18 +9,8 @@ from jax.sharding import Mesh
 from jaxtyping import PRNGKeyArray
 
 from full4d_jax.config import ModelConfig
-from full4d_jax.models.dit import abstract_params, init_params
+from full4d_jax.models import dit, grid_mesh, sharding, trainable, weights
 from full4d_jax.models.functional import Params, by_name, nested
-from full4d_jax.models.grid_mesh import parameter_shapes
-from full4d_jax.models.sharding import tree_shardings
-from full4d_jax.models.trainable import SYNCHRONIZATION, without_adapters
-from full4d_jax.models.weights import (
-    check_params,
-    load_metadata,
-    load_params,
-    require_model,
-    tensor_shapes,
-)
 
 # These fields say which tokens attend to each other, what is real, which heads there are besides,
 # and how training goes on. All others decide what a network's parameters mean, often without
@@ -54,7 +44,9 @@ def start_from(
         shapes are not the model's.
     """
     stored = check_start(model, checkpoint)
-    params, _ = load_params(checkpoint, parameter_shapes(stored, mesh, jnp.float32))
+    params, _ = weights.load_params(
+        checkpoint, grid_mesh.parameter_shapes(stored, mesh, jnp.float32)
+    )
     return complete_params(model, params, key, mesh)
 
 
@@ -64,14 +56,14 @@ def check_start(model: ModelConfig, checkpoint: Path) -> ModelConfig:
     Raises:
       InputError: as `start_from` does.
     """
-    names = tensor_shapes(checkpoint)
-    plain = without_adapters(model)
-    require_model(checkpoint, load_metadata(checkpoint), plain, free=FREE)
-    if not any(name.startswith(SYNCHRONIZATION) for name in names):
+    names = weights.tensor_shapes(checkpoint)
+    plain = trainable.without_adapters(model)
+    weights.require_model(checkpoint, weights.load_metadata(checkpoint), plain, free=FREE)
+    if not any(name.startswith(trainable.SYNCHRONIZATION) for name in names):
         plain = dataclasses.replace(plain, attention="fused")
     if not any(name.startswith("mover.") for name in names):
         plain = dataclasses.replace(plain, moves_base=False)
-    check_params(checkpoint, parameter_shapes(plain, None, jnp.float32))
+    weights.check_params(checkpoint, grid_mesh.parameter_shapes(plain, None, jnp.float32))
     return plain
 
 
@@ -85,14 +77,16 @@ def complete_params(
     """
     flat = by_name(params)
     if model.moves_base and not any(name.startswith("mover.") for name in flat):
-        shapes = by_name(abstract_params(model))
+        shapes = by_name(dit.abstract_params(model))
         more = shapes[REFINER].shape[2] - flat[REFINER].shape[2]
         flat[REFINER] = jnp.pad(flat[REFINER], ((0, 0), (0, 0), (0, more), (0, 0)))
 
     def fresh():
-        drawn = by_name(init_params(model, key))
+        drawn = by_name(dit.init_params(model, key))
         return {name: x for name, x in drawn.items() if name not in flat}
 
-    cut = None if mesh is None else tree_shardings(mesh, jax.eval_shape(fresh), model.width)
+    cut = (
+        None if mesh is None else sharding.tree_shardings(mesh, jax.eval_shape(fresh), model.width)
+    )
     # Compiled, so that what is known is never drawn.
     return nested(jax.jit(fresh, out_shardings=cut)() | flat)

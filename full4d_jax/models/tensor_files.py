@@ -27,8 +27,8 @@ from numpy import ndarray
 from safetensors import SafetensorError, safe_open
 
 from full4d_jax.session.errors import InputError, require_file
+from input_pipeline import whole_files
 from input_pipeline.plain_files import check_field, check_members, open_regular
-from input_pipeline.whole_files import whole_file
 
 NAMES = {
     np.dtype(np.float32): "F32",
@@ -188,17 +188,13 @@ def write_safetensors(
     end = 0
     for name, slot in slots.items():
         offsets = (end, end + slot.bytes)
-        header[name] = {
-            "dtype": NAMES[slot.dtype],
-            "shape": slot.shape,
-            "data_offsets": offsets,
-        }
+        header[name] = {"dtype": NAMES[slot.dtype], "shape": slot.shape, "data_offsets": offsets}
         starts[name], end = offsets
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
     path.parent.mkdir(parents=True, exist_ok=True)
     written = 0
-    with whole_file(path) as partial, partial.open("w+b") as file:
+    with whole_files.whole_file(path) as partial, partial.open("w+b") as file:
         file.write(len(text).to_bytes(8, "little") + text)
         for name, index, values in pieces:
             dtype, shape = slots[name]

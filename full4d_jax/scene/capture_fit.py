@@ -12,11 +12,9 @@ from numpy import ndarray
 from full4d_jax.config import LiftConfig
 from full4d_jax.grid import Grid, Origin
 from full4d_jax.media.metrics import psnr
+from full4d_jax.scene import fit_settings, initial_gaussians, reading
 from full4d_jax.scene.disagreement import disagreement_arrays, measure_disagreement, peer_weights
 from full4d_jax.scene.fit_checkpoint import PartialFit, Report, run_fit
-from full4d_jax.scene.fit_settings import capture_settings
-from full4d_jax.scene.initial_gaussians import find_start
-from full4d_jax.scene.reading import to_arrays
 from full4d_jax.session.errors import InputError
 from gaussians import Camera, Scene, Targets, clip_budget, render_clip
 from input_pipeline.selection import evenly
@@ -98,7 +96,7 @@ def lift_capture(
     # Held-out pictures and depth have no part in the start, so that they stay a fair test.
     views = np.flatnonzero(~held_out.all(1))
     instants = ~held_out.all(0)
-    start = find_start(
+    start = initial_gaussians.find_start(
         settings,
         frames[views],
         None if grid.depth is None else grid.depth[views],
@@ -120,7 +118,9 @@ def lift_capture(
         watched.append((int(state.step), reached))
         return {"held_out_psnr": reached}
 
-    config = capture_settings(settings, frames.shape, background.color, sharp=start.sharp)
+    config = fit_settings.capture_settings(
+        settings, frames.shape, background.color, sharp=start.sharp
+    )
     targets = _targets(grid, background)
     result = run_fit(
         start.scene, targets, config, fit_key, watch=watch, report=report, partial=partial
@@ -144,7 +144,7 @@ def fit_arrays(fit: Fit) -> dict[str, ndarray]:
     """Return what the stage `scene` saves of a capture."""
     names = "background", "fitted_psnr", "held_out_psnr"
     scores = {name: np.asarray(getattr(fit, name), np.float32) for name in names}
-    return {**to_arrays(fit.scene), **scores, **fit.disagreement}
+    return {**reading.to_arrays(fit.scene), **scores, **fit.disagreement}
 
 
 def describe_scores(fit: Fit) -> str:

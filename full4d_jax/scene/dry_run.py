@@ -18,9 +18,8 @@ from full4d_jax.cameras import Cameras
 from full4d_jax.config import Config
 from full4d_jax.generation.generate import flow_program, guides_program, views_program
 from full4d_jax.generation.prior import Prior, check_grid, check_offload
+from full4d_jax.models import flops, grid_mesh
 from full4d_jax.models.codecs.codec import codec_shapes
-from full4d_jax.models.flops import forward_flops
-from full4d_jax.models.grid_mesh import AnyMesh, around_devices, parameter_shapes
 from full4d_jax.models.sharding import shapes_on
 from full4d_jax.models.wan.text import load_text
 from full4d_jax.scene.prior_teacher import teacher_between
@@ -49,7 +48,7 @@ def sample_programs(config: Config, mesh: Mesh) -> Programs:
     frames, depth, key = _inputs(config, config.data.frames)
     inputs = prior.for_codec, frames, depth, _cameras(config), None
     # Where programs leave what others take.
-    left = around_devices(mesh)
+    left = grid_mesh.around_devices(mesh)
     guides = shapes_on(left, jax.eval_shape(guides_program, *inputs)[0])
     latents = shapes_on(left, jax.eval_shape(flow_program, prior.for_network, guides, key))
     return {
@@ -77,7 +76,7 @@ def lift_programs(config: Config, mesh: Mesh) -> Programs:
     video, own_depth = (jax.ShapeDtypeStruct(x.shape[1:], x.dtype) for x in (source, depth))
     asked = jax.eval_shape(ask, prior, video, own_depth)
     # Shapes have lost where arrays lie.
-    left = around_devices(mesh)
+    left = grid_mesh.around_devices(mesh)
     params = asked.params._replace(prior=prior, guides=shapes_on(left, asked.params.guides))
     asked = replace(asked, params=params)
     views, instants = queried_size(config, "lift")
@@ -136,7 +135,7 @@ def query_flops(config: Config, program: Literal["sample", "lift"]) -> float:
         steps = Distillation.flow_steps
     guides = 1 + (sampler.guidance != 1) + (sampler.text_guidance != 1)
     about = queried_size(config, program)
-    return guides * steps * forward_flops(config, *about)
+    return guides * steps * flops.forward_flops(config, *about)
 
 
 def weights_bytes(prior: Prior) -> dict[str, int]:
@@ -149,7 +148,9 @@ def weights_bytes(prior: Prior) -> dict[str, int]:
     return {"parameters": held(prior.params), "codec": held(prior.codec_weights)}
 
 
-def prior_shapes(config: Config, mesh: AnyMesh, program: Literal["sample", "lift"]) -> Prior:
+def prior_shapes(
+    config: Config, mesh: grid_mesh.AnyMesh, program: Literal["sample", "lift"]
+) -> Prior:
     """Return the prior that `open_prior` reads on these devices, as shapes.
 
     Raises:
@@ -158,7 +159,7 @@ def prior_shapes(config: Config, mesh: AnyMesh, program: Literal["sample", "lift
     """
     check_offload(config.sampler, mesh)
     codec = codec_shapes(config, mesh)
-    params = parameter_shapes(config.model, mesh)
+    params = grid_mesh.parameter_shapes(config.model, mesh)
     texts = load_text(config), load_text(config, "negative_text")
     shape = mesh.abstract_mesh if mesh.size > 1 else None
     prior = Prior(config.model, config.sampler, params, codec, *texts, mesh=shape)

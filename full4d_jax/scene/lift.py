@@ -15,23 +15,9 @@ from full4d_jax.config import DEFAULT, Config
 from full4d_jax.generation.cascade import in_parts
 from full4d_jax.generation.prior import Prior, open_prior, prior_path
 from full4d_jax.grid import Grid
-from full4d_jax.scene import capture_fit, quality, source_fit
+from full4d_jax.scene import capture_fit, fit_settings, quality, reading, source_fit, surroundings
 from full4d_jax.scene.fit_checkpoint import PartialFit
-from full4d_jax.scene.fit_settings import (
-    FitKind,
-    check_fit_memory,
-    check_lift,
-    fit_kind,
-    memory_note,
-    queried_as_trained,
-    queries_prior,
-    sized_for,
-)
-from full4d_jax.scene.reading import from_arrays, to_arrays
-from full4d_jax.scene.surroundings import surround
-from full4d_jax.session.errors import InputError
-from full4d_jax.session.files import Arrays
-from full4d_jax.session.progress import Progress
+from full4d_jax.session import errors, files, progress
 from full4d_jax.session.stages import Stages, fingerprint
 from gaussians import DynamicGaussians, Scene
 
@@ -42,9 +28,9 @@ def run_scene(
     grid: Grid,
     checkpoint: Path | None,
     look: Callable[[Scene], None] | None = None,
-) -> Arrays:
+) -> files.Arrays:
     """Run the stage scene: fit 4D Gaussians to the grid; `look` is shown the start of the fit."""
-    asks = queries_prior(config.lift, fit_kind(grid))
+    asks = fit_settings.queries_prior(config.lift, fit_settings.fit_kind(grid))
     weights = prior_path(config.model, checkpoint) if asks else None
     sampler = replace(config.sampler, offload=False)  # which changes no scene
     inputs = {"lift": config.lift, "sampler": sampler, "seed": config.seed, "prior": weights}
@@ -80,9 +66,11 @@ def lift(
     """
     if grid.cameras is None:
         do = "give world-to-camera poses and intrinsics"
-        raise InputError("grid", "cameras", grid.about.unposed or None, "those of all views", do)
-    check_lift(config.lift, None, fit_kind(grid))
-    return from_arrays(fit_scene(config, grid, prior=prior, say=say))
+        raise errors.InputError(
+            "grid", "cameras", grid.about.unposed or None, "those of all views", do
+        )
+    fit_settings.check_lift(config.lift, None, fit_settings.fit_kind(grid))
+    return reading.from_arrays(fit_scene(config, grid, prior=prior, say=say))
 
 
 def fit_scene(
@@ -93,7 +81,7 @@ def fit_scene(
     partial: PartialFit | None = None,
     say: Callable[[str], None],
     look: Callable[[Scene], None] | None = None,
-) -> Arrays:
+) -> files.Arrays:
     """Fit 4D Gaussians to a grid; return what the stage `scene` saves.
 
     Args:
@@ -104,25 +92,25 @@ def fit_scene(
       say: prints a line for people.
       look: called with the scene before the first step, where the fit begins.
     """
-    kind = fit_kind(grid)
-    settings = sized_for(config.lift, grid)
-    check_fit_memory(settings, grid.frames.shape)
-    say(memory_note(settings, grid.frames.shape))
+    kind = fit_settings.fit_kind(grid)
+    settings = fit_settings.sized_for(config.lift, grid)
+    fit_settings.check_fit_memory(settings, grid.frames.shape)
+    say(fit_settings.memory_note(settings, grid.frames.shape))
     key = jax.random.key(config.seed + 1)
-    if kind is FitKind.CAPTURED:
-        with Progress("fitting", settings.steps) as report:
+    if kind is fit_settings.FitKind.CAPTURED:
+        with progress.Progress("fitting", settings.steps) as report:
             fitted = capture_fit.lift_capture(
                 settings, grid, key, report=report, partial=partial, say=say
             )
         say(capture_fit.describe_scores(fitted))
         return capture_fit.fit_arrays(fitted)
     asked_rows = 0
-    if prior is not None and kind is FitKind.ENLARGED:
+    if prior is not None and kind is fit_settings.FitKind.ENLARGED:
         # It is asked about as much as it has learned to see at once.
         prior = in_parts(prior, DEFAULT.data)
-        settings = queried_as_trained(settings, grid, DEFAULT.data)
+        settings = fit_settings.queried_as_trained(settings, grid, DEFAULT.data)
         asked_rows = min(config.data.height, config.data.width)
-    with Progress("fitting", settings.steps) as report:
+    with progress.Progress("fitting", settings.steps) as report:
         scene = source_fit.lift_grid(
             settings,
             grid,
@@ -136,9 +124,9 @@ def fit_scene(
     # What no view shows is filled last: the fit would move it.
     if isinstance(scene, DynamicGaussians):
         cameras = jax.tree.map(jnp.asarray, grid.known_cameras)
-        scene = surround(scene, cameras, jax.random.key(config.seed + 2))
+        scene = surroundings.surround(scene, cameras, jax.random.key(config.seed + 2))
     else:
         say("what no view shows stays empty, with --lift.motion deformation")
     scored = quality.score_scene(scene, grid)
     say(quality.quality_note(scored))
-    return to_arrays(scene) | quality.score_arrays(scored)
+    return reading.to_arrays(scene) | quality.score_arrays(scored)

@@ -29,8 +29,7 @@ from gaussians.formats.scene_files import (
     unit_quaternions,
 )
 from gaussians.motion import still
-from gaussians.rendering.projection import ALPHA_MIN
-from gaussians.rendering.rasterizer import LARGEST_PARAMETER
+from gaussians.rendering import projection, rasterizer
 
 RECORD = np.dtype(
     [
@@ -77,7 +76,7 @@ def pack_scene(scene: Scene | Gaussians) -> PackedScene:
         moving = still(scene if isinstance(scene, Gaussians) else scene.gaussians)
     gaussians = moving.gaussians
     opacities = sigmoid(np.asarray(gaussians.logit_opacities, np.float32))
-    is_shown = (opacities > ALPHA_MIN) & _finite(gaussians) & _finite(moving[1:])
+    is_shown = (opacities > projection.ALPHA_MIN) & _finite(gaussians) & _finite(moving[1:])
     rows = np.flatnonzero(is_shown)
     records = _records(moving, rows)
     moves = (records["velocity"] != 0).any() or (records["gate"] < 255).any()
@@ -138,7 +137,7 @@ def _records(scene: DynamicGaussians, rows: Int[ndarray, "g"]) -> ndarray:
 
 
 def _finite(arrays: tuple[jax.Array, ...]) -> Bool[ndarray, " g"]:
-    rows = [np.abs(np.asarray(x)) < LARGEST_PARAMETER for x in arrays]
+    rows = [np.abs(np.asarray(x)) < rasterizer.LARGEST_PARAMETER for x in arrays]
     return np.all([x.reshape(len(x), -1).all(1) for x in rows], axis=0)
 
 

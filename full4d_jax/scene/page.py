@@ -21,9 +21,8 @@ from numpy import ndarray
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.geometry.motion import moving_pixels
+from full4d_jax.scene import packing, squeezing
 from full4d_jax.scene.contributions import contributions
-from full4d_jax.scene.packing import HARMONIC_STEP, PackedScene, pack_scene
-from full4d_jax.scene.squeezing import FEW_GAUSSIANS, SqueezedScene, squeezed
 from full4d_jax.session.errors import InputError, printable
 from full4d_jax.source.camera_paths import (
     LEAST_MOVING_SHARE,
@@ -117,15 +116,15 @@ def page_text(
     Raises:
       InputError: Nothing of the scene can be seen.
     """
-    packed = pack_scene(scene)
+    packed = packing.pack_scene(scene)
     if not len(packed.records):
         do = "give another scene"
         raise InputError("scene", title, "no Gaussian that can be seen", "at least one", do)
     seen = None
-    measures = not quick and len(packed.records) >= FEW_GAUSSIANS
+    measures = not quick and len(packed.records) >= squeezing.FEW_GAUSSIANS
     if measures and viewing.limit and not isinstance(scene, Gaussians):
         seen = contributions(scene, viewing.cameras, viewing.pivot, viewing.up, viewing.limit)
-    small = squeezed(packed, seen)
+    small = squeezing.squeezed(packed, seen)
     texts = {"policy": POLICY, "title": html.escape(printable(title))}
     settings = _settings(packed, small, viewing, seconds)
     deflated = zlib.compress(json.dumps(program(texts)).encode(), 9)
@@ -273,7 +272,7 @@ def overview(scene: Scene | Gaussians) -> Viewing:
 
 
 def _settings(
-    packed: PackedScene, small: SqueezedScene, viewing: Viewing, seconds: float
+    packed: packing.PackedScene, small: squeezing.SqueezedScene, viewing: Viewing, seconds: float
 ) -> dict[str, object]:
     """Return what viewer.js reads beside the Gaussians."""
     cameras = viewing.cameras
@@ -297,7 +296,7 @@ def _settings(
             "count": small.count,
             "samples": packed.instants.shape[1],
             "still": not packed.moves,
-            "harmonic": HARMONIC_STEP if packed.harmonics.size else 0,
+            "harmonic": packing.HARMONIC_STEP if packed.harmonics.size else 0,
             "parts": small.parts,
             "length": len(small.content),
         },

@@ -19,16 +19,13 @@ import numpy as np
 from jaxtyping import Array, Float, Int, UInt32
 
 from full4d_jax.cameras import Cameras, sides
-from full4d_jax.generation.batch import decode_videos, encode_videos
-from full4d_jax.generation.cascade import shrink
+from full4d_jax.generation import batch, cascade, sampling
 from full4d_jax.generation.generate import BoundPrior, bind_prior, target_velocity
 from full4d_jax.generation.prior import Prior, check_grid
-from full4d_jax.generation.sampling import views_of
 from full4d_jax.geometry.rays import relative_pose
 from full4d_jax.models.grid_mesh import around
 from full4d_jax.models.sharding import constrain
-from full4d_jax.session.fields import require
-from full4d_jax.session.processes import mesh_arrays, on_mesh
+from full4d_jax.session import fields, processes
 from full4d_jax.source.camera_paths import angles_of, pivot_of
 from gaussians import Distillation
 from input_pipeline.cameras import invert
@@ -71,12 +68,12 @@ def teacher_between(
     frames = frames or len(source)
     stride = prior.model.strides
     known = f"at most the {len(source)} of the grid"
-    require("lift.distilled_frames", frames, frames <= len(source), known)
+    fields.require("lift.distilled_frames", frames, frames <= len(source), known)
     starts = np.arange(0, len(source) - frames + 1, stride.frames)
     novel = half_way(cameras)
     count = len(novel.intrinsics)
     fits = f"at most {count}, the cameras half-way between those of the grid"
-    require("lift.distilled_views", views, views <= count, fits)
+    fields.require("lift.distilled_views", views, views <= count, fits)
     poses = jnp.concatenate([cameras.world_to_camera[:1], novel.world_to_camera])
     asked = replace(cameras, world_to_camera=poses)
     seen = source
@@ -84,10 +81,10 @@ def teacher_between(
         multiple = prior.model.patch * prior.model.codec_stride
         height, width = source.shape[1:3]
         size = sides(height, width, rows, multiple)
-        (seen,), (depth,), asked = shrink(source[None], depth[None], asked, size)
+        (seen,), (depth,), asked = cascade.shrink(source[None], depth[None], asked, size)
     check_grid(prior, 1 + (views or count), frames, *seen.shape[1:3])
     bind = partial(_bind_windows, prior, starts=starts, frames=frames)
-    bound = mesh_arrays(prior.mesh, bind, 2 * seen - 1, depth, asked)
+    bound = processes.mesh_arrays(prior.mesh, bind, 2 * seen - 1, depth, asked)
     if prior.sampler.offload:
         # A fit asks again and again.
         bound = jax.device_put(bound)
@@ -151,7 +148,7 @@ def _part(bound: BoundPrior, views: Int[Array, "m"], window: Int[Array, ""]) -> 
 
     def one(guide):
         own = jax.tree.map(lambda x: x[window][None], guide._replace(text=None))
-        return views_of(own, seen)._replace(text=guide.text)
+        return sampling.views_of(own, seen)._replace(text=guide.text)
 
     return bound._replace(guides=tuple(one(x) for x in bound.guides))
 
@@ -181,7 +178,7 @@ def _run_on_mesh(
     # What is bound lies on the mesh.
     blind = replace(teacher, params=None)
     run = partial(_run_bound, program, bound)
-    return on_mesh(bound.prior.mesh, run, video, blind, jax.random.key_data(key), *asked)
+    return processes.on_mesh(bound.prior.mesh, run, video, blind, jax.random.key_data(key), *asked)
 
 
 def _run_bound(
@@ -206,11 +203,11 @@ def _encode(bound: BoundPrior, video: Float[Array, "v t h w 3"]) -> Float[Array,
         video = jax.image.resize(video, (*video.shape[:2], *size, 3), "linear")
     with around(prior.mesh):
         video = constrain(video, *[None] * video.ndim)  # and so its gradient
-        z = encode_videos(prior.model, prior.codec_weights, 2 * video[None] - 1)[0]
+        z = batch.encode_videos(prior.model, prior.codec_weights, 2 * video[None] - 1)[0]
         return constrain(z, *[None] * z.ndim)
 
 
 def _decode(bound: BoundPrior, z: Float[Array, "v f i j c"]) -> Float[Array, "v t h w 3"]:
     prior = bound.prior
     with around(prior.mesh):
-        return decode_videos(prior.model, prior.codec_weights, z[None])[0] / 2 + 0.5
+        return batch.decode_videos(prior.model, prior.codec_weights, z[None])[0] / 2 + 0.5

@@ -14,12 +14,9 @@ from full4d_jax.cameras import Cameras
 from full4d_jax.grid import Grid
 from full4d_jax.media.pictures import contact_sheet, save_picture, to_uint8
 from full4d_jax.media.video import write_video
-from full4d_jax.scene import page
-from full4d_jax.scene.reading import background_in, from_arrays
+from full4d_jax.scene import page, reading
 from full4d_jax.scene.show_options import RenderOptions
-from full4d_jax.session.errors import input_errors
-from full4d_jax.session.files import Arrays
-from full4d_jax.session.progress import watch
+from full4d_jax.session import errors, files, progress
 from full4d_jax.session.stages import Stages
 from full4d_jax.source.camera_paths import angles_of, directions, middle_angles, pivot_of, up_of
 from gaussians import Camera, Rendering, Scene, intersection_budget, render
@@ -38,7 +35,7 @@ def show_first_look(stages: Stages, grid: Grid, scene: Scene) -> None:
     stages.say(f"first look after {seconds:.0f} s, before fitting: {stages.folder / 'scene.html'}")
 
 
-def show_scene(stages: Stages, grid: Grid, arrays: Arrays, show: RenderOptions) -> None:
+def show_scene(stages: Stages, grid: Grid, arrays: files.Arrays, show: RenderOptions) -> None:
     """Write videos and the page.
 
     Args:
@@ -48,8 +45,8 @@ def show_scene(stages: Stages, grid: Grid, arrays: Arrays, show: RenderOptions) 
       show: how the scene is shown.
     """
     folder = stages.folder
-    scene = from_arrays(arrays)
-    behind = background_in(arrays)
+    scene = reading.from_arrays(arrays)
+    behind = reading.background_in(arrays)
     between = grid.starts_at_its_end
     with stages.timed("renders"):
         write_renders(folder, scene, grid.known_cameras, show, background=behind, between=between)
@@ -63,20 +60,20 @@ def read_film(path: Path) -> CameraPath:
     Raises:
       InputError: It cannot be read.
     """
-    with input_errors("camera path", "give another file as --path (docs/cameras.md)"):
+    with errors.input_errors("camera path", "give another file as --path (docs/cameras.md)"):
         return read_path(path)
 
 
 def show_path(
-    stages: Stages, grid: Grid, arrays: Arrays, show: RenderOptions, path: CameraPath
+    stages: Stages, grid: Grid, arrays: files.Arrays, show: RenderOptions, path: CameraPath
 ) -> None:
     """Write path.mp4, the film of a camera path; arguments as of `show_scene`."""
     cameras = grid.known_cameras
     file = stages.folder / "path.mp4"
     size = show.size or cameras.height
-    behind = background_in(arrays)
+    behind = reading.background_in(arrays)
     with stages.timed("path"):
-        write_film(file, from_arrays(arrays), path, cameras, size=size, background=behind)
+        write_film(file, reading.from_arrays(arrays), path, cameras, size=size, background=behind)
 
 
 def _write_page(
@@ -199,7 +196,7 @@ def _write_video(
     fps: float,
 ) -> None:
     """Write what a camera sees along its path."""
-    instants = watch(file.name, range(len(times)))
+    instants = progress.watch(file.name, range(len(times)))
     frames = [to_uint8(draw(cameras.camera(0, i), times[i]).rgb) for i in instants]
     write_video(file, np.stack(frames), fps)
 
@@ -244,7 +241,7 @@ def render_views(
     """Render the scene from each view's cameras at the normalised times, over black or a colour."""
     draw = scene_renderer(scene, cameras, background)
     frames = []
-    for view in watch("rendering", range(len(cameras.intrinsics))):
+    for view in progress.watch("rendering", range(len(cameras.intrinsics))):
         pictures = (draw(cameras.camera(view, i), time).rgb for i, time in enumerate(times))
         frames.append([to_uint8(picture) for picture in pictures])
     return np.array(frames)

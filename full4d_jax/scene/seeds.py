@@ -17,8 +17,8 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 from numpy import ndarray
 
+from full4d_jax import config, grid
 from full4d_jax.cameras import Cameras
-from full4d_jax.config import LiftConfig
 from full4d_jax.generation.projection_guidance import Projection, fill_holes, project_video
 from full4d_jax.generation.static_points import (
     StaticPoints,
@@ -28,23 +28,11 @@ from full4d_jax.generation.static_points import (
     splat_both,
     splat_known,
 )
+from full4d_jax.geometry import rays
 from full4d_jax.geometry.motion import pixel_velocities
-from full4d_jax.geometry.rays import homogeneous_pixels, pixels_of, relative_pose
-from full4d_jax.grid import CleanPlate
-from full4d_jax.scene.half_instants import (
-    FIRST_DURATION_STEPS,
-    TargetsBetween,
-    with_instants_between,
-)
-from gaussians import Scene, deforming, initialize, with_room
-from gaussians.fitting.initialization import CAPTURE_SEEDING, STILL_COLOR_DIFFERENCE, Seeding
-from gaussians.fitting.stillness import (
-    HIDING_DEPTH_SHARE,
-    camera_moves,
-    median_where,
-    shows_farthest,
-)
-from gaussians.precision import exact_products
+from full4d_jax.scene import half_instants
+from gaussians import Scene, deforming, initialize, precision, with_room
+from gaussians.fitting import initialization, stillness
 
 # Of all views, and values of their pixels such as depth.
 Frames = Float[Array, "v t h w 3"]
@@ -53,17 +41,19 @@ Map = Float[Array, "h w"]
 
 # A generated grid is fitted in few steps, from depth that can be trusted: more Gaussians lie at
 # detail, and what passes leaves no ghosts at other instants.
-GENERATED_SEEDING = Seeding(detail=40.0, passing=0.8, gate=-6.5, duration=FIRST_DURATION_STEPS)
+GENERATED_SEEDING = initialization.Seeding(
+    detail=40.0, passing=0.8, gate=-6.5, duration=half_instants.FIRST_DURATION_STEPS
+)
 
 
 def first_scene(
-    settings: LiftConfig,
+    settings: config.LiftConfig,
     frames: Frames,
     seeds: Maps,
     cameras: Cameras,
     key: PRNGKeyArray,
     weights: Float[Array, "v"] | None = None,
-    between: TargetsBetween | None = None,
+    between: half_instants.TargetsBetween | None = None,
     filmed: int | None = None,
 ) -> Scene:
     """Return the scene where the fit starts: Gaussians at the pixels with `seeds` > 0.
@@ -90,11 +80,11 @@ def first_scene(
     if between is None or settings.motion != "freetime":
         film |= {"may_move": maps > 0, "velocities": pixel_velocities}
     else:
-        film = with_instants_between(**film, between=between)
+        film = half_instants.with_instants_between(**film, between=between)
     # What a resting camera does not see stands still: pictures generated of it change at the rims
     # of what moves before it, and seeds of these would float beside people.
     is_filmed = np.arange(len(frames)) < (len(frames) if filmed is None else filmed)
-    film["may_move"] &= (is_filmed | camera_moves(poses[0]))[:, None, None, None]
+    film["may_move"] &= (is_filmed | stillness.camera_moves(poses[0]))[:, None, None, None]
     start = initialize(
         **film,
         intrinsics=cameras.intrinsics,
@@ -102,7 +92,7 @@ def first_scene(
         key=key,
         sh_degree=settings.harmonics,
         weights=weights,
-        seeding=CAPTURE_SEEDING if filmed is None else GENERATED_SEEDING,
+        seeding=initialization.CAPTURE_SEEDING if filmed is None else GENERATED_SEEDING,
     )
     if settings.motion == "deformation":
         start = deforming(start.gaussians, max(3, count), key)
@@ -113,7 +103,7 @@ def grid_depth(
     frames: Frames,
     depth: Float[Array, "k t h w"],
     cameras: Cameras,
-    plate: CleanPlate | None = None,
+    plate: grid.CleanPlate | None = None,
 ) -> Maps:
     """Return depth of the pixels that seed the scene, 0 for the others.
 
@@ -135,7 +125,7 @@ def grid_depth(
     known = find_static_points(video, depth[0], lens, poses)
     hidden = behind_subjects(plate, video, depth[0], lens, poses)
     seeds = _grid_depth(frames, depth[0], cameras, known, hidden)
-    if not camera_moves(np.asarray(poses)):
+    if not stillness.camera_moves(np.asarray(poses)):
         source = with_passing_rims(np.array(seeds[0]), np.asarray(frames[0]))
         seeds = seeds.at[0].set(source)
     return _seed_further(seeds, frames, depth, cameras)
@@ -187,7 +177,7 @@ def _grid_depth(
 
     def one_target(place):
         view, time = jnp.divmod(place, times)
-        relative = relative_pose(poses[view + 1, time], poses[0, time])
+        relative = rays.relative_pose(poses[view + 1, time], poses[0, time])
         frame = frames[0, time]
         lens = lenses[view + 1]
         places = (lenses[0], poses[0, time]), (lens, poses[view + 1, time])
@@ -269,12 +259,12 @@ def with_passing_rims(
     outline_error = 2
     window = np.ones((2 * outline_error + 1,) * 2)
     nearest = np.stack([cv2.erode(z, window) for z in depth])
-    is_rim = nearest < (1 - HIDING_DEPTH_SHARE) * depth
-    rests = shows_farthest(depth)
+    is_rim = nearest < (1 - stillness.HIDING_DEPTH_SHARE) * depth
+    rests = stillness.shows_farthest(depth)
     is_free = rests & ~is_rim
     # Infinite where it is never free.
-    resting = median_where(frames, is_free)
-    differs = np.abs(frames - resting).max(-1) > STILL_COLOR_DIFFERENCE
+    resting = stillness.median_where(frames, is_free)
+    differs = np.abs(frames - resting).max(-1) > initialization.STILL_COLOR_DIFFERENCE
     is_passed = is_free.any(0) | ~rests.all(0)
     return np.where(is_rim & differs & is_passed, nearest, depth)
 
@@ -297,7 +287,7 @@ def push_back(depth: Map, hides: Callable[[Map], Bool[Array, "h w"]], most_pushe
     return jax.lax.fori_loop(0, most_pushes, pushed, jnp.zeros_like(depth))
 
 
-@exact_products
+@precision.exact_products
 def push_behind_source(
     depth: Map,
     lens: Float[Array, "3 3"],
@@ -320,13 +310,13 @@ def push_behind_source(
     height, width = depth.shape
     motion = jnp.linalg.inv(source_to_target)
     # A point z along the ray of a pixel lies at z * slope + offset in homogeneous source pixels.
-    pixels = homogeneous_pixels(height, width)
+    pixels = rays.homogeneous_pixels(height, width)
     slope = pixels @ (source_lens @ motion[:3, :3] @ jnp.linalg.inv(lens)).T
     offset = source_lens @ motion[:3, 3]
 
     def hides(z):
         places = z[..., None] * slope + offset[None, None]
-        row, column, inside = pixels_of(places, height, width)
+        row, column, inside = rays.pixels_of(places, height, width)
         return inside & (places[..., 2] < source_depth[row, column])
 
     return push_back(depth, hides, most_pushes=10)

@@ -18,10 +18,9 @@ from full4d_jax.config import LiftConfig
 from full4d_jax.generation.prior import Prior
 from full4d_jax.grid import Grid
 from full4d_jax.media.metrics import psnr
+from full4d_jax.scene import half_instants, prior_teacher
 from full4d_jax.scene.fit_checkpoint import PartialFit, Report, run_fit
 from full4d_jax.scene.fit_settings import fit_settings
-from full4d_jax.scene.half_instants import TargetsBetween, between_instants
-from full4d_jax.scene.prior_teacher import teacher_between
 from full4d_jax.scene.seeds import first_scene, grid_depth
 from gaussians import Scene, Targets, render_clip
 from gaussians.fitting.fit_step import FitState
@@ -56,7 +55,7 @@ def lift_grid(
     frames = jnp.asarray(grid.frames, jnp.float32) / 255
     depth = jnp.asarray(grid.depth[:real])
     cameras = jax.tree.map(jnp.asarray, grid.known_cameras)
-    between = between_instants(grid)
+    between = half_instants.between_instants(grid)
     start_key, fit_key = jax.random.split(key)
     # Every real row starts Gaussians; generated views add what these hide.
     seeds = grid_depth(frames, depth, cameras, grid.plate)
@@ -72,7 +71,7 @@ def lift_grid(
     # The prior is asked about cameras between those of the grid, once per fit or at each step.
     teacher = None
     if prior is not None and settings.distillation != "none":
-        teacher = teacher_between(
+        teacher = prior_teacher.teacher_between(
             settings.distillation,
             prior,
             frames[0],
@@ -115,7 +114,10 @@ def source_psnr(state: FitState, frames: Float[Array, "t h w 3"], cameras: Camer
 
 
 def grid_targets(
-    frames: Float[Array, "v t h w 3"], cameras: Cameras, real: int, between: TargetsBetween | None
+    frames: Float[Array, "v t h w 3"],
+    cameras: Cameras,
+    real: int,
+    between: half_instants.TargetsBetween | None,
 ) -> Targets:
     """Return all frames of the grid as pictures to explain; the `real` views are drawn more often.
 

@@ -18,12 +18,10 @@ from numpy import ndarray
 from full4d_jax.cameras import Cameras
 from full4d_jax.generation.projection_guidance import Projection, fill_holes
 from full4d_jax.geometry.rays import pixel_rays, relative_pose
-from full4d_jax.scene.renders import scene_renderer
-from full4d_jax.scene.seeds import Map, push_back
+from full4d_jax.scene import renders, seeds
 from full4d_jax.session.progress import Progress
 from full4d_jax.source.camera_paths import orbit_limit, pivot_of, up_of
-from gaussians import Camera, DynamicGaussians, Rendering, initialize, with_room
-from gaussians.precision import exact_products
+from gaussians import Camera, DynamicGaussians, Rendering, initialize, precision, with_room
 from input_pipeline.cameras import orbit, resize_intrinsics
 
 # A pixel shows nothing below this; above it, new light would shine through.
@@ -87,7 +85,7 @@ def surround(scene: DynamicGaussians, cameras: Cameras, key: PRNGKeyArray) -> Dy
     poses = np.asarray(cameras.world_to_camera, np.float64)
     instants = np.unique(np.linspace(0, poses.shape[1] - 1, most_instants).round().astype(int))
     moments = instants / max(1, poses.shape[1] - 1)
-    seen_from = scene_renderer(scene, cameras)
+    seen_from = renders.scene_renderer(scene, cameras)
     views = [cameras.camera(view, int(i)) for view in range(len(poses)) for i in instants]
     pictures = [seen_from(*x) for x in zip(views, np.tile(moments, len(poses)), strict=True)]
     shown = shown_depth(pictures)
@@ -121,7 +119,7 @@ def surround(scene: DynamicGaussians, cameras: Cameras, key: PRNGKeyArray) -> Dy
 
 
 @jax.jit
-def fill_empty(looks: Sequence[Rendering]) -> tuple[Float[Array, "h w 3"], Map]:
+def fill_empty(looks: Sequence[Rendering]) -> tuple[Float[Array, "h w 3"], seeds.Map]:
     """Return colours and depth for pixels that are empty at some instant; depth 0 for others."""
     nearest, farthest = 0.05, 50.0  # world units
     seen = jax.tree.map(lambda *x: jnp.stack(x), *looks)
@@ -144,10 +142,10 @@ def shown_depth(pictures: Sequence[Rendering]) -> Float[Array, "n h w"]:
 
 
 @jax.jit
-@exact_products
+@precision.exact_products
 def push_behind_views(
-    depth: Map, camera: Camera, views: Camera, shown: Float[Array, "n h w"]
-) -> Map:
+    depth: seeds.Map, camera: Camera, views: Camera, shown: Float[Array, "n h w"]
+) -> seeds.Map:
     """Move points along a camera's rays until they hide nothing that views show around them.
 
     Returns 0 for points that stay in their way, and for those without depth.
@@ -179,4 +177,4 @@ def push_behind_views(
 
         return jax.lax.map(one, (views.intrinsics, motions, shown)).any(0)
 
-    return push_back(depth, hides, most_pushes=12)
+    return seeds.push_back(depth, hides, most_pushes=12)

@@ -14,9 +14,8 @@ import numpy as np
 from numpy import ndarray
 
 from full4d_jax.session.errors import InputError, input_errors
-from input_pipeline.addresses import address_of, require_writable
+from input_pipeline import addresses, whole_files
 from input_pipeline.plain_files import load_arrays
-from input_pipeline.whole_files import open_to_append, whole_file
 
 Arrays = dict[str, ndarray]
 LOCK = ".lock"
@@ -27,7 +26,7 @@ _held: dict[Path, int] = {}
 def save_arrays(path: Path, arrays: Mapping[str, ndarray]) -> None:
     """Write named arrays as an .npz, which appears only when it is complete."""
     named: dict[str, Any] = dict(arrays)
-    with whole_file(path) as partial:
+    with whole_files.whole_file(path) as partial:
         np.savez_compressed(partial, **named)
 
 
@@ -55,11 +54,11 @@ def hold_dataset(path: Path, part: tuple[int, int] = (0, 1)) -> Path:
     Raises:
       InputError: nothing can be written there, or as `hold_folder`.
     """
-    address = address_of(path)
+    address = addresses.address_of(path)
     if not address:
         return hold_folder(path, part)
     with input_errors("output", "see docs/pods.md, Buckets"):
-        require_writable(address)
+        addresses.require_writable(address)
     return path
 
 
@@ -73,7 +72,7 @@ def _hold(folder: Path, name: str, mode: int) -> None:
     if place in _held:
         return
     with input_errors("lock", "delete it"):
-        lock = open_to_append(place)
+        lock = whole_files.open_to_append(place)
     try:
         fcntl.flock(lock, mode | fcntl.LOCK_NB)
     except OSError as error:
@@ -104,7 +103,7 @@ def open_folder(path: str | Path) -> Path:
     path = Path(path)
     do = "give a folder that you may write to as --out"
     # Without this a folder of that name would be made on disk.
-    if address := address_of(path):
+    if address := addresses.address_of(path):
         expected = "a folder, gs:// or s3://"
         raise InputError("output folder", address, "another address", expected, do)
     try:

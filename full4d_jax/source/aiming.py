@@ -8,24 +8,15 @@ import numpy as np
 from full4d_jax.config import DataConfig
 from full4d_jax.grid import Grid, with_missing
 from full4d_jax.session.fields import require
-from full4d_jax.source import options
-from full4d_jax.source.camera_paths import (
-    Preset,
-    TargetCameras,
-    around_upright,
-    following,
-    grid_cameras,
-    look_at_subject,
-    range_warning,
-    read_targets,
-    subject_depth,
-)
+from full4d_jax.source import camera_paths, options
 from full4d_jax.source.depth.lines import camera_up
 from full4d_jax.source.handheld.path_scale import seen_from_first
 from gaussians.fitting.stillness import camera_moves
 
 
-def read_target_cameras(source: options.SampleOptions, size: DataConfig) -> TargetCameras | None:
+def read_target_cameras(
+    source: options.SampleOptions, size: DataConfig
+) -> camera_paths.TargetCameras | None:
     """Return the target cameras that options choose; None where the source comes with its own.
 
     Raises:
@@ -33,14 +24,16 @@ def read_target_cameras(source: options.SampleOptions, size: DataConfig) -> Targ
     """
     if source.cameras is None:
         return None
-    targets = read_targets(source.cameras, size)
+    targets = camera_paths.read_targets(source.cameras, size)
     views = 1 + len(targets.world_to_camera)
     asked = source.size.views
     require("views", asked, asked in (None, views), f"{views}, as --path has", what="option")
     return targets
 
 
-def with_targets(grid: Grid, targets: TargetCameras, path: options.PathOptions) -> tuple[Grid, str]:
+def with_targets(
+    grid: Grid, targets: camera_paths.TargetCameras, path: options.PathOptions
+) -> tuple[Grid, str]:
     """Return the grid of a source with missing views at the target cameras, and where they look.
 
     Those of a preset go around an upright axis and look at what moves in the source; those of a
@@ -49,20 +42,20 @@ def with_targets(grid: Grid, targets: TargetCameras, path: options.PathOptions) 
     assert grid.depth is not None, "targets look at what is at some depth"
     cameras = grid.known_cameras
     parts = []
-    if path.path in get_args(Preset):
-        distance = subject_depth(*seen_from_first(grid, np.asarray(grid.depth[0])))
+    if path.path in get_args(camera_paths.Preset):
+        distance = camera_paths.subject_depth(*seen_from_first(grid, np.asarray(grid.depth[0])))
         parts.append(f"look at depth {distance:.2f} (1 = the scene's median)")
         rests = not camera_moves(cameras.world_to_camera[0])
         seen = grid.frames[0] if rests else grid.frames[0, :1]
         up = camera_up(seen, np.asarray(cameras.intrinsics[0], np.float64))
         if up is not None:
-            targets = around_upright(targets, up)
-        targets = look_at_subject(targets, distance)
+            targets = camera_paths.around_upright(targets, up)
+        targets = camera_paths.look_at_subject(targets, distance)
     if path.follow:
         parts.append("move with the source's")
-        targets = following(targets, cameras)
+        targets = camera_paths.following(targets, cameras)
     note = f"they {' and '.join(parts)}" if parts else "those of the file"
-    return with_missing(grid, grid_cameras(cameras, targets)), note
+    return with_missing(grid, camera_paths.grid_cameras(cameras, targets)), note
 
 
 def with_range_warning(grid: Grid, trained: tuple[float, float]) -> Grid:
@@ -72,6 +65,6 @@ def with_range_warning(grid: Grid, trained: tuple[float, float]) -> Grid:
       grid: with all cameras.
       trained: the largest azimuth and elevation of the prior's training, degrees.
     """
-    warning = range_warning(np.asarray(grid.known_cameras.world_to_camera), *trained)
+    warning = camera_paths.range_warning(np.asarray(grid.known_cameras.world_to_camera), *trained)
     warnings = "\n".join(filter(None, (grid.about.warning, warning)))
     return replace(grid, about=replace(grid.about, warning=warnings))

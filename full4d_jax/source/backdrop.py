@@ -13,8 +13,8 @@ import numpy as np
 from jaxtyping import Float, Float32, Int32, UInt8
 from numpy import ndarray
 
+from full4d_jax.geometry import motion
 from full4d_jax.geometry.arrays import Mask, Masks, Pictures
-from full4d_jax.geometry.motion import differs
 
 Labels = Int32[ndarray, "h w"]
 # The share of the subjects' classes.
@@ -57,9 +57,7 @@ class SeenPictures(NamedTuple):
 
 
 def find_moving_while_turning(
-    frames: Pictures,
-    subject: Shares,
-    to_first: Float[ndarray, "t 3 3"],
+    frames: Pictures, subject: Shares, to_first: Float[ndarray, "t 3 3"]
 ) -> Masks:
     """Return what moves before a camera that turns on its place: `find_moving` in the first view.
 
@@ -114,7 +112,7 @@ def find_moving(frames: Pictures, backdrop: Backdrop) -> Masks:
     same_colour_levels = 12
     moving = []
     for frame in frames.astype(np.float32):
-        changed = differs(frame, backdrop.frame, MOVING_LEVELS)
+        changed = motion.differs(frame, backdrop.frame, MOVING_LEVELS)
         factor, tint = _factor_and_tint(frame, backdrop.frame)
         lit = (factor > darkest_shadow) & (factor < brightest_light)
         light = changed & (tint < same_colour_levels) & lit
@@ -126,11 +124,7 @@ def find_moving(frames: Pictures, backdrop: Backdrop) -> Masks:
     return np.stack(moving)
 
 
-def find_faint(
-    frames: Pictures,
-    subject: Shares,
-    backdrop: Backdrop,
-) -> Masks:
+def find_faint(frames: Pictures, subject: Shares, backdrop: Backdrop) -> Masks:
     """Return what differs a little from the background of a resting camera, in its tint above all.
 
     Args:
@@ -183,9 +177,7 @@ def _even(light: Mask, factor: Share) -> Mask:
 
 
 def find_backdrop(
-    frames: Pictures,
-    subject: Shares,
-    around: SeenPictures | None = None,
+    frames: Pictures, subject: Shares, around: SeenPictures | None = None
 ) -> Backdrop:
     """Return the median colour over the instants that show least of a subject.
 

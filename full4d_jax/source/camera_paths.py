@@ -20,14 +20,7 @@ from full4d_jax.geometry.motion import moving_pixels
 from full4d_jax.session.errors import InputError, input_errors, require_file
 from full4d_jax.source.depth.lines import UP, Direction
 from full4d_jax.source.options import PathOptions
-from input_pipeline.cameras import (
-    centers,
-    check_cameras,
-    check_poses,
-    nearest_to_axes,
-    orbit,
-    resize_intrinsics,
-)
+from input_pipeline import cameras
 from input_pipeline.importers.camera_path import read_path
 from input_pipeline.plain_files import field, load_json, numbers
 
@@ -103,7 +96,7 @@ def _along(path: Path, data: DataConfig) -> TargetCameras:
     if read.intrinsics is None or read.size is None:
         return TargetCameras(None, poses)
     rows, columns = read.size
-    scaled = resize_intrinsics(
+    scaled = cameras.resize_intrinsics(
         read.intrinsics, rows=data.height / rows, columns=data.width / columns
     )
     lenses = np.repeat(scaled[None], len(poses), 0).astype(np.float32)
@@ -115,7 +108,7 @@ def preset_targets(
 ) -> TargetCameras:
     """Return static target cameras spread over a preset."""
     angles = directions(preset, _phases(preset, targets), azimuth, elevation)
-    poses = np.repeat(orbit(angles[:, 0], angles[:, 1])[:, None], frames, 1)
+    poses = np.repeat(cameras.orbit(angles[:, 0], angles[:, 1])[:, None], frames, 1)
     return TargetCameras(None, poses.astype(np.float32))
 
 
@@ -137,7 +130,9 @@ def subject_depth(frames: UInt8[ndarray, "t h w 3"], depth: Float[ndarray, "t h 
 def around_upright(targets: TargetCameras, up: Direction) -> TargetCameras:
     """Return the cameras of a preset at the same angles around an axis along `up`."""
     azimuth, elevation = np.moveaxis(angles_of(targets.world_to_camera), -1, 0)
-    return targets._replace(world_to_camera=orbit(azimuth, elevation, up=up).astype(np.float32))
+    return targets._replace(
+        world_to_camera=cameras.orbit(azimuth, elevation, up=up).astype(np.float32)
+    )
 
 
 def look_at_subject(targets: TargetCameras, distance: float) -> TargetCameras:
@@ -155,7 +150,7 @@ def pivot_of(world_to_camera: Float[ndarray, "v t 4 4"]) -> Float[ndarray, "3"]:
 
     It is at depth 1 where they do not look at one place.
     """
-    middle = nearest_to_axes(np.asarray(world_to_camera[:, 0], np.float64))
+    middle = cameras.nearest_to_axes(np.asarray(world_to_camera[:, 0], np.float64))
     if middle is None or middle[2] < NEAREST_PIVOT_DEPTH / 2:
         return PIVOT
     return PIVOT * middle[2]
@@ -203,11 +198,11 @@ def load_targets(path: str | Path, *, frames: int, height: int, width: int) -> T
                 found = f"{columns:g} {rows:g}"
                 raise ValueError(f"{where}: found {found}, expected numbers above 0")
             own = numbers(content["intrinsics"], (len(poses), 3, 3), f"{path}, intrinsics")
-            lenses = resize_intrinsics(own, rows=height / rows, columns=width / columns)
+            lenses = cameras.resize_intrinsics(own, rows=height / rows, columns=width / columns)
         try:
-            check_poses(poses)
+            cameras.check_poses(poses)
             if lenses is not None:
-                check_cameras(lenses, poses)
+                cameras.check_cameras(lenses, poses)
         except ValueError as error:
             raise ValueError(f"{path}, {error}") from None
     lenses = None if lenses is None else lenses.astype(np.float32)
@@ -241,7 +236,7 @@ def angles_of(
     world_to_camera: Float[ndarray, "... 4 4"], pivot: Float[ndarray, "3"] = PIVOT
 ) -> Float[ndarray, "... 2"]:
     """Return azimuth and elevation in degrees of the camera centres, seen from the pivot."""
-    x, y, z = np.moveaxis(centers(world_to_camera) - pivot, -1, 0)
+    x, y, z = np.moveaxis(cameras.centers(world_to_camera) - pivot, -1, 0)
     return np.degrees(np.stack([np.arctan2(x, -z), np.arctan2(-y, np.hypot(x, z))], -1))
 
 

@@ -35,6 +35,7 @@ from full4d_jax.source.films_without_cameras import find_captures, read_scene_ca
 from full4d_jax.source.options import CaptureOptions, ClipOptions, DatasetClipOptions, HeldOut
 from gaussians.fitting.losses import SSIM_WINDOW
 from gaussians.formats.ply_tables import read_tables
+from input_pipeline import capture, schema, transforms
 from input_pipeline.cameras import (
     MAX_TRANSLATION,
     check_cameras,
@@ -42,15 +43,11 @@ from input_pipeline.cameras import (
     relative_to,
     rescale,
 )
-from input_pipeline.capture import Capture
 from input_pipeline.capture_clips import CLIP_FRAMES, CaptureClips
 from input_pipeline.datasets.dataset import Records, open_dataset
-from input_pipeline.importers.colmap import read_points
-from input_pipeline.importers.record3d import is_packed, unpacked
+from input_pipeline.importers import colmap, record3d
 from input_pipeline.plain_files import check_field, load_arrays, named
-from input_pipeline.schema import Example
 from input_pipeline.selection import select
-from input_pipeline.transforms import decode, view_size
 
 Times = Float[ndarray, " t"]
 # At most, by default, as with videos.
@@ -65,7 +62,7 @@ def open_capture(options: CaptureOptions) -> Grid:
       InputError: a field is missing, impossible, or does not fit the others; the message names it.
     """
     path = options.capture
-    if path.is_dir() or is_packed(path):
+    if path.is_dir() or record3d.is_packed(path):
         return _open_folder(options)
     for name in ("rows", "seconds", "fps"):
         found = getattr(options, name)
@@ -106,7 +103,7 @@ def _open_folder(options: CaptureOptions) -> Grid:
     """
     path = options.capture
     do = "make a data set of it with full4d data import"
-    with input_errors("capture", f"see docs/data.md, or {do}"), unpacked(path) as above:
+    with input_errors("capture", f"see docs/data.md, or {do}"), record3d.unpacked(path) as above:
         captures, count = captures_of(above)
         clips = _clips_of(captures, options)
         if count > 1 or len(clips) > 1:
@@ -114,7 +111,7 @@ def _open_folder(options: CaptureOptions) -> Grid:
             raise InputError("capture", path, found, "one", f"{do} and give that")
         example = clips[0]
         generated = captures[0].generated
-        size = view_size(example.frames.item(0, 0))
+        size = transforms.view_size(example.frames.item(0, 0))
         # Even sides, which a fit from coarse to fine halves.
         if generated:
             size = size[0] // 2 * 2, size[1] // 2 * 2
@@ -126,14 +123,14 @@ def _open_folder(options: CaptureOptions) -> Grid:
     return replace(grid, about=about)
 
 
-def captures_of(path: Path) -> tuple[list[Capture], int]:
+def captures_of(path: Path) -> tuple[list[capture.Capture], int]:
     """Return the captures of a folder's first scene, and how many scenes it has."""
     scenes, _ = find_captures(path)
     folder, layout, *_ = scenes[0]
     return read_scene_captures(folder, layout, fps=None, inside=folder), len(scenes)
 
 
-def _clips_of(captures: Sequence[Capture], options: CaptureOptions) -> CaptureClips:
+def _clips_of(captures: Sequence[capture.Capture], options: CaptureOptions) -> CaptureClips:
     """Return the clips of captures, of the size and the instants that the options choose."""
     # Of the shorter side, at most, of a generator or an RGB-D camera, without --rows.
     usual_rows = 256
@@ -152,9 +149,9 @@ def _clips_of(captures: Sequence[Capture], options: CaptureOptions) -> CaptureCl
     return CaptureClips(captures, stride=stride, size=rows, instants=(0, end))
 
 
-def _decoded(name: str, example: Example, size: tuple[int, int]) -> Arrays:
+def _decoded(name: str, example: schema.Example, size: tuple[int, int]) -> Arrays:
     """Return the arrays of a capture that a clip holds."""
-    clip = decode(example, height=size[0], width=size[1])
+    clip = transforms.decode(example, height=size[0], width=size[1])
     _check_frames(name, clip.frames)
     arrays = {name: getattr(clip, name) for name in ("frames", "intrinsics", "world_to_camera")}
     if (clip.depth > 0).any():
@@ -164,7 +161,7 @@ def _decoded(name: str, example: Example, size: tuple[int, int]) -> Arrays:
     return arrays
 
 
-def open_clip(options: ClipOptions) -> tuple[Records, Example]:
+def open_clip(options: ClipOptions) -> tuple[Records, schema.Example]:
     """Open a split of a data set, and read one of its clips.
 
     Raises:
@@ -363,7 +360,7 @@ def load_points(path: Path, pose: Float[ndarray, "4 4"], unit: float) -> Float[n
         if path.suffix == ".ply":
             places, colors = _of_ply(path)
         else:
-            places, levels = read_points(path)
+            places, levels = colmap.read_points(path)
             colors = levels / 255
         fits = (np.abs(np.concatenate([places, colors], 1)) <= MAX_TRANSLATION).all()
         most = f"numbers of at most {MAX_TRANSLATION:g}"

@@ -13,19 +13,9 @@ import numpy as np
 
 from full4d_jax.geometry.rig import Rig, find_rig, moving_cameras
 from full4d_jax.session.errors import tell
-from input_pipeline.cameras import intrinsics_from_fov, resize_intrinsics
+from input_pipeline import cameras, capture_clips, footage, transforms
 from input_pipeline.capture import Capture, make_capture, make_view
-from input_pipeline.capture_clips import CaptureClips, align
-from input_pipeline.footage import FILM_FOLDERS, files_of_camera, find_footage, picture_size
-from input_pipeline.importers.detect import (
-    SceneFolder,
-    apply_sync,
-    find_scenes,
-    read_captures,
-    require_inside,
-)
-from input_pipeline.importers.opencv import broken_tables
-from input_pipeline.transforms import decode, view_size
+from input_pipeline.importers import detect, opencv
 
 # Of the films, at most, in which points are sought.
 INSTANTS_MATCHED = 6
@@ -33,19 +23,19 @@ INSTANTS_MATCHED = 6
 FILMS = "films"
 
 
-def find_captures(path: Path) -> tuple[list[SceneFolder], list[str]]:
+def find_captures(path: Path) -> tuple[list[detect.SceneFolder], list[str]]:
     """Find a folder's scenes as `detect.find_scenes` does, else films without cameras as one.
 
     Raises:
       ValueError: there are neither, or a file that may hold the cameras of the films is broken.
     """
     try:
-        return find_scenes(path)
+        return detect.find_scenes(path)
     except ValueError:
-        films = find_footage(path, FILM_FOLDERS)
+        films = footage.find_footage(path, footage.FILM_FOLDERS)
         if not films:
             raise
-        if broken := broken_tables(path):
+        if broken := opencv.broken_tables(path):
             raise ValueError(f"{broken[0]}: mend it or move it away") from None
         return [(path, FILMS, f"nothing tells cameras of the films {', '.join(films)}", [])], []
 
@@ -67,9 +57,9 @@ def read_scene_captures(
     """
     if layout == FILMS:
         return [read_films_without_cameras(path, fps, inside=inside)]
-    captures = read_captures(path, layout, fps)
+    captures = detect.read_captures(path, layout, fps)
     if inside:
-        require_inside(inside, captures)
+        detect.require_inside(inside, captures)
     return captures
 
 
@@ -88,15 +78,15 @@ def read_films_without_cameras(path: Path, fps: float | None, *, inside: Path | 
     """
     # Pixels, at most, of pictures in which points are sought.
     short_side = 540
-    (capture,) = apply_sync(path, [_without_cameras(path, fps)])
+    (capture,) = detect.apply_sync(path, [_without_cameras(path, fps)])
     if inside:
-        require_inside(inside, [capture])
+        detect.require_inside(inside, [capture])
     names = [view.name for view in capture.views]
-    count = align(capture.views, f"{path}").shape[1]
+    count = capture_clips.align(capture.views, f"{path}").shape[1]
     stride = math.ceil(count / INSTANTS_MATCHED)
-    example = CaptureClips([capture], stride=stride, size=short_side, finest=True)[0]
-    height, width = view_size(example.frames.item(0, 0))
-    frames = decode(example, height=height, width=width).frames
+    example = capture_clips.CaptureClips([capture], stride=stride, size=short_side, finest=True)[0]
+    height, width = transforms.view_size(example.frames.item(0, 0))
+    frames = transforms.decode(example, height=height, width=width).frames
     tell(f"{path}: looking for the cameras of {len(names)} films, which takes minutes")
     rig = find_rig(frames, f"{path}")
     moving = ", ".join(names[number] for number in moving_cameras(frames))
@@ -107,8 +97,8 @@ def read_films_without_cameras(path: Path, fps: float | None, *, inside: Path | 
         found = f"no cameras by structure from motion ({reasons})"
         raise ValueError(f"{path}: found {found}, expected {expected}")
     assert rig is not None, "there is no objection"
-    rows, columns = picture_size(capture.views[0].files[0])
-    lens = resize_intrinsics(rig.intrinsics, rows=rows / height, columns=columns / width)
+    rows, columns = footage.picture_size(capture.views[0].files[0])
+    lens = cameras.resize_intrinsics(rig.intrinsics, rows=rows / height, columns=columns / width)
     pairs = zip(capture.views, rig.world_to_camera, strict=True)
     views = [
         view._replace(intrinsics=lens, world_to_camera=np.tile(pose, (len(view.timestamps), 1, 1)))
@@ -163,19 +153,19 @@ def _without_cameras(path: Path, fps: float | None) -> Capture:
     # Degrees, until the lens is found.
     assumed_fov = 60.0
     fewest_films = 3
-    films = find_footage(path, FILM_FOLDERS)
+    films = footage.find_footage(path, footage.FILM_FOLDERS)
     if len(films) < fewest_films:
         count = f"{len(films)} film{'s' * (len(films) > 1)} without cameras"
         expected = f"at least {fewest_films} of one scene, or cameras.json"
         raise ValueError(f"{path}: found {count}, expected {expected}")
-    sizes = {name: picture_size(files[0]) for name, files in films.items()}
+    sizes = {name: footage.picture_size(files[0]) for name, files in films.items()}
     size, *others = set(sizes.values())
     if others:
         found = ", ".join(f"{name} of {w}x{h}" for name, (h, w) in sizes.items())
         raise ValueError(f"{path}: found films {found}, expected one size and lens")
-    lens = intrinsics_from_fov(assumed_fov, *size)
+    lens = cameras.intrinsics_from_fov(assumed_fov, *size)
     views = []
     for name, files in films.items():
-        masks = files_of_camera(path, "masks", name)
+        masks = footage.files_of_camera(path, "masks", name)
         views.append(make_view(name, files, lens, np.eye(4), fps=fps, masks=masks))
     return make_capture(path.name, views, generated=True)

@@ -20,10 +20,8 @@ from full4d_jax.geometry.arrays import Lens, Pictures
 from full4d_jax.media.video import Video
 from full4d_jax.source.camera_paths import cropped_fov
 from full4d_jax.source.handheld.pose_files import fov_of_poses
-from input_pipeline.cameras import intrinsics_from_fov
-from input_pipeline.footage import opened_picture
+from input_pipeline import cameras, footage, video_files
 from input_pipeline.importers.camera_path import CameraPath
-from input_pipeline.video_files import frame_size
 
 QUICKTIME_FOCAL_LENGTH = "com.apple.quicktime.camera.focal_length.35mm_equivalent"
 # Tag of the block of camera settings.
@@ -60,7 +58,7 @@ def lens_of(
         fov = fov_of_poses(poses)
         known = ", by the lens of the poses"
     if fov is None and (equivalent := focal_length(file)) is not None:
-        rows, columns = frame_size(file)
+        rows, columns = video_files.frame_size(file)
         pixels = equivalent / math.hypot(36, 24) * math.hypot(rows, columns)
         fov = math.degrees(2 * math.atan(columns / 2 / pixels))
         known = f", of {equivalent:g} mm (as on 35 mm film) in the file's metadata"
@@ -75,7 +73,7 @@ def lens_of(
     else:
         seen = cropped_fov(fov, video.kept_width)
         sentence = f"{seen:.1f} degrees, {fov:.4g} before cropping{known}"
-    return intrinsics_from_fov(seen, height, width), f"horizontal field of view: {sentence}"
+    return cameras.intrinsics_from_fov(seen, height, width), f"horizontal field of view: {sentence}"
 
 
 def focal_length(path: Path) -> float | None:
@@ -85,7 +83,7 @@ def focal_length(path: Path) -> float | None:
     """
     focal_length_in_35mm_film = 0xA405
     try:
-        with opened_picture(path) as picture:
+        with footage.opened_picture(path) as picture:
             written = picture.getexif().get_ifd(EXIF_BLOCK_TAG).get(focal_length_in_35mm_film)
     except ValueError:  # no picture
         written = read_tag(path, QUICKTIME_FOCAL_LENGTH)

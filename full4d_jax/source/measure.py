@@ -28,20 +28,13 @@ from full4d_jax.config import DataConfig
 from full4d_jax.geometry.arrays import Lens, Map, Maps, Picture, Poses
 from full4d_jax.geometry.depth_maps import drop_depth_edges, fuse_depth
 from full4d_jax.geometry.stereo_depth import stereo_depth
-from full4d_jax.grid import (
-    CleanPlate,
-    Grid,
-    alone,
-    depth_in,
-    plate_arrays,
-    plate_in,
-    points_in,
-)
+from full4d_jax.grid import CleanPlate, Grid, alone, depth_in, plate_arrays, plate_in, points_in
 from full4d_jax.media.pictures import to_model
 from full4d_jax.session.fields import require
 from full4d_jax.session.files import Arrays
 from full4d_jax.session.stages import Stages
 from full4d_jax.source import options
+from full4d_jax.source.depth import lines, planes, resting_scene
 from full4d_jax.source.depth.depth_file import DepthFile
 from full4d_jax.source.depth.estimate import depth_from_file, estimate_depth
 from full4d_jax.source.depth.estimators import (
@@ -52,19 +45,11 @@ from full4d_jax.source.depth.estimators import (
     open_network,
     source_depth,
 )
-from full4d_jax.source.depth.lines import UP, UprightLines, camera_up
-from full4d_jax.source.depth.planes import flatten_planes
-from full4d_jax.source.depth.resting_scene import (
-    Estimate,
-    clean_plate,
-    depth_within,
-    set_before,
-)
 from full4d_jax.source.depth.upright import forget_rim, stand_upright
 from full4d_jax.source.handheld.path_scale import check_moves, in_unit, settle_scale, source_moves
 from full4d_jax.source.lens import LensEstimate
 from full4d_jax.source.subjects import find_subjects
-from gaussians.fitting.stillness import camera_moves
+from gaussians.fitting import stillness
 
 
 @dataclass(frozen=True)
@@ -151,7 +136,7 @@ def measure(grid: Grid, inputs: DepthInputs, say: Callable[[str], None]) -> Arra
         depth, unit, _, swept, plate = measure_depth(grid, inputs.network, facts=facts)
         if swept:
             say(describe_sweep(swept))
-        behind = depth_within(plate, *grid.frames.shape[2:4]) if plate else None
+        behind = resting_scene.depth_within(plate, *grid.frames.shape[2:4]) if plate else None
         if behind is not None and behind.any():
             found = f"in {(behind > 0).mean():.1%} of the picture somebody hides the background"
             taken = "it is taken from before and after, or filled in by a network"
@@ -242,7 +227,9 @@ def _without_edges(depth: Maps) -> Float[Array, "t h w"]:
     return drop_depth_edges(jnp.asarray(depth))
 
 
-def hold_facts(source: Grid, depth: Maps, estimate: Estimate) -> tuple[Maps, CleanPlate]:
+def hold_facts(
+    source: Grid, depth: Maps, estimate: resting_scene.Estimate
+) -> tuple[Maps, CleanPlate]:
     """Return depth with which the facts agree, and the plate of what the camera does not see.
 
     Args:
@@ -252,19 +239,19 @@ def hold_facts(source: Grid, depth: Maps, estimate: Estimate) -> tuple[Maps, Cle
     """
     frames = source.frames[0]
     lens, path = _camera_of(source)
-    still = not camera_moves(path)
+    still = not stillness.camera_moves(path)
     subjects = find_subjects(frames, lens, path, source.around)
     # A camera that moves may change its pitch.
-    up = camera_up(frames, lens) if still else None
-    upright_lines = None if up is None else UprightLines(lens, up)
+    up = lines.camera_up(frames, lens) if still else None
+    upright_lines = None if up is None else lines.UprightLines(lens, up)
     keep = subjects.labels > 0
-    flat = flatten_planes(depth, frames, still=still, keep=keep, upright_lines=upright_lines)
-    upright = stand_upright(flat, subjects, lens, up=up or UP)
+    flat = planes.flatten_planes(depth, frames, still=still, keep=keep, upright_lines=upright_lines)
+    upright = stand_upright(flat, subjects, lens, up=up or lines.UP)
     if still:
         upright = forget_rim(upright, subjects.labels)
-    plate = clean_plate(upright, frames, subjects.labels, subjects.backdrop, estimate)
-    behind = depth_within(plate, *depth.shape[1:]) if still else None
-    return set_before(upright, frames, subjects.labels, lens, path, behind), plate
+    plate = resting_scene.clean_plate(upright, frames, subjects.labels, subjects.backdrop, estimate)
+    behind = resting_scene.depth_within(plate, *depth.shape[1:]) if still else None
+    return resting_scene.set_before(upright, frames, subjects.labels, lens, path, behind), plate
 
 
 def _camera_of(source: Grid) -> tuple[Lens, Poses]:

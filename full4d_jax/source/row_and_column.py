@@ -19,17 +19,14 @@ from full4d_jax.grid import About, Grid, Origin
 from full4d_jax.media.pictures import to_uint8
 from full4d_jax.media.sound import read_sound
 from full4d_jax.media.video import Video, read_video
-from full4d_jax.session.errors import InputError
-from full4d_jax.session.extras import has, install
+from full4d_jax.session import errors, extras
 from full4d_jax.source.film import read_shot
-from full4d_jax.source.handheld.find_path import path_from_poses, path_objection
-from full4d_jax.source.handheld.pose_files import read_poses
+from full4d_jax.source.handheld import find_path, pose_files
 from full4d_jax.source.handheld.video_path import POINTS_SIDE
 from full4d_jax.source.lens import lens_of
 from full4d_jax.source.options import DemoGridOptions, TwoVideosOptions
 from input_pipeline.cameras import centers, nearest_to_axes, relative_to, rescale, resize_intrinsics
-from input_pipeline.procedural.clips import scene_program
-from input_pipeline.procedural.scene import HELD_OUT_START
+from input_pipeline.procedural import clips, scene
 from input_pipeline.video_files import frame_times
 
 FILM_ADVICE = (
@@ -51,7 +48,7 @@ def open_two_videos(data: DataConfig, options: TwoVideosOptions) -> Grid:
     for name in ("poses", "fov"):
         if film is None and (found := getattr(options, name)) is not None:
             expected = "none without --freeze_time, whose camera it tells of"
-            raise InputError("option", f"--{name}", found, expected, "leave it out")
+            raise errors.InputError("option", f"--{name}", found, expected, "leave it out")
     frames, origin = _empty_grid(data)
     rate = options.fps or data.fps
     times = np.arange(data.frames) / rate
@@ -91,7 +88,9 @@ def open_demo_grid(data: DataConfig, options: DemoGridOptions) -> Grid:
         origin[:, 0] = Origin.REAL
     real = origin == Origin.REAL
     size = data.views, data.frames, data.height, data.width
-    clip = scene_program(*size, data.worlds, orbit=data.orbit)(HELD_OUT_START + options.scene)
+    clip = clips.scene_program(*size, data.worlds, orbit=data.orbit)(
+        scene.HELD_OUT_START + options.scene
+    )
     frames[real] = to_uint8(clip.frames)[real]
     rate = options.fps or data.fps
     note = f"row and column of the held-out procedural scene {options.scene}"
@@ -116,7 +115,7 @@ def require_cameras(grid: Grid) -> None:
     """
     if grid.cameras is None:
         expected = "cameras of all its views, to fit a scene to"
-        raise InputError("grid", "its cameras", grid.about.unposed, expected, FILM_ADVICE)
+        raise errors.InputError("grid", "its cameras", grid.about.unposed, expected, FILM_ADVICE)
 
 
 def place_views(lens: Lens, world_to_camera: Poses, data: DataConfig) -> Cameras:
@@ -150,14 +149,16 @@ def _cameras_of(
         lens, seen = lens_of(column, film, options.fov, None)
         path, note = _path_by_structure(column, lens, film)
     else:
-        poses = read_poses(file, film)
+        poses = pose_files.read_poses(file, film)
         lens, seen = lens_of(column, film, options.fov, poses)
 
         def large() -> tuple[Pictures, Lens]:
             again, wide_lens = _large_film(column, film, lens, 1)
             return again.frames, wide_lens
 
-        path = path_from_poses(poses, file, film, column.timestamps, large).world_to_camera
+        path = find_path.path_from_poses(
+            poses, file, film, column.timestamps, large
+        ).world_to_camera
         note = f"cameras of {file}"
     cameras = place_views(lens, path, data)
     apart = _angle(np.asarray(cameras.world_to_camera[:, 0], np.float64))
@@ -170,12 +171,12 @@ def _path_by_structure(column: Video, lens: Lens, film: Path) -> tuple[Poses, st
     Raises:
       NoCameras: it fails, or is not installed, or does not reach the first or the last frame.
     """
-    if not has("pycolmap"):
-        raise NoCameras(f"to find its cameras, {install('pycolmap')}")
+    if not extras.has("pycolmap"):
+        raise NoCameras(f"to find its cameras, {extras.install('pycolmap')}")
     again, wide_lens = _large_film(column, film, lens, _frames_between(column, film))
     frames = again.frames
     structure = find_structure(frames, wide_lens, frozen=True)
-    why = path_objection(structure, frames.shape[2])
+    why = find_path.path_objection(structure, frames.shape[2])
     if structure is None or why:
         raise NoCameras(f"structure from motion fails on {film} ({why})")
     times = again.timestamps

@@ -19,9 +19,8 @@ import numpy as np
 from jaxtyping import Float, Float32, Int32, UInt8
 from numpy import ndarray
 
+from full4d_jax.geometry import paths, tracking
 from full4d_jax.geometry.arrays import Mask, Masks, Picture, Pictures
-from full4d_jax.geometry.paths import travels
-from full4d_jax.geometry.tracking import homographies
 from full4d_jax.models.published_networks import CELL_PIXELS, CLASSES, Params, logits
 from full4d_jax.models.weights import load_shipped
 from full4d_jax.source.along_flow import (
@@ -98,8 +97,8 @@ def find_subjects(
     """
     classes, silhouettes = map(load_shipped, ("segmentation", "silhouette"))
     to_first = None
-    if not travels(world_to_camera):
-        to_first = homographies(world_to_camera[:, :3, :3], lens)
+    if not paths.travels(world_to_camera):
+        to_first = tracking.homographies(world_to_camera[:, :3, :3], lens)
     flows = sure_flows(frames)
     shares = average_along_flow(class_shares(classes, frames), flows)
     outlines = see_people(silhouettes, frames, shares)

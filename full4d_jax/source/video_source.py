@@ -7,26 +7,20 @@ from dataclasses import replace
 
 import numpy as np
 
-from full4d_jax.cameras import Cameras
-from full4d_jax.config import DataConfig
-from full4d_jax.grid import About, Grid, PicturesBetween, all_real, seen_in
-from full4d_jax.media.pictures import to_uint8
-from full4d_jax.media.sound import read_sound
+from full4d_jax import cameras, config, grid
+from full4d_jax.media import pictures, sound
 from full4d_jax.media.video import check_file
-from full4d_jax.source.camera_paths import still_camera
-from full4d_jax.source.film import best_start, pictures_around, read_shot
-from full4d_jax.source.handheld.pose_files import read_poses
-from full4d_jax.source.handheld.video_path import path_of_video
+from full4d_jax.source import camera_paths, film
+from full4d_jax.source.handheld import pose_files, video_path
 from full4d_jax.source.lens import LensEstimate, lens_of
 from full4d_jax.source.options import DemoOptions, VideoOptions
 from gaussians.fitting.stillness import camera_moves
-from input_pipeline.procedural.clips import scene_program
-from input_pipeline.procedural.scene import HELD_OUT_START
+from input_pipeline.procedural import clips, scene
 
 
 def open_video_source(
-    data: DataConfig, options: VideoOptions, estimate: LensEstimate | None = None
-) -> Grid:
+    data: config.DataConfig, options: VideoOptions, estimate: LensEstimate | None = None
+) -> grid.Grid:
     """Read a video of one camera, and find the camera's path.
 
     Args:
@@ -37,62 +31,62 @@ def open_video_source(
     Raises:
       InputError: the video is unusable or shows two shots, or the poses that are given.
     """
-    poses = None if options.poses is None else read_poses(options.poses, options.video)
+    poses = None if options.poses is None else pose_files.read_poses(options.poses, options.video)
     choice = ""
     if options.start is None:
         check_file(options.video)
         # Poses and depth that are given are those from the video's start on.
         given = options.poses or options.measured.depth
         seconds = data.frames / (options.fps or data.fps)
-        options = replace(options, start=0.0 if given else best_start(options.video, seconds))
+        options = replace(options, start=0.0 if given else film.best_start(options.video, seconds))
         if options.start:
             choice = "; the part with most motion (another by --start)"
-    video = read_shot(options.video, data.frames, data, options)
+    video = film.read_shot(options.video, data.frames, data, options)
     lens, seen = lens_of(video, options.video, options.fov, poses, estimate)
     wanted = round((options.size.seconds or 0) * (options.fps or data.fps))
     short = f"; {wanted} frames were asked for" * (wanted > data.frames)
-    path = path_of_video(video, lens, data, options, poses)
+    path = video_path.path_of_video(video, lens, data, options, poses)
     note = f"{video.note}{choice}; {seen}{short}"
     # Else the camera in between is unknown.
     rests = not camera_moves(path.world_to_camera)
     lenses, poses = (x[None].astype(np.float32) for x in (lens, path.world_to_camera))
     between = None
     if rests and video.between is not None and video.between_times is not None:
-        between = PicturesBetween(video.between, video.between_times)
-    return Grid(
+        between = grid.PicturesBetween(video.between, video.between_times)
+    return grid.Grid(
         frames=video.frames[None],
-        origin=all_real(video.frames[None]),
+        origin=grid.all_real(video.frames[None]),
         times=video.timestamps,
-        cameras=Cameras(lenses, poses, data.height, data.width),
-        points=seen_in(0, path.points),
+        cameras=cameras.Cameras(lenses, poses, data.height, data.width),
+        points=grid.seen_in(0, path.points),
         between=between,
-        around=pictures_around(options.video, video) if rests else None,
-        about=About(
+        around=film.pictures_around(options.video, video) if rests else None,
+        about=grid.About(
             note="; ".join(filter(None, (note, path.note))),
             warning=path.warning,
             rate=options.fps or data.fps,
-            sound=read_sound(options.video, video.timestamps),
+            sound=sound.read_sound(options.video, video.timestamps),
         ),
     )
 
 
-def open_demo(data: DataConfig, options: DemoOptions) -> Grid:
+def open_demo(data: config.DataConfig, options: DemoOptions) -> grid.Grid:
     """Render the source view of a held-out procedural scene, whose camera stands still.
 
     Its true depth is known, unless a depth network is asked for.
     """
-    draw = scene_program(1, data.frames, data.height, data.width, "rich", orbit=True)
-    clip = draw(HELD_OUT_START + options.scene)
-    frames = to_uint8(clip.frames)
+    draw = clips.scene_program(1, data.frames, data.height, data.width, "rich", orbit=True)
+    clip = draw(scene.HELD_OUT_START + options.scene)
+    frames = pictures.to_uint8(clip.frames)
     size = {"frames": data.frames, "height": data.height, "width": data.width}
     knows = options.measured.depth_network is None
     known = "lens and depth" if knows else "lens"
     note = f"held-out procedural scene {options.scene}, source view only; known: {known}"
-    return Grid(
+    return grid.Grid(
         frames=frames,
-        origin=all_real(frames),
+        origin=grid.all_real(frames),
         times=np.asarray(clip.timestamps),
-        cameras=still_camera(np.asarray(clip.intrinsics[0]), **size),
+        cameras=camera_paths.still_camera(np.asarray(clip.intrinsics[0]), **size),
         depth=np.asarray(clip.depth) if knows else None,
-        about=About(note=note),
+        about=grid.About(note=note),
     )

@@ -23,15 +23,13 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt8
 
 from full4d_jax.config import Config
 from full4d_jax.flow import Latents
+from full4d_jax.generation import generate, real_frames
 from full4d_jax.generation.batch import Batch, decode_videos
-from full4d_jax.generation.generate import flow_program
 from full4d_jax.generation.prior import Prior, prior_with
-from full4d_jax.generation.real_frames import conditions_of_real, row_and_column
 from full4d_jax.media.pictures import contact_sheet, to_uint8
+from full4d_jax.models import dit, sharding
 from full4d_jax.models.codecs.codec import Weights
-from full4d_jax.models.dit import prediction
 from full4d_jax.models.functional import Params
-from full4d_jax.models.sharding import sharding_on
 from full4d_jax.models.wan.text import load_training_texts
 from full4d_jax.training.batch_part import BatchPart
 from full4d_jax.training.clips.batches import rendered_batches
@@ -79,7 +77,7 @@ def make_validation(
     text, _ = load_training_texts(config)
     frozen = Frozen(codec_weights, text)
     losses = in_mesh(mesh, partial(validation_losses, config))
-    program = jax.jit(losses, out_shardings=sharding_on(mesh))
+    program = jax.jit(losses, out_shardings=sharding.sharding_on(mesh))
     key = jax.random.fold_in(jax.random.key(config.seed), VALIDATION_STREAM)
 
     def validate(params: Params) -> dict[str, float]:
@@ -144,7 +142,7 @@ def _losses_of(
 ) -> Float[Array, "n"]:
     keys = split_keys(key)
     clips = encode_clips(config, batch, keys, frozen, part)
-    network = prediction(config.model, params)
+    network = dit.prediction(config.model, params)
     noise = draw_per_clip(jax.random.normal, keys.noise, part, *clips.latents.shape[1:])
     place = draw_per_clip(jax.random.uniform, keys.times, part)
 
@@ -217,7 +215,7 @@ def draw_sheet(config: Config, mesh: Mesh | None, params: Params) -> Picture:
 def _drawing(config: Config, mesh: Mesh | None) -> Callable[..., Array]:
     """Return the program that draws, whose results every process has whole."""
     draw = in_mesh(mesh, partial(_draw_clips, config))
-    return jax.jit(draw, out_shardings=sharding_on(mesh))
+    return jax.jit(draw, out_shardings=sharding.sharding_on(mesh))
 
 
 def _draw_clips(
@@ -240,10 +238,10 @@ def _draw_clips(
     if not config.model.needs_cameras:
         assert isinstance(batch, Batch), "projections are encoded for models that read them"
         # Of grids whose first view and first instant are real.
-        real = jnp.asarray(row_and_column(*latents.shape[1:3]))
+        real = jnp.asarray(real_frames.row_and_column(*latents.shape[1:3]))
         shown = jnp.broadcast_to(real, latents.shape[:3])
         cameras = batch.cameras.frames(slice(None, None, config.model.strides.frames))
-        of_real = conditions_of_real(latents, shown, cameras, batch.motion)
+        of_real = real_frames.conditions_of_real(latents, shown, cameras, batch.motion)
         conditions = of_real._replace(text=conditions.text)
     guides = [conditions]
     if prior.sampler.guidance != 1:
@@ -255,7 +253,7 @@ def _draw_clips(
         if text is not None:
             text = jnp.broadcast_to(text, (len(latents), *text.shape))
         guides.append(conditions._replace(text=text))
-    generated = flow_program(prior.for_network, tuple(guides), noise_key)
+    generated = generate.flow_program(prior.for_network, tuple(guides), noise_key)
     if not config.model.needs_cameras:
         return jnp.stack([last_frames(x) for x in (conditions.base, generated, latents)])
     targets = config.data.views - 1

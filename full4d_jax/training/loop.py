@@ -24,8 +24,7 @@ from full4d_jax.config import TrainingConfig
 from full4d_jax.models.functional import Params
 from full4d_jax.session.machine import disk_errors
 from full4d_jax.training.bad_losses import Step, jit_step, record_bad_step
-from full4d_jax.training.checkpoints.manager import Checkpoints
-from full4d_jax.training.checkpoints.resume import hardware, without_machine_paths
+from full4d_jax.training.checkpoints import manager, resume
 from full4d_jax.training.monitor import Monitor
 from full4d_jax.training.run_state import InitialState, RunState, start_or_resume
 from full4d_jax.training.state import TrainState
@@ -95,14 +94,14 @@ def run_training(
     folder = config.checkpoints or own
     with (
         disk_errors(out),
-        Checkpoints(folder, keep=config.keep, keep_best=config.keep_best) as checkpoints,
+        manager.Checkpoints(folder, keep=config.keep, keep_best=config.keep_best) as checkpoints,
     ):
         run = start_or_resume(checkpoints, start, record, out)
         if run.done < config.steps:
-            part = {"start": run.done, "steps": config.steps, "hardware": hardware()}
+            part = {"start": run.done, "steps": config.steps, "hardware": resume.hardware()}
             run.summary["parts"].append(part)
             _train(run, step, batches, config, out, frozen, reporting, checkpoints)
-    return run.state, without_machine_paths({"steps": run.done, **run.summary, **run.record})
+    return run.state, resume.without_machine_paths({"steps": run.done, **run.summary, **run.record})
 
 
 def _train(
@@ -113,7 +112,7 @@ def _train(
     out: Path,
     frozen: Sequence[Any],
     reporting: Reporting,
-    checkpoints: Checkpoints,
+    checkpoints: manager.Checkpoints,
 ) -> None:
     """Do all steps that are left."""
     start = time.perf_counter()

@@ -25,13 +25,11 @@ from full4d_jax.generation.batch import Batch, EncodedBatch, lines, prepare
 from full4d_jax.generation.projected import ProjectedBatch, prepare_projected
 from full4d_jax.generation.sampling import Velocity, guided
 from full4d_jax.media.metrics import Distance
-from full4d_jax.models import dit
+from full4d_jax.models import dit, functional, trainable
 from full4d_jax.models.codecs.codec import Codec, Weights, make_codec
 from full4d_jax.models.conditions import Conditions
 from full4d_jax.models.dit import velocity
-from full4d_jax.models.functional import Params
 from full4d_jax.models.network import MOTION_UNIT_PIXELS
-from full4d_jax.models.trainable import drop_adapters, without_adapters
 from full4d_jax.training.batch_part import BatchPart
 from full4d_jax.training.few_steps import SegmentTimes, draw_segments, segment_velocity
 
@@ -108,7 +106,7 @@ class Prediction(NamedTuple):
 
 def loss(
     config: Config,
-    params: Params,
+    params: functional.Params,
     batch: Clips,
     key: PRNGKeyArray,
     frozen: Frozen = NOTHING_FROZEN,
@@ -248,7 +246,7 @@ def draw_times(config: Config, keys: Keys, part: BatchPart) -> SegmentTimes:
 
 def predict_segment(
     config: Config,
-    params: Params,
+    params: functional.Params,
     clips: EncodedBatch,
     point: FlowPoint,
     keys: Keys,
@@ -259,7 +257,7 @@ def predict_segment(
     times = draw_times(config, keys, part)
     conditions = clips.conditions
     held = jax.lax.stop_gradient(params)
-    network = velocity(without_adapters(config.model), drop_adapters(held))
+    network = velocity(trainable.without_adapters(config.model), trainable.drop_adapters(held))
     follower = velocity(config.model, held)
 
     def bound(network: Callable[..., Latents], conditions: Conditions) -> Velocity:

@@ -10,19 +10,16 @@ from jax.sharding import Mesh
 
 from full4d_jax.config import Config, to_dict
 from full4d_jax.media.pictures import save_picture
+from full4d_jax.models import flops, functional, trainable
 from full4d_jax.models.codecs.codec import codec_weights
-from full4d_jax.models.flops import peak_flops, step_flops
-from full4d_jax.models.functional import Params
 from full4d_jax.models.start import check_start, start_from
-from full4d_jax.models.trainable import merge_adapters, without_adapters
 from full4d_jax.models.weights import save_params
 from full4d_jax.session.fields import require
+from full4d_jax.training import loop, run_state
 from full4d_jax.training.checkpoints.resume import run_record
 from full4d_jax.training.clips.batches import clips_at, training_batches
 from full4d_jax.training.clips.records import contents, held_out_scenes, open_folders
 from full4d_jax.training.held_out import draw_sheet, make_validation
-from full4d_jax.training.loop import Reporting, run_training
-from full4d_jax.training.run_state import InitialState
 from full4d_jax.training.state import (
     TrainState,
     in_mesh,
@@ -66,17 +63,19 @@ def train_prior(
         # A run that resumes does not read it.
         check_start(config.model, init)
     validates = config.training.validate_every > 0
-    state, summary = run_training(
+    state, summary = loop.run_training(
         in_mesh(mesh, step),
-        InitialState(partial(first_prior_state, config, init, mesh), state_shapes(config, mesh)),
+        run_state.InitialState(
+            partial(first_prior_state, config, init, mesh), state_shapes(config, mesh)
+        ),
         lambda start: training_batches(config, start, mesh),
         config.training,
         out,
         record,
         (weights_of_codec,),
-        Reporting(
-            flops=step_flops(config),
-            peak=peak_flops(jax.devices()[0].device_kind),
+        loop.Reporting(
+            flops=flops.step_flops(config),
+            peak=flops.peak_flops(jax.devices()[0].device_kind),
             sheet=partial(draw_sheet, config, mesh),
             validate=make_validation(config, mesh, weights_of_codec) if validates else None,
             contents=partial(clips_at, config),
@@ -100,10 +99,12 @@ def first_prior_state(config: Config, init: Path | None, mesh: Mesh | None) -> T
     return make_state(config, mesh, partial(state_from_params, config), params)
 
 
-def write_weights(config: Config, out: Path, params: Params, summary: dict[str, Any]) -> None:
+def write_weights(
+    config: Config, out: Path, params: functional.Params, summary: dict[str, Any]
+) -> None:
     """Write the weights and the summary of the run; all its processes call this together."""
     metadata = {
-        "model": to_dict(without_adapters(config.model)),
+        "model": to_dict(trainable.without_adapters(config.model)),
         "frames": config.data.frames,
         "views": config.data.views,
     }
@@ -112,7 +113,7 @@ def write_weights(config: Config, out: Path, params: Params, summary: dict[str, 
         metadata |= {"max_azimuth_degrees": MAX_AZIMUTH, "max_elevation_degrees": MAX_ELEVATION}
     weights = out / "prior.safetensors"
     about = out / "prior.json"
-    save_params(weights, merge_adapters(params), metadata)
+    save_params(weights, trainable.merge_adapters(params), metadata)
     if jax.process_index() > 0:
         return
     write_text(about, json.dumps(summary, indent=1) + "\n")

@@ -11,8 +11,7 @@ import jax
 import numpy as np
 
 from full4d_jax.training.bad_losses import RunningLoss, from_json, no_losses, to_json
-from full4d_jax.training.checkpoints.manager import Checkpoints, shape_and_sharding
-from full4d_jax.training.checkpoints.resume import check_same_run, tell_differences
+from full4d_jax.training.checkpoints import manager, resume
 from full4d_jax.training.state import TrainState
 
 # Of one step, plain numbers and lists.
@@ -85,7 +84,7 @@ class RunState:
             means[name] = np.round(np.mean(values, 0, dtype=np.float64), 6).tolist()
         return means | ({"skipped": skipped} if skipped else {})
 
-    def save(self, checkpoints: Checkpoints, means: Json) -> None:
+    def save(self, checkpoints: manager.Checkpoints, means: Json) -> None:
         """Start saving everything; the summary keeps these means, without histograms."""
         numbers = {k: v for k, v in means.items() if not isinstance(v, list)}
         self.summary["history"] += [numbers] * bool(means)
@@ -114,11 +113,11 @@ class InitialState(NamedTuple):
 
 def start_at(state: TrainState) -> InitialState:
     """Return the start at a state that is made already."""
-    return InitialState(lambda: state, jax.tree.map(shape_and_sharding, state))
+    return InitialState(lambda: state, jax.tree.map(manager.shape_and_sharding, state))
 
 
 def start_or_resume(
-    checkpoints: Checkpoints, start: InitialState, record: Json, out: Path
+    checkpoints: manager.Checkpoints, start: InitialState, record: Json, out: Path
 ) -> RunState:
     """Return the run at its newest usable checkpoint, or at its start if it has none.
 
@@ -133,9 +132,9 @@ def start_or_resume(
         state = start.make()
     else:
         state, saved = checkpoints.restore(
-            start.like, lambda saved, step: check_same_run(saved, record, out, step)
+            start.like, lambda saved, step: resume.check_same_run(saved, record, out, step)
         )
-        tell_differences(saved, record)
+        resume.tell_differences(saved, record)
         summary = saved["summary"]
         record = {**record, "init": saved["init"]}
         losses = from_json(saved["watch"])

@@ -17,9 +17,8 @@ from jaxtyping import Array, Int, PRNGKeyArray
 from optax.contrib import MuonDimensionNumbers, muon
 
 from full4d_jax.config import Config, OptimizerConfig
-from full4d_jax.models.dit import init_params
+from full4d_jax.models import dit, sharding
 from full4d_jax.models.functional import Params
-from full4d_jax.models.sharding import AnyMesh, check_mesh, dotted, make_mesh, tree_shardings
 from full4d_jax.models.trainable import is_trained
 
 ADAM_B2 = 0.98
@@ -58,17 +57,17 @@ def init_state(
     """
 
     def make() -> TrainState:
-        return state_from_params(config, init_params(config.model, key), optimizer)
+        return state_from_params(config, dit.init_params(config.model, key), optimizer)
 
     return make_state(config, mesh, make)
 
 
-def state_shapes(config: Config, mesh: AnyMesh | None) -> TrainState:
+def state_shapes(config: Config, mesh: sharding.AnyMesh | None) -> TrainState:
     """Return the shapes of the state; on a mesh, sharded as `sharding.RULES` says."""
     shapes = jax.eval_shape(lambda: init_state(config, jax.random.key(0)))
     if mesh is None:
         return shapes
-    cuts = tree_shardings(mesh, shapes, config.model.width)
+    cuts = sharding.tree_shardings(mesh, shapes, config.model.width)
     return jax.tree.map(lambda x, cut: x.update(sharding=cut), shapes, cuts)
 
 
@@ -97,7 +96,7 @@ def make_state(
     """
     if mesh is None:
         return make(*arguments)
-    shardings = tree_shardings(mesh, jax.eval_shape(make, *arguments), config.model.width)
+    shardings = sharding.tree_shardings(mesh, jax.eval_shape(make, *arguments), config.model.width)
     donated = tuple(range(len(arguments)))
     return jax.jit(make, out_shardings=shardings, donate_argnums=donated)(*arguments)
 
@@ -163,7 +162,9 @@ def block_matrices(params: optax.Params) -> Any:
 
 def trained_leaves(trainable: str, params: Params) -> Params:
     """Return a tree of bools: the leaves that `OptimizerConfig.trainable` lets change."""
-    return jax.tree.map_with_path(lambda path, _: is_trained(trainable, dotted(path)), params)
+    return jax.tree.map_with_path(
+        lambda path, _: is_trained(trainable, sharding.dotted(path)), params
+    )
 
 
 def hold_constant(params: Params, trained: Params) -> Params:
@@ -202,8 +203,8 @@ def training_mesh(config: Config) -> Mesh | None:
     Raises:
       InputError: the devices do not fit the mesh, or batch and model do not.
     """
-    mesh = make_mesh(config.mesh)
-    check_mesh(config, mesh)
+    mesh = sharding.make_mesh(config.mesh)
+    sharding.check_mesh(config, mesh)
     return mesh if mesh.size > 1 else None
 
 

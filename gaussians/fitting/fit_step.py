@@ -11,13 +11,10 @@ from jax import lax
 from jax.tree_util import Partial
 from jaxtyping import Array, Float, Int
 
+from gaussians import motion, precision
 from gaussians.deformation import DeformingGaussians, Scene
-from gaussians.fitting.distillation import Distillation, Lesson, learn
+from gaussians.fitting import distillation, losses, view_corrections
 from gaussians.fitting.fit_config import FitConfig, Targets
-from gaussians.fitting.losses import capped_psnr, picture_loss
-from gaussians.fitting.view_corrections import correct_camera, expose, exposure_change
-from gaussians.motion import DynamicGaussians
-from gaussians.precision import exact_products
 from gaussians.rendering.rasterizer import render
 from gaussians.types import Camera, Gaussians, Number, Scalar
 
@@ -91,7 +88,7 @@ def run_taught(
     budget: int,
     length: int,
     perceptual: Partial | None,
-    prior: Distillation,
+    prior: distillation.Distillation,
 ) -> tuple[FitState, dict[str, Array]]:
     """Run `length` steps with the gradient form of distillation, several programs each.
 
@@ -102,7 +99,9 @@ def run_taught(
         scene = state.fitted.scene
         progress = prior.progress(state.step / config.steps)
         ask_key = jax.random.fold_in(step_key, 3)
-        lesson, overflow = learn(scene, prior, jnp.float32(progress), ask_key, config, budget)
+        lesson, overflow = distillation.learn(
+            scene, prior, jnp.float32(progress), ask_key, config, budget
+        )
         if lesson is None:
             return state, {"overflow": overflow}
         drawn = index, step_key
@@ -122,7 +121,7 @@ def one_step(
     config: FitConfig,
     budget: int,
     perceptual: Partial | None,
-    lesson: Lesson | None,
+    lesson: distillation.Lesson | None,
 ) -> tuple[FitState, dict[str, Array]]:
     """Take one step of Adam: the gradient of one picture, and of the prior's lesson."""
     target = jax.tree.map(lambda x: x[index], targets)
@@ -172,11 +171,11 @@ def _loss(
     now = scene.at(target.times)
     camera = target.cameras
     if target.views is not None:
-        camera = correct_camera(camera, fitted.poses, target.views)
+        camera = view_corrections.correct_camera(camera, fitted.poses, target.views)
     picture = render(now, camera, **look, max_intersections=budget)
     rgb = picture.rgb
     if target.views is not None and target.peers is not None:
-        rgb = expose(rgb, fitted.exposures, target.views, target.peers)
+        rgb = view_corrections.expose(rgb, fitted.exposures, target.views, target.peers)
     truth = target.frames
     if target.alpha is not None:
         change = look["background"] - jnp.array(config.background)
@@ -184,7 +183,7 @@ def _loss(
     # Unknown pixels have no error, except within SSIM's window.
     if target.known is not None:
         truth = jnp.where(target.known[..., None] > 0, truth, lax.stop_gradient(rgb))
-    value = picture_loss(rgb, truth)
+    value = losses.picture_loss(rgb, truth)
     if perceptual is not None:
         value += config.perceptual * perceptual(rgb, truth)
     # The regularisers; those of weight 0 are not computed.
@@ -197,13 +196,13 @@ def _loss(
         bending = 1e-3
         value += bending * (jnp.diff(scene.biases, 2, axis=0) ** 2).mean()
     if target.views is not None and target.peers is not None:
-        change = exposure_change(fitted.exposures, target.views, target.peers)
+        change = view_corrections.exposure_change(fitted.exposures, target.views, target.peers)
         value += target.frames.mean() * (change**2).mean()
-    score = capped_psnr(rgb, truth, target.known)
+    score = losses.capped_psnr(rgb, truth, target.known)
     return value, {"psnr": score, "overflow": picture.overflow, "loss": value}
 
 
-@exact_products
+@precision.exact_products
 def _rates(fitted: Fitted, config: FitConfig, share: Scalar, camera: Camera) -> Fitted:
     """Return the learning rate of every field, which is multiplied with its update.
 
@@ -224,8 +223,8 @@ def _rates(fitted: Fitted, config: FitConfig, share: Scalar, camera: Camera) -> 
         logit_opacities=jnp.float32(config.opacities),
         harmonics=colors.at[0].set(config.colors)[None, :, None],
     )
-    if isinstance(scene, DynamicGaussians):
-        rates = DynamicGaussians(
+    if isinstance(scene, motion.DynamicGaussians):
+        rates = motion.DynamicGaussians(
             gaussians,
             velocities=config.velocities * distances,
             moments=jnp.float32(2e-3),

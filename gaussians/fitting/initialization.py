@@ -18,11 +18,8 @@ from einops import repeat
 from jaxtyping import Array, Bool, Float, Float32, Int, Shaped
 from numpy import ndarray
 
+from gaussians import harmonics, morton, motion, types
 from gaussians.fitting.stillness import camera_moves, median_where, shows_farthest, still_points
-from gaussians.harmonics import from_rgb
-from gaussians.morton import morton_places
-from gaussians.motion import DynamicGaussians
-from gaussians.types import Gaussians
 
 # Up to this difference a pixel shows what stands still there.
 STILL_COLOR_DIFFERENCE = 0.08
@@ -87,7 +84,7 @@ def initialize(
     may_move: Bool[ndarray, "v t h w"] | None = None,
     velocities: Velocities | None = None,
     seeding: Seeding = CAPTURE_SEEDING,
-) -> DynamicGaussians:
+) -> motion.DynamicGaussians:
     """Return at most `capacity` Gaussians at pixels of known depth.
 
     Args:
@@ -161,7 +158,7 @@ def initialize(
     spots = np.stack([x + 0.5, y + 0.5, np.ones_like(z)], -1).astype(np.float32)
     local = np.einsum("gij,gj->gi", np.linalg.inv(lens), spots) * z[:, None]
     points = np.einsum("gji,gj->gi", pose[:, :3, :3], local - pose[:, :3, 3])
-    return DynamicGaussians(
+    return motion.DynamicGaussians(
         round_gaussians(points, log_scales, 0.9, pictures[view, time, y, x], sh_degree),
         velocities=on_device(motions),
         moments=on_device(np.where(is_moving, moments[time], 0.5)),
@@ -270,7 +267,7 @@ def _densities(weights: Float[ndarray, "n"], count: int) -> Float[ndarray, "n"]:
 def morton_order(height: int, width: int) -> Int[ndarray, "p"]:
     """Return the numbers of a picture's pixels, counted row by row, along Morton's curve."""
     y, x = np.divmod(np.arange(height * width), width)
-    places = morton_places(np.stack([x, y], 1), max(height, width).bit_length())
+    places = morton.morton_places(np.stack([x, y], 1), max(height, width).bit_length())
     return np.argsort(places, kind="stable")
 
 
@@ -280,15 +277,15 @@ def round_gaussians(
     opacity: float,
     colors: Float[ndarray, "g 3"],
     sh_degree: int,
-) -> Gaussians:
+) -> types.Gaussians:
     """Return Gaussians that are as wide in all directions, on the device."""
     count = len(means)
-    return Gaussians(
+    return types.Gaussians(
         means=on_device(means),
         quaternions=on_device(np.tile([1.0, 0.0, 0.0, 0.0], (count, 1))),
         log_scales=on_device(repeat(log_scales, "g -> g c", c=3)),
         logit_opacities=on_device(np.full(count, np.log(opacity / (1 - opacity)))),
-        harmonics=on_device(from_rgb(np.asarray(colors, np.float32), sh_degree)),
+        harmonics=on_device(harmonics.from_rgb(np.asarray(colors, np.float32), sh_degree)),
     )
 
 

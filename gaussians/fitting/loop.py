@@ -15,7 +15,7 @@ from einops import reduce
 from jax.tree_util import Partial
 from jaxtyping import Array, Bool
 
-from gaussians.deformation import DeformingGaussians, Scene
+from gaussians import deformation, types
 from gaussians.fitting.distillation import Distillation, cached_frames, flat_cameras
 from gaussians.fitting.fit_config import FitConfig, Targets, check_targets
 from gaussians.fitting.fit_step import (
@@ -29,14 +29,13 @@ from gaussians.fitting.fit_step import (
 )
 from gaussians.fitting.relocation import dead, relocate
 from gaussians.rendering.rasterizer import clip_budget, round_budget
-from gaussians.types import Camera
 
 # Gaussians widen: more slows every step, less costs compilations.
 BUDGET_SLACK = 1.75
 
 
 def fit(
-    initial: Scene,
+    initial: deformation.Scene,
     targets: Targets,
     config: FitConfig,
     key: Array,
@@ -148,7 +147,7 @@ def _targets_at(
 ) -> Targets:
     """Return the targets of the chunk that begins at step `first`, then the prior's pictures."""
     share = first / config.steps
-    if share < WARM_UP_SHARE and isinstance(state.fitted.scene, DeformingGaussians):
+    if share < WARM_UP_SHARE and isinstance(state.fitted.scene, deformation.DeformingGaussians):
         is_first = targets.times == targets.times.min()
         targets = targets._replace(weights=jnp.where(is_first, targets.weights, 0.0))
     if prior is None:
@@ -190,7 +189,7 @@ def _shrunk(targets: Targets, size: int) -> Targets:
         return targets
     cameras = targets.cameras
     scale = jnp.array([[1 / size], [1 / size], [1.0]])
-    smaller = Camera(
+    smaller = types.Camera(
         cameras.world_to_camera,
         cameras.intrinsics * scale[None],
         cameras.width // size,

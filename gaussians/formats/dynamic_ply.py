@@ -25,7 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gaussians.deformation import Scene
-from gaussians.formats.ply import load_ply, read_splats, save_ply, scene_in, splat_columns
+from gaussians.formats import ply, ungated
 from gaussians.formats.ply_tables import (
     Tables,
     read_columns,
@@ -34,7 +34,6 @@ from gaussians.formats.ply_tables import (
     write_tables,
 )
 from gaussians.formats.scene_files import LARGEST_LOGIT, check_finite, logit, require
-from gaussians.formats.ungated import moving_arrays, without_gates
 from gaussians.motion import DynamicGaussians
 from gaussians.types import Gaussians
 
@@ -51,11 +50,11 @@ def save_dynamic_ply(path: str | Path, scene: DynamicGaussians) -> None:
     Raises:
       FormatError: The scene is of another kind, or a file cannot hold it, see `arrays_to_write`.
     """
-    velocities, moments, log_durations, logit_gates = moving_arrays(path, scene)
+    velocities, moments, log_durations, logit_gates = ungated.moving_arrays(path, scene)
     # Wide enough for any float32 whose exponential a float32 can hold.
     durations = np.exp(np.clip(log_durations, -87, 88))
     values = [moments, durations, *velocities.T, log_durations, logit_gates]
-    columns = splat_columns(path, scene.gaussians)
+    columns = ply.splat_columns(path, scene.gaussians)
     write_tables(path, {"vertex": columns | dict(zip(COMMON + OURS, values, strict=True))})
 
 
@@ -65,12 +64,12 @@ def save_ftgs_ply(path: str | Path, scene: Scene | Gaussians) -> None:
     Raises:
       FormatError: The scene is of another kind, or a file cannot hold it, see `arrays_to_write`.
     """
-    passing = without_gates(path, scene)
+    passing = ungated.without_gates(path, scene)
     logits = logit(passing.opacities).astype(np.float32)
     fields = (passing.means, passing.quaternions, passing.log_scales, logits, passing.harmonics)
     log_durations = np.log(np.maximum(passing.durations, SHORTEST_CLIPS))
     values = [passing.moments, log_durations, *passing.velocities.T]
-    columns = splat_columns(path, Gaussians(*map(jnp.asarray, fields)))
+    columns = ply.splat_columns(path, Gaussians(*map(jnp.asarray, fields)))
     comments = {
         "ftgs_version": "1",
         "time_units": "normalized",
@@ -99,11 +98,11 @@ def load_any_ply(path: str | Path) -> Gaussians | DynamicGaussians:
     tables = read_tables(path)
     if tables["vertex"].keys() >= set(FTGS):
         return _read_ftgs(path, tables)
-    return _read(path, tables) if "time" in tables["vertex"] else scene_in(path, tables)
+    return _read(path, tables) if "time" in tables["vertex"] else ply.scene_in(path, tables)
 
 
 def _read(path: Path, tables: Tables) -> DynamicGaussians:
-    gaussians = read_splats(path, tables)
+    gaussians = ply.read_splats(path, tables)
     ours = tables["vertex"].keys() >= set(OURS)
     columns = _columns(path, tables, COMMON + OURS * ours)
     durations = columns[:, 1]
@@ -126,7 +125,7 @@ def _read_ftgs(path: Path, tables: Tables) -> DynamicGaussians:
     require(path, "comment min_duration", np.isfinite(log_shortest), shortest, "a number")
     is_moving = comments.get("use_velocity", "1") != "0"
     return DynamicGaussians(
-        read_splats(path, tables),
+        ply.read_splats(path, tables),
         velocities=jnp.asarray(columns[:, 2:] * is_moving),
         moments=jnp.asarray(columns[:, 0]),
         log_durations=jnp.asarray(np.maximum(columns[:, 1], np.float32(log_shortest))),
@@ -160,7 +159,7 @@ def save_ply_sequence(folder: str | Path, scene: Scene, count: int) -> None:
     partial.unlink(missing_ok=True)
     try:
         for name, time in zip(names, np.linspace(0, 1, count, dtype=np.float32), strict=True):
-            save_ply(partial, at(scene, time))
+            ply.save_ply(partial, at(scene, time))
             partial.replace(folder / name)
     finally:
         partial.unlink(missing_ok=True)
@@ -176,4 +175,4 @@ def load_ply_sequence(folder: str | Path) -> list[Gaussians]:
     paths = sorted(Path(folder).glob("*.ply"))
     if not paths:
         raise FileNotFoundError(f"{folder}: found no .ply files, expected one an instant")
-    return [load_ply(path) for path in paths]
+    return [ply.load_ply(path) for path in paths]

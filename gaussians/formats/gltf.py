@@ -12,15 +12,7 @@ import numpy as np
 from jaxtyping import Shaped
 from numpy import ndarray
 
-from gaussians.formats.scene_files import (
-    arrays_to_write,
-    mean_colors,
-    sigmoid,
-    to_levels,
-    turn_harmonics,
-    turn_vectors,
-    turned_xyzw,
-)
+from gaussians.formats import scene_files
 from gaussians.types import Gaussians
 
 EXTENSION = "KHR_gaussian_splatting"
@@ -34,16 +26,16 @@ def save_glb(path: str | Path, scene: Gaussians) -> None:
     Raises:
       FormatError: A file cannot hold the scene, see `arrays_to_write`.
     """
-    means, quaternions, log_scales, logits, harmonics = arrays_to_write(path, scene)
-    opacities = sigmoid(logits)
-    turned = turn_harmonics(harmonics)
-    shown = np.clip(mean_colors(harmonics), 0, 1)
+    means, quaternions, log_scales, logits, harmonics = scene_files.arrays_to_write(path, scene)
+    opacities = scene_files.sigmoid(logits)
+    turned = scene_files.turn_harmonics(harmonics)
+    shown = np.clip(scene_files.mean_colors(harmonics), 0, 1)
     # From sRGB, as glTF wants colours of points.
     linear = np.where(shown <= 0.04045, shown / 12.92, ((shown + 0.055) / 1.055) ** 2.4)
     attributes: dict[str, Shaped[ndarray, "g c"]] = {
-        "POSITION": turn_vectors(means),
-        "COLOR_0": to_levels(np.column_stack([linear, opacities])),
-        f"{EXTENSION}:ROTATION": turned_xyzw(quaternions),
+        "POSITION": scene_files.turn_vectors(means),
+        "COLOR_0": scene_files.to_levels(np.column_stack([linear, opacities])),
+        f"{EXTENSION}:ROTATION": scene_files.turned_xyzw(quaternions),
         f"{EXTENSION}:SCALE": np.exp(log_scales),
         f"{EXTENSION}:OPACITY": opacities[:, None],
     }

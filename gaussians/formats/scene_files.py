@@ -11,9 +11,8 @@ import numpy as np
 from jaxtyping import Float, Float32, Int, UInt8
 from numpy import ndarray
 
+from gaussians import morton, types
 from gaussians.harmonics import MEAN_HARMONIC
-from gaussians.morton import morton_places
-from gaussians.types import Gaussians
 
 Triples = Float[ndarray, "g 3"]
 Quaternions = Float[ndarray, "g 4"]  # w x y z
@@ -76,7 +75,7 @@ def existing_file(path: str | Path, kind: str) -> Path:
     return path
 
 
-def arrays_to_write(path: str | Path, scene: Gaussians) -> list[Float32[ndarray, "g ..."]]:
+def arrays_to_write(path: str | Path, scene: types.Gaussians) -> list[Float32[ndarray, "g ..."]]:
     """Return the fields of a scene in numpy after checking that a file can hold them.
 
     Raises:
@@ -85,7 +84,7 @@ def arrays_to_write(path: str | Path, scene: Gaussians) -> list[Float32[ndarray,
     """
     require(path, "file", not Path(path).is_dir(), "a folder", "a name for a file")
     expected = "Gaussians: take one instant with .at(time)"
-    require(path, "scene", isinstance(scene, Gaussians), type(scene).__name__, expected)
+    require(path, "scene", isinstance(scene, types.Gaussians), type(scene).__name__, expected)
     arrays = [np.asarray(x, np.float32) for x in scene]
     g = len(arrays[0]) if arrays[0].ndim else 0
     k = arrays[4].shape[-2] if arrays[4].ndim > 1 else 0
@@ -194,4 +193,4 @@ def curve(means: Triples) -> Int[ndarray, "g"]:
     high = means.max(0)
     span = np.where(high > low, high - low, 1)
     cells = ((means - low) / span * (2**10 - 1)).astype(np.int64)
-    return np.argsort(morton_places(cells, 10), kind="stable")
+    return np.argsort(morton.morton_places(cells, 10), kind="stable")

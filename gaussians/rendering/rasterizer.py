@@ -8,19 +8,9 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from gaussians import harmonics
+from gaussians import harmonics, precision, rendering
 from gaussians.deformation import Scene
-from gaussians.precision import exact_products
-from gaussians.rendering import compositing
-from gaussians.rendering.binning import (
-    MOST_INTERSECTIONS,
-    Tiles,
-    bin_quarters,
-    choose_tiles,
-    count_slots,
-)
-from gaussians.rendering.platforms import composite, list_splats
-from gaussians.rendering.projection import ALPHA_MIN, Splats, project_gaussians
+from gaussians.rendering import binning, platforms, projection
 from gaussians.types import Camera, Gaussians, Number, Rendering, Surfaces
 
 # Parameters beyond this, or not a number, make a Gaussian invisible.
@@ -145,10 +135,10 @@ def round_budget(intersections: Number | int, slack: float = 1.0) -> int:
             "the intersection budget is a static shape and cannot be counted under jit, grad or "
             "vmap: call gaussians.intersection_budget outside and pass max_intersections"
         ) from error
-    if needed >= MOST_INTERSECTIONS:
+    if needed >= binning.MOST_INTERSECTIONS:
         raise ValueError(
-            f"{needed} or more Gaussian-tile intersections, at most {MOST_INTERSECTIONS} can be "
-            "counted: are the scales of the Gaussians right for this scene?"
+            f"{needed} or more Gaussian-tile intersections, at most {binning.MOST_INTERSECTIONS} "
+            "can be counted: are the scales of the Gaussians right for this scene?"
         )
     step = max(256, 1 << max(0, needed.bit_length() - 3))
     return max(step, -(-needed // step) * step)
@@ -160,11 +150,11 @@ def count_intersections(
 ) -> Number:
     """Return the number of Gaussian-tile intersections that `render` needs room for."""
     splats, tiles, _ = _splats(gaussians, camera, antialiased)
-    return count_slots(splats, tiles)
+    return binning.count_slots(splats, tiles)
 
 
 @partial(jax.jit, static_argnames=("sh_degree", "antialiased", "slots"))
-@exact_products
+@precision.exact_products
 def _render(
     gaussians: Gaussians,
     camera: Camera,
@@ -181,8 +171,8 @@ def _render(
     if features is not None:
         columns.append(features.astype(rgb.dtype))
 
-    bins = list_splats(still, tiles, slots)
-    image = jnp.asarray(composite(jnp.concatenate(columns, -1), bins, tiles))
+    bins = platforms.list_splats(still, tiles, slots)
+    image = jnp.asarray(platforms.composite(jnp.concatenate(columns, -1), bins, tiles))
     rgb = image[..., :3]
     depth = image[..., 3]
     left = image[..., -1]
@@ -198,30 +188,30 @@ def _render(
 
 
 @partial(jax.jit, static_argnames=("antialiased", "slots"))
-@exact_products
+@precision.exact_products
 def _render_surfaces(
     gaussians: Gaussians, camera: Camera, antialiased: bool, slots: int
 ) -> Surfaces:
     splats, tiles, _ = _splats(gaussians, camera, antialiased)
     still = jax.tree.map(lax.stop_gradient, splats)
-    bins = bin_quarters(still, tiles, slots)
-    surfaces = compositing.surfaces(_geometry(still), bins, tiles.quarters)
+    bins = binning.bin_quarters(still, tiles, slots)
+    surfaces = rendering.compositing.surfaces(_geometry(still), bins, tiles.quarters)
     ids = surfaces[: camera.height, : camera.width, 0]
     middle = surfaces[: camera.height, : camera.width, 1]
     depth = jnp.where(middle >= 0, splats.depths[jnp.maximum(middle, 0)], 0.0)
     return Surfaces(ids, middle, depth, bins.overflow)
 
 
-def _geometry(splats: Splats) -> Float[Array, "g 6"]:
+def _geometry(splats: projection.Splats) -> Float[Array, "g 6"]:
     """Return the leading columns of what is composited."""
     a, b, c = splats.conics.T
-    log_opacity = jnp.log(jnp.maximum(splats.opacities, ALPHA_MIN / 2))
+    log_opacity = jnp.log(jnp.maximum(splats.opacities, projection.ALPHA_MIN / 2))
     return jnp.stack([*splats.centers.T, -a / 2, -b, -c / 2, log_opacity], -1)
 
 
 def _splats(
     gaussians: Gaussians, camera: Camera, antialiased: bool
-) -> tuple[Splats, Tiles, Gaussians]:
+) -> tuple[projection.Splats, binning.Tiles, Gaussians]:
     """Make Gaussians that are not finite invisible and project; returns tiles and scene, too."""
     sane = jnp.ones(gaussians.means.shape[0], bool)
     for field in gaussians:
@@ -230,8 +220,8 @@ def _splats(
         *(jnp.where(sane.reshape(-1, *(1,) * (x.ndim - 1)), x, 0.0) for x in gaussians)
     )
     opacities = jnp.where(sane, jax.nn.sigmoid(clean.logit_opacities), 0.0)
-    splats = project_gaussians(clean, opacities, camera, antialiased=antialiased)
-    return splats, choose_tiles(camera.width, camera.height, sane.shape[0]), clean
+    splats = projection.project_gaussians(clean, opacities, camera, antialiased=antialiased)
+    return splats, binning.choose_tiles(camera.width, camera.height, sane.shape[0]), clean
 
 
 def render_clip(

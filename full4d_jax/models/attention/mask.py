@@ -17,7 +17,7 @@ from einops import rearrange
 from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Bool, Float, Int
 
-from full4d_jax.config.masks import PAPER, allowed_frames, beyond_own_view
+from full4d_jax.config import masks
 from full4d_jax.models.tokens import Axis, TokenGrid
 
 # Finite: without a single allowed key there is weight 0, and no NaN.
@@ -43,7 +43,7 @@ def over_grid(
     v: Tokens,
     *,
     cross_half: bool,
-    mask: str = PAPER,
+    mask: str = masks.PAPER,
     rows_by_cudnn: bool = False,
     **options: Any,
 ) -> Tokens:
@@ -64,9 +64,9 @@ def over_grid(
       InputError: cuDNN should attend within views that the mask cuts.
     """
     views, frames = q.shape[1:3]
-    allowed = allowed_frames(views, frames, cross_half, mask)
+    allowed = masks.allowed_frames(views, frames, cross_half, mask)
     if rows_by_cudnn:
-        allowed = beyond_own_view(allowed, mask)
+        allowed = masks.beyond_own_view(allowed, mask)
         options["rows"] = views
     allowed = allowed.reshape(views * frames, -1)
     flat = (rearrange(x, "b v t s k d -> b (v t) s k d") for x in (q, k, v))

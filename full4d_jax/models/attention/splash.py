@@ -19,7 +19,7 @@ import numpy as np
 from einops import rearrange
 from jaxtyping import Array, Bool, Int
 
-from full4d_jax.models.attention.mask import SAVED, Allowed, Keys, Part, Queries, over_grid
+from full4d_jax.models.attention import mask
 
 # The kernel's tiles are multiples of it.
 LANE_TOKENS = 128
@@ -58,14 +58,14 @@ class TileLists(NamedTuple):
 
 
 def splash_from_frames(
-    q: Queries,
-    k: Keys,
-    v: Keys,
-    part: Part = 0,
+    q: mask.Queries,
+    k: mask.Keys,
+    v: mask.Keys,
+    part: mask.Part = 0,
     *,
-    allowed: Allowed,
+    allowed: mask.Allowed,
     interpret: bool = False,
-) -> Queries:
+) -> mask.Queries:
     """Attend from some frames of a grid to those that they read, on one TPU device; reverse mode.
 
     Heads or samples are sharded by `jax.shard_map`.
@@ -96,10 +96,10 @@ def splash_from_frames(
     return rearrange(out, "b k (f s) d -> b f s k d", f=frames)[:, :, :tokens]
 
 
-splash_attention = functools.partial(over_grid, splash_from_frames)
+splash_attention = functools.partial(mask.over_grid, splash_from_frames)
 
 
-def _of_part(lists: Sequence[TileLists], part: Part) -> TileLists:
+def _of_part(lists: Sequence[TileLists], part: mask.Part) -> TileLists:
     """Choose the lists of a part when the program runs; shorter ones end with skipped tiles."""
 
     def chosen(*arrays):
@@ -127,12 +127,8 @@ def choose_tiling(frames: int, tokens: int) -> Tiling:
 
 def _kernel(forward: TileLists, backward: TileLists, tiling: Tiling, interpret: bool):
     """Return the library's attention over all heads of a sample, (k n d) each."""
-    from jax.experimental.pallas.ops.tpu.splash_attention import (
-        splash_attention_kernel as splash,
-    )
-    from jax.experimental.pallas.ops.tpu.splash_attention.splash_attention_mask_info import (
-        MaskInfo,
-    )
+    from jax.experimental.pallas.ops.tpu.splash_attention import splash_attention_kernel as splash
+    from jax.experimental.pallas.ops.tpu.splash_attention.splash_attention_mask_info import MaskInfo
 
     side = tiling.cell * tiling.group
     by_queries = MaskInfo(*forward, q_sequence=None)
@@ -146,7 +142,7 @@ def _kernel(forward: TileLists, backward: TileLists, tiling: Tiling, interpret: 
         mask_value=splash.DEFAULT_MASK_VALUE,
         attn_logits_soft_cap=None,
         mask_function=None,
-        residual_checkpoint_name=SAVED,
+        residual_checkpoint_name=mask.SAVED,
         interpret=interpret,
     )
 

@@ -24,11 +24,8 @@ from jaxtyping import Array, Float
 
 from full4d_jax.config import Config, ModelConfig
 from full4d_jax.config.codecs import KINDS, Strides, check_video
-from full4d_jax.models.codecs import wan_vae
-from full4d_jax.models.codecs.wan_vae_weights import convert_vae
-from full4d_jax.models.functional import nested
-from full4d_jax.models.linear import product_type
-from full4d_jax.models.sharding import AnyMesh, shapes_on, sharding_on
+from full4d_jax.models import functional, linear, sharding
+from full4d_jax.models.codecs import wan_vae, wan_vae_weights
 from full4d_jax.models.weights import load_metadata, load_params, save_params, tensor_shapes
 from full4d_jax.session.errors import InputError, input_errors
 
@@ -84,7 +81,7 @@ def make_codec(config: ModelConfig, weights: Weights | None = None) -> Codec:
 
 def computing_weights(config: ModelConfig, weights: Weights | None) -> Weights | None:
     """Return weights in the type in which the codec computes; those of `pixels` are None."""
-    return jax.tree.map(lambda x: x.astype(product_type(config)), weights)
+    return jax.tree.map(lambda x: x.astype(linear.product_type(config)), weights)
 
 
 def codec_weights(
@@ -107,7 +104,7 @@ def codec_weights(
         return None
     if not config.codec_weights:
         _missing(model.codec)
-    return _load(model.codec, config.codec_weights, product_type(model), mesh, on_host)
+    return _load(model.codec, config.codec_weights, linear.product_type(model), mesh, on_host)
 
 
 @lru_cache(maxsize=1)
@@ -116,7 +113,7 @@ def _load(codec: str, path: str, kind: DTypeLike, mesh: Mesh | None, on_host: bo
     stored_codec = load_metadata(path).get("codec", "no codec")
     if stored_codec != codec:
         raise InputError("codec", path, stored_codec, codec, "give --codec_weights another file")
-    everywhere = sharding_on(mesh)
+    everywhere = sharding.sharding_on(mesh)
     like = jax.tree.map(
         lambda x: jax.ShapeDtypeStruct(x.shape, kind, sharding=everywhere), _like(codec, path)
     )
@@ -125,7 +122,7 @@ def _load(codec: str, path: str, kind: DTypeLike, mesh: Mesh | None, on_host: bo
         return load_params(path, like, on_host=on_host)[0]
 
 
-def codec_shapes(config: Config, mesh: AnyMesh) -> Weights | None:
+def codec_shapes(config: Config, mesh: sharding.AnyMesh) -> Weights | None:
     """Return the shapes of the codec's weights as it computes, whole on each device of a mesh.
 
     Without a file they are those of the published ones; `pixels` has none.
@@ -138,7 +135,9 @@ def codec_shapes(config: Config, mesh: AnyMesh) -> Weights | None:
         return None
     file = config.codec_weights
     shapes = _like(codec, file) if file else wan_vae.abstract_params(KINDS[codec])
-    return shapes_on(mesh, jax.eval_shape(partial(computing_weights, config.model), shapes))
+    return sharding.shapes_on(
+        mesh, jax.eval_shape(partial(computing_weights, config.model), shapes)
+    )
 
 
 def codec_id(config: Config) -> str:
@@ -177,7 +176,7 @@ def convert_codec(source: Path) -> tuple[str, Weights]:
     Raises:
       InputError: they are other files, or a VAE with other strides or latents than Wan's.
     """
-    config, weights = convert_vae(source)
+    config, weights = wan_vae_weights.convert_vae(source)
     name = "wan22" if config.residual else "wan21"
     if config != wan_vae.with_widths(KINDS[name], weights):
         found = f"strides {tuple(config.strides)}, or other stages, means or deviations"
@@ -198,7 +197,7 @@ def _like(codec: str, path: str) -> Weights:
     """Return the names and shapes that a codec's file must have; it decides Wan's widths."""
     stored = {n: jax.ShapeDtypeStruct(x, jnp.float32) for n, x in tensor_shapes(path).items()}
     with input_errors("codec", "convert it again", path):
-        config = wan_vae.with_widths(KINDS[codec], nested(stored))
+        config = wan_vae.with_widths(KINDS[codec], functional.nested(stored))
     return wan_vae.abstract_params(config)
 
 

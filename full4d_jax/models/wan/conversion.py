@@ -16,7 +16,7 @@ import numpy as np
 from safetensors import safe_open
 
 from full4d_jax.config import ModelConfig, to_dict
-from full4d_jax.models.dit import abstract_params
+from full4d_jax.models import dit, trainable, weights
 from full4d_jax.models.tensor_files import (
     Pieces,
     Slot,
@@ -25,21 +25,7 @@ from full4d_jax.models.tensor_files import (
     require_float,
     write_safetensors,
 )
-from full4d_jax.models.trainable import ADDED
-from full4d_jax.models.wan.layouts import (
-    LAYOUTS,
-    Layout,
-    LeafPlace,
-    abstract_leaves,
-    check_config_json,
-    check_wan_model,
-    diffusers_config,
-    from_wan,
-    layers_of,
-    to_wan,
-    wan_names,
-)
-from full4d_jax.models.weights import check_params
+from full4d_jax.models.wan import layouts
 from full4d_jax.session.errors import InputError, input_errors
 from input_pipeline.plain_files import check_field, field, load_json
 from input_pipeline.whole_files import write_text
@@ -69,7 +55,7 @@ class Stored(NamedTuple):
 
 
 @input_errors("weights", ADVICE)
-def import_wan(model: ModelConfig, source: Path, target: Path) -> Layout:
+def import_wan(model: ModelConfig, source: Path, target: Path) -> layouts.Layout:
     """Write the checkpoint `target` (.safetensors) of `model` from Wan's weights in `source`.
 
     Args:
@@ -85,15 +71,15 @@ def import_wan(model: ModelConfig, source: Path, target: Path) -> Layout:
         another model, or tensors are missing, left over, stored twice, of another shape,
         quantised, or not finite.
     """
-    check_wan_model(model)
+    layouts.check_wan_model(model)
     if target.exists():
         raise InputError("option --to", target, "something there already", "a new file", "name one")
     stored = _stored(source)
     layout, names = _layout(model, source, stored)
-    leaves = abstract_leaves(model)
+    leaves = layouts.abstract_leaves(model)
     about = source / "config.json" if source.is_dir() else source.with_name("config.json")
     if about.is_file():
-        check_config_json(model, about)
+        layouts.check_config_json(model, about)
     for name, place in names.items():
         found = stored[name].shape
         check_field(f"{source}, tensor {name}", found == place.shape, found, place.shape)
@@ -105,7 +91,7 @@ def import_wan(model: ModelConfig, source: Path, target: Path) -> Layout:
 
     def pieces() -> Pieces:
         for leaf, x in leaves.items():
-            for layer in layers_of(model, leaf) if leaf.startswith(ADDED) else ():
+            for layer in layouts.layers_of(model, leaf) if leaf.startswith(trainable.ADDED) else ():
                 yield leaf, layer, initial_value(leaf, x.shape[layer is not None :])
         for name in sorted(names, key=lambda name: stored[name].file):
             leaf, layer, _ = names[name]
@@ -113,7 +99,7 @@ def import_wan(model: ModelConfig, source: Path, target: Path) -> Layout:
             bad = int(np.count_nonzero(~np.isfinite(tensor)))
             found = f"{bad} NaN or infinite values"
             check_field(f"{source}, tensor {name}", not bad, found, "finite ones")
-            yield leaf, layer, from_wan(leaf, tensor).astype(slots[leaf].dtype)
+            yield leaf, layer, layouts.from_wan(leaf, tensor).astype(slots[leaf].dtype)
 
     metadata = {"model": to_dict(model), "origin": f"Wan, {layout} layout"}
     write_safetensors(target, slots, pieces(), {k: json.dumps(v) for k, v in metadata.items()})
@@ -163,11 +149,11 @@ def _files(source: Path) -> list[Path]:
 
 def _layout(
     model: ModelConfig, source: Path, stored: dict[str, Stored]
-) -> tuple[Layout, dict[str, LeafPlace]]:
+) -> tuple[layouts.Layout, dict[str, layouts.LeafPlace]]:
     """Return the layout with which more names agree, and their places; refuse other names."""
-    places = {layout: wan_names(model, layout) for layout in LAYOUTS}
+    places = {layout: layouts.wan_names(model, layout) for layout in layouts.LAYOUTS}
     hits = {layout: len(names.keys() & stored) for layout, names in places.items()}
-    layout = max(LAYOUTS, key=hits.__getitem__)
+    layout = max(layouts.LAYOUTS, key=hits.__getitem__)
     # Both call the patch embedding the same.
     found = f"{len(stored)} tensors such as {min(stored, default='none')}"
     check_field(source, hits[layout] > 2, found, "the transformer of Wan 2.1 or 2.2")
@@ -192,12 +178,12 @@ def export_wan(
     Raises:
       InputError: the checkpoint is not of this model, or the folder has weights already.
     """
-    check_wan_model(model)
-    check_params(source, abstract_params(model))
+    layouts.check_wan_model(model)
+    weights.check_params(source, dit.abstract_params(model))
     if folder.exists() and (folder.is_file() or any(folder.iterdir())):
         do = "give a new one"
         raise InputError("folder", folder, "something there already", "an empty folder", do)
-    places = wan_names(model, "diffusers")
+    places = layouts.wan_names(model, "diffusers")
     slots = {}
     with safe_open(source, framework="numpy") as file:
         for name, (leaf, _, shape) in places.items():
@@ -221,15 +207,15 @@ def export_wan(
         total = {"total_size": sum(slot.bytes for slot in slots.values())}
         index = {"metadata": total, "weight_map": weight_map}
         _write_json(folder / "diffusion_pytorch_model.safetensors.index.json", index)
-    _write_json(folder / "config.json", diffusers_config(model))
-    added = [leaf for leaf in abstract_leaves(model) if leaf.startswith(ADDED)]
+    _write_json(folder / "config.json", layouts.diffusers_config(model))
+    added = [leaf for leaf in layouts.abstract_leaves(model) if leaf.startswith(trainable.ADDED)]
     return [leaf for leaf in added if _is_trained(model, source, leaf)]
 
 
-def _pieces(source: Path, model: ModelConfig, names: dict[str, LeafPlace]) -> Pieces:
+def _pieces(source: Path, model: ModelConfig, names: dict[str, layouts.LeafPlace]) -> Pieces:
     """Yield the tensors of a shard, as `write_safetensors` takes them."""
     for name, (leaf, layer, _) in names.items():
-        yield name, None, to_wan(leaf, _read(source, leaf, layer), model.patch)
+        yield name, None, layouts.to_wan(leaf, _read(source, leaf, layer), model.patch)
 
 
 def _read(source: Path, name: str, layer: int | None = None) -> np.ndarray:
@@ -240,7 +226,7 @@ def _read(source: Path, name: str, layer: int | None = None) -> np.ndarray:
 
 def _is_trained(model: ModelConfig, source: Path, leaf: str) -> bool:
     """Return whether an added parameter has left the identity."""
-    parts = (_read(source, leaf, layer) for layer in layers_of(model, leaf))
+    parts = (_read(source, leaf, layer) for layer in layouts.layers_of(model, leaf))
     return any(not np.array_equal(x, initial_value(leaf, x.shape)) for x in parts)
 
 

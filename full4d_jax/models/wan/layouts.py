@@ -18,10 +18,7 @@ import numpy as np
 from einops import rearrange
 
 from full4d_jax.config import ModelConfig
-from full4d_jax.models.dit import abstract_params
-from full4d_jax.models.functional import by_name
-from full4d_jax.models.tokens import TIME_CHANNELS
-from full4d_jax.models.trainable import ADDED
+from full4d_jax.models import dit, functional, tokens, trainable
 from full4d_jax.models.wan.text import TEXT_TOKENS
 from full4d_jax.session.errors import input_errors
 from full4d_jax.session.fields import require
@@ -78,7 +75,7 @@ class LeafPlace(NamedTuple):
 
 def abstract_leaves(model: ModelConfig) -> dict[str, jax.ShapeDtypeStruct]:
     """Return the shapes of all parameters by dotted name, without allocating them."""
-    return by_name(abstract_params(model))
+    return functional.by_name(dit.abstract_params(model))
 
 
 def layers_of(model: ModelConfig, leaf: str) -> list[int | None]:
@@ -90,7 +87,7 @@ def wan_names(model: ModelConfig, layout: Layout) -> dict[str, LeafPlace]:
     """Return every tensor's name in `layout`, and its place."""
     names = {}
     for leaf, x in abstract_leaves(model).items():
-        if leaf.startswith(ADDED):
+        if leaf.startswith(trainable.ADDED):
             continue
         module, _, kind = leaf.removeprefix("blocks.").rpartition(".")
         ending = {"kernel": ".weight", "scale": ".weight", "bias": ".bias"}.get(kind, "")
@@ -152,7 +149,7 @@ def diffusers_config(model: ModelConfig) -> dict[str, Any]:
         "in_channels": channels,
         "out_channels": channels,
         "text_dim": model.text_width,
-        "freq_dim": TIME_CHANNELS,
+        "freq_dim": tokens.TIME_CHANNELS,
         "ffn_dim": model.ffn,
         "num_layers": model.layers,
         "cross_attn_norm": True,

@@ -32,12 +32,7 @@ from numpy import ndarray
 from scipy.optimize import isotonic_regression
 
 from full4d_jax.geometry.arrays import Map, Picture, Values
-from full4d_jax.source.depth.steep_lines import (
-    CLOSEST_SHARE,
-    Stretch,
-    border_gradients,
-    steep_stretches,
-)
+from full4d_jax.source.depth import steep_lines
 
 # Of each place so many rows down and columns beyond the right border.
 Beyond = Float[ndarray, "h q"]
@@ -111,7 +106,7 @@ def _to_the_right(wide: Wide, count: int) -> Wide:
     inside = crossed - np.interp(crossed, rows, slopes) * beyond
     depth = np.broadcast_to(beyond, crossed.shape)
     # The clearest is drawn last.
-    for stretch in reversed(steep_stretches(wide.mirrored, count)):
+    for stretch in reversed(steep_lines.steep_stretches(wide.mirrored, count)):
         here, *steep = _along(stretch, height, beyond)
         crossed, inside, depth = (
             np.where(here, x, y) for x, y in zip(steep, (crossed, inside, depth), strict=True)
@@ -136,7 +131,7 @@ def _crossed(slopes: Values, height: int, beyond: Int[ndarray, " q"], top: int =
 
 
 def _along(
-    stretch: Stretch, height: int, beyond: Int[ndarray, " q"]
+    stretch: steep_lines.Stretch, height: int, beyond: Int[ndarray, " q"]
 ) -> tuple[Bool[ndarray, "h q"], Beyond, Beyond, Beyond]:
     """Return where a stretch goes on, and the row where the line of each place crosses the border.
 
@@ -175,7 +170,7 @@ def crossing_slopes(picture: Picture, count: int) -> Values:
     calm_share = 0.3
     # Of the short side: slopes do not vary within it.
     alike_share = 1 / 16
-    across, down = border_gradients(picture)
+    across, down = steep_lines.border_gradients(picture)
     sigma = alike_share * min(picture.shape[:2])
     nearness = np.linspace(0, 1, across.shape[1], dtype=np.float32)
     crosses = down**2 / (down**2 + across**2 + 1e-3)
@@ -187,7 +182,7 @@ def crossing_slopes(picture: Picture, count: int) -> Values:
     slopes = -both * vertical / (vertical**2 + calm**2 + 1e-3)
     slopes = np.clip(slopes, -steepest_slope, steepest_slope).astype(float)
     # Lines that come together faster than this would meet.
-    together = (1 - CLOSEST_SHARE) / count * np.arange(len(slopes))
+    together = (1 - steep_lines.CLOSEST_SHARE) / count * np.arange(len(slopes))
     apart = isotonic_regression(slopes + together, weights=vertical + 1e-3).x - together
     return np.clip(apart, -steepest_slope, steepest_slope)
 

@@ -27,16 +27,7 @@ from full4d_jax.media.pictures import to_model
 from full4d_jax.models.depth_anything import depth_anything, load_depth_anything, stages_of
 from full4d_jax.models.sharded_map import OnLocalDevices
 from full4d_jax.session.errors import InputError, input_errors, tell
-from full4d_jax.source.depth.estimate import load_depth, predict_depth
-from full4d_jax.source.depth.onnx_network import Network, as_network, open_file
-from full4d_jax.source.depth.signatures import (
-    DEPTH_ANYTHING,
-    Outputs,
-    Signature,
-    sides_of,
-    signature_of,
-    with_metadata,
-)
+from full4d_jax.source.depth import estimate, onnx_network, signatures
 from full4d_jax.source.options import CLIP, DepthKind
 from input_pipeline.plain_files import load_json
 from input_pipeline.selection import evenly
@@ -70,8 +61,8 @@ class DepthFile:
     """
 
     path: Path
-    network: Network
-    signature: Signature
+    network: onnx_network.Network
+    signature: signatures.Signature
     kind: DepthKind
     note: str = ""
 
@@ -90,7 +81,7 @@ class DepthFile:
 
     def sides(self, height: int, width: int) -> tuple[int, int]:
         """Return rows and columns at which it sees a picture of this size."""
-        return self.network.sides(*sides_of(self.signature, height, width))
+        return self.network.sides(*signatures.sides_of(self.signature, height, width))
 
     def fov(self, frames: Pictures) -> float | None:
         """Return the horizontal field of view of a clip in degrees; None where it gives none.
@@ -141,7 +132,7 @@ class DepthFile:
             raise InputError(WHAT, self.path, found, EXPECTED_NETWORK, EXPORT_ADVICE)
         return values
 
-    def _outputs(self, frame: Picture) -> Outputs:
+    def _outputs(self, frame: Picture) -> signatures.Outputs:
         """Return all that the network makes of a picture."""
         colors = resize_colors(frame, *self.sides(*frame.shape[:2]))
         mean = np.array(self.signature.mean, np.float32)
@@ -160,13 +151,13 @@ def open_depth_file(path: Path, kind: DepthKind | None = None) -> DepthFile:
     Raises:
       InputError: the file is missing or holds something else, or a library is missing.
     """
-    file = open_file(WHAT, path, EXPECTED_NETWORK, EXPORT_ADVICE)
-    network = as_network(file, axes=(4, 5), numbers={"num_tokens": MOGE_TOKENS})
+    file = onnx_network.open_file(WHAT, path, EXPECTED_NETWORK, EXPORT_ADVICE)
+    network = onnx_network.as_network(file, axes=(4, 5), numbers={"num_tokens": MOGE_TOKENS})
     several = [count for count in network.shape[:-3] if isinstance(count, int) and count > 1]
     if several:
         raise file.refused(f"an input of {several[0]} pictures")
-    signature = signature_of(len(network.shape), file.outputs)
-    signature = with_metadata(signature, file.metadata, path)
+    signature = signatures.signature_of(len(network.shape), file.outputs)
+    signature = signatures.with_metadata(signature, file.metadata, path)
     return _compared(DepthFile(path, network, signature, signature.kind), kind)
 
 
@@ -184,8 +175,8 @@ def open_depth_anything(path: Path) -> DepthFile:
     def run(pictures: Float[np.ndarray, "n 3 h w"]) -> dict[str, np.ndarray]:
         return {"predicted_depth": predict(pictures.transpose(0, 2, 3, 1))}
 
-    network = Network(run, [1, 3, None, None])
-    opened = _compared(DepthFile(path, network, DEPTH_ANYTHING, "disparity"))
+    network = onnx_network.Network(run, [1, 3, None, None])
+    opened = _compared(DepthFile(path, network, signatures.DEPTH_ANYTHING, "disparity"))
     if opened.kind != "disparity":
         raise InputError(WHAT, path, opened.note, "relative disparity", RELATIVE_ADVICE)
     return opened
@@ -273,10 +264,10 @@ def example_frame() -> Picture:
 def example_disparity() -> Map:
     """Return our network's disparity of that frame."""
     frame = example_frame()
-    network = load_depth()
+    network = estimate.load_depth()
     size = network.sides(*frame.shape[:2])
     small = cv2.resize(frame, size[::-1], interpolation=cv2.INTER_AREA)
-    return 1 / np.asarray(predict_depth(network, to_model(small[None]))[0], np.float32)
+    return 1 / np.asarray(estimate.predict_depth(network, to_model(small[None]))[0], np.float32)
 
 
 def resize_colors(frame: Picture, height: int, width: int) -> Float[np.ndarray, "height width 3"]:

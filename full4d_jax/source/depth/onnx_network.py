@@ -10,8 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float32
 
-from full4d_jax.session.errors import InputError, require_file
-from full4d_jax.session.extras import load_extra
+from full4d_jax.session import errors, extras
 
 FLOAT_TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 INTEGER_TYPES = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
@@ -42,9 +41,9 @@ class OnnxFile(NamedTuple):
     described: str
     metadata: dict[str, str]
 
-    def refused(self, found: object) -> InputError:
+    def refused(self, found: object) -> errors.InputError:
         """Return the error for a network that is not the expected one."""
-        return InputError(self.what, self.path, found, self.expected, self.see)
+        return errors.InputError(self.what, self.path, found, self.expected, self.see)
 
 
 class Network(NamedTuple):
@@ -82,8 +81,8 @@ def open_file(what: str, path: Path, expected: str, see: str) -> OnnxFile:
       InputError: there is no such file, it holds something else, or onnxruntime is missing.
     """
     wanted_providers = ("CUDAExecutionProvider", "CoreMLExecutionProvider", "CPUExecutionProvider")
-    require_file(what, path, expected, see)
-    runtime: Any = load_extra("onnxruntime", what, path)
+    errors.require_file(what, path, expected, see)
+    runtime: Any = extras.load_extra("onnxruntime", what, path)
     try:
         here = runtime.get_available_providers()
         providers = [name for name in wanted_providers if name in here]
@@ -96,7 +95,7 @@ def open_file(what: str, path: Path, expected: str, see: str) -> OnnxFile:
         described = f"inputs {each}; outputs {', '.join(outputs)}"
         return OnnxFile(what, path, expected, see, session, inputs, outputs, described, metadata)
     except Exception as error:  # the library's errors share no other class
-        raise InputError(what, path, error, expected, see) from None
+        raise errors.InputError(what, path, error, expected, see) from None
 
 
 def as_network(

@@ -56,9 +56,7 @@ from full4d_jax.geometry.arrays import (
 from full4d_jax.geometry.motion import differs
 from full4d_jax.geometry.push_pull import push_pull
 from full4d_jax.grid import CleanPlate
-from full4d_jax.models.functional import Params
-from full4d_jax.models.inpainting import SIDE_MULTIPLE, InpaintingNetConfig, added
-from full4d_jax.models.weights import SHIPPED, load_params, model_of_metadata
+from full4d_jax.models import functional, inpainting, weights
 from full4d_jax.source.backdrop import Backdrop, as_bytes, disc
 from full4d_jax.source.depth.beyond_borders import beyond_borders
 from gaussians.fitting.stillness import camera_moves, median_where
@@ -72,11 +70,7 @@ SUBJECT_GAP = 0.04
 
 
 def clean_plate(
-    depth: Maps,
-    frames: Pictures,
-    labels: Labels,
-    backdrop: Backdrop | None,
-    estimate: Estimate,
+    depth: Maps, frames: Pictures, labels: Labels, backdrop: Backdrop | None, estimate: Estimate
 ) -> CleanPlate:
     """Return what a camera does not see: behind subjects, and beyond its borders.
 
@@ -129,11 +123,11 @@ def depth_within(plate: CleanPlate, height: int, width: int) -> Map:
 
 
 @cache
-def load_inpainting() -> tuple[InpaintingNetConfig, Params]:
+def load_inpainting() -> tuple[inpainting.InpaintingNetConfig, functional.Params]:
     """Return the sizes and the parameters of the network in the package."""
-    path = SHIPPED / "inpainting.safetensors"
-    params, metadata = load_params(path)
-    return model_of_metadata(path, metadata, InpaintingNetConfig), params
+    path = weights.SHIPPED / "inpainting.safetensors"
+    params, metadata = weights.load_params(path)
+    return weights.model_of_metadata(path, metadata, inpainting.InpaintingNetConfig), params
 
 
 def inpainted(picture: Picture, hole: Mask) -> Picture:
@@ -147,7 +141,7 @@ def inpainted(picture: Picture, hole: Mask) -> Picture:
     if hole.all() or not hole.any():
         return picture
     height, width = hole.shape
-    size = sides(height, width, min(most_rows, height, width), SIDE_MULTIPLE)
+    size = sides(height, width, min(most_rows, height, width), inpainting.SIDE_MULTIPLE)
     filled = _averages(jnp.asarray(picture), jnp.asarray(hole))
     near = cv2.resize(hole.astype(np.float32), size[::-1], interpolation=cv2.INTER_AREA) > 0
     whole = np.asarray(_with_residual(*load_inpainting(), filled, jnp.asarray(near)))
@@ -163,14 +157,14 @@ def _averages(picture: UInt8[Array, "h w 3"], hole: Bool[Array, "h w"]) -> Float
 
 @partial(jax.jit, static_argnums=0)
 def _with_residual(
-    config: InpaintingNetConfig,
-    params: Params,
+    config: inpainting.InpaintingNetConfig,
+    params: functional.Params,
     filled: Float[Array, "h w 3"],
     hole: Bool[Array, "i j"],
 ) -> Float[Array, "h w 3"]:
     """Return the whole picture; the hole has the size at which the network sees the picture."""
     small = jax.image.resize(filled, (*hole.shape, 3), "linear")
-    residual = added(config, params, small[None], hole[None].astype(jnp.float32))[0]
+    residual = inpainting.added(config, params, small[None], hole[None].astype(jnp.float32))[0]
     return jnp.clip(filled + jax.image.resize(residual, filled.shape, "linear"), -1, 1)
 
 

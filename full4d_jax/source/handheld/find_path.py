@@ -18,17 +18,9 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from numpy import ndarray
 
-from full4d_jax.geometry.paths import (
-    match_frames,
-    path_agreement,
-    seen_points,
-    travels,
-    turning_path,
-)
+from full4d_jax.geometry import paths, tracking
 from full4d_jax.geometry.structure import LEAST_PLACED_SHARE, Structure, find_structure
-from full4d_jax.geometry.tracking import Turning, find_turning, standing_share
-from full4d_jax.session.errors import InputError
-from full4d_jax.session.extras import has, install
+from full4d_jax.session import errors, extras
 from full4d_jax.source.handheld.pose_files import poses_at
 from input_pipeline.cameras import invert
 from input_pipeline.depth_alignment import MIN_MATCHES, SparseDepth
@@ -72,13 +64,13 @@ def find_path(
       large: reads the frames at a size where points are found, with their intrinsics.
     """
     explained_motion = 0.0015  # of the width that rotations may leave: half a pixel of 320
-    turning = find_turning(gray, lens)
+    turning = tracking.find_turning(gray, lens)
     if _stands(turning, gray):
         return still_path(len(gray))
     if turning.left < explained_motion and not turning.lost:
         return _turned(turning, "")
-    if not has("pycolmap"):
-        do = f"for the whole path {install('pycolmap')}, or give --poses"
+    if not extras.has("pycolmap"):
+        do = f"for the whole path {extras.install('pycolmap')}, or give --poses"
         return _turned(turning, f"nothing says how its place changes; {do}")
     frames, large_lens = large()
     structure = find_structure(frames, large_lens)
@@ -93,11 +85,11 @@ def find_path(
     return SourcePath(structure.world_to_camera, structure.points, note)
 
 
-def _stands(turning: Turning, gray: UInt8[ndarray, "t r q"]) -> bool:
+def _stands(turning: tracking.Turning, gray: UInt8[ndarray, "t r q"]) -> bool:
     least_standing = 0.1  # of the corners that stay, if the background stands
     if turning.moved < NOTICEABLE_MOTION:
         return True
-    return turning.moved < UNCERTAIN_MOTION and standing_share(gray) > least_standing
+    return turning.moved < UNCERTAIN_MOTION and tracking.standing_share(gray) > least_standing
 
 
 def path_objection(structure: Structure | None, columns: int) -> str:
@@ -121,11 +113,7 @@ def path_objection(structure: Structure | None, columns: int) -> str:
 
 
 def path_from_poses(
-    poses: CameraPath,
-    file: Path,
-    video: Path,
-    instants: Float[ndarray, " t"],
-    large: Large,
+    poses: CameraPath, file: Path, video: Path, instants: Float[ndarray, " t"], large: Large
 ) -> SourcePath:
     """Return the path that a file holds, with points of the scene that it shows.
 
@@ -137,14 +125,14 @@ def path_from_poses(
     other_readings = {"as camera-to-world": invert, "in reversed time": lambda poses: poses[::-1]}
     path = poses_at(poses, file, video, instants)
     note = f"its camera moves; its path is that of {file.name}"
-    if not travels(path):
+    if not paths.travels(path):
         return SourcePath(path, None, note)
-    matched = match_frames(*large())
-    agree = path_agreement(matched, path)
+    matched = paths.match_frames(*large())
+    agree = paths.path_agreement(matched, path)
     readings = {}
     for name, read in other_readings.items():
         other = poses._replace(world_to_camera=read(poses.world_to_camera))
-        readings[name] = path_agreement(matched, poses_at(other, file, video, instants))
+        readings[name] = paths.path_agreement(matched, poses_at(other, file, video, instants))
     fitting = {name: x.misfit for name, x in readings.items() if x.share >= LEAST_AGREEMENT}
     better = min(fitting, key=fitting.__getitem__, default="")
     if better and fitting[better] >= better_misfit * agree.misfit:
@@ -156,19 +144,19 @@ def path_from_poses(
         if better:
             off = f"{fitting[better]:.2g} pixels off, not {agree.misfit:.2g}"
             do = f"they agree better when read {better} ({off}): {do}"
-        raise InputError("poses", file, found, expected, do)
-    points = seen_points(matched, path)
+        raise errors.InputError("poses", file, found, expected, do)
+    points = paths.seen_points(matched, path)
     if len(points.depth) < MIN_MATCHES:
         warning = "too few points tell the unit of --poses: the first frame's median depth is taken"
         return SourcePath(path, None, note, warning)
     return SourcePath(path, points, note)
 
 
-def _turned(turning: Turning, why: str) -> SourcePath:
+def _turned(turning: tracking.Turning, why: str) -> SourcePath:
     """Return the rotations of a camera as its path; with a warning where there is more to it."""
     undone_share = 0.5  # of the motion that rotations must undo, to be better than nothing
     note = "its camera moves; its path is rotations alone"
-    path = turning_path(turning.rotations)
+    path = paths.turning_path(turning.rotations)
     if not why:
         return SourcePath(path, None, note)
     moved = f"the background shifts by {100 * turning.moved:.1f} % of the width"

@@ -13,9 +13,8 @@ from numpy import ndarray
 
 from full4d_jax.geometry.paths import interpolate_poses
 from full4d_jax.session.errors import InputError, input_errors
-from input_pipeline.cameras import relative_to
+from input_pipeline import cameras, video_files
 from input_pipeline.importers.camera_path import CameraPath, read_path
-from input_pipeline.video_files import frame_size, frame_times
 
 POSES_ADVICE = "see 'Hand-held cameras' in docs/cameras.md"
 
@@ -30,7 +29,7 @@ def read_poses(file: Path, video: Path) -> CameraPath:
     shape_tolerance = 0.02
     with input_errors("poses", POSES_ADVICE):
         path = read_path(file)
-        height, width = frame_size(video)
+        height, width = video_files.frame_size(video)
     if path.size is not None:
         rows, columns = path.size
         if abs(columns * height / (rows * width) - 1) > shape_tolerance:
@@ -58,12 +57,12 @@ def poses_at(
     poses = path.world_to_camera
     if len(poses) != len(instants):
         with input_errors("video", "encode it again"):
-            times = frame_times(video)
+            times = video_files.frame_times(video)
         if len(poses) < 2 or len(times) < 2:
             expected = f"{len(instants)}, one an instant, or one for every frame of the video"
             raise InputError("poses", file, len(poses), expected, POSES_ADVICE)
         poses = interpolate_poses(poses, _pose_times(len(poses), times), instants)
-    return relative_to(poses, poses[0])
+    return cameras.relative_to(poses, poses[0])
 
 
 def _pose_times(count: int, times: Float[ndarray, " n"]) -> Float[ndarray, " m"]:

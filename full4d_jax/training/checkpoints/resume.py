@@ -11,8 +11,7 @@ from typing import Any
 
 import jax
 
-from full4d_jax.config import LiftConfig, MeshConfig, TrainingConfig, to_dict
-from full4d_jax.config.masks import PAPER, mask_file
+from full4d_jax.config import LiftConfig, MeshConfig, TrainingConfig, masks, to_dict
 from full4d_jax.models.sharding import dotted
 from full4d_jax.models.weights import summary_beside
 from full4d_jax.session.buckets import shown
@@ -53,7 +52,7 @@ def run_record(
     begin = None if init is None else {"path": shown(str(init)), "summary": summary_beside(init)}
     plain = json.loads(shown(json.dumps(to_dict(config), ensure_ascii=False)))
     # Only priors have a mask.
-    mask = mask_file(plain["model"].get("mask", PAPER))
+    mask = masks.mask_file(plain["model"].get("mask", masks.PAPER))
     hashes = {} if mask is None else {"mask": hashlib.sha256(mask.read_bytes()).hexdigest()}
     return {
         "config": plain,

@@ -24,26 +24,10 @@ from full4d_jax.generation.batch import Batch, procedural_batch
 from full4d_jax.geometry.depth_maps import drop_depth_edges
 from full4d_jax.media.video import read_video
 from full4d_jax.models.sharding import put_batch, rows_here, spec
-from full4d_jax.session.errors import input_errors
-from full4d_jax.session.fields import require
+from full4d_jax.session import errors, fields
 from full4d_jax.source.depth.estimate import DepthNetwork, estimate_depth, load_depth
-from full4d_jax.training.clips.pseudo_views import (
-    VIDEO_PER_CROP,
-    pseudo_grid,
-    random_lens,
-    random_pose,
-    several_views,
-    two_views,
-)
-from full4d_jax.training.clips.records import (
-    batches_of,
-    batches_with_motion,
-    open_records,
-    record_names_at,
-)
-from input_pipeline.footage import training_clips
-from input_pipeline.loader import ENDLESS, make_loader
-from input_pipeline.video_files import open_video
+from full4d_jax.training.clips import pseudo_views, records
+from input_pipeline import footage, loader, video_files
 
 # Random stream of warps; training steps use the lower numbers.
 VIDEO_STREAM = 2**31 - 1
@@ -98,7 +82,7 @@ def clips_at(config: Config, position: int) -> list[str | int]:
 
 def mixed_turns(sources: dict[str, Source]) -> Any:
     """Return by step its source, and how many batches of that the steps before took."""
-    numbers = grain.MapDataset.range(ENDLESS)
+    numbers = grain.MapDataset.range(loader.ENDLESS)
     turns: list[Any] = [numbers.map(lambda n, name=name: (name, n)) for name in sources]
     return grain.MapDataset.mix(turns, [source.share for source in sources.values()])
 
@@ -118,13 +102,13 @@ def open_sources(config: Config, mesh: Mesh | None = None) -> dict[str, Source]:
         for name, off in (("projections", 0), ("captions", False)):
             value = getattr(data, name)
             expected = f"{off} without --data.records that have them"
-            require(f"data.{name}", value, value == off, expected)
+            fields.require(f"data.{name}", value, value == off, expected)
     if data.pseudo < 1 and data.records:
-        mixture = open_records(config)
+        mixture = records.open_records(config)
         sources["records"] = Source(
             1 - data.pseudo,
-            lambda start: batches_of(config, mixture, start, mesh),
-            lambda number: [*record_names_at(config, number)],
+            lambda start: records.batches_of(config, mixture, start, mesh),
+            lambda number: [*records.record_names_at(config, number)],
         )
     elif data.pseudo < 1:
         sources["rendered"] = Source(
@@ -153,7 +137,7 @@ def rendered_batches(config: Config, draws: Iterator[Scenes], mesh: Mesh | None)
     """Return batches of the rendered scenes with these indices."""
     if not config.model.moves_base:
         return _rendered(config, draws, mesh)
-    moving = batches_with_motion(config.model, _rendered(config, draws, None))
+    moving = records.batches_with_motion(config.model, _rendered(config, draws, None))
     return map(partial(put_batch, mesh), moving)
 
 
@@ -173,12 +157,14 @@ def video_batches(
     rows = np.asarray(rows_here(mesh, size))
     data = replace(config.data, records=(), views=1)
     if data.pseudo_views > 2 or not config.model.needs_cameras:
-        height, width = (round(VIDEO_PER_CROP * side) for side in (data.height, data.width))
+        height, width = (
+            round(pseudo_views.VIDEO_PER_CROP * side) for side in (data.height, data.width)
+        )
         data = replace(data, height=height, width=width)
     if files:
         read = partial(_random_window, data=data)
         order: dict[str, Any] = {"seed": config.seed, "start_step": start, "batch_size": size}
-        videos = make_loader(files, **order, transform=read, rows=rows.tolist())
+        videos = loader.make_loader(files, **order, transform=read, rows=rows.tolist())
     else:
         others = replace(config, data=data, seed=config.seed ^ VIDEO_STREAM)
         draws = _draws(others, range(data.scenes), start)
@@ -190,7 +176,7 @@ def video_batches(
             keys = jax.random.split(jax.random.fold_in(stream_key, number), size)[rows]
             yield make(keys, video)
 
-    moving = batches_with_motion(config.model, clips())
+    moving = records.batches_with_motion(config.model, clips())
     return (put_batch(mesh, batch, rows.tolist(), size) for batch in moving)
 
 
@@ -206,7 +192,7 @@ def warps(
       videos: bytes, or in [-1, 1], with a margin.
     """
     views, height, width = size
-    warp = partial(pseudo_grid, views=views, height=height, width=width)
+    warp = partial(pseudo_views.pseudo_grid, views=views, height=height, width=width)
     frames = jax.vmap(warp)(keys, _as_floats(videos))
     clips, _, instants = frames.shape[:3]
     eye = jnp.eye(4)[None, None, None]
@@ -240,12 +226,14 @@ def reprojected(
         lens_key, pose_key = jax.random.split(key)
         video = _as_floats(video)
         depth = drop_depth_edges(estimate_depth(network, video))
-        lens = random_lens(lens_key, *video.shape[1:3])
-        pose = random_pose(pose_key)
+        lens = pseudo_views.random_lens(lens_key, *video.shape[1:3])
+        pose = pseudo_views.random_pose(pose_key)
         if views == 2:
-            clip, _ = two_views(video, depth, lens, pose)
+            clip, _ = pseudo_views.two_views(video, depth, lens, pose)
             return clip
-        return several_views(jax.random.fold_in(key, 2), video, depth, lens, pose, size)
+        return pseudo_views.several_views(
+            jax.random.fold_in(key, 2), video, depth, lens, pose, size
+        )
 
     return jax.lax.map(one, (keys, videos))
 
@@ -299,7 +287,7 @@ def _as_floats(videos: Shaped[Array, "*p t h w 3"]) -> Float[Array, "*p t h w 3"
 def _draws(config: Config, elements: Sequence[Any], start: int) -> Iterator[Any]:
     """Return the elements in each batch, from batch `start` on, in the loader's order."""
     size = config.training.batch
-    return make_loader(elements, seed=config.seed, batch_size=size, start_step=start)
+    return loader.make_loader(elements, seed=config.seed, batch_size=size, start_step=start)
 
 
 def open_videos(data: DataConfig) -> list[Path]:
@@ -308,8 +296,8 @@ def open_videos(data: DataConfig) -> list[Path]:
     Raises:
       InputError: there are none, or one cannot be used.
     """
-    with input_errors("data.videos", "give another folder"):
-        files = training_clips(data.videos)
+    with errors.input_errors("data.videos", "give another folder"):
+        files = footage.training_clips(data.videos)
     for file in files:
         read_video(file, height=16, width=16, frames=data.frames)
     return files
@@ -319,7 +307,7 @@ def _random_window(
     path: Path, rng: np.random.Generator, data: DataConfig
 ) -> UInt8[np.ndarray, "t h w 3"]:
     """Read frames of a video from a random moment on."""
-    with open_video(path) as container:
+    with video_files.open_video(path) as container:
         stream = container.streams.video[0]
         if stream.duration and stream.time_base:
             duration = float(stream.duration * stream.time_base)

@@ -12,17 +12,15 @@ from full4d_jax.config import Config
 from full4d_jax.generation.batch import Batch
 from full4d_jax.generation.projected import ProjectedBatch
 from full4d_jax.models.wan.text import TEXT_TOKENS, padded
-from input_pipeline.cameras import centers, relative_to
+from input_pipeline import cameras, schema, transforms
 from input_pipeline.datasets.dataset import Records
-from input_pipeline.schema import Example, projection_from_bytes
 from input_pipeline.selection import choose_times, choose_views, nearest_bucket, select
-from input_pipeline.transforms import cover, decode_depth, decode_depths, decode_into, to_source
 
 
 class Sized(NamedTuple):
     """A record, and the size in pixels that its clip is cropped to."""
 
-    example: Example
+    example: schema.Example
     height: int
     width: int
 
@@ -75,15 +73,15 @@ def choose(config: Config, sized: Sized, rng: np.random.Generator) -> Sized:
         return sized._replace(example=select(example, chosen, times))
     candidates = [view for view in range(views) if all(example.depth16[view, times])]
     for source in rng.permutation(candidates):
-        depth = decode_depth(example.depth16.item(source, times[0]))
+        depth = transforms.decode_depth(example.depth16.item(source, times[0]))
         # Depth may be known only at the rim, which is cropped away.
-        if cover(depth, example.intrinsics[source], sized.height, sized.width)[0].any():
+        if transforms.cover(depth, example.intrinsics[source], sized.height, sized.width)[0].any():
             break
     else:
         crop = f"the middle {sized.height}x{sized.width} pixels"
         found = f"no depth at instant {times[0]} in {crop}"
         raise ValueError(f"scene {example.scene_id}: found {found}, expected that of some view")
-    places = centers(example.world_to_camera[:, times[0]])
+    places = cameras.centers(example.world_to_camera[:, times[0]])
     spread = data.targets == "spread"
     chosen = choose_views(rng, places, data.views, sources=[source], spread=spread)
     return sized._replace(example=select(example, chosen, times))
@@ -115,7 +113,7 @@ def load(config: Config, sized: Sized, clips: Batch, place: int) -> None:
       ValueError: a file is damaged; the message names it and the scene.
     """
     example = sized.example
-    intrinsics = decode_into(example, clips.frames[place])
+    intrinsics = transforms.decode_into(example, clips.frames[place])
     # Right for latents, which are encoded at this size.
     clips.intrinsics[place] = example.intrinsics
     clips.intrinsics[place, : len(intrinsics)] = intrinsics
@@ -126,11 +124,11 @@ def load(config: Config, sized: Sized, clips: Batch, place: int) -> None:
     poses = example.world_to_camera
     depth = clips.depth[place]
     if not config.model.needs_cameras:
-        clips.world_to_camera[place] = relative_to(poses, poses[0, 0])
+        clips.world_to_camera[place] = cameras.relative_to(poses, poses[0, 0])
         return
-    decode_depths(example._replace(depth16=example.depth16[:1]), depth[None])
+    transforms.decode_depths(example._replace(depth16=example.depth16[:1]), depth[None])
     try:
-        clips.depth[place], clips.world_to_camera[place] = to_source(depth, poses)
+        clips.depth[place], clips.world_to_camera[place] = transforms.to_source(depth, poses)
     except ValueError as error:
         # The lens shows other pixels than `choose` looked at.
         raise ValueError(f"scene {example.scene_id}: {error}") from None
@@ -146,11 +144,11 @@ def choose_projected(config: Config, sized: Sized, rng: np.random.Generator) -> 
     strides = config.model.strides
     file = example.projections[rng.integers(len(example.projections))]
     try:
-        drawn = projection_from_bytes(file)
+        drawn = schema.projection_from_bytes(file)
     except ValueError as error:
         raise ValueError(f"scene {example.scene_id}: {error}") from None
     data = config.data
-    places = centers(drawn.world_to_camera[:, 0])
+    places = cameras.centers(drawn.world_to_camera[:, 0])
     spread = data.targets == "spread"
     views = choose_views(rng, places, data.views, sources=[drawn.source], spread=spread)
     filled = drawn.filled if config.model.reads_filled else None

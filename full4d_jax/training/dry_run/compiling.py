@@ -10,8 +10,8 @@ from typing import Any
 import jax
 
 from full4d_jax.models.flops import PEAKS, peak_flops
+from full4d_jax.training.dry_run import hlo
 from full4d_jax.training.dry_run.devices import GPUS, Gpu
-from full4d_jax.training.dry_run.hlo import collectives, estimate_cycles, read_program
 from full4d_jax.training.dry_run.work import Work, count_work, kernel_products
 from input_pipeline.whole_files import write_text
 
@@ -116,18 +116,18 @@ def compile_program(
     plan: Any = compiled.memory_analysis()
     names = ("argument", "output", "alias", "temp")
     memory = {name: getattr(plan, f"{name}_size_in_bytes") for name in names}
-    program = read_program(compiled.as_text() or "")
+    program = hlo.read_program(compiled.as_text() or "")
     cost = {
         "bytes_per_device": sum(memory.values()) - 2 * memory["alias"],
         "memory": memory,
         "compile_seconds": round(time.perf_counter() - start, 1),
-        "collectives": collectives(program),
+        "collectives": hlo.collectives(program),
     }
     if gpu is not None:
         work = count_work(program)
         cost |= {"work": work._asdict(), "seconds": gpu_seconds(work, gpu)}
     elif kind in TPU_FLOPS_A_CYCLE:
-        cycles = estimate_cycles(program)
+        cycles = hlo.estimate_cycles(program)
         products = kernel_products(traced.jaxpr, program)
         cost["work"] = {"cycles": cycles, "kernel_products": products}
         # Pallas kernels take the time of their products at full rate, transfers between chips none.
