@@ -34,7 +34,9 @@ from full4d_jax.training.checkpoints.resume import git_revision
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PACKAGES = ("jax", "jaxlib", "flax", "numpy", "torch", "diffusers")
-DEVICES = "import jax; x = jax.devices(); print(len(x), 'x', x[0].platform, x[0].device_kind)"
+DEVICES = (
+    "import jax; x = jax.devices(); print(len(x), 'x', x[0].platform, x[0].device_kind)"
+)
 TEST_PLATFORMS = {"gpu": "cuda,cpu", "tpu": "tpu,cpu"}  # of the test suite, by that of jax
 
 
@@ -46,7 +48,9 @@ class Row(NamedTuple):
     small: str  # further words of a dry run
     large: str  # further words of a run whose numbers are worth showing
     share: float  # of the minutes, beside the other rows' shares
-    shown: str = "*"  # patterns of the numbers to show, by their place such as sizes/64x64/ratio
+    shown: str = (
+        "*"  # patterns of the numbers to show, by their place such as sizes/64x64/ratio
+    )
     result: str = ""  # JSON file in OUT; empty: the last line that is printed
 
 
@@ -78,7 +82,9 @@ def main() -> None:
     )
     parser.add_argument("--minutes", type=float, default=40.0, help="of all rows; 0: small")
     names = [row.name for row in ROWS]
-    parser.add_argument("--only", nargs="+", choices=names, default=names, help="run these rows")
+    parser.add_argument(
+        "--only", nargs="+", choices=names, default=names, help="run these rows"
+    )
     parser.add_argument("--out", type=Path, default=Path("out/accelerator"))
     options = parser.parse_args()
     # Without this what runs would go on when we are stopped.
@@ -119,7 +125,9 @@ def measure(rows: Sequence[Row], out: Path, seconds: float) -> list[str]:
 def machine() -> dict[str, Any]:
     """Return hardware, versions and revision; a process that then ends asks jax for its devices."""
     asked = [sys.executable, "-c", DEVICES]
-    devices = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=300).stdout
+    devices = subprocess.run(
+        asked, capture_output=True, text=True, check=True, timeout=300
+    ).stdout
     facts = {"processor": platform.machine(), "devices of jax": devices.strip()}
     facts |= {"cores": len(os.sched_getaffinity(0)), "python": platform.python_version()}
     for name in PACKAGES:

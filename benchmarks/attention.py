@@ -55,7 +55,9 @@ def main() -> None:
     x = [jax.random.normal(jax.random.key(i), shape).astype(dtype) for i in range(4)]
 
     fused_ones = fused_implementations(options.mask)
-    density = float(allowed_frames(options.views, options.frames, True, options.mask).mean())
+    density = float(
+        allowed_frames(options.views, options.frames, True, options.mask).mean()
+    )
     results: dict[str, object] = {"device": jax.devices()[0].device_kind, "shape": shape}
     results |= {"dtype": str(jnp.dtype(dtype)), "mask_density": round(density, 4)}
     names = {"full_in_blocks", *fused_ones} | {"full"}
@@ -73,7 +75,9 @@ def main() -> None:
         fused = min(best[name] for name in fused_ones)
         suffix = "_forward" if kind == "forward" else ""
         results[f"fused_over_full{suffix}"] = round(fused / best["full"], 4)
-        results[f"fused_over_full_in_blocks{suffix}"] = round(fused / best["full_in_blocks"], 4)
+        results[f"fused_over_full_in_blocks{suffix}"] = round(
+            fused / best["full_in_blocks"], 4
+        )
         print(kind, {name: f"{1e3 * t:.1f} ms" for name, t in best.items()}, flush=True)
     print(json.dumps(results))
 
@@ -110,7 +114,9 @@ def full(q: Tokens, k: Tokens, v: Tokens) -> Tokens:
     """Attention of all tokens to all."""
     flat = (rearrange(x, "b v t s k d -> b (v t s) k d") for x in (q, k, v))
     implementation = "cudnn" if BACKEND == "gpu" else "xla"
-    return jax.nn.dot_product_attention(*flat, implementation=implementation).reshape(q.shape)
+    return jax.nn.dot_product_attention(*flat, implementation=implementation).reshape(
+        q.shape
+    )
 
 
 def full_in_blocks(q: Tokens, k: Tokens, v: Tokens) -> Tokens:

@@ -22,7 +22,9 @@ from input_pipeline.cameras import centers, nearest_to_axes, orbit, resize_intri
 from input_pipeline.conventions import to_opencv
 from input_pipeline.procedural.gltf_scene import gltf_clip
 
-WALKER_WIDTH = 1080  # two of its cameras decode to this, two have eight more columns on the right
+WALKER_WIDTH = (
+    1080  # two of its cameras decode to this, two have eight more columns on the right
+)
 HIDDEN_AZIMUTHS = (22.5, 200.0)  # of the fox, degrees from the first camera
 
 
@@ -84,7 +86,9 @@ def splat(scene: Gaussians, height: int) -> Capture:
         means=(scene.means - middle[None].astype(np.float32)) / np.float32(size),
         log_scales=scene.log_scales - np.float32(np.log(size)),
     )
-    lens = np.array([[height, 0, height / 2], [0, height, height / 2], [0, 0, 1]], np.float32)
+    lens = np.array(
+        [[height, 0, height / 2], [0, height, height / 2], [0, 0, 1]], np.float32
+    )
     shots = [
         render(moved, Camera(jnp.asarray(pose), jnp.asarray(lens), height, height))
         for pose in poses
@@ -137,7 +141,9 @@ def walker(data: Path, height: int, instants: int) -> Capture:
             most = f"{(count - 20) // 2} of {instants} instants" if count > 20 else "none"
             raise ValueError(f"{camera['name']}.mp4: {count} frames, which hold {most}")
         pictures = [picture[:, :WALKER_WIDTH] for picture in read[20::2]]
-        frames, lens = _shrunk([cv2.undistort(p, lens, bent) for p in pictures], lens, height)
+        frames, lens = _shrunk(
+            [cv2.undistort(p, lens, bent) for p in pictures], lens, height
+        )
         clips.append(frames)
         lenses.append(lens)
         poses.append(np.array(camera["w2c"]))
@@ -149,12 +155,16 @@ def walker(data: Path, height: int, instants: int) -> Capture:
     return Capture(frames, depth, np.stack(lenses), world_to_camera, train)
 
 
-def random_depth(world_to_camera: ndarray, shape: tuple[int, ...], middle: ndarray) -> ndarray:
+def random_depth(
+    world_to_camera: ndarray, shape: tuple[int, ...], middle: ndarray
+) -> ndarray:
     """Draw log-uniform depth (v t h w) for every pixel, the same at all instants."""
     distance = np.linalg.norm(centers(world_to_camera) - middle, axis=-1)[..., None, None]
     rng = np.random.default_rng(0)
     share = np.exp(
-        rng.uniform(np.log(NEAREST_SHARE), np.log(FARTHEST_SHARE), (shape[0], 1, *shape[2:]))
+        rng.uniform(
+            np.log(NEAREST_SHARE), np.log(FARTHEST_SHARE), (shape[0], 1, *shape[2:])
+        )
     )
     return (distance * share).astype(np.float32)
 

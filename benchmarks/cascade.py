@@ -33,7 +33,12 @@ from full4d_jax.evaluation.fidelity import (
     moving_region,
 )
 from full4d_jax.evaluation.table import text_table
-from full4d_jax.generation.cascade import Upsampler, enlarge_grid, generate_small, load_upsampler
+from full4d_jax.generation.cascade import (
+    Upsampler,
+    enlarge_grid,
+    generate_small,
+    load_upsampler,
+)
 from full4d_jax.generation.prior import Prior, open_prior
 from full4d_jax.generation.projection_guidance import fill_holes, project_video
 from full4d_jax.generation.static_points import find_static_points
@@ -113,12 +118,16 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--first", type=int, default=REPORTED, help="first held-out scene")
     parser.add_argument("--scenes", type=int, default=16, help="number of scenes")
-    parser.add_argument("--lifted", type=int, default=4, help="scenes that are lifted, 0 for none")
+    parser.add_argument(
+        "--lifted", type=int, default=4, help="scenes that are lifted, 0 for none"
+    )
     parser.add_argument("--angle", type=float, default=60.0, help="widest azimuth, degrees")
     parser.add_argument("--rows", type=int, default=256, help="rows and columns of a frame")
     parser.add_argument("--checkpoint", type=Path, help="weights of another upsampler")
     parser.add_argument("--depth_network", default="ours", help="a name or a file")
-    parser.add_argument("--out", type=Path, default=Path("out/cascade"), help="folder for pictures")
+    parser.add_argument(
+        "--out", type=Path, default=Path("out/cascade"), help="folder for pictures"
+    )
     return parser.parse_args()
 
 
@@ -144,7 +153,9 @@ _program = jax.jit(
 _fill_holes = jax.jit(fill_holes)
 
 
-def fill_all(models: Models, clip: ProceduralClip) -> Iterator[tuple[tuple[str, str], Grid]]:
+def fill_all(
+    models: Models, clip: ProceduralClip
+) -> Iterator[tuple[tuple[str, str], Grid]]:
     """Yield (row, depth) and its target frames in [-1, 1]."""
     source = 2 * clip.frames[0] - 1
     targets = len(clip.frames) - 1
@@ -156,13 +167,18 @@ def fill_all(models: Models, clip: ProceduralClip) -> Iterator[tuple[tuple[str, 
 
 
 def fill(
-    models: Models, source: Float[Array, "t h w 3"], depth: Float[Array, "t h w"], cameras: Cameras
+    models: Models,
+    source: Float[Array, "t h w 3"],
+    depth: Float[Array, "t h w"],
+    cameras: Cameras,
 ) -> dict[str, Grid]:
     """Return the target frames of the rows that need depth."""
     rows = models.upsampler.prior_rows
     key = jax.random.key(0)
     small = generate_small(models.prior, source[None], depth[None], cameras, key, rows)[1:]
-    known = find_static_points(source, depth, cameras.intrinsics[0], cameras.world_to_camera[0])
+    known = find_static_points(
+        source, depth, cameras.intrinsics[0], cameras.world_to_camera[0]
+    )
     made, projection = enlarge_grid(
         models.upsampler, small, source[None], depth[None], (known,), cameras
     )
@@ -181,12 +197,16 @@ def score(
     moving = moving_region(truth, np.asarray(clip.world_to_camera[1:]))
     regions = {"_unseen": 1 - np.asarray(seen), "_moving": moving}
     return {
-        row: fidelity_scores(np.clip(np.asarray(grid) / 2 + 0.5, 0, 1), truth, regions, distances)
+        row: fidelity_scores(
+            np.clip(np.asarray(grid) / 2 + 0.5, 0, 1), truth, regions, distances
+        )
         for row, grid in made.items()
     }
 
 
-def score_between(models: Models, options: argparse.Namespace, distances: Distances) -> Means:
+def score_between(
+    models: Models, options: argparse.Namespace, distances: Distances
+) -> Means:
     """Return the scores of scenes, and of what they are made of, at cameras between."""
     scores_by_row: dict[tuple[str, str], list[dict[str, float | None]]] = {}
     with Progress("lifted", 2 * options.lifted) as report:
@@ -198,7 +218,9 @@ def score_between(models: Models, options: argparse.Namespace, distances: Distan
             source = 2 * clip.frames[0] - 1
             between = _seen_from(clip, [0, *range(VIEWS, 2 * VIEWS - 1)])
             ours = drop_depth_edges(source_depth(models.depth, source))
-            for i, (name, depth) in enumerate({"true": clip.depth[0], "ours": ours}.items()):
+            for i, (name, depth) in enumerate(
+                {"true": clip.depth[0], "ours": ours}.items()
+            ):
                 filled_views = fill(models, source, depth, cameras_of(between))
                 rows = {(row, name): filled_views[row] for row in (PUSH_PULL, CASCADE)}
                 rows[SCENE, name] = _lifted(models, source, depth, clip)
@@ -223,7 +245,9 @@ def _lifted(
     """Return the scene fitted to the first cameras of a clip, seen from the others, [-1, 1]."""
     cameras = cameras_of(clip)
     generated = cameras.views(slice(VIEWS))
-    frames = jnp.concatenate([source[None], fill(models, source, depth, generated)[CASCADE]])
+    frames = jnp.concatenate(
+        [source[None], fill(models, source, depth, generated)[CASCADE]]
+    )
     grid = around_source(to_uint8(to_unit(frames)), np.asarray(depth)[None], generated)
     scene = lift_grid(sized_for(DEFAULT.lift, grid), grid, jax.random.key(0))
     assert isinstance(scene, DynamicGaussians), "the default motion"
@@ -252,7 +276,11 @@ def summary(options: argparse.Namespace, means: Means) -> dict[str, float]:
     """Return the gains of the cascade over push-pull, with true depth and with ours."""
     values: dict[str, float] = {"angle": options.angle, "scenes": options.scenes}
     for depth, suffix in (("true", ""), ("ours", "_own_depth")):
-        for name, measure in (("psnr", "psnr"), ("unseen", "psnr_unseen"), ("lpips", "lpips")):
+        for name, measure in (
+            ("psnr", "psnr"),
+            ("unseen", "psnr_unseen"),
+            ("lpips", "lpips"),
+        ):
             gain = means[CASCADE, depth][measure] - means[PUSH_PULL, depth][measure]
             values[f"{name}_over_push_pull{suffix}"] = round(gain, 4)
     loss = means[CASCADE, "true"]["psnr"] - means[CASCADE, "ours"]["psnr"]
@@ -273,7 +301,9 @@ def gains_between(between: Means) -> dict[str, float]:
 def pictures(clip: ProceduralClip, made: dict[tuple[str, str], Grid]) -> list[np.ndarray]:
     """Return the last instant of the first target: source, truth, and every row."""
     shown = [clip.frames[0, -1], clip.frames[1, -1]]
-    shown += [made[row, depth][0, -1] / 2 + 0.5 for depth in ("true", "ours") for row in FILLED]
+    shown += [
+        made[row, depth][0, -1] / 2 + 0.5 for depth in ("true", "ours") for row in FILLED
+    ]
     return [to_uint8(np.asarray(picture)) for picture in shown]
 
 

@@ -35,7 +35,11 @@ import jax.numpy as jnp
 from jax.sharding import Sharding, SingleDeviceSharding
 
 from full4d_jax.config.masks import allowed_frames
-from full4d_jax.models.attention.flash import KEY_TILE_NUMBERS, QUERY_TILE_NUMBERS, tile_size
+from full4d_jax.models.attention.flash import (
+    KEY_TILE_NUMBERS,
+    QUERY_TILE_NUMBERS,
+    tile_size,
+)
 from full4d_jax.models.attention.fused import fused_attention
 from full4d_jax.training.dry_run.compiling import GPU_OPTIONS, gpu_seconds
 from full4d_jax.training.dry_run.devices import GPUS, Gpu, slice_devices
@@ -116,13 +120,17 @@ def main() -> None:
     print(json.dumps(results))
 
 
-def add_instructions(work: dict[str, Any], ptx: Path, trips: dict[str, int], gpu: Gpu) -> None:
+def add_instructions(
+    work: dict[str, Any], ptx: Path, trips: dict[str, int], gpu: Gpu
+) -> None:
     """Add to a program's work what its Pallas kernels do on so many trips through their loops."""
     kernels = assembled_kernels(ptx, list(trips))
     if not kernels:
         return
     assert set(kernels) == set(trips), kernels
-    instructions = sum(trips[name] * kernel.loop * kernel.warps for name, kernel in kernels.items())
+    instructions = sum(
+        trips[name] * kernel.loop * kernel.warps for name, kernel in kernels.items()
+    )
     starts = gpu.float32_flops / 2 / WARP
     work["registers"] = max(kernel.registers for kernel in kernels.values())
     work["spilled"] = sum(kernel.spilled for kernel in kernels.values())
@@ -181,14 +189,18 @@ def kernel_trips(program: str, kind: str) -> dict[str, int]:
     samples, views, frames, tokens, heads, width = TOKENS
     allowed = int(allowed_frames(views, frames, cross_half=True).sum())
     own = views * frames**2  # pairs of frames of one view
-    pairs = samples * heads * (allowed - own if program == "attention_by_cudnn" else allowed)
+    pairs = (
+        samples * heads * (allowed - own if program == "attention_by_cudnn" else allowed)
+    )
 
     def tiles(numbers: int) -> int:
         return -(-tokens // tile_size(tokens, width, numbers))
 
     forward = {"_draw": pairs * tiles(QUERY_TILE_NUMBERS) * tiles(KEY_TILE_NUMBERS)}
     pulls = pairs * tiles(KEY_TILE_NUMBERS) ** 2
-    return forward | ({"_pull_queries": pulls, "_pull_keys": pulls} if kind == "gradient" else {})
+    return forward | (
+        {"_pull_queries": pulls, "_pull_keys": pulls} if kind == "gradient" else {}
+    )
 
 
 def render_programs(sharding: Sharding) -> dict[str, Traced]:
@@ -216,7 +228,9 @@ def render_programs(sharding: Sharding) -> dict[str, Traced]:
     }
 
 
-def attention_programs(sharding: Sharding, *, rows_by_cudnn: bool = False) -> dict[str, Traced]:
+def attention_programs(
+    sharding: Sharding, *, rows_by_cudnn: bool = False
+) -> dict[str, Traced]:
     """Return fused attention and its gradient, to be traced."""
     tokens = _array(sharding, jnp.bfloat16, *TOKENS)
     attend = partial(fused_attention, cross_half=True, rows_by_cudnn=rows_by_cudnn)

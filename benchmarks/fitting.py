@@ -94,9 +94,13 @@ def main() -> None:
     least = {"steps": 1, "height": 4 * SSIM_WINDOW, "gaussians": 1, "instants": 3}
     for name, low in least.items():
         if getattr(options, name) < low:
-            raise SystemExit(f"--{name}: found {getattr(options, name)}, expected {low} or more")
+            raise SystemExit(
+                f"--{name}: found {getattr(options, name)}, expected {low} or more"
+            )
     if not (data := shared_folder() / "data").is_dir():
-        raise SystemExit(f"{data} is not a folder: set FULL4D_DATA to the one that has data/")
+        raise SystemExit(
+            f"{data} is not a folder: set FULL4D_DATA to the one that has data/"
+        )
     known = MOVING_WAYS if (moving := options.data in ("fox", "pose2sim")) else STATIC_WAYS
     names = options.ways or list(known)
     if unknown := sorted(set(names) - set(known)):
@@ -109,7 +113,9 @@ def main() -> None:
     for name in names:
         fit = (moving_fit if moving else static_fit)(name, capture, options)
         for group, (views, instants) in groups.items():
-            numbers = picture_scores(fit.draw(views, instants), capture.frames[views, instants])
+            numbers = picture_scores(
+                fit.draw(views, instants), capture.frames[views, instants]
+            )
             numbers |= {"seconds": round(fit.seconds, 1)}
             scores[f"{name}, {group}"] = numbers
             row = {"data": options.data, "held out": group, "way": name} | numbers
@@ -153,7 +159,9 @@ def held_out(capture: Capture) -> dict[str, tuple[ndarray, ndarray]]:
         "cameras": np.nonzero(~seen_view[:, None] & seen_instant[None]),
         "instants": np.nonzero(seen_view[:, None] & between[None]),
     }
-    return {name: (views, instants) for name, (views, instants) in groups.items() if len(views)}
+    return {
+        name: (views, instants) for name, (views, instants) in groups.items() if len(views)
+    }
 
 
 def last_seen(capture: Capture) -> int:
@@ -189,7 +197,9 @@ def moving_fit(name: str, capture: Capture, options: argparse.Namespace) -> Fitt
         return each_frame(capture, config, options.gaussians // 2)
     if name != "deformation":
         return fitted(start(capture, options), capture, config)
-    only_first = capture._replace(train=capture.train & (np.arange(len(capture.train[0])) == 0))
+    only_first = capture._replace(
+        train=capture.train & (np.arange(len(capture.train[0])) == 0)
+    )
     canonical = start(only_first, options).gaussians
     instants = max(3, int(capture.train.any(0).sum()))
     scene = with_room(deforming(canonical, instants, jax.random.key(2)), options.gaussians)
@@ -213,7 +223,9 @@ def each_frame(capture: Capture, config: FitConfig, count: int) -> FittedScene:
     def draw(views: ndarray, instants: ndarray) -> ndarray:
         before = [known[known <= instant].max() for instant in instants]
         one = zip(before, views, instants, strict=True)
-        return np.concatenate([fits[b].draw(np.array([v]), np.array([t])) for b, v, t in one])
+        return np.concatenate(
+            [fits[b].draw(np.array([v]), np.array([t])) for b, v, t in one]
+        )
 
     return FittedScene(draw, sum(fit.seconds for fit in fits.values()))
 

@@ -67,13 +67,17 @@ def render(
     payload = torch.cat([rgb.clamp_min(0.0), depths[0, :, None]], -1)
     rows = -(-height // SIDE)
     columns = -(-width // SIDE)
-    first, ids = tile_lists(centers[0].detach(), radii[0], depths[0].detach(), rows, columns)
+    first, ids = tile_lists(
+        centers[0].detach(), radii[0], depths[0].detach(), rows, columns
+    )
     painted, alpha = reference._rasterize_to_pixels(
         centers, conics, payload[None], opacities, width, height, SIDE, first, ids
     )
     painted = painted[0]
     alpha = alpha[0, ..., 0]
-    return Picture(painted[..., :3] + (1 - alpha)[..., None] * background, painted[..., 3], alpha)
+    return Picture(
+        painted[..., :3] + (1 - alpha)[..., None] * background, painted[..., 3], alpha
+    )
 
 
 def tile_lists(

@@ -77,7 +77,9 @@ class Decoded:
     def __getitem__(self, index: int) -> dict[str, np.ndarray]:
         """Return the clip."""
         self.records = self.records or open_dataset(self.folder)
-        return load(window(self.records[index], np.random.default_rng()), self.height, self.width)
+        return load(
+            window(self.records[index], np.random.default_rng()), self.height, self.width
+        )
 
 
 @dataclass(frozen=True)
@@ -179,7 +181,9 @@ def measure(
         "over_torch_dataloader": torch and round(over["torch"], 3),
         "raw_frames_per_second": round(best["raw"], 1),
         "torch_frames_per_second": torch and round(torch, 1),
-        "bytes_per_pixel": round(size / len(clips) / VIEWS / clips.frames / height / width, 3),
+        "bytes_per_pixel": round(
+            size / len(clips) / VIEWS / clips.frames / height / width, 3
+        ),
         "batch_mib": round(BATCH * VIEWS * INSTANTS * height * width * 3 / 2**20, 1),
         "peak_memory_mib": round(peak),
     }
@@ -334,7 +338,9 @@ def at_each_size(
     threads = options.threads or len(os.sched_getaffinity(0))
     sizes = {}
     for size in options.sizes:
-        sizes[size] = measure(*rows_and_columns(size), threads, options.seconds, options.turns)
+        sizes[size] = measure(
+            *rows_and_columns(size), threads, options.seconds, options.turns
+        )
         print(f"{size}: {sizes[size]}", flush=True)
     return threads, sizes
 

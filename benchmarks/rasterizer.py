@@ -66,7 +66,9 @@ def main() -> None:
         passes = {"ours": our_passes(scene)}
         try:
             passes["gsplat"], picture = gsplat_passes(scene)
-            results[f"difference_{name}"] = float(np.abs(picture - our_picture(scene)).mean())
+            results[f"difference_{name}"] = float(
+                np.abs(picture - our_picture(scene)).mean()
+            )
         except Exception as error:  # whatever keeps it from building or running here
             results["gsplat_problem"] = f"{type(error).__name__}: {error}"[:2000]
         for kind in ("forward", "forward_backward"):
@@ -74,7 +76,9 @@ def main() -> None:
             best = interleaved(thunks, options.repeats)
             ours = best.pop("ours")
             results[f"ours_{kind}_{name}"] = round(1e3 * ours, 2)
-            results |= {f"{who}_{kind}_{name}": round(t / ours, 3) for who, t in best.items()}
+            results |= {
+                f"{who}_{kind}_{name}": round(t / ours, 3) for who, t in best.items()
+            }
             times = {who: f"{1e3 * t:.1f} ms" for who, t in best.items()}
             print(name, kind, f"ours {1e3 * ours:.1f} ms", times, flush=True)
         if name == "100k":
@@ -156,13 +160,17 @@ def our_passes(scene: Scene) -> dict[str, Thunk]:
 
 def our_picture(scene: Scene) -> np.ndarray:
     """Return what ours draws."""
-    return np.asarray(render(scene.gaussians, scene.camera, max_intersections=scene.slots).rgb)
+    return np.asarray(
+        render(scene.gaussians, scene.camera, max_intersections=scene.slots).rgb
+    )
 
 
 def jitted(picture: Callable, parameters: object) -> dict[str, Thunk]:
     """Both passes as thunks that return when the result is there."""
     forward = jax.jit(picture)
-    backward = jax.jit(jax.value_and_grad(lambda parameters: (picture(parameters) ** 2).sum()))
+    backward = jax.jit(
+        jax.value_and_grad(lambda parameters: (picture(parameters) ** 2).sum())
+    )
     return {
         "forward": lambda: jax.block_until_ready(forward(parameters)),
         "forward_backward": lambda: jax.block_until_ready(backward(parameters)),
@@ -267,7 +275,9 @@ def stages(scene: Scene) -> dict[str, float]:
         {
             "projection": lambda: jax.block_until_ready(in_screen(gaussians, opacities)),
             "lists": lambda: jax.block_until_ready(lists(splats, tiles, slots)),
-            "compositing": lambda: jax.block_until_ready(draw(features, bins, tiles.quarters)),
+            "compositing": lambda: jax.block_until_ready(
+                draw(features, bins, tiles.quarters)
+            ),
         },
         repeats=5,
     )

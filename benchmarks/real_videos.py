@@ -116,7 +116,11 @@ def main() -> None:
     for clip in clips:
         folder = options.out / clip.name
         reports.append(run_clip(clip, files[clip.name], folder, options.options))
-        print(score_line(reports[-1]), f" {clip.name}, {use_of(clip.name, trained)}", flush=True)
+        print(
+            score_line(reports[-1]),
+            f" {clip.name}, {use_of(clip.name, trained)}",
+            flush=True,
+        )
         sheet = draw(folder, clip.name)
         save_picture(options.out / f"{clip.name}.jpg", sheet)
         sheets.append(sheet)
@@ -146,7 +150,9 @@ def clip_files(data: Path) -> dict[str, Path]:
     """
     files = [file for folder in FOLDERS for file in listed(data / folder, VIDEOS)]
     if not files:
-        raise SystemExit(f"FULL4D_DATA: found no clip in {data}, expected {' or '.join(FOLDERS)}")
+        raise SystemExit(
+            f"FULL4D_DATA: found no clip in {data}, expected {' or '.join(FOLDERS)}"
+        )
     return {file.stem: file for file in files}
 
 
@@ -162,7 +168,9 @@ def chosen_clips(options: argparse.Namespace, files: dict[str, Path]) -> list[Cl
         clips = [Clip(name) for name in names]
     for clip in clips:
         if clip.name not in files:
-            raise SystemExit(f"--clips: found {clip.name}, expected one of {', '.join(files)}")
+            raise SystemExit(
+                f"--clips: found {clip.name}, expected one of {', '.join(files)}"
+            )
     return clips
 
 
@@ -187,7 +195,9 @@ def run_clip(clip: Clip, file: Path, folder: Path, more: Sequence[str]) -> dict[
         log = folder / "run.log"
         with log.open("w") as output:
             command = [sys.executable, "-m", "full4d_jax.cli", *words]
-            code = subprocess.run(command, stdout=output, stderr=output, check=False).returncode
+            code = subprocess.run(
+                command, stdout=output, stderr=output, check=False
+            ).returncode
         if code != 0:
             last = log.read_text().strip().rpartition("\n")[2]
             raise SystemExit(f"{clip.name}: full4d run left with {code}: {last}")
@@ -202,7 +212,9 @@ def score_line(report: dict[str, float]) -> str:
 def medians(reports: Sequence[dict[str, float]]) -> dict[str, float | None]:
     """Return the median of each score over the clips that have it; None where none has."""
     by_name = {name: [x[name] for x in reports if name in x] for name in COLUMNS}
-    return {name: round(float(np.median(x)), 4) if x else None for name, x in by_name.items()}
+    return {
+        name: round(float(np.median(x)), 4) if x else None for name, x in by_name.items()
+    }
 
 
 def two_instants(frames: UInt8[ndarray, "t h w 3"]) -> Int[ndarray, "2"]:
@@ -226,7 +238,10 @@ def draw(folder: Path, title: str) -> UInt8[ndarray, "H W 3"]:
     size = frames.shape[1:3]
     cameras = Cameras(grid["intrinsics"], grid["world_to_camera"], *size)
     rows = [f"{arrays['source']['times'][instant]:.2f} s" for instant in instants]
-    columns = ["frame", *(f"{angle:+d}°" if angle else "source camera, 0°" for angle in ANGLES)]
+    columns = [
+        "frame",
+        *(f"{angle:+d}°" if angle else "source camera, 0°" for angle in ANGLES),
+    ]
     pictures = [
         [frames[instant], *seen_from_aside(arrays["scene"], cameras, instant)]
         for instant in instants
@@ -243,20 +258,28 @@ def finished(folder: Path) -> dict[str, Arrays]:
     Raises:
       SystemExit: The folder holds none.
     """
-    stages = {name: read_arrays(folder / f"{name}.npz") for name in ("source", "grid", "scene")}
+    stages = {
+        name: read_arrays(folder / f"{name}.npz") for name in ("source", "grid", "scene")
+    }
     if not all(stages.values()):
-        raise SystemExit(f"{folder}: found no finished run, expected source, grid and scene")
+        raise SystemExit(
+            f"{folder}: found no finished run, expected source, grid and scene"
+        )
     return stages
 
 
-def seen_from_aside(scene: Arrays, cameras: Cameras, instant: int) -> list[UInt8[ndarray, "h w 3"]]:
+def seen_from_aside(
+    scene: Arrays, cameras: Cameras, instant: int
+) -> list[UInt8[ndarray, "h w 3"]]:
     """Return the scene at an instant from `ANGLES` beside the source camera of that instant."""
     path = np.asarray(cameras.world_to_camera)
     pivot = pivot_of(path)
     level = np.zeros(len(ANGLES))
     turns = orbit(np.array(ANGLES, float), level, pivot[2], tuple(pivot), up_of(path))
     poses = (turns @ path[0, instant]).astype(np.float32)[None]
-    around = Cameras(np.asarray(cameras.intrinsics[:1]), poses, cameras.height, cameras.width)
+    around = Cameras(
+        np.asarray(cameras.intrinsics[:1]), poses, cameras.height, cameras.width
+    )
     renderer = scene_renderer(from_arrays(scene), around, background_in(scene))
     time = float(instant / max(1, path.shape[1] - 1))
     return [to_uint8(renderer(around.camera(0, i), time).rgb) for i in range(len(ANGLES))]

@@ -193,9 +193,14 @@ def torch_step(config: Config, data, noise, words) -> tuple[Callable[[], Any], i
         ffn_dim=model.ffn,
         num_layers=model.layers,
     ).train()
-    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4, weight_decay=0.01, fused=True)
+    optimizer = torch.optim.AdamW(
+        network.parameters(), lr=1e-4, weight_decay=0.01, fused=True
+    )
     # (b 1 t h w c) to (b c t h w)
-    x, e = (torch.from_numpy(np.moveaxis(np.array(z[:, 0]), -1, 1).copy()) for z in (data, noise))
+    x, e = (
+        torch.from_numpy(np.moveaxis(np.array(z[:, 0]), -1, 1).copy())
+        for z in (data, noise)
+    )
     text = torch.from_numpy(np.array(words))
     time_ = torch.full((len(data),), 500.0)
 
@@ -209,7 +214,9 @@ def torch_step(config: Config, data, noise, words) -> tuple[Callable[[], Any], i
     return run, sum(x.numel() for x in network.parameters())
 
 
-def of_preset(config: Config, steps: int = 3, turns: int = 6, profile: Path | None = None) -> None:
+def of_preset(
+    config: Config, steps: int = 3, turns: int = 6, profile: Path | None = None
+) -> None:
     """A preset's training step with and without its data.
 
     Args:
@@ -223,7 +230,9 @@ def of_preset(config: Config, steps: int = 3, turns: int = 6, profile: Path | No
         if value < 1:
             raise InputError("option", name, value, "at least 1", "see --help")
     ready_made = config.data.projections > 0 and not config.data.records
-    stream = itertools.repeat(noise_clips(config)) if ready_made else training_batches(config, 0)
+    stream = (
+        itertools.repeat(noise_clips(config)) if ready_made else training_batches(config, 0)
+    )
     weights = codec_weights(config) if config.runs_codec else None
     batch = jax.block_until_ready(next(stream))
     step = jax.jit(train_step(config), donate_argnums=0)

@@ -45,7 +45,14 @@ config = replace(
         camera_projector=False,
     ),
     data=replace(
-        WAN.data, views=8, frames=29, height=288, width=512, fps=24.0, orbit=True, projections=0
+        WAN.data,
+        views=8,
+        frames=29,
+        height=288,
+        width=512,
+        fps=24.0,
+        orbit=True,
+        projections=0,
     ),
     flow=replace(WAN.flow, shift=5.0),
     optimizer=replace(WAN.optimizer, trainable="synchronization", adam_learning_rate=1e-4),

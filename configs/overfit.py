@@ -3,7 +3,13 @@
 full4d train --config overfit          2 CPU cores, about 5 minutes
 """
 
-from full4d_jax.config import Config, DataConfig, FlowConfig, OptimizerConfig, TrainingConfig
+from full4d_jax.config import (
+    Config,
+    DataConfig,
+    FlowConfig,
+    OptimizerConfig,
+    TrainingConfig,
+)
 
 config = Config(
     name="overfit",

@@ -10,7 +10,11 @@ import sys
 
 import numpy as np
 import torch
-from transformers import CLIPTextModelWithProjection, CLIPTokenizer, CLIPVisionModelWithProjection
+from transformers import (
+    CLIPTextModelWithProjection,
+    CLIPTokenizer,
+    CLIPVisionModelWithProjection,
+)
 
 CLIP = "openai/clip-vit-large-patch14"
 
@@ -29,7 +33,9 @@ class Encoder(torch.nn.Module):
 
 clip = CLIPVisionModelWithProjection.from_pretrained(CLIP).eval()
 torch.onnx.export(Encoder(clip), (torch.zeros(1, 3, 224, 224),), "clip.onnx")
-words = CLIPTokenizer.from_pretrained(CLIP)(sys.argv[1], truncation=True, return_tensors="pt")
+words = CLIPTokenizer.from_pretrained(CLIP)(
+    sys.argv[1], truncation=True, return_tensors="pt"
+)
 with torch.no_grad():
     text = CLIPTextModelWithProjection.from_pretrained(CLIP).eval()(**words).text_embeds
 np.save("clip_text.npy", text.numpy())

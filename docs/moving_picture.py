@@ -41,7 +41,9 @@ def main() -> None:
 def read_film(path: Path) -> UInt8[ndarray, "t h w 3"]:
     """Return all frames of a film."""
     with av.open(str(path)) as film:
-        return np.stack([frame.to_ndarray(format="rgb24") for frame in film.decode(video=0)])
+        return np.stack(
+            [frame.to_ndarray(format="rgb24") for frame in film.decode(video=0)]
+        )
 
 
 if __name__ == "__main__":

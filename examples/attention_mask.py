@@ -35,7 +35,9 @@ def main() -> tuple[float, float]:
     data = replace(config.data, frames=INSTANTS)
     config = replace(config, model=replace(config.model, mask=mask), data=data)
     allowed = allowed_frames(data.views, data.frames, cross_half=False, mask=mask)
-    print(f"{data.views} views of {data.frames} frames: {np.mean(allowed):.0%} of the pairs")
+    print(
+        f"{data.views} views of {data.frames} frames: {np.mean(allowed):.0%} of the pairs"
+    )
 
     state = jax.jit(lambda key: init_state(config, key))(jax.random.key(0))
     batch = jax.jit(lambda i: procedural_batch(i, data))(jnp.arange(2))

@@ -35,15 +35,21 @@ def main(
     poses = np.array(clip.world_to_camera)
     poses[..., :3, 3] /= unit
     source = full4d_jax.Cameras(np.asarray(clip.intrinsics), poses, SIDE, SIDE)
-    targets = preset_targets("arc", targets=4, frames=INSTANTS, azimuth=AZIMUTH, elevation=0.0)
+    targets = preset_targets(
+        "arc", targets=4, frames=INSTANTS, azimuth=AZIMUTH, elevation=0.0
+    )
     cameras = grid_cameras(source, targets)
 
     prior = full4d_jax.open_prior()
-    grid = full4d_jax.generate(prior, to_uint8(clip.frames), depth, cameras, jax.random.key(0))
+    grid = full4d_jax.generate(
+        prior, to_uint8(clip.frames), depth, cameras, jax.random.key(0)
+    )
 
     config = full4d_jax.load_config()
     config = replace(config, lift=replace(config.lift, steps=steps))
-    scene = full4d_jax.lift(grid, config)  # with `prior=prior` it is asked between the views, too
+    scene = full4d_jax.lift(
+        grid, config
+    )  # with `prior=prior` it is asked between the views, too
     shown = render(scene.at(0.0), cameras.camera(view=1, time=0), antialiased=True)
 
     rows = ["source", *(f"view {i}" for i in range(1, len(grid.frames)))]

@@ -29,7 +29,9 @@ def pictures(example: Example, rng: np.random.Generator) -> dict[str, np.ndarray
 
 def main(folder: Path = Path("out/stream_dataset")) -> list[np.ndarray]:
     """Write eight procedural clips; return the frames of two batches of three."""
-    clips = ProceduralClips(first=0, count=8, views=VIEWS, frames=INSTANTS, height=SIDE, width=SIDE)
+    clips = ProceduralClips(
+        first=0, count=8, views=VIEWS, frames=INSTANTS, height=SIDE, width=SIDE
+    )
     write_dataset(folder, clips, name="example")
 
     # From `start_step` on a stream is the same as one that began at 0: so trainings resume.

@@ -57,7 +57,9 @@ class Cameras:
         """Return the cameras of some views."""
         lenses = self.intrinsics[..., chosen, :, :]
         return replace(
-            self, intrinsics=lenses, world_to_camera=self.world_to_camera[..., chosen, :, :, :]
+            self,
+            intrinsics=lenses,
+            world_to_camera=self.world_to_camera[..., chosen, :, :, :],
         )
 
     def frames(self, chosen: Index) -> Cameras:
@@ -88,5 +90,7 @@ def sides(height: int, width: int, rows: int, multiple: int) -> tuple[int, int]:
     Both are the nearest multiples of `multiple`.
     """
     scale = rows / min(height, width)
-    high, wide = (max(1, round(side * scale / multiple)) * multiple for side in (height, width))
+    high, wide = (
+        max(1, round(side * scale / multiple)) * multiple for side in (height, width)
+    )
     return high, wide

@@ -55,7 +55,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with machine.stop_on_signals():
             _dispatch([word for word in words if word != DEBUG])
-    except SystemExit as ended:  # tyro printed help or what is wrong, or a training was saved
+    except (
+        SystemExit
+    ) as ended:  # tyro printed help or what is wrong, or a training was saved
         return int(ended.code or 0)
     except BrokenPipeError:  # the reader of our output, e.g. `head`, has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -114,8 +116,12 @@ def _dispatch(words: list[str]) -> None:
     """
     if not words or words[0] in (*HELP, "help"):
         modules = {x: importlib.import_module(f"full4d_jax.commands.{x}") for x in verbs()}
-        _print_listing("full4d VERB [SOURCE] [--config PRESET] [--field.sub value ...]", modules)
-        print(f"\nfull4d VERB --help lists the options; {DEBUG} tells where an error arose.")
+        _print_listing(
+            "full4d VERB [SOURCE] [--config PRESET] [--field.sub value ...]", modules
+        )
+        print(
+            f"\nfull4d VERB --help lists the options; {DEBUG} tells where an error arose."
+        )
         return
     if words[0] == "--version":
         from full4d_jax.session.versions import our_version
@@ -139,7 +145,9 @@ def _require_word(word: str, known: Sequence[str] | dict[str, Any], prog: str) -
     """Refuse a word that is no command, and name those of a similar spelling."""
     if word not in known:
         similar = difflib.get_close_matches(word, list(known), n=3) or list(known)
-        raise errors.InputError("command", prog, word, " or ".join(similar), f"see {prog} --help")
+        raise errors.InputError(
+            "command", prog, word, " or ".join(similar), f"see {prog} --help"
+        )
 
 
 def _print_listing(usage: str, documented: dict[str, Any]) -> None:
@@ -255,7 +263,9 @@ def _parse(
         # Its options come last.
         annotations["config"] = Annotated[type(config), flat]
         parameter = parameters.pop("config")
-        parameters["config"] = parameter.replace(default=config, kind=parameter.KEYWORD_ONLY)
+        parameters["config"] = parameter.replace(
+            default=config, kind=parameter.KEYWORD_ONLY
+        )
     signature = inspect.Signature(list(parameters.values()))
     bind.__doc__ = function.__doc__
     bind.__signature__ = signature  # type: ignore[attr-defined]
@@ -289,9 +299,15 @@ def _hide_fields(values: Any, shown: Shown, prefix: str = "") -> Any:
         fields.append((field.name, kind, dataclasses.field(default=value)))
     kind = type(values)
     part = dataclasses.make_dataclass(
-        kind.__name__, fields, bases=(kind,), namespace={"__doc__": kind.__doc__}, frozen=True
+        kind.__name__,
+        fields,
+        bases=(kind,),
+        namespace={"__doc__": kind.__doc__},
+        frozen=True,
     )
-    return part(**{name: value for name, value in vars(values).items() if name in shown.names})
+    return part(
+        **{name: value for name, value in vars(values).items() if name in shown.names}
+    )
 
 
 if __name__ == "__main__":

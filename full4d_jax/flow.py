@@ -28,7 +28,9 @@ Times = Float[Array, "b"] | PerFrame
 Sigma = float | Float[Array, "b v t h w 1"]
 
 
-def bcast(tau: Shaped[Array, "b ..."], like: Shaped[Array, "b ..."]) -> Shaped[Array, "b ..."]:
+def bcast(
+    tau: Shaped[Array, "b ..."], like: Shaped[Array, "b ..."]
+) -> Shaped[Array, "b ..."]:
     """Append axes to tau, or to a mask of frames, until it multiplies `like`."""
     return tau.reshape(tau.shape + (1,) * (like.ndim - tau.ndim))
 

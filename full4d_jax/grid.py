@@ -198,7 +198,9 @@ class Grid:
     @property
     def follows_source(self) -> bool:
         """Whether depth of the source placed what a prior made: then real views count more."""
-        return self.depth is not None and self.has(Origin.GENERATED) and self.has(Origin.REAL)
+        return (
+            self.depth is not None and self.has(Origin.GENERATED) and self.has(Origin.REAL)
+        )
 
     @property
     def only_generated(self) -> bool:
@@ -221,7 +223,9 @@ def all_real(frames: Frames) -> Origins:
     return np.full(frames.shape[:2], Origin.REAL, np.uint8)
 
 
-def around_source(frames: Frames, depth: Float[ndarray, "k t h w"], cameras: Cameras) -> Grid:
+def around_source(
+    frames: Frames, depth: Float[ndarray, "k t h w"], cameras: Cameras
+) -> Grid:
     """Return the grid of k real views with depth and of generated views, at `DEFAULT_FPS`.
 
     Args:

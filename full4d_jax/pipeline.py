@@ -74,7 +74,9 @@ def run(
         raise errors.InputError(
             "option", "video", video, "none beside source", "leave one of them out"
         )
-    usual = options.VideoOptions() if config.model.needs_cameras else options.DemoGridOptions()
+    usual = (
+        options.VideoOptions() if config.model.needs_cameras else options.DemoGridOptions()
+    )
     source = source or (options.VideoOptions(Path(video)) if video else usual)
     show = show or RenderOptions()
     fields.check_fields(show)
@@ -103,7 +105,10 @@ def run(
 
 
 def sample(
-    config: Config, out: str | Path, source: options.SampleOptions, checkpoint: Path | None = None
+    config: Config,
+    out: str | Path,
+    source: options.SampleOptions,
+    checkpoint: Path | None = None,
 ) -> Path:
     """Make the grid of views only; arguments, result and errors as in `run`.
 
@@ -115,7 +120,9 @@ def sample(
     files.hold_folder(out)
     _sample(stages, config, source, inputs, lifted=False)
     used = checkpoint or SHIPPED
-    return report.write_report(stages, "sample", to_dict(config), checkpoint=used, source=source)
+    return report.write_report(
+        stages, "sample", to_dict(config), checkpoint=used, source=source
+    )
 
 
 def lift(

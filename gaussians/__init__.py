@@ -24,7 +24,11 @@ All other axes have names: slots, tiles, chunks, places (of a chunk), pixels (of
 """
 
 from gaussians.deformation import DeformingGaussians, Scene, deforming
-from gaussians.fitting.distillation import Distillation, distillation_loss, distillation_targets
+from gaussians.fitting.distillation import (
+    Distillation,
+    distillation_loss,
+    distillation_targets,
+)
 from gaussians.fitting.fit_config import FitConfig, Targets
 from gaussians.fitting.initialization import initialize
 from gaussians.fitting.loop import Fitted, fit

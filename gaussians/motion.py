@@ -40,7 +40,9 @@ class DynamicGaussians(NamedTuple):
         """Return the scene at one instant, equations 1 and 2; differentiable, also in `time`."""
         since = time - self.moments
         means = self.gaussians.means + self.velocities * since[:, None]
-        return self.gaussians._replace(means=means, logit_opacities=self._logit_opacities(since))
+        return self.gaussians._replace(
+            means=means, logit_opacities=self._logit_opacities(since)
+        )
 
     def map_gaussians(self, change: Callable[[Array], Array]) -> "DynamicGaussians":
         """Apply `change` to every array that has a row for each Gaussian."""
@@ -50,7 +52,8 @@ class DynamicGaussians(NamedTuple):
         """Return equation 2 as logits, in logarithms because both factors may be nearly 0."""
         falloff = -0.5 * (since * jnp.exp(-self.log_durations)) ** 2
         log_visible = jnp.logaddexp(
-            jax.nn.log_sigmoid(self.logit_gates), jax.nn.log_sigmoid(-self.logit_gates) + falloff
+            jax.nn.log_sigmoid(self.logit_gates),
+            jax.nn.log_sigmoid(-self.logit_gates) + falloff,
         )
         log_opacity = jax.nn.log_sigmoid(self.gaussians.logit_opacities) + log_visible
         # An opacity that rounds to 1 has no finite logit.

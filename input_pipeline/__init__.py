@@ -17,7 +17,14 @@ if TYPE_CHECKING:
     from input_pipeline.procedural.scene import procedural_scene
     from input_pipeline.schema import Example
 
-__all__ = ["Example", "convert", "make_loader", "open_dataset", "procedural_scene", "write_dataset"]
+__all__ = [
+    "Example",
+    "convert",
+    "make_loader",
+    "open_dataset",
+    "procedural_scene",
+    "write_dataset",
+]
 
 _MODULES = {
     "Example": "schema",

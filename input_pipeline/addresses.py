@@ -66,7 +66,9 @@ def file_system(address: str) -> Any:
         return fsspec.filesystem(scheme, use_listings_cache=False)
     except ImportError:
         found = f"no library {LIBRARIES[scheme]}"
-        raise FileRefusal(f"{address}: found {found}, expected it installed: {INSTALL}") from None
+        raise FileRefusal(
+            f"{address}: found {found}, expected it installed: {INSTALL}"
+        ) from None
 
 
 @contextlib.contextmanager
@@ -88,7 +90,9 @@ def _store(address: str) -> Iterator[Any]:
             raise
         words = " ".join(str(error).split())[:200] or type(error).__name__
         found, expected = words, "a store that answers"
-        if isinstance(error, PermissionError) or DENIED.search(f"{type(error).__name__} {words}"):
+        if isinstance(error, PermissionError) or DENIED.search(
+            f"{type(error).__name__} {words}"
+        ):
             found, expected = f"no access ({words})", LOGIN[address.partition("://")[0]]
         elif isinstance(error, FileNotFoundError):
             found, expected = "nothing", "a file, a folder or a bucket that is there"
@@ -117,7 +121,9 @@ def stored_files(address: str) -> dict[str, StoredFile]:
     # The owner of the bucket chose the names.
     for name in stored:
         if name and {"", ".", ".."} & set(name.split("/")):
-            raise FileRefusal(f"{address}: found a file {name!r:.80}, expected names of paths")
+            raise FileRefusal(
+                f"{address}: found a file {name!r:.80}, expected names of paths"
+            )
     return stored
 
 

@@ -111,7 +111,9 @@ def homogeneous_pixels(height: int, width: int) -> Float[ndarray, "{height} {wid
     return np.stack([x, y, np.ones_like(x)], -1)
 
 
-def pixel_rays(intrinsics: Lens, height: int, width: int) -> Float[ndarray, "{height} {width} 3"]:
+def pixel_rays(
+    intrinsics: Lens, height: int, width: int
+) -> Float[ndarray, "{height} {width} 3"]:
     """Return the rays of the pixel centres in the camera's axes, with z = 1."""
     return homogeneous_pixels(height, width) @ np.linalg.inv(intrinsics).T
 
@@ -162,7 +164,9 @@ def turn(
     around = np.array([[0.0, -1, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
     for _ in range(quarters % 4):
         (fx, _, cx), (_, fy, cy), _ = intrinsics
-        intrinsics = np.array([[fy, 0, height - cy], [0, fx, cx], [0, 0, 1]], intrinsics.dtype)
+        intrinsics = np.array(
+            [[fy, 0, height - cy], [0, fx, cx], [0, 0, 1]], intrinsics.dtype
+        )
         world_to_camera = (around @ world_to_camera).astype(world_to_camera.dtype)
         height, width = width, height
     return intrinsics, world_to_camera
@@ -192,7 +196,9 @@ def check_cameras(
     found = f"focal length {focal}"
     check_field(field, focal >= least_focal, found, f"at least {least_focal} pixels")
     most = np.abs(intrinsics).max()
-    check_field(field, most <= most_pixels, f"{most:.3g} pixels", f"at most {most_pixels:g}")
+    check_field(
+        field, most <= most_pixels, f"{most:.3g} pixels", f"at most {most_pixels:g}"
+    )
     skew = np.abs(intrinsics[:, [0, 1], [1, 0]]).max()
     straight = "none: undistort and rectify the pictures"
     check_field(field, skew <= most_skew * focal, f"skew {skew}", straight)

@@ -168,14 +168,20 @@ def make_view(
             notes.append(note and f"{here}: {note}")
         if bent.any():
             narrowed = (
-                1 - lens[0, 0] / lenses.flat_lens(lens, bent, *footage.picture_size(files[0]))[0, 0]
+                1
+                - lens[0, 0]
+                / lenses.flat_lens(lens, bent, *footage.picture_size(files[0]))[0, 0]
             )
             if narrowed >= least_told:
-                notes.append(f"views are narrowed by {narrowed:.1%} to what the distorted lens saw")
+                notes.append(
+                    f"views are narrowed by {narrowed:.1%} to what the distorted lens saw"
+                )
     if not is_video and t > 1 and timestamps is None and fps is None:
         notes.append(f"no --fps given: assuming {STILL_FPS:g} pictures a second")
     maps = tuple(depth), tuple(confidence), tuple(masks)
-    film = View(name, tuple(files), times, lens, bent, poses, *maps, depth_scale, depth_size)
+    film = View(
+        name, tuple(files), times, lens, bent, poses, *maps, depth_scale, depth_size
+    )
     return film._replace(note="; ".join(filter(None, notes)))
 
 
@@ -202,7 +208,9 @@ def make_capture(
     names = [view.name for view in views]
     check_field(f"scene {scene_id}, views", len(names) > 0, "none", "at least one camera")
     twice = sorted({name for name in names if names.count(name) > 1})
-    check_field(f"scene {scene_id}, cameras", not twice, f"{twice} twice", "a name for each")
+    check_field(
+        f"scene {scene_id}, cameras", not twice, f"{twice} twice", "a name for each"
+    )
     rates = [1 / np.median(np.diff(v.timestamps)) for v in views if len(v.timestamps) > 1]
     fps = float(min(rates, default=STILL_FPS))
     all_notes = [*notes, *(part for view in views for part in view.note.split("; "))]
@@ -225,7 +233,9 @@ def turned(captures: Sequence[Capture], degrees: Mapping[str, int]) -> list[Capt
     check_field("cameras to turn", not unknown, unknown, f"some of {sorted(names)}")
     quarters = {name: degrees.get(name, degrees.get("", 0)) // 90 % 4 for name in names}
     return [
-        capture._replace(views=tuple(v._replace(quarters=quarters[v.name]) for v in capture.views))
+        capture._replace(
+            views=tuple(v._replace(quarters=quarters[v.name]) for v in capture.views)
+        )
         for capture in captures
     ]
 

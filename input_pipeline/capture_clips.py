@@ -76,7 +76,9 @@ class CaptureClips(Sequence[schema.Example]):
         capture = self.captures[number]
         views = capture.views
         v, t = chosen.shape
-        times = np.stack([view.timestamps[i] for view, i in zip(views, chosen, strict=True)])
+        times = np.stack(
+            [view.timestamps[i] for view, i in zip(views, chosen, strict=True)]
+        )
         files = np.empty((3, v, t), object)
         intrinsics = np.empty((v, 3, 3), np.float32)
         poses = []
@@ -92,7 +94,9 @@ class CaptureClips(Sequence[schema.Example]):
             np.stack(poses),
             times - times.min(),
             scene_id=capture.scene_id,
-            fps=float(1 / np.median(np.diff(times), axis=1).max()) if t > 1 else capture.fps,
+            fps=float(1 / np.median(np.diff(times), axis=1).max())
+            if t > 1
+            else capture.fps,
             source=f"{capture.source}, from {times.min():.3f} s",
             license=capture.license,
             depth16=depth,
@@ -130,17 +134,23 @@ class CaptureClips(Sequence[schema.Example]):
         def flat_pictures() -> Iterator[ndarray]:
             for picture in chain([first], pictures):
                 found = f"frames of {shape[:2]} and {picture.shape[:2]}"
-                check_field(f"camera {view.name}", picture.shape == shape, found, "one size")
+                check_field(
+                    f"camera {view.name}", picture.shape == shape, found, "one size"
+                )
                 yield flat(picture, cv2.INTER_AREA)
 
-        files[0] = transforms.encode_view(flat_pictures(), film=self.film, finest=self.finest)
+        files[0] = transforms.encode_view(
+            flat_pictures(), film=self.film, finest=self.finest
+        )
         see_through = footage.read_alpha(view.files[0]) is not None
         for j, number in enumerate(taken):
             if view.depth:
                 sure = view.confidence[number] if view.confidence else None
                 depth = np.zeros((rows, columns), np.float32)
                 if file := view.depth[number]:
-                    depth = footage.read_depth(file, view.depth_scale, view.depth_size, sure)
+                    depth = footage.read_depth(
+                        file, view.depth_scale, view.depth_size, sure
+                    )
                 files[1, j] = transforms.encode_depth(flat(depth))
             mask = None
             if view.masks:
@@ -149,7 +159,11 @@ class CaptureClips(Sequence[schema.Example]):
                 mask = footage.read_alpha(view.files[number])
             if mask is not None:
                 files[2, j] = transforms.encode_mask(flat(mask))
-        return files, lenses.flat_lens(lens, view.distortion, rows, columns), (rows, columns)
+        return (
+            files,
+            lenses.flat_lens(lens, view.distortion, rows, columns),
+            (rows, columns),
+        )
 
     def _pictures(self, view: View, taken: Int[ndarray, " t"]) -> Iterable[ndarray]:
         """These frames of a view, decoded when they are asked for."""
@@ -184,15 +198,23 @@ def align(views: Sequence[View], where: str) -> Int[ndarray, "v t"]:
     taken = np.stack([x[i] for x, i in zip(times, near, strict=True)])
     shown = (np.abs(taken - instants) <= slack).all(0)
     near = near[:, shown]
-    fresh = [j for j in range(near.shape[1]) if j == 0 or (near[:, j] > near[:, j - 1]).all()]
-    spans = [f"{v.name} {v.timestamps[0]:.2f} to {v.timestamps[-1]:.2f} s" for v in views[:8]]
+    fresh = [
+        j for j in range(near.shape[1]) if j == 0 or (near[:, j] > near[:, j - 1]).all()
+    ]
+    spans = [
+        f"{v.name} {v.timestamps[0]:.2f} to {v.timestamps[-1]:.2f} s" for v in views[:8]
+    ]
     found = f"no shared instant ({', '.join(spans)})"
     check_field(where, fresh, found, "views that overlap")
     return near[:, fresh]
 
 
-def _nearest(times: Float64[ndarray, " n"], times_sought: Float64[ndarray, " t"]) -> ndarray:
+def _nearest(
+    times: Float64[ndarray, " n"], times_sought: Float64[ndarray, " t"]
+) -> ndarray:
     after = np.clip(np.searchsorted(times, times_sought), 1, max(1, len(times) - 1))
     after = np.minimum(after, len(times) - 1)
     before = np.maximum(after - 1, 0)
-    return np.where(times_sought - times[before] <= times[after] - times_sought, before, after)
+    return np.where(
+        times_sought - times[before] <= times[after] - times_sought, before, after
+    )

@@ -65,7 +65,10 @@ def known_depth(example: Example) -> list[SparseDepth]:
             pixels = matches.distort_points(points, lenses[side], example.distortion[view])
             instants = np.full(len(points), match.instant)
             parts_of_view[view].append((instants, pixels, depth[usable, side]))
-    return [SparseDepth(*map(np.concatenate, zip(*parts, strict=True))) for parts in parts_of_view]
+    return [
+        SparseDepth(*map(np.concatenate, zip(*parts, strict=True)))
+        for parts in parts_of_view
+    ]
 
 
 def fit_line(values: Float[ndarray, " n"], depth: Float[ndarray, " n"]) -> DisparityLine:
@@ -134,11 +137,13 @@ def scale_at_middle(example: Example, view: int, maps: Sequence[ndarray]) -> Dis
         middle = cameras.nearest_to_axes(poses.astype(np.float64))
         if middle is None:
             found = "cameras that look at no one place"
-            raise ValueError(f"depth: found {found}, expected axes that meet before all of them")
+            raise ValueError(
+                f"depth: found {found}, expected axes that meet before all of them"
+            )
         x = poses[view, :3, :3] @ middle + poses[view, :3, 3]
-        pixel = matches.distort_points((lens @ x)[None, :2] / x[2], lens, example.distortion[view])[
-            0
-        ]
+        pixel = matches.distort_points(
+            (lens @ x)[None, :2] / x[2], lens, example.distortion[view]
+        )[0]
         h, w = values.shape
         column, row = np.floor(pixel).astype(int)
         found = f"the point that all cameras look at beyond the picture, at {pixel.round()}"
@@ -187,7 +192,9 @@ def add_depth(example: Example, estimate: Estimate, scale: Scale = "matches") ->
             maps = []
             for frame in transforms.decode_view(example.frames[view]):
                 size = frame.shape[1::-1]
-                maps.append(cv2.resize(estimate(frame), size, interpolation=cv2.INTER_LINEAR))
+                maps.append(
+                    cv2.resize(estimate(frame), size, interpolation=cv2.INTER_LINEAR)
+                )
             if sparse:
                 h, w = maps[0].shape
                 column, row = np.floor(sparse[view].pixels).astype(int).T

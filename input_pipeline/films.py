@@ -58,7 +58,9 @@ def encode_film(pictures: Iterable[UInt8[np.ndarray, "h w 3"]]) -> Shaped[np.nda
         found = f"pictures of {shape} and {picture.shape}"
         check_field("film", picture.shape == shape, found, "one size")
         rgb = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
-        frame = rgb.reformat(format="yuv420p", dst_colorspace="ITU601", interpolation="AREA")
+        frame = rgb.reformat(
+            format="yuv420p", dst_colorspace="ITU601", interpolation="AREA"
+        )
         pieces += map(bytes, encoder.encode(frame))
     if encoder is not None:
         pieces += map(bytes, encoder.encode(None))

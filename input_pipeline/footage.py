@@ -79,7 +79,9 @@ def find_footage(path: Path, folders: Sequence[str]) -> dict[str, tuple[Path, ..
     return next(filter(None, (footage(path / name) for name in folders)), {})
 
 
-def files_of_camera(path: Path, kind: str, camera: str, *, alone: bool = False) -> tuple[Path, ...]:
+def files_of_camera(
+    path: Path, kind: str, camera: str, *, alone: bool = False
+) -> tuple[Path, ...]:
     """Return depth or masks of a camera in `path/kind/camera`, none where there is no such folder.
 
     Those of a camera that took one picture `alone` may lie in `path/kind` itself, under the
@@ -88,7 +90,11 @@ def files_of_camera(path: Path, kind: str, camera: str, *, alone: bool = False) 
     endings = DEPTHS if kind == "depth" else PICTURES
     files = listed(path / kind / camera, endings)
     if alone and not files:
-        files = [file for file in listed(path / kind, endings) if camera in (file.stem, file.name)]
+        files = [
+            file
+            for file in listed(path / kind, endings)
+            if camera in (file.stem, file.name)
+        ]
     return tuple(files)
 
 
@@ -111,7 +117,11 @@ def opened_picture(path: Path) -> Iterator[Image.Image]:
     Raises:
       ValueError: naming the file if it is none, also if reading its pixels in this context fails.
     """
-    with damage_of(path, "a whole picture"), open_regular(path) as file, warnings.catch_warnings():
+    with (
+        damage_of(path, "a whole picture"),
+        open_regular(path) as file,
+        warnings.catch_warnings(),
+    ):
         # Pillow only warns of half as many pixels as it refuses.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         with Image.open(file) as picture:
@@ -197,7 +207,9 @@ def read_depth(
     if confidence:
         levels = _levels(confidence)
         expected = f"{depth.shape}, that of its depth"
-        check_field(confidence, levels.shape == depth.shape, f"shape {levels.shape}", expected)
+        check_field(
+            confidence, levels.shape == depth.shape, f"shape {levels.shape}", expected
+        )
         depth[levels == 0] = 0
     return np.where(np.isfinite(depth) & (depth > 0), depth, np.float32(0))
 
@@ -235,7 +247,9 @@ def _levels(path: Path) -> np.ndarray:
         # Sizes are refused here; OpenCV reads more kinds of pictures than Pillow.
         pass
     with damage_of(path, "a picture"):
-        picture = cv2.imdecode(np.frombuffer(read_regular(path), np.uint8), cv2.IMREAD_UNCHANGED)
+        picture = cv2.imdecode(
+            np.frombuffer(read_regular(path), np.uint8), cv2.IMREAD_UNCHANGED
+        )
         if picture is None:
             raise ValueError("bytes that do not decode")
         return picture

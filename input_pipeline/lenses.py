@@ -25,7 +25,11 @@ def lens_matrix(fx: float, fy: float, cx: float, cy: float) -> Lens:
 
 
 def usual_lens(
-    fisheye: Float[ndarray, "4"], intrinsics: Lens, height: int, width: int, where: str = "fisheye"
+    fisheye: Float[ndarray, "4"],
+    intrinsics: Lens,
+    height: int,
+    width: int,
+    where: str = "fisheye",
 ) -> Distortion:
     """Return k1 k2 p1 p2 k3 k4 k5 k6 of OpenCV's usual model for a lens of its fisheye model.
 
@@ -71,8 +75,12 @@ def usual_lens(
         solved = np.linalg.lstsq(rows, (factors - 1) * weights)[0] / scales
         below = 1 + powers @ solved[3:]
         weights = slopes / below
-    missed = np.abs(slopes * (1 + powers @ solved[:3]) / below - bent[:seen]).max() * focal.max()
-    misfit = f"coefficients {fisheye.tolist()}, which the usual model misses by {missed:.1f}"
+    missed = (
+        np.abs(slopes * (1 + powers @ solved[:3]) / below - bent[:seen]).max() * focal.max()
+    )
+    misfit = (
+        f"coefficients {fisheye.tolist()}, which the usual model misses by {missed:.1f}"
+    )
     expected = f"at most {most_pixels} pixels: undistort first"
     check_field(where, missed <= most_pixels, misfit, expected)
     k1, k2, k3, k4, k5, k6 = solved
@@ -98,7 +106,9 @@ def median_lens(lenses: Float[ndarray, "t 4"], where: str) -> tuple[Lens, str]:
     focal = min(fx, fy)
     check_field(where, focal > 0, f"a focal length of {focal:g}", "one above 0")
     apart = np.abs(lenses[:, :2] / [fx, fy] - 1).max(1)
-    found = f"focal lengths from {lenses[:, :2].min():.0f} to {lenses[:, :2].max():.0f} pixels"
+    found = (
+        f"focal lengths from {lenses[:, :2].min():.0f} to {lenses[:, :2].max():.0f} pixels"
+    )
     expected = f"one within {most_focusing:.0%}: give a part of the film without zooming"
     check_field(where, np.mean(apart > most_focusing) <= few_frames, found, expected)
     spread = (np.ptp(lenses[:, :2], axis=0) / [fx, fy]).max()
@@ -131,7 +141,9 @@ def flat_lens(intrinsics: Lens, distortion: Distortion, height: int, width: int)
     return _narrowed(matrix, factor, height, width).astype(intrinsics.dtype)
 
 
-def undistort(image: ndarray, intrinsics: Lens, distortion: Distortion) -> tuple[ndarray, Lens]:
+def undistort(
+    image: ndarray, intrinsics: Lens, distortion: Distortion
+) -> tuple[ndarray, Lens]:
     """Return an image (h w 3, or depth or a mask h w) without distortion, and its intrinsics.
 
     Depth and masks are never averaged.
@@ -143,9 +155,13 @@ def undistort(image: ndarray, intrinsics: Lens, distortion: Distortion) -> tuple
         return image, intrinsics
     flat = flat_lens(intrinsics, distortion, *image.shape[:2])
     # OpenCV counts pixel centres from 0.
-    matrix, new_matrix = (crop_intrinsics(lens, top=0.5, left=0.5) for lens in (intrinsics, flat))
+    matrix, new_matrix = (
+        crop_intrinsics(lens, top=0.5, left=0.5) for lens in (intrinsics, flat)
+    )
     size = image.shape[1::-1]
-    maps = cv2.initUndistortRectifyMap(matrix, distortion, None, new_matrix, size, cv2.CV_32FC1)
+    maps = cv2.initUndistortRectifyMap(
+        matrix, distortion, None, new_matrix, size, cv2.CV_32FC1
+    )
     method = cv2.INTER_NEAREST if image.ndim == 2 else cv2.INTER_LINEAR
     return cv2.remap(image, *maps, method, borderMode=cv2.BORDER_REPLICATE), flat
 
@@ -160,7 +176,9 @@ def _narrowing(matrix: bytes, lens: bytes, height: int, width: int) -> float:
     distortion = np.frombuffer(lens)
     # Points each way at which a lens is looked at.
     grid = 33
-    x, y = np.meshgrid(np.linspace(0.5, width - 0.5, grid), np.linspace(0.5, height - 0.5, grid))
+    x, y = np.meshgrid(
+        np.linspace(0.5, width - 0.5, grid), np.linspace(0.5, height - 0.5, grid)
+    )
     pixels = np.stack([x, y, np.ones_like(x)], -1).reshape(-1, 3)
 
     def seen(factor: float) -> bool:
@@ -177,8 +195,12 @@ def _narrowing(matrix: bytes, lens: bytes, height: int, width: int) -> float:
 
     if seen(1.0):
         return 1.0
-    found = f"coefficients {distortion.tolist()} that fold pictures of {width}x{height} pixels"
-    expected = f"a lens that sees 1 / {most_narrowing:g} of the view each way: calibrate again"
+    found = (
+        f"coefficients {distortion.tolist()} that fold pictures of {width}x{height} pixels"
+    )
+    expected = (
+        f"a lens that sees 1 / {most_narrowing:g} of the view each way: calibrate again"
+    )
     check_field("distortion", seen(most_narrowing), found, expected)
     low = 1.0
     high = most_narrowing

@@ -132,7 +132,9 @@ class _Batches:
 
 
 def _stream(
-    source: Sequence[Any], seed: int, transform: Callable[[Any, np.random.Generator], Any] | None
+    source: Sequence[Any],
+    seed: int,
+    transform: Callable[[Any, np.random.Generator], Any] | None,
 ) -> grain.MapDataset:
     """Return a source in random order, again and again."""
     # Larger sources have a formula for their order, not a table.

@@ -114,7 +114,9 @@ def verify(points: Float[ndarray, "n 2 2"]) -> Float[ndarray, "m 2 2"]:
     return points[mask[:, 0] > 0]
 
 
-def match_views(features: Sequence[Features], instant: int, most_pairs: int) -> list[Matches]:
+def match_views(
+    features: Sequence[Features], instant: int, most_pairs: int
+) -> list[Matches]:
     """Matches of all pairs of views, or of the `most_pairs` that are nearest in number."""
     v = len(features)
     pairs = [(i, i + step) for step in range(1, v) for i in range(v - step)][:most_pairs]
@@ -133,7 +135,9 @@ def find_matches(example: Example, pictures: Pictures) -> list[Matches]:
     matches = []
     for place, instant in enumerate(pictures.instants):
         frames: list[Any] = []
-        frames += [undecoded if row[place] is None else row[place] for row in pictures.frames]
+        frames += [
+            undecoded if row[place] is None else row[place] for row in pictures.frames
+        ]
         features = list(map(find_features, frames, example.intrinsics, example.distortion))
         matches += match_views(features, instant, most_pairs)
     return matches
@@ -144,7 +148,9 @@ def pair_cameras(
 ) -> tuple[Float[ndarray, "2 3 3"], Float[ndarray, "2 4 4"]]:
     """Return intrinsics and world-to-camera of the two views of matches."""
     pair = [match.first, match.second]
-    return example.intrinsics[pair], example.world_to_camera[pair, match.instant].astype(np.float64)
+    return example.intrinsics[pair], example.world_to_camera[pair, match.instant].astype(
+        np.float64
+    )
 
 
 def near_pixels(shapes: list[list[tuple[int, int]]]) -> float:
@@ -212,10 +218,14 @@ def _homogeneous(points: Float[ndarray, "... 2"]) -> Float[ndarray, "... 3"]:
 
 
 def _depths(
-    first: Float[ndarray, "... 3"], second: Float[ndarray, "... 3"], offset: Float[ndarray, "... 3"]
+    first: Float[ndarray, "... 3"],
+    second: Float[ndarray, "... 3"],
+    offset: Float[ndarray, "... 3"],
 ) -> tuple[ndarray, ndarray, ndarray]:
     """a and b with offset + a first nearest to b second, and the angle between the two rays."""
-    aa, bb, ab = ((x * y).sum(-1) for x, y in ((first, first), (second, second), (first, second)))
+    aa, bb, ab = (
+        (x * y).sum(-1) for x, y in ((first, first), (second, second), (first, second))
+    )
     oa = (offset * first).sum(-1)
     ob = (offset * second).sum(-1)
     area = np.maximum(aa * bb - ab**2, 1e-12 * aa * bb)
@@ -229,5 +239,7 @@ def _best(queries: Float32[ndarray, "n c"], candidates: Float32[ndarray, "m c"])
     most_distance_ratio = 0.8
     pairs = cv2.BFMatcher(cv2.NORM_L2).knnMatch(queries, candidates, 2)
     return {
-        a.queryIdx: a.trainIdx for a, b in pairs if a.distance < most_distance_ratio * b.distance
+        a.queryIdx: a.trainIdx
+        for a, b in pairs
+        if a.distance < most_distance_ratio * b.distance
     }

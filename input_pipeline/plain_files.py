@@ -133,7 +133,9 @@ def check_frame_size(path: Path, rows: int, columns: int) -> None:
         expected = f"a side of at most {MAX_SIDE_RATIO} times the other"
     else:
         return
-    raise FileRefusal(f"{path}: found pictures of {columns}x{rows} pixels, expected {expected}")
+    raise FileRefusal(
+        f"{path}: found pictures of {columns}x{rows} pixels, expected {expected}"
+    )
 
 
 class Damage(ValueError):
@@ -181,7 +183,9 @@ def parse_json(text: str | bytes, where: str) -> Any:
             json.dumps(value, ensure_ascii=False).encode()
         return value
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{where}: found broken JSON ({error}), expected a whole file") from None
+        raise ValueError(
+            f"{where}: found broken JSON ({error}), expected a whole file"
+        ) from None
 
 
 def _whole_number(digits: str) -> int:
@@ -289,7 +293,11 @@ def load_arrays(path: Path, names: Sequence[str] = ()) -> dict[str, np.ndarray]:
     Raises:
       ValueError: naming the file, missing or broken.
     """
-    with damage_of(path, "a whole .npz file"), open_regular(path) as file, NpzFile(file) as arrays:
+    with (
+        damage_of(path, "a whole .npz file"),
+        open_regular(path) as file,
+        NpzFile(file) as arrays,
+    ):
         archive: Any = arrays.zip
         check_members(archive)
         _check_places(archive)
@@ -321,7 +329,9 @@ def _check_places(archive: ZipFile) -> None:
     end = 0
     for member in sorted(archive.infolist(), key=lambda member: member.header_offset):
         if not 0 <= member.header_offset - end <= most_between:
-            raise ValueError(f"a member {member.filename[:60]!r} that begins not where one ends")
+            raise ValueError(
+                f"a member {member.filename[:60]!r} that begins not where one ends"
+            )
         end = member.header_offset + header + len(member.filename) + member.compress_size
     if not 0 <= archive.start_dir - end <= most_between:
         raise ValueError("bytes between the last member and the directory")

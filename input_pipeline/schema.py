@@ -119,7 +119,9 @@ def make_example(
         frames=frames,
         intrinsics=np.asarray(intrinsics, np.float32),
         world_to_camera=np.asarray(world_to_camera, np.float32),
-        distortion=np.asarray(np.zeros((v, 8)) if distortion is None else distortion, np.float32),
+        distortion=np.asarray(
+            np.zeros((v, 8)) if distortion is None else distortion, np.float32
+        ),
         depth16=nothing if depth16 is None else depth16,
         masks=nothing if masks is None else masks,
         latents=np.zeros((v, 0, 0, 0, 0), np.float16),
@@ -153,7 +155,9 @@ def validate(example: Example) -> Example:
     for view in example.frames:
         kinds = {films.is_film(file) for file in view}
         whole = len(kinds) == 1 and (kinds == {False} or view[0].startswith(films.KEY))
-        _require("frames", whole, "parts of a film", "JPEG files or a film from a key frame on")
+        _require(
+            "frames", whole, "parts of a film", "JPEG files or a film from a key frame on"
+        )
     latents = example.latents
     for field, dtype, shape in (
         ("timestamps", np.float32, (v, t)),
@@ -170,11 +174,17 @@ def validate(example: Example) -> Example:
         bad = np.count_nonzero(~np.isfinite(array))
         _require(field, bad == 0, f"{bad} NaN or infinite values", "finite ones")
     rises = bool((np.diff(example.timestamps) > 0).all())
-    _require("timestamps", rises, example.timestamps.tolist(), "increasing seconds in each view")
+    _require(
+        "timestamps", rises, example.timestamps.tolist(), "increasing seconds in each view"
+    )
     fits = bool(example.codec) == bool(latents.size)
-    _require("codec", fits, repr(example.codec), "the codec of the latents, or nothing without")
+    _require(
+        "codec", fits, repr(example.codec), "the codec of the latents, or nothing without"
+    )
     fits = bool(example.codec) or not example.projections.size
-    _require("projections", fits, f"{example.projections.size} files", "none without latents")
+    _require(
+        "projections", fits, f"{example.projections.size} files", "none without latents"
+    )
     for file in example.projections:
         projected = projection_from_bytes(file)
         shape = projected.projection.shape
@@ -192,7 +202,9 @@ def _require(field: str, holds: object, found: object, expected: object) -> None
 def projection_to_bytes(projected: Projected) -> bytes:
     """Return the file; the same arrays give the same bytes on every machine."""
     fields = projected._asdict() | {"source": np.array([projected.source], np.int32)}
-    return save({name: np.ascontiguousarray(x) for name, x in fields.items() if x is not None})
+    return save(
+        {name: np.ascontiguousarray(x) for name, x in fields.items() if x is not None}
+    )
 
 
 def projection_from_bytes(file: bytes) -> Projected:
@@ -206,7 +218,9 @@ def projection_from_bytes(file: bytes) -> Projected:
         fields["source"] = int(fields["source"][0])
         projected = Projected(**fields)
     except (SafetensorError, LookupError, TypeError) as error:
-        raise ValueError(f"projection: found {error}, expected a whole file of one") from None
+        raise ValueError(
+            f"projection: found {error}, expected a whole file of one"
+        ) from None
     _check(projected)
     return projected
 
@@ -215,7 +229,10 @@ def _check(projected: Projected) -> None:
     """Refuse arrays of other types or shapes."""
     views, *frame, channels = shape = projected.projection.shape
     kinds = {
-        "world_to_camera": (np.float32, (views, *projected.world_to_camera.shape[1:2], 4, 4)),
+        "world_to_camera": (
+            np.float32,
+            (views, *projected.world_to_camera.shape[1:2], 4, 4),
+        ),
         "projection": (np.float16, shape),
         "filled": (np.float16, shape),
         "mask": (np.uint8, (views, *frame)),

@@ -46,7 +46,11 @@ def choose_views(
 
 
 def choose_times(
-    generator: np.random.Generator, length: int, count: int, *, strides: Sequence[int] = (1,)
+    generator: np.random.Generator,
+    length: int,
+    count: int,
+    *,
+    strides: Sequence[int] = (1,),
 ) -> Int[np.ndarray, "n"]:
     """Return a window of `count` instants: any stride that fits, then any start, all alike.
 
@@ -101,4 +105,6 @@ def evenly(count: int, most: int) -> list[int]:
 def nearest_bucket(height: int, width: int, buckets: Sequence[tuple[int, int]]) -> int:
     """Return the index of the bucket (height, width) that cuts the least of a picture away."""
     shape = height / width
-    return int(np.argmin([abs(np.log(rows / columns / shape)) for rows, columns in buckets]))
+    return int(
+        np.argmin([abs(np.log(rows / columns / shape)) for rows, columns in buckets])
+    )

@@ -48,10 +48,14 @@ def decode(example: Example, *, height: int, width: int) -> Clip:
     intrinsics = decode_into(example, frames)
     decode_depths(example, depth)
     _decode_beside(example, "masks", decode_mask, masks)
-    return Clip(frames, depth, masks, intrinsics, example.world_to_camera, example.timestamps)
+    return Clip(
+        frames, depth, masks, intrinsics, example.world_to_camera, example.timestamps
+    )
 
 
-def decode_into(example: Example, out: UInt8[ndarray, "v t h w 3"]) -> Float32[ndarray, "v 3 3"]:
+def decode_into(
+    example: Example, out: UInt8[ndarray, "v t h w 3"]
+) -> Float32[ndarray, "v 3 3"]:
     """Write the first v views of a record to `out`, as `decode` does; return the intrinsics.
 
     Raises:
@@ -81,7 +85,11 @@ def decode_view(files: Shaped[ndarray, "t"]) -> Iterator[UInt8[ndarray, "h w 3"]
     Raises:
       ValueError: the next frame cannot be decoded.
     """
-    return films.decode_film(files) if films.is_film(files.item(0)) else map(decode_jpeg, files)
+    return (
+        films.decode_film(files)
+        if films.is_film(files.item(0))
+        else map(decode_jpeg, files)
+    )
 
 
 def decode_frame(files: Shaped[ndarray, "t"], number: int) -> UInt8[ndarray, "h w 3"]:
@@ -155,7 +163,9 @@ def cover(
     scaled = cv2.resize(image, size[::-1], interpolation=method)
     top = (size[0] - height) // 2
     left = (size[1] - width) // 2
-    resized = cameras.resize_intrinsics(intrinsics, rows=size[0] / rows, columns=size[1] / columns)
+    resized = cameras.resize_intrinsics(
+        intrinsics, rows=size[0] / rows, columns=size[1] / columns
+    )
     return (
         scaled[top : top + height, left : left + width],
         cameras.crop_intrinsics(resized, top=float(top), left=float(left)),
@@ -240,5 +250,7 @@ def _grey_levels(file: bytes, kind: type) -> Shaped[ndarray, "h w"]:
         found = "bytes that do not decode"
         if picture is not None:
             found = f"a picture of {picture.dtype} {picture.shape}"
-        raise ValueError(f"found {found}, expected a whole picture of {kind.__name__} grey levels")
+        raise ValueError(
+            f"found {found}, expected a whole picture of {kind.__name__} grey levels"
+        )
     return picture

@@ -23,7 +23,12 @@ from av.video.frame import PictureType
 from av.video.reformatter import VideoReformatter
 from jaxtyping import Bool, Float64, UInt8
 
-from input_pipeline.plain_files import FileRefusal, check_field, check_frame_size, require_regular
+from input_pipeline.plain_files import (
+    FileRefusal,
+    check_field,
+    check_frame_size,
+    require_regular,
+)
 
 # One thread that decodes frame after frame notices less damage.
 DECODER_THREADS = 2
@@ -79,7 +84,9 @@ def open_video(path: Path) -> InputContainer:
     # To FFmpeg, `pipe:0` and `a:b.mp4` are addresses; a path from the root never is. A film that
     # names others, as playlists do, reaches no network.
     options = {"protocol_whitelist": "file"}
-    container = av.open(str(path.absolute()), metadata_errors="replace", container_options=options)
+    container = av.open(
+        str(path.absolute()), metadata_errors="replace", container_options=options
+    )
     if container.format.name.partition(",")[0] in LISTS:
         container.close()
         raise FileRefusal(f"{path}: found a list of other files, expected a film")
@@ -106,7 +113,12 @@ def decoded_stream(container: InputContainer, path: Path) -> av.VideoStream:
 
 
 def decode_frames(
-    path: Path, start: float = 0.0, *, strict: bool = False, spacing: float = 0.0, threads: int = 0
+    path: Path,
+    start: float = 0.0,
+    *,
+    strict: bool = False,
+    spacing: float = 0.0,
+    threads: int = 0,
 ) -> Iterator[Frame]:
     """All frames in order; with `start` from a key frame at or before that second on.
 
@@ -198,7 +210,9 @@ def read_frames(
         # Reported below, with the place.
         pass
     second = times[done]
-    raise ValueError(f"{path}: found a damaged or missing frame at {second:.2f} s, expected all")
+    raise ValueError(
+        f"{path}: found a damaged or missing frame at {second:.2f} s, expected all"
+    )
 
 
 def timeline(path: Path, first: float, last: float, least: int) -> Timeline:

@@ -58,10 +58,14 @@ def read_cutouts(folder: str | Path) -> Cutouts:
       ValueError: there is no clip, one does not decode, or nothing moves before a camera at rest.
     """
     with ThreadPoolExecutor() as pool:
-        of_clips = pool.map(lambda clip: list(_pieces(_frames(clip))), training_clips(folder))
+        of_clips = pool.map(
+            lambda clip: list(_pieces(_frames(clip))), training_clips(folder)
+        )
         pieces = [piece for of_clip in of_clips for piece in of_clip]
     if not pieces:
-        raise ValueError(f"videos {folder}: found nothing that moves before a camera at rest")
+        raise ValueError(
+            f"videos {folder}: found nothing that moves before a camera at rest"
+        )
     pictures, shapes, feet = zip(*pieces, strict=True)
     return Cutouts(jnp.stack(pictures), jnp.asarray(shapes, jnp.float32), jnp.asarray(feet))
 
@@ -70,7 +74,9 @@ def _frames(clip: Path) -> UInt8[np.ndarray, "t h w 3"]:
     """Return frames of a clip, evenly spaced, reduced to `SHORT_SIDE` pixels."""
     times = video_files.frame_times(clip)
     which = np.unique(np.linspace(0, len(times) - 1, INSTANTS).round().astype(int))
-    return np.stack([_reduced(frame) for frame in video_files.read_frames(clip, times[which])])
+    return np.stack(
+        [_reduced(frame) for frame in video_files.read_frames(clip, times[which])]
+    )
 
 
 def _reduced(frame: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "r q 3"]:
@@ -226,7 +232,9 @@ def paint_cards(
         picture = cutouts.pictures[cards.picture[i]]
         row = jnp.minimum(v / jnp.maximum(cards.shown[i], 1e-6), 1.0)
         cell = [x * len(picture) - 0.5 for x in (row, u)]
-        color = [jax.scipy.ndimage.map_coordinates(c, cell, 1, "nearest") for c in picture.T.mT]
+        color = [
+            jax.scipy.ndimage.map_coordinates(c, cell, 1, "nearest") for c in picture.T.mT
+        ]
         alpha = color.pop()
         in_front = is_inside & (alpha > 0.5) & (z > 0) & (z < depth)
         color = jnp.clip(jnp.stack(color) * cards.light[i][:, None], 0, 1)

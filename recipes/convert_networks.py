@@ -74,7 +74,9 @@ message_type {
 """
 Value = float | int | bytes | list[int]
 
-CREDIT = "DeepLab v3 on MobileNet v2 by the TensorFlow Authors, Apache-2.0; the layout is ours"
+CREDIT = (
+    "DeepLab v3 on MobileNet v2 by the TensorFlow Authors, Apache-2.0; the layout is ours"
+)
 SILHOUETTE_CREDIT = (
     "BlazePose's silhouette by the MediaPipe Authors, Apache-2.0; the layout is ours"
 )
@@ -219,7 +221,9 @@ def convert_silhouette(source: Path, target: Path) -> None:
 def read_convolutions(path: Path) -> list[tuple[ndarray, ndarray]]:
     """Read kernel and bias of the convolutions of a file of float16, in the graph's order."""
     graph, buffers = _graph_of(path)
-    stored = [_values(tensor, buffers, FLOAT16) for tensor in _tables(graph, SUBGRAPH_TENSORS)]
+    stored = [
+        _values(tensor, buffers, FLOAT16) for tensor in _tables(graph, SUBGRAPH_TENSORS)
+    ]
     convolutions = []
     for operation in _tables(graph, SUBGRAPH_OPERATORS):
         inputs = _vector(operation, OPERATION_INPUTS, number_types.Int32Flags)
@@ -253,7 +257,9 @@ def convert_depth(folder: Path, target: Path) -> None:
             kernel = filled[layer.inputs[1]]
             bias = filled[layer.inputs[2]]
             # (out rows columns in) to (rows columns in out)
-            tensors[f"{name}.kernel"] = np.ascontiguousarray(kernel.integers.transpose(1, 2, 3, 0))
+            tensors[f"{name}.kernel"] = np.ascontiguousarray(
+                kernel.integers.transpose(1, 2, 3, 0)
+            )
             tensors[f"{name}.bias"] = real_numbers(bias.integers, bias.scale, bias.zero)
             kernels[name] = (kernel.scale, kernel.zero)
         elif layer.kind == "Int8Add":
@@ -277,7 +283,9 @@ def convert_fast_depth(source: Path, target: Path) -> None:
     norms = [node for node in graph.node if node.op_type == "BatchNormalization"]
     stored = {}
     for layer, kernel, norm in zip(fast_depth_layers(), kernels, norms, strict=True):
-        gain, offset, mean, variance = (numbers[x].astype(np.float64) for x in norm.input[1:])
+        gain, offset, mean, variance = (
+            numbers[x].astype(np.float64) for x in norm.input[1:]
+        )
         (epsilon,) = (x.f for x in norm.attribute if x.name == "epsilon")
         factor = gain / np.sqrt(variance + epsilon)
         # (out in rows columns) to (rows columns in out)
@@ -292,7 +300,9 @@ def _layer_name(published: str) -> str:
     ends = {"1.first.conv.weight_int8": "enter", "1.last.conv.weight_int8": "leave"}
     if published in ends:
         return ends[published]
-    match = re.fullmatch(r"1\.stages\.(\d)\.(\d)\.xif\d+_(\d)\.(\w+)\.conv\.weight_int8", published)
+    match = re.fullmatch(
+        r"1\.stages\.(\d)\.(\d)\.xif\d+_(\d)\.(\w+)\.conv\.weight_int8", published
+    )
     if match is None:
         raise ValueError(f"{published} is no layer of Tiefenrausch")
     part, level, block, layer = match.groups()
@@ -309,7 +319,9 @@ def _sum_name(second: str) -> str:
 
 def _write(target: Path, tensors: dict[str, ndarray], metadata: dict[str, str]) -> None:
     slots = {name: Slot(x.dtype, x.shape) for name, x in tensors.items()}
-    write_safetensors(target, slots, ((name, None, x) for name, x in tensors.items()), metadata)
+    write_safetensors(
+        target, slots, ((name, None, x) for name, x in tensors.items()), metadata
+    )
 
 
 def read_tflite(path: Path) -> dict[str, ndarray]:

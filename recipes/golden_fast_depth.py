@@ -18,6 +18,10 @@ network = onnxruntime.InferenceSession(sys.argv[1])
 depths = []
 for picture in (data.astronaut(), data.coffee()):
     small = cv2.resize(picture, (224, 224), interpolation=cv2.INTER_AREA) / np.float32(255)
-    (depth,) = network.run(None, {network.get_inputs()[0].name: small.transpose(2, 0, 1)[None]})
+    (depth,) = network.run(
+        None, {network.get_inputs()[0].name: small.transpose(2, 0, 1)[None]}
+    )
     depths.append(depth[0, 0, ::4, ::4])
-np.savez_compressed(Path("tests/full4d_jax/models/goldens/fast_depth.npz"), depths=np.stack(depths))
+np.savez_compressed(
+    Path("tests/full4d_jax/models/goldens/fast_depth.npz"), depths=np.stack(depths)
+)

@@ -21,7 +21,11 @@ network.allocate_tensors()
 logits = []
 for picture in (data.astronaut(), data.astronaut()[:320, 60:380]):
     small = cv2.resize(picture, (256, 256), interpolation=cv2.INTER_AREA)
-    network.set_tensor(network.get_input_details()[0]["index"], (small / np.float32(255))[None])
+    network.set_tensor(
+        network.get_input_details()[0]["index"], (small / np.float32(255))[None]
+    )
     network.invoke()
     logits.append(network.get_tensor(leave)[0, ::4, ::4, 0])
-np.savez_compressed(Path("tests/full4d_jax/models/goldens/silhouette.npz"), logits=np.stack(logits))
+np.savez_compressed(
+    Path("tests/full4d_jax/models/goldens/silhouette.npz"), logits=np.stack(logits)
+)

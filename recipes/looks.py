@@ -66,7 +66,9 @@ def _pieces(videos: str) -> Cutouts | None:
 
 
 @jax.default_matmul_precision("highest")
-def scene_with_looks(index: Integer[Array, ""] | int, looks: Looks, **size: Any) -> ProceduralClip:
+def scene_with_looks(
+    index: Integer[Array, ""] | int, looks: Looks, **size: Any
+) -> ProceduralClip:
     """Return a procedural scene with these looks: cards stand or glide before the source camera.
 
     Args:
@@ -100,7 +102,8 @@ def scene_with_looks(index: Integer[Array, ""] | int, looks: Looks, **size: Any)
     colors, depth = jax.lax.map(one, (times, poses, colors, depth))
     return clip._replace(
         frames=rearrange(colors, "(v t) c (h w) -> v t h w c", t=len(passed), h=height),
-        depth=rearrange(depth, "(v t) (h w) -> v t h w", t=len(passed), h=height) / filmed.unit,
+        depth=rearrange(depth, "(v t) (h w) -> v t h w", t=len(passed), h=height)
+        / filmed.unit,
     )
 
 
@@ -118,11 +121,15 @@ def read_crops(
     if not files:
         raise ValueError(f"photos {folder}: found no picture, expected some")
     rng = np.random.default_rng(seed)
-    order = np.concatenate([rng.permutation(len(files)) for _ in range(1 + count // len(files))])
+    order = np.concatenate(
+        [rng.permutation(len(files)) for _ in range(1 + count // len(files))]
+    )
     return np.stack([_crop(first_picture(files[i]), rng, side) for i in order[:count]])
 
 
-def _crop(photo: np.ndarray, rng: np.random.Generator, side: int) -> Float32[np.ndarray, "s s 3"]:
+def _crop(
+    photo: np.ndarray, rng: np.random.Generator, side: int
+) -> Float32[np.ndarray, "s s 3"]:
     height, width = photo.shape[:2]
     most = min(height, width)
     least = min(MIN_CROP, most)
@@ -130,4 +137,7 @@ def _crop(photo: np.ndarray, rng: np.random.Generator, side: int) -> Float32[np.
     top = rng.integers(height - size + 1)
     left = rng.integers(width - size + 1)
     square = photo[top : top + size, left : left + size]
-    return cv2.resize(square, (side, side), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+    return (
+        cv2.resize(square, (side, side), interpolation=cv2.INTER_AREA).astype(np.float32)
+        / 255
+    )

@@ -27,7 +27,9 @@ class RealPictures(NamedTuple):
     clips: list[Path]
     filmed: float
 
-    def draw(self, rng: np.random.Generator, size: tuple[int, int]) -> Float32[ndarray, "h w 3"]:
+    def draw(
+        self, rng: np.random.Generator, size: tuple[int, int]
+    ) -> Float32[ndarray, "h w 3"]:
         """Return a crop in [0, 1], `size` rows and columns, of a photograph or a frame."""
         is_filmed = rng.uniform() < self.filmed
         if self.clips and (is_filmed or not self.photos):
@@ -67,7 +69,9 @@ def training_pictures(
     )
     named = [*of_rooms.photos, *of_rooms.clips]
     if bool(named) != bool(names) or len(named) == len(files) + len(clips):
-        raise ValueError(f"{rooms}: found names of {len(named)} pictures, expected some, not all")
+        raise ValueError(
+            f"{rooms}: found names of {len(named)} pictures, expected some, not all"
+        )
     return of_rooms, others
 
 

@@ -22,7 +22,12 @@ from full4d_jax.training.bad_losses import Step
 from full4d_jax.training.checkpoints.resume import run_record
 from full4d_jax.training.loop import run_training
 from full4d_jax.training.run_state import start_at
-from full4d_jax.training.state import TrainState, apply_gradients, first_state, make_optimizer
+from full4d_jax.training.state import (
+    TrainState,
+    apply_gradients,
+    first_state,
+    make_optimizer,
+)
 from input_pipeline.loader import ENDLESS
 from input_pipeline.whole_files import write_text
 
@@ -73,7 +78,9 @@ def run(
     out.mkdir(parents=True, exist_ok=True)
     start = start_at(first_state(optimizer_of(settings), params))
     record = run_record(settings, init)
-    state, summary = run_training(step, start, batches, settings.training, out, record, frozen)
+    state, summary = run_training(
+        step, start, batches, settings.training, out, record, frozen
+    )
     return state.ema, summary
 
 
@@ -83,7 +90,9 @@ def optimizer_of(settings: Settings) -> optax.GradientTransformation:
 
 
 def descend(
-    settings: Settings, state: TrainState, objective: Callable[[Params], tuple[Array, Metrics]]
+    settings: Settings,
+    state: TrainState,
+    objective: Callable[[Params], tuple[Array, Metrics]],
 ) -> tuple[TrainState, Metrics]:
     """Take one step down an objective, which returns its value and metrics."""
     gradients, metrics = jax.grad(objective, has_aux=True)(state.params)

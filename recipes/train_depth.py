@@ -53,7 +53,12 @@ from full4d_jax.models.published_networks import fast_log_disparity
 from full4d_jax.models.tiefenrausch import load_tiefenrausch, log_disparity
 from full4d_jax.models.weights import load_shipped
 from full4d_jax.session.errors import input_errors
-from full4d_jax.source.depth.estimate import TIEFENRAUSCH, DepthNetwork, depth_errors, predict_depth
+from full4d_jax.source.depth.estimate import (
+    TIEFENRAUSCH,
+    DepthNetwork,
+    depth_errors,
+    predict_depth,
+)
 from full4d_jax.training.state import TrainState, copied
 from input_pipeline.procedural.scene import HELD_OUT_START
 
@@ -100,7 +105,11 @@ class DepthSettings(Settings):
     """Frames that the summary's errors are means of."""
     model: DepthNetConfig = DepthNetConfig()
     optimizer: OptimizerConfig = OptimizerConfig(
-        kind="adamw", adam_learning_rate=1e-4, adam_weight_decay=0.0, warmup=60, decay_share=0.5
+        kind="adamw",
+        adam_learning_rate=1e-4,
+        adam_weight_decay=0.0,
+        warmup=60,
+        decay_share=0.5,
     )
     training: TrainingConfig = TrainingConfig(
         batch=1, steps=1200, log_every=20, checkpoint_every=50
@@ -185,7 +194,10 @@ def real_crops(
 
 @partial(jax.jit, static_argnums=(0, 2))
 def procedural_depth_batch(
-    settings: DepthSettings, step: Integer[Array, ""] | int, size: Size, looks: Looks = NO_PHOTOS
+    settings: DepthSettings,
+    step: Integer[Array, ""] | int,
+    size: Size,
+    looks: Looks = NO_PHOTOS,
 ) -> Frames:
     """Render the procedural frames of one step, augmented, in [-1, 1], and their depth."""
     count = settings.training.batch
@@ -235,13 +247,17 @@ def anchor_loss(
     predicted: Float[Array, "b h w"], published_depth: Float[Array, "b h w"]
 ) -> Float[Array, ""]:
     """Return the module's loss of log depths of real pictures."""
-    cells = partial(reduce, pattern="b (h i) (w j) -> b h w", reduction="mean", i=CELL, j=CELL)
+    cells = partial(
+        reduce, pattern="b (h i) (w j) -> b h w", reduction="mean", i=CELL, j=CELL
+    )
     error = cells(predicted - jnp.log(published_depth))
     error = error - jnp.median(error, (1, 2), keepdims=True)
     return jnp.abs(error).mean() + depth_roughness(error, (1, 2))
 
 
-def loss(predicted: Float[Array, "b h w"], depth: Float[Array, "b h w"]) -> Float[Array, ""]:
+def loss(
+    predicted: Float[Array, "b h w"], depth: Float[Array, "b h w"]
+) -> Float[Array, ""]:
     """Return the module's loss of log depths, given true depths."""
     logs = predicted - sparse_median(predicted)
     truth = jnp.clip(depth, NEAREST, FARTHEST)
@@ -286,7 +302,9 @@ def held_out_errors(settings: DepthSettings, params: Params) -> dict[str, float]
         frames, depth = procedural_frames(index[None], size, settings.worlds)
         return depth_errors(predict_depth(network, frames * 2 - 1), depth)
 
-    errors = jax.jit(partial(jax.lax.map, one))(HELD_OUT_START + jnp.arange(settings.held_out))
+    errors = jax.jit(partial(jax.lax.map, one))(
+        HELD_OUT_START + jnp.arange(settings.held_out)
+    )
     return {name: round(float(values.mean()), 4) for name, values in errors.items()}
 
 
@@ -302,7 +320,13 @@ def procedural_frames(
             frame, depth = wide_frame(index, looks=looks, height=rendered, width=columns)
         else:
             clip = scene_with_looks(
-                index, looks, views=1, frames=1, height=rendered, width=columns, worlds="rich"
+                index,
+                looks,
+                views=1,
+                frames=1,
+                height=rendered,
+                width=columns,
+                worlds="rich",
             )
             frame = clip.frames[0, 0]
             depth = clip.depth[0, 0]

@@ -168,10 +168,14 @@ def batches(settings: InpaintingSettings, start: int) -> Iterator[Holes]:
         yield as_holes(*drawn)
 
 
-def as_holes(pictures: UInt8[ndarray, "b h w 4"], distances: UInt8[ndarray, "b h w"]) -> Holes:
+def as_holes(
+    pictures: UInt8[ndarray, "b h w 4"], distances: UInt8[ndarray, "b h w"]
+) -> Holes:
     """Return a batch on the device; the fourth channel is 255 where a picture shows a subject."""
     counts = (pictures[..., 3] < SUBJECT).astype(np.uint8)
-    return Holes(jnp.asarray(pictures[..., :3]), jnp.asarray(distances), jnp.asarray(counts))
+    return Holes(
+        jnp.asarray(pictures[..., :3]), jnp.asarray(distances), jnp.asarray(counts)
+    )
 
 
 def pictures_of(
@@ -184,7 +188,9 @@ def pictures_of(
     for _ in range(settings.training.batch):
         is_filmed = rng.uniform() < settings.filmed
         several = frames if frames and is_filmed else photos
-        picture, distance = with_hole(rng, several[rng.integers(len(several))], settings.side)
+        picture, distance = with_hole(
+            rng, several[rng.integers(len(several))], settings.side
+        )
         if rng.uniform() < MIRRORED:
             picture = picture[:, ::-1]
         if rng.uniform() < RECOLOURED:
@@ -239,7 +245,10 @@ _shipped = cache(load_shipped)
 
 
 def train_step(
-    settings: InpaintingSettings, state: TrainState, holes: Holes, distance: Distance | None = None
+    settings: InpaintingSettings,
+    state: TrainState,
+    holes: Holes,
+    distance: Distance | None = None,
 ) -> tuple[TrainState, Metrics]:
     """Take one step, a pure function; `distance` is LPIPS where it counts in the loss."""
     truth, hole, filled = seen(holes)
@@ -312,7 +321,9 @@ def held_out_errors(settings: InpaintingSettings, params: Params) -> dict[str, f
         truth, hole, averages = seen(holes)
         counts = hole * holes.counts
         whole = inpainted(settings, params, averages, hole)
-        squares = [counts[..., None] * (filled - truth) ** 2 for filled in (averages, whole)]
+        squares = [
+            counts[..., None] * (filled - truth) ** 2 for filled in (averages, whole)
+        ]
         return jnp.stack([-10 * jnp.log10(x.sum() / (12 * counts.sum())) for x in squares])
 
     values = []

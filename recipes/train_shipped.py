@@ -48,13 +48,19 @@ def stages(photos: Path, videos: Path, out: Path) -> tuple[Stage, ...]:
     prior = "-m", "full4d_jax.cli", "train", "--init", str(PACKAGED / "prior.safetensors")
     prior += "--seed", "10", *size, "--data.videos", str(videos)
     prior += "--data.pseudo", "0.3", "--data.estimated", "0.3", "--flow.perceptual", "0.2"
-    upsampler = script("train_upsampler"), "--prior", str(out / "prior" / "prior.safetensors")
+    upsampler = (
+        script("train_upsampler"),
+        "--prior",
+        str(out / "prior" / "prior.safetensors"),
+    )
     upsampler += "--seed", "10", *pictures, "--prior_rows", "96"
     one = "--training.batch", "1", *tiny
     tries = {"depth": one, "prior": ("--flow.perceptual", "0", *one)}
     tries["upsampler"] = "--pool", "2", "--perceptual", "0", *tiny
 
-    def stage(name: str, share: float, words: tuple[str, ...], batch: int, steps: int) -> Stage:
+    def stage(
+        name: str, share: float, words: tuple[str, ...], batch: int, steps: int
+    ) -> Stage:
         length = "--training.batch", str(batch), "--training.steps", str(steps)
         return Stage(name, share, (*words, *length), (*words, *tries[name]))
 
@@ -115,13 +121,20 @@ def train(stage: Stage, folder: Path, seconds: float, *, small: bool) -> None:
     Raises:
       SystemExit: the training failed.
     """
-    command = [sys.executable, *(stage.small if small else stage.words), "--out", str(folder)]
+    command = [
+        sys.executable,
+        *(stage.small if small else stage.words),
+        "--out",
+        str(folder),
+    ]
     print(f"{stage.name}: {seconds / 60:.1f} minutes", flush=True)
     # One that compiles cannot save: what was saved before stays.
     limit = ["timeout", "--kill-after", str(GRACE), str(seconds)]
     code = subprocess.run([*limit, *command], check=False).returncode
     if code not in (0, TIME_OVER, KILLED):
-        raise SystemExit(f"{stage.name}: found exit code {code}, expected 0; see the lines above")
+        raise SystemExit(
+            f"{stage.name}: found exit code {code}, expected 0; see the lines above"
+        )
 
 
 def progress(folder: Path) -> dict[str, float]:

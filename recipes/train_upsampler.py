@@ -60,7 +60,9 @@ def main(
         init,
         draw_params(unet, settings.model, jax.random.key(settings.seed)),
         partial(train_step, settings),
-        partial(batches, settings, partial(drawn_pairs, settings, prior, load_depth(), clips)),
+        partial(
+            batches, settings, partial(drawn_pairs, settings, prior, load_depth(), clips)
+        ),
         frozen_lpips(settings),
     )
     weights = out / "upsampler.safetensors"
@@ -68,7 +70,10 @@ def main(
 
 
 def train_step(
-    settings: UpsamplerSettings, state: TrainState, pair: Pair, distance: Distance | None = None
+    settings: UpsamplerSettings,
+    state: TrainState,
+    pair: Pair,
+    distance: Distance | None = None,
 ) -> tuple[TrainState, Metrics]:
     """Take one step, a pure function; `distance` is LPIPS where it counts in the loss."""
 
@@ -81,14 +86,18 @@ def train_step(
             is_judged = near(pair.guidance.mask) * pair.counts
             judged = jnp.where(is_judged[..., None] > 0, made, pair.truth)
             judged = jnp.clip(judged / 2 + 0.5, 0, 1)
-            value += late_lpips(settings, state.step, distance, judged, pair.truth / 2 + 0.5)
+            value += late_lpips(
+                settings, state.step, distance, judged, pair.truth / 2 + 0.5
+            )
         return value, {"loss": value, "psnr": -10 * jnp.log10(error / 4)}
 
     return descend(settings, state, total)
 
 
 def loss(
-    made: Float[Array, "b h w 3"], truth: Float[Array, "b h w 3"], counts: Float[Array, "b h w"]
+    made: Float[Array, "b h w 3"],
+    truth: Float[Array, "b h w 3"],
+    counts: Float[Array, "b h w"],
 ) -> Float[Array, ""]:
     """Return the module's loss without LPIPS; `counts` is 1 for pixels that count, else 0.
 

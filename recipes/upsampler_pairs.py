@@ -107,7 +107,9 @@ class Pair(NamedTuple):
     counts: Float[Array, "b h w"]
 
 
-def batches(settings: UpsamplerSettings, draw: Callable[[int], Pair], start: int) -> Iterator[Pair]:
+def batches(
+    settings: UpsamplerSettings, draw: Callable[[int], Pair], start: int
+) -> Iterator[Pair]:
     """Yield the batches from step `start` on.
 
     Args:
@@ -122,7 +124,9 @@ def batches(settings: UpsamplerSettings, draw: Callable[[int], Pair], start: int
             if place not in pool:
                 pool[place] = _half(draw(place))
         pool.pop(first - 1, None)
-        yield crops(settings, [pool[place] for place in range(first, first + settings.pool)], step)
+        yield crops(
+            settings, [pool[place] for place in range(first, first + settings.pool)], step
+        )
 
 
 def _half(pair: Pair) -> Pair:
@@ -155,14 +159,20 @@ def crops(settings: UpsamplerSettings, pool: list[Pair], step: int) -> Pair:
 
 
 def drawn_pairs(
-    settings: UpsamplerSettings, prior: Prior, network: DepthNetwork, clips: list[Path], place: int
+    settings: UpsamplerSettings,
+    prior: Prior,
+    network: DepthNetwork,
+    clips: list[Path],
+    place: int,
 ) -> Pair:
     """Return the pairs at a place in the stream of scenes and frames of videos."""
     random = np.random.default_rng((settings.seed, place, 1))
     if clips and random.random() < settings.filmed:
         clip = clips[random.integers(len(clips))]
         when = random.random()
-        return video_pairs(settings, prior, network, read_moment(clip, settings.rows, when), place)
+        return video_pairs(
+            settings, prior, network, read_moment(clip, settings.rows, when), place
+        )
     return scene_pairs(settings, prior, network, place)
 
 
@@ -191,8 +201,12 @@ def video_pairs(
     depth = drop_depth_edges(estimate_depth(network, video))
     made = []
     for target in range(settings.targets):
-        clip, video_depth, noise_key = _filmed(video, depth, jax.random.fold_in(key, target))
-        made.append(_pairs(clip, _small_targets(settings, prior, clip, noise_key), video_depth))
+        clip, video_depth, noise_key = _filmed(
+            video, depth, jax.random.fold_in(key, target)
+        )
+        made.append(
+            _pairs(clip, _small_targets(settings, prior, clip, noise_key), video_depth)
+        )
     return jax.tree.map(lambda *x: jnp.concatenate(x), *made)
 
 
@@ -235,10 +249,15 @@ def _small_targets(
 
 @partial(jax.jit, static_argnums=0)
 def _scene(
-    settings: UpsamplerSettings, network: DepthNetwork, looks: Looks, place: Integer[Array, ""]
+    settings: UpsamplerSettings,
+    network: DepthNetwork,
+    looks: Looks,
+    place: Integer[Array, ""],
 ) -> tuple[Batch, PRNGKeyArray]:
     """Return a rendered clip of one instant, and the key of the noise."""
-    index = (jnp.uint32(settings.seed) * SCENES_OF_A_SEED + place.astype(jnp.uint32)) % ALL_SCENES
+    index = (
+        jnp.uint32(settings.seed) * SCENES_OF_A_SEED + place.astype(jnp.uint32)
+    ) % ALL_SCENES
     key = jax.random.fold_in(jax.random.key(settings.seed), place)
     depth_key, noise_key = jax.random.split(key)
     scene = scene_with_looks(
@@ -270,14 +289,18 @@ def draw_upsampler_depth(
 
     def smoothed() -> Float[Array, "t h w"]:
         softness = jax.random.uniform(soft_key, minval=0.3, maxval=SOFTEST)
-        disparity = jax.image.resize(1 / jnp.maximum(depth, 0.05), small.shape[:3], "linear")
+        disparity = jax.image.resize(
+            1 / jnp.maximum(depth, 0.05), small.shape[:3], "linear"
+        )
         disparity = _blur(disparity, softness)
         return drop_depth_edges(1 / enlarge_disparity(disparity, small, frames))
 
     def estimated() -> Float[Array, "t h w"]:
         return drop_depth_edges(estimate_depth(network, frames))
 
-    which = jnp.int32(kind < settings.smoothed) + 2 * jnp.int32(kind > 1 - settings.estimated)
+    which = jnp.int32(kind < settings.smoothed) + 2 * jnp.int32(
+        kind > 1 - settings.estimated
+    )
     return jax.lax.switch(which, (lambda: depth, smoothed, estimated))
 
 
@@ -297,7 +320,9 @@ def _blur(x: Float[Array, "t h w"], sigma: Float[Array, ""]) -> Float[Array, "t 
 
 @jax.jit
 def _pairs(
-    clip: Batch, small: Float[Array, "n i j 3"], target_depth: Float[Array, "1 h w"] | None = None
+    clip: Batch,
+    small: Float[Array, "n i j 3"],
+    target_depth: Float[Array, "1 h w"] | None = None,
 ) -> Pair:
     """Return the pairs of a clip; `target_depth` where holes may hide what is near."""
     lenses = clip.intrinsics
@@ -311,7 +336,9 @@ def _pairs(
     return Pair(jax.vmap(guide)(drawn, small), clip.frames[1:, 0], counts)
 
 
-def can_be_guessed(projection: Projection, depth: Float[Array, "*n h w"]) -> Float[Array, "*n h w"]:
+def can_be_guessed(
+    projection: Projection, depth: Float[Array, "*n h w"]
+) -> Float[Array, "*n h w"]:
     """Return 0 where a hole hides what is nearer than its surroundings, or may, else 1.
 
     There and back, such a hole is most often where the other camera lost a part of a person.
@@ -321,5 +348,7 @@ def can_be_guessed(projection: Projection, depth: Float[Array, "*n h w"]) -> Flo
       depth: z-depth of the video, 0 where unknown.
     """
     around = fill_holes(projection._replace(frames=projection.disparity[..., None]))[..., 0]
-    is_behind = (depth > 0) & (1 / jnp.maximum(depth, 1e-6) < NEARER_DISPARITY_RATIO * around)
+    is_behind = (depth > 0) & (
+        1 / jnp.maximum(depth, 1e-6) < NEARER_DISPARITY_RATIO * around
+    )
     return jnp.maximum(projection.mask, is_behind)

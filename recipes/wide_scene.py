@@ -140,7 +140,9 @@ def rearranged(key: PRNGKeyArray, world: RichWorld) -> RichWorld:
     size = scale[PIECE, None]
     still = world.still
     center = ground[None] + (still.center - ground[None]) * size + moved[PIECE]
-    walk = jnp.minimum(1.5, 0.7 * half)[None] * uniform((len(world.people.middle), 2), -1.0, 1.0)
+    walk = jnp.minimum(1.5, 0.7 * half)[None] * uniform(
+        (len(world.people.middle), 2), -1.0, 1.0
+    )
     return world._replace(
         room_min=jnp.stack([-half[0], top, -half[1]]),
         room_max=jnp.stack([half[0], floor, half[1]]),
@@ -182,7 +184,9 @@ def pieces_of_furniture() -> np.ndarray:
     crates = [2, 3, 3, 4]
     loose = iter(range(5, 5 + BALLS + POLES + RODS))
     balls = [next(loose) for _ in range(BALLS)]
-    return np.array([*balls, table, chair, chair, *crates, *[table] * 4, *[chair] * 4, *loose])
+    return np.array(
+        [*balls, table, chair, chair, *crates, *[table] * 4, *[chair] * 4, *loose]
+    )
 
 
 PIECE = pieces_of_furniture()
@@ -252,7 +256,9 @@ def random_rotation(key: PRNGKeyArray) -> Float[Array, "3 3"]:
     )
     pitch = jnp.deg2rad(pitch)
     azimuth = jax.random.uniform(turn, maxval=2 * jnp.pi)
-    roll = jnp.deg2rad(jnp.clip(MAX_ROLL / 2 * jax.random.normal(tilt), -MAX_ROLL, MAX_ROLL))
+    roll = jnp.deg2rad(
+        jnp.clip(MAX_ROLL / 2 * jax.random.normal(tilt), -MAX_ROLL, MAX_ROLL)
+    )
     level = jnp.stack([jnp.sin(azimuth), 0.0, jnp.cos(azimuth)])
     up = jnp.array([0.0, -1.0, 0.0])
     forward = jnp.cos(pitch) * level + jnp.sin(pitch) * up

@@ -243,7 +243,12 @@ def numbers() -> Iterator[Attack]:
 def machines() -> Iterator[Attack]:
     """Yield full disks, strange environments, streams that are gone, and signals."""
     full = "ulimit -f 0; trap '' XFSZ; export JAX_ENABLE_COMPILATION_CACHE=false"
-    for job in JOBS.keys() - {"lift", "run", "render", "train"}:  # full disks of these: test_chaos
+    for job in JOBS.keys() - {
+        "lift",
+        "run",
+        "render",
+        "train",
+    }:  # full disks of these: test_chaos
         yield Attack(f"disk/{job}", JOBS[job], shell=full, codes=(REFUSED,))
     for line in (
         "export XLA_FLAGS=--xla_nothing=1",

@@ -51,7 +51,9 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY / "tests"))  # for the helpers beside this file
 from buckets import BUCKET, amazon_storage, google_storage  # noqa: E402
 
-PLATFORMS = os.environ.get("FULL4D_TEST_PLATFORMS", "cpu")  # set by benchmarks/accelerator.py
+PLATFORMS = os.environ.get(
+    "FULL4D_TEST_PLATFORMS", "cpu"
+)  # set by benchmarks/accelerator.py
 jax.config.update("jax_platforms", PLATFORMS)
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -96,7 +98,9 @@ def pytest_runtest_setup(item):
     """Skip a test whose marker `extra` names a module that is not installed."""
     for marker in item.iter_markers("extra"):
         for module in marker.args:
-            pytest.importorskip(module, reason=f"{module} is not installed; .ci/run installs it")
+            pytest.importorskip(
+                module, reason=f"{module} is not installed; .ci/run installs it"
+            )
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -153,7 +157,9 @@ def write_film():
     The upper left quarter of every frame is white.
     """
 
-    def write(path, times, *, rotation=0, pix_fmt="yuv420p", codec="libx264", size=(48, 64)):
+    def write(
+        path, times, *, rotation=0, pix_fmt="yuv420p", codec="libx264", size=(48, 64)
+    ):
         path.parent.mkdir(parents=True, exist_ok=True)
         with av.open(str(path), "w") as container:
             stream = container.add_stream(codec, rate=Fraction(25))

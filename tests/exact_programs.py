@@ -16,7 +16,9 @@ def traced(function: Callable, *args: object) -> core.ClosedJaxpr:
 
 def rounded_products(program: core.ClosedJaxpr) -> list[str]:
     """Return the places of float32 products of default precision in a program."""
-    return [_place(equation) for equation in equations(program.jaxpr) if _is_rounded(equation)]
+    return [
+        _place(equation) for equation in equations(program.jaxpr) if _is_rounded(equation)
+    ]
 
 
 def count_products(program: core.ClosedJaxpr) -> int:

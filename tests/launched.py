@@ -95,7 +95,12 @@ class Cloud:
         """Run a command to its end."""
         environment = self.environment | settings
         return subprocess.run(
-            command, cwd=self.folder, env=environment, check=False, capture_output=True, timeout=60
+            command,
+            cwd=self.folder,
+            env=environment,
+            check=False,
+            capture_output=True,
+            timeout=60,
         )
 
     def launch(self, name: str, *words: str) -> subprocess.CompletedProcess:

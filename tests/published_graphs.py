@@ -119,7 +119,9 @@ def write(path: Path, graph: Graph, metadata: dict[str, str] | None = None) -> P
     from onnx import checker, helper, parser, save
 
     nodes = graph.body.replace("---", FLOOR)
-    parsed = parser.parse_graph(f"graph ({graph.inputs}) => ({graph.outputs}) {{ {nodes} }}")
+    parsed = parser.parse_graph(
+        f"graph ({graph.inputs}) => ({graph.outputs}) {{ {nodes} }}"
+    )
     opset = helper.make_opsetid("", 17)
     model = helper.make_model(parsed, opset_imports=[opset], ir_version=9)
     helper.set_model_props(model, metadata or {})
@@ -160,7 +162,8 @@ GRAPHS = {
     "da3-rank-5": Graph(
         "float[b,n,3,h,w] pixel_values",
         "float[b,n,h,w] predicted_depth",
-        TOGETHER.replace("image", "pixel_values") + "predicted_depth = Unsqueeze (far, first)",
+        TOGETHER.replace("image", "pixel_values")
+        + "predicted_depth = Unsqueeze (far, first)",
     ),
     "da3-conf-first": Graph(
         "float[b,3,h,w] image",

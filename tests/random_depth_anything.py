@@ -21,7 +21,9 @@ def write_random(path: Path, seed: int = 0) -> None:
     rng = np.random.default_rng(seed)
     shapes = file_shapes(64, 12, 5, 64, [8, 8, 8, 8], 8, 4)
     tensors = {
-        name: (rng.normal(size=shape) / np.sqrt(max(4, math.prod(shape[1:])))).astype(np.float32)
+        name: (rng.normal(size=shape) / np.sqrt(max(4, math.prod(shape[1:])))).astype(
+            np.float32
+        )
         for name, shape in shapes.items()
     }
     tensors["head.conv3.bias"] = np.full(1, 5, np.float32)  # so that ReLU cuts nothing to 0

@@ -23,7 +23,12 @@ def save_umt5(folder: Path) -> Path:
     fast.save_pretrained(folder / "tokenizer")
     torch.manual_seed(0)
     config = transformers.UMT5Config(
-        vocab_size=len(vocabulary), d_model=WIDTH, d_kv=8, d_ff=32, num_layers=2, num_heads=3
+        vocab_size=len(vocabulary),
+        d_model=WIDTH,
+        d_kv=8,
+        d_ff=32,
+        num_layers=2,
+        num_heads=3,
     )
     transformers.UMT5EncoderModel(config).save_pretrained(folder / "text_encoder")
     return folder

@@ -111,7 +111,9 @@ def project_one(
 
     margin = 0.3 * size / (2 * focal)
     slope = jnp.clip(
-        point[:2] / point[2], -principal / focal - margin, (size - principal) / focal + margin
+        point[:2] / point[2],
+        -principal / focal - margin,
+        (size - principal) / focal + margin,
     )
     jacobian = jnp.diag(focal / point[2]) @ jnp.array([[1, 0, 0], [0, 1, 0]], jnp.float32)
     jacobian = jacobian.at[:, 2].set(-focal * slope / point[2])

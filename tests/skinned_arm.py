@@ -21,7 +21,9 @@ def write_arm(path, **changes):
         (np.zeros((4, 2), "<f4"), "VEC2", 5126),
         (np.array([[0, 1, 0, 0]] * 4, "<u1"), "VEC4", 5121),
         (
-            np.array([[255, 0, 0, 0], [128, 127, 0, 0], [0, 255, 0, 0], [0, 255, 0, 0]], "<u1"),
+            np.array(
+                [[255, 0, 0, 0], [128, 127, 0, 0], [0, 255, 0, 0], [0, 255, 0, 0]], "<u1"
+            ),
             "VEC4",
             5121,
         ),
@@ -46,7 +48,9 @@ def write_arm(path, **changes):
         "asset": {"version": "2.0"},
         "nodes": [{"children": [1]}, {"translation": [1, 0, 0]}, {"mesh": 0, "skin": 0}],
         "skins": [{"joints": [0, 1], "inverseBindMatrices": 4}],
-        "meshes": [{"primitives": [{"attributes": attributes, "indices": 7, "material": 0}]}],
+        "meshes": [
+            {"primitives": [{"attributes": attributes, "indices": 7, "material": 0}]}
+        ],
         "materials": [{"pbrMetallicRoughness": {"baseColorTexture": {"index": 0}}}],
         "textures": [{"source": 0}],
         "images": [{"bufferView": len(views) - 1, "mimeType": "image/png"}],

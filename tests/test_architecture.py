@@ -14,7 +14,10 @@ MODULES = sorted(
 # The distribution of the renderer alone installs no more; jax itself needs scipy.
 RENDERER_IMPORTS = {"gaussians", "jax", "numpy", "scipy", "einops", "jaxtyping", "optax"}
 # What a file of the renderer asks for in a function, and says so where it is missing.
-RENDERER_ASKS_FOR = {"gaussians/formats/sog.py": {"PIL"}, "gaussians/formats/spz.py": {"pyarrow"}}
+RENDERER_ASKS_FOR = {
+    "gaussians/formats/sog.py": {"PIL"},
+    "gaussians/formats/spz.py": {"pyarrow"},
+}
 
 # Who may import whom inside full4d_jax. A room may also import those that its arrows lead to by way
 # of others; `flow`, the equations, and `cameras` import nothing, `grid` only `cameras`.
@@ -90,7 +93,9 @@ def reachable(name: str) -> set[str]:
 def test_import_direction():
     for path in MODULES:
         found = imported_packages((REPOSITORY / path).read_text())
-        assert not found & forbidden(path), f"{path} must not import {found & forbidden(path)}"
+        assert not found & forbidden(path), (
+            f"{path} must not import {found & forbidden(path)}"
+        )
 
 
 def test_the_renderer_imports_no_more_than_it_installs():

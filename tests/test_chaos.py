@@ -48,7 +48,16 @@ def words(job: str, given: Path, out: Path) -> list:
     """The command of a job."""
     command = COMMAND
     if job == "import":
-        return [*command, "data", "import", given / "capture", "--out", out, "--frames", "4"]
+        return [
+            *command,
+            "data",
+            "import",
+            given / "capture",
+            "--out",
+            out,
+            "--frames",
+            "4",
+        ]
     preset = ["--config", given / "small.py"]
     if job == "encode":
         dataset = ["--dataset", given / "data", "--out", out, "--shards", "3"]
@@ -70,7 +79,9 @@ def begin(job: str, given: Path) -> None:
     """What a job needs."""
     if job == "encode" and not (given / "data").exists():
         scenes = [*COMMAND, "data", "procedural", "--out", given / "data", "--scenes", "6"]
-        finish([*scenes, "--views", "3", "--frames", "2", "--height", "32", "--width", "32"])
+        finish(
+            [*scenes, "--views", "3", "--frames", "2", "--height", "32", "--width", "32"]
+        )
 
 
 def content(out: Path) -> dict[str, bytes | dict[str, bytes]]:
@@ -146,7 +157,12 @@ def test_a_disk_that_is_full_at_every_stage(job, given, undisturbed, tmp_path, c
     mount = ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", disk]
     if subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip("may not mount a small disk")
-    command, refused, room, seen = list(map(str, words(job, given, out)[3:])), 0, 0, set[str]()
+    command, refused, room, seen = (
+        list(map(str, words(job, given, out)[3:])),
+        0,
+        0,
+        set[str](),
+    )
     try:
         begin(job, given)
         while True:
@@ -167,7 +183,9 @@ def test_a_disk_that_is_full_at_every_stage(job, given, undisturbed, tmp_path, c
         assert job != "run" or {"source.npz", "depth.npz", "grid.npz"} <= seen
         assert content(out) == undisturbed(job)[0]
     finally:
-        subprocess.run(["umount", "--lazy", disk], check=True)  # this process holds the lock
+        subprocess.run(
+            ["umount", "--lazy", disk], check=True
+        )  # this process holds the lock
         gc.collect()  # what Orbax left complains here, not in a later test
 
 

@@ -134,7 +134,10 @@ def test_a_preempted_pod_saves_and_an_unusable_option_ends_the_job(cloud):
     assert (rule["action"], rule["onExitCodes"]["values"]) == ("FailJob", [UNUSABLE])
     assert rule["onExitCodes"]["containerName"] == container["name"]
     (rule,) = jobset()["spec"]["failurePolicy"]["rules"]
-    assert (rule["action"], rule["onJobFailureReasons"]) == ("FailJobSet", ["PodFailurePolicy"])
+    assert (rule["action"], rule["onJobFailureReasons"]) == (
+        "FailJobSet",
+        ["PodFailurePolicy"],
+    )
 
 
 def end_by_sigterm(cloud: Cloud, container, verb: str) -> int:

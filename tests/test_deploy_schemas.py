@@ -55,9 +55,12 @@ def unknown_fields(written: Any, known: Any, place: str = "") -> list[str]:
     """Return where something is said that a schema has no place for; it may add defaults."""
     if isinstance(written, dict) and isinstance(known, dict):
         pairs = [(written[name], known.get(name), f"{place}.{name}") for name in written]
-    elif isinstance(written, list) and isinstance(known, list) and len(written) == len(known):
+    elif (
+        isinstance(written, list) and isinstance(known, list) and len(written) == len(known)
+    ):
         pairs = [
-            (*both, f"{place}[{i}]") for i, both in enumerate(zip(written, known, strict=True))
+            (*both, f"{place}[{i}]")
+            for i, both in enumerate(zip(written, known, strict=True))
         ]
     else:
         return [] if written == known else [place]

@@ -11,7 +11,12 @@ from documented_world import sketch
 from full4d_jax.cli import functions_of, read_options
 
 FILES_OF_USERS = {"gaussians.py", "input_pipeline.py", "scripts/export.py"}
-PLACEHOLDERS = {"PRESET": "demo", "FILE.py": "configs/demo.py", "MODE": "fused", "NAME": "pixels"}
+PLACEHOLDERS = {
+    "PRESET": "demo",
+    "FILE.py": "configs/demo.py",
+    "MODE": "fused",
+    "NAME": "pixels",
+}
 
 
 def commands() -> dict[str, str]:
@@ -22,7 +27,9 @@ def commands() -> dict[str, str]:
         spans = re.findall(r"(?<!`)`(full4d [^`]*)`", prose)
         found |= {" ".join(span.split()): page.name for span in spans}
     for block in blocks():
-        for words in block.commands:  # full4d may follow a launcher such as srun, or its quotes
+        for (
+            words
+        ) in block.commands:  # full4d may follow a launcher such as srun, or its quotes
             if ours := re.search(r"full4d (?!')[^']*", shlex.join(words)):
                 found[ours[0].strip()] = block.place
     return {line: place for line, place in found.items() if "VERB" not in line}
@@ -45,10 +52,14 @@ def test_every_command_parses(line, tmp_path, monkeypatch):
         assert read_options(functions[verb], line, rest) is not None
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if "\n```python\n" in page.read_text()])
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if "\n```python\n" in page.read_text()]
+)
 def test_python_blocks_run_or_compile(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"^```python\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
+    blocks = re.findall(
+        r"^```python\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE
+    )
     examples = "\n".join(block for block in blocks if ">>>" in block)
     test = doctest.DocTestParser().get_doctest(examples, {}, page.name, str(page), 0)
     assert doctest.DocTestRunner().run(test).failed == 0
@@ -76,4 +87,6 @@ def test_files_and_functions_that_documents_name_exist():
         there = [path for path in files if path.as_posix().endswith(f"/{file}")]
         assert there, file
         definition = rf"^\s*(?:(?:def|class) )?{name.rpartition('.')[-1]}\b"
-        assert any(re.search(definition, path.read_text(), re.MULTILINE) for path in there), name
+        assert any(
+            re.search(definition, path.read_text(), re.MULTILINE) for path in there
+        ), name

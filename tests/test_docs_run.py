@@ -24,7 +24,9 @@ def run(tmp_path_factory) -> Iterator[Callable[[str], None]]:
     @cache
     def run(line: str) -> None:
         program, *words = shlex.split(line)
-        assert program == "full4d", f"{program} does not run in this test: mark the block slow"
+        assert program == "full4d", (
+            f"{program} does not run in this test: mark the block slow"
+        )
         if words[0] == "data" and "--out" in words:
             shutil.rmtree(words[words.index("--out") + 1], ignore_errors=True)
         assert main(short(words)) == 0, f"full4d {shlex.join(short(words))}"
@@ -35,7 +37,9 @@ def run(tmp_path_factory) -> Iterator[Callable[[str], None]]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("block", [x for x in blocks() if not x.slow], ids=lambda x: x.place)
+@pytest.mark.parametrize(
+    "block", [x for x in blocks() if not x.slow], ids=lambda x: x.place
+)
 def test_a_block_runs(block: Block, run):
     # Every page begins with the same data set, whatever another page wrote under its name.
     shutil.rmtree("sets/mine", ignore_errors=True)

@@ -123,8 +123,14 @@ PROGRAMS = {
         DEPTH,
     ),
     "pseudo grid": (lambda video: pseudo_grid(KEY, video, 3, 8, 8), FRAMES),
-    "rays": (lambda poses: plucker_rays(poses, CAMERAS.intrinsics[None], 2, 3), POSES[None]),
-    "transforms": (lambda x: projective_transforms(x, CAMERAS.intrinsics[None]), POSES[None]),
+    "rays": (
+        lambda poses: plucker_rays(poses, CAMERAS.intrinsics[None], 2, 3),
+        POSES[None],
+    ),
+    "transforms": (
+        lambda x: projective_transforms(x, CAMERAS.intrinsics[None]),
+        POSES[None],
+    ),
     "transformed tokens": (_apply, POSES[None], jnp.ones((1, 3, 2, 4, 2, 8), jnp.bfloat16)),
     "simple scene": (scene_of("simple"), 0),
     "rich scene": (scene_of("rich"), 0),

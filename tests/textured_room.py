@@ -69,7 +69,9 @@ def render(
     side = np.take_along_axis(hit, axis[..., None], -1)[..., 0] > 0
     across = np.where(axis == 0, 1, 0), np.where(axis == 2, 1, 2)
     u, v = (
-        ((np.take_along_axis(hit, a[..., None], -1)[..., 0] + 1) / 2 * 255).astype(np.float32)
+        ((np.take_along_axis(hit, a[..., None], -1)[..., 0] + 1) / 2 * 255).astype(
+            np.float32
+        )
         for a in across
     )
     picture = np.zeros((height, width, 3), np.float32)

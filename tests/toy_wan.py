@@ -16,11 +16,14 @@ def random_wan(
     """Weights of Wan by name; both layouts have the same values."""
     leaves, rng = abstract_leaves(model), np.random.default_rng(0)
     stacks = {
-        leaf: rng.normal(scale=scale, size=x.shape).astype(dtype) for leaf, x in leaves.items()
+        leaf: rng.normal(scale=scale, size=x.shape).astype(dtype)
+        for leaf, x in leaves.items()
     }
     return {
         name: np.ascontiguousarray(
-            to_wan(leaf, stacks[leaf] if layer is None else stacks[leaf][layer], model.patch)
+            to_wan(
+                leaf, stacks[leaf] if layer is None else stacks[leaf][layer], model.patch
+            )
         )
         for name, (leaf, layer, _) in wan_names(model, layout).items()
     }

@@ -19,7 +19,11 @@ def free_address() -> str:
 
 def start_programs(commands: list[list], devices: int) -> list[subprocess.Popen]:
     """Start Python with each list of words, with so many simulated devices."""
-    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": str(devices)}
+    environment = {
+        **os.environ,
+        "JAX_PLATFORMS": "cpu",
+        "JAX_NUM_CPU_DEVICES": str(devices),
+    }
     return [
         subprocess.Popen(
             [sys.executable, *map(str, words)],

@@ -175,9 +175,13 @@ def gltf(
     from full4d_jax.data.build import build_gltf
     from input_pipeline.procedural.gltf_scene import GltfClips, find_assets
 
-    with errors.input_errors("glTF", "give .glb files of textured, skinned meshes with animations"):
+    with errors.input_errors(
+        "glTF", "give .glb files of textured, skinned meshes with animations"
+    ):
         found = find_assets(assets)
-    source = GltfClips(found, clips, **asdict(clip), spread=spread, orbit=orbit, license=license)
+    source = GltfClips(
+        found, clips, **asdict(clip), spread=spread, orbit=orbit, license=license
+    )
     folder = hold_dataset(out, part)
     build_gltf(folder, source, Writing(files.shards, part, jobs), test=test)
 

@@ -224,14 +224,19 @@ def _judge_prior(config: Config, source: Prior, folder: Path) -> None:
         case FilmOptions():
             size = SizeOptions(rows=source.rows, seconds=source.seconds)
             start = source.start or 0.0
-            video = VideoOptions(source.video, start, None, source.fov, source.poses, size=size)
+            video = VideoOptions(
+                source.video, start, None, source.fov, source.poses, size=size
+            )
             upsampler = later_frames.open_upsampler(config, source.rows)
             later_frames.evaluate_film(judge(), upsampler, folder, video)
         case _:
             scenes = range(source.first, source.first + source.scenes)
             score = prior_rows.evaluate_held_out
             if isinstance(source, GridOptions):
-                refuse({x: options[x] for x in ("depth_network", "depth_kind")}, "none, no depth")
+                refuse(
+                    {x: options[x] for x in ("depth_network", "depth_kind")},
+                    "none, no depth",
+                )
                 score = prior_rows.evaluate_grids
             score(judge(), folder, scenes)
 
@@ -280,13 +285,18 @@ def _score_films(source: ForeignFilmsOptions, out: Path | None) -> None:
     name = source.row or source.films.resolve().name
     if source.truth is None:
         measures = source.measures
-        unused = {"source_camera": source.source_camera, "depth_network": measures.depth_network}
+        unused = {
+            "source_camera": source.source_camera,
+            "depth_network": measures.depth_network,
+        }
         refuse(unused | {"depth_kind": measures.depth_kind}, "a --truth beside it")
         expected = "a capture whose cameras these are of, or cameras.json beside them"
         require("truth", "none", kind_of(source.films) == CAPTURE, expected, what="option")
         grid = open_capture(CaptureOptions(source.films, rows=source.rows))
         score_capture(grid, name, hold_folder(_folder(out, name)), networks)
         return
-    filmed = foreign_films.read_films(source.films, source.truth, source.source_camera, source.rows)
+    filmed = foreign_films.read_films(
+        source.films, source.truth, source.source_camera, source.rows
+    )
     folder = hold_folder(_folder(out, source.truth.resolve().name))
     foreign_films.score_films(*filmed, name, folder, networks, **vars(source.measures))

@@ -11,7 +11,8 @@ from full4d_jax.source.options import Flat, SampleOptions
 
 def sample(
     config: Annotated[
-        Config, fields.Shown(("seed", "codec_weights", "text", "negative_text", *SIZES, "sampler"))
+        Config,
+        fields.Shown(("seed", "codec_weights", "text", "negative_text", *SIZES, "sampler")),
     ],
     *,
     source: SampleOptions,

@@ -8,7 +8,16 @@ from full4d_jax.config import Config, check_config
 from full4d_jax.session import errors, fields, processes
 from full4d_jax.source.options import Flat
 
-TRAINED = ("name", "seed", "codec_weights", "text", "negative_text", "model", "data", "flow")
+TRAINED = (
+    "name",
+    "seed",
+    "codec_weights",
+    "text",
+    "negative_text",
+    "model",
+    "data",
+    "flow",
+)
 TRAINED += ("optimizer", "training", "mesh")
 
 

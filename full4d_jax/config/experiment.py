@@ -57,9 +57,9 @@ class ModelConfig:
     """Width of the text embedding; 0 builds no cross-attention."""
     projection: Literal["frames", "channels", "none"] = "channels"
     """How projection guidance enters; with none, some frames of the grid are real."""
-    attention: Literal["fused", "full", "sequential", "two_stream_hard", "two_stream_soft"] = (
-        "fused"
-    )
+    attention: Literal[
+        "fused", "full", "sequential", "two_stream_hard", "two_stream_soft"
+    ] = "fused"
     """How views and times are joined: in one attention, one after the other, or as two streams
     (docs/attention.md)."""
     mask: str = "time_view"
@@ -108,7 +108,11 @@ class ModelConfig:
     def strides(self) -> Strides:
         """Those of the codec; `pixels` folds squares with sides of `codec_stride`."""
         side = self.codec_stride
-        return KINDS[self.codec].strides if self.codec in KINDS else Strides(side, 1, 3 * side**2)
+        return (
+            KINDS[self.codec].strides
+            if self.codec in KINDS
+            else Strides(side, 1, 3 * side**2)
+        )
 
 
 @dataclass(frozen=True)
@@ -344,7 +348,9 @@ class Config:
 
 # `configs/demo.py` says how its weights were trained.
 DEFAULT = Config(
-    optimizer=OptimizerConfig(learning_rate=0.012, adam_learning_rate=0.0012, decay_share=0.7),
+    optimizer=OptimizerConfig(
+        learning_rate=0.012, adam_learning_rate=0.0012, decay_share=0.7
+    ),
     training=TrainingConfig(batch=4, steps=3000, log_every=25, checkpoint_every=250),
 )
 

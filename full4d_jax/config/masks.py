@@ -82,7 +82,8 @@ def input_video(i: Frames, j: Frames) -> Allowed:
 
 PAPER = "time_view"
 MASKS: dict[str, Mask] = {
-    mask.__name__: mask for mask in (time_view, without_cross_half, windowed, neighbours, causal)
+    mask.__name__: mask
+    for mask in (time_view, without_cross_half, windowed, neighbours, causal)
 }
 
 
@@ -156,7 +157,9 @@ def allowed_frames(
     raise InputError("mask", mask, found, expected, ADVICE)
 
 
-def beyond_own_view(allowed: Bool[np.ndarray, "v t v t"], mask: str) -> Bool[np.ndarray, "v t v t"]:
+def beyond_own_view(
+    allowed: Bool[np.ndarray, "v t v t"], mask: str
+) -> Bool[np.ndarray, "v t v t"]:
     """Return which frames may read which of other views, where all read their own view whole.
 
     Raises:
@@ -164,6 +167,8 @@ def beyond_own_view(allowed: Bool[np.ndarray, "v t v t"], mask: str) -> Bool[np.
     """
     own = np.eye(len(allowed), dtype=bool)[:, None, :, None]
     if not (allowed | ~own).all():
-        expected = f"flash with the mask {mask}, under which frames do not read all of their view"
+        expected = (
+            f"flash with the mask {mask}, under which frames do not read all of their view"
+        )
         raise InputError("config", "model.gpu_attention", "cudnn", expected, "")
     return allowed & ~own

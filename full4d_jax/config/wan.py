@@ -15,7 +15,9 @@ WAN = config.Config(
         refiner=0,
         remat="block",
     ),
-    data=config.DataConfig(views=6, frames=81, fps=16.0, drop_projection=0.1, projections=4),
+    data=config.DataConfig(
+        views=6, frames=81, fps=16.0, drop_projection=0.1, projections=4
+    ),
     flow=config.FlowConfig(mean_share=0.0),
     # Muon gathers every trained matrix whole.
     optimizer=config.OptimizerConfig(

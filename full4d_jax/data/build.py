@@ -17,7 +17,9 @@ from input_pipeline.procedural.clips import ProceduralClips, textures_mark
 from input_pipeline.procedural.gltf_scene import GltfClips
 
 
-def write_files(out: Path, clips: ClipSource, writing: Writing, *, task: str, **words: Any) -> int:
+def write_files(
+    out: Path, clips: ClipSource, writing: Writing, *, task: str, **words: Any
+) -> int:
     """Write a dataset with progress of `task`; `words` are further arguments of `write_dataset`.
 
     Returns:
@@ -74,7 +76,9 @@ def train_and_test(test: float) -> dict[str, float]:
     return {"train": 1 - test} | ({"test": test} if test else {})
 
 
-def build_procedural(out: Path, clips: ProceduralClips, writing: Writing, *, test: float) -> None:
+def build_procedural(
+    out: Path, clips: ProceduralClips, writing: Writing, *, test: float
+) -> None:
     """Write procedural scenes; `test` is the share of that split, the rest as in `build_dataset`.
 
     Raises:

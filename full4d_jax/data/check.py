@@ -18,7 +18,9 @@ from input_pipeline.whole_files import whole_file
 REPORT = "check.json"
 
 
-def check_dataset(dataset: Path, out: Path, *, split: str, clips: int, instants: int) -> None:
+def check_dataset(
+    dataset: Path, out: Path, *, split: str, clips: int, instants: int
+) -> None:
     """Check `clips` evenly spaced clips (0: all); print the problems and write them into `out`.
 
     There is `check.json`, and a PNG for each clip.
@@ -50,7 +52,11 @@ def check_dataset(dataset: Path, out: Path, *, split: str, clips: int, instants:
 
 
 def _check(
-    records: Sequence[Example], index: int, folder: Path, instants: int, owners: dict[bytes, str]
+    records: Sequence[Example],
+    index: int,
+    folder: Path,
+    instants: int,
+    owners: dict[bytes, str],
 ) -> tuple[str, dict[str, Any]]:
     """Check a clip, say how it is and draw its page; return its title and its entry."""
     try:
@@ -74,7 +80,9 @@ def _check(
 def _copies(example: Example, owners: dict[bytes, str]) -> list[str]:
     """Return a problem for each scene that shares pictures; `owners` gains those of this clip."""
     marks = {mark for row in pictures.file_marks(example) for mark in row}
-    scenes = {owners.setdefault(mark, example.scene_id) for mark in marks} - {example.scene_id}
+    scenes = {owners.setdefault(mark, example.scene_id) for mark in marks} - {
+        example.scene_id
+    }
     return [
         f"frames: found pictures of scene {name} again, expected other ones (splits cut by scene)"
         for name in sorted(scenes)

@@ -64,12 +64,18 @@ def clip_page(
 def preview(example: Example) -> Picture:
     """Return a page of a clip whose files are whole; as `clip_page`, of four instants."""
     instants = evenly(example.frames.shape[1], 4)
-    frames = [[transforms.decode_frame(view, i) for i in instants] for view in example.frames]
+    frames = [
+        [transforms.decode_frame(view, i) for i in instants] for view in example.frames
+    ]
     v, t = example.frames.shape
-    return clip_page(example, frames, instants, f"{example.scene_id}: {v} views of {t} frames")
+    return clip_page(
+        example, frames, instants, f"{example.scene_id}: {v} views of {t} frames"
+    )
 
 
-def _frustums(example: Example, shape: tuple[int, int], points: Float[ndarray, "n 3"]) -> Picture:
+def _frustums(
+    example: Example, shape: tuple[int, int], points: Float[ndarray, "n 3"]
+) -> Picture:
     """Draw the frustums in the first camera's world; its distance from the common middle is 1."""
     most_points = 4000
     # From the first camera, in the plot's unit.

@@ -42,7 +42,9 @@ def encode_programs(config: Config, mesh: Mesh) -> Programs:
             jax.eval_shape(lambda: jax.random.key(0)),
             jax.ShapeDtypeStruct((), jnp.int32),
         )
-        programs["a projection"] = partial(encode_projection.trace, config, weights, *inputs)
+        programs["a projection"] = partial(
+            encode_projection.trace, config, weights, *inputs
+        )
     return programs
 
 
@@ -56,4 +58,8 @@ def depth_programs(config: Config, mesh: Mesh) -> Programs:
     network = load_depth()
     size = network.sides(config.data.height, config.data.width)
     picture = jax.ShapeDtypeStruct((1, *size, 3), jnp.float32)
-    return {"a picture": partial(jax.jit(predict_depth).trace, shapes_on(mesh, network), picture)}
+    return {
+        "a picture": partial(
+            jax.jit(predict_depth).trace, shapes_on(mesh, network), picture
+        )
+    }

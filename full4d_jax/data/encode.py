@@ -77,7 +77,9 @@ def encoded_projections(
         in_order = np.r_[source, np.delete(np.arange(views), source)]
         # Back to the record's order.
         place = np.argsort(in_order)
-        known, poses = transforms.to_source(depth[source], example.world_to_camera[in_order])
+        known, poses = transforms.to_source(
+            depth[source], example.world_to_camera[in_order]
+        )
         lenses = example.intrinsics[in_order]
         encoded = encoder(frames[source], known, lenses, poses, key, draw)
         nothing = encoded.pop("nothing")
@@ -181,7 +183,9 @@ class EncodedClips:
             encoded = self.captions(encoded)
         if self.projector is None:
             return encoded
-        files = list(encoded_projections(self.config, self.projector, index, example, frames))
+        files = list(
+            encoded_projections(self.config, self.projector, index, example, frames)
+        )
         return encoded._replace(projections=np.array(files, object))
 
 
@@ -199,7 +203,9 @@ def resized(example: Example, height: int, width: int) -> Example:
         fits = transforms.view_size(files.item(0)) == (height, width)
         if fits and not example.distortion[i].any():
             continue
-        frames[i] = transforms.encode_view(whole.frames[i], film=films.is_film(files.item(0)))
+        frames[i] = transforms.encode_view(
+            whole.frames[i], film=films.is_film(files.item(0))
+        )
         for j in range(len(files)):
             if depth[i, j]:
                 depth[i, j] = transforms.encode_depth(whole.depth[i, j])
@@ -252,11 +258,15 @@ def encode_dataset(
         print(_describe_rate(config, records))
     data = config.data
     sizes = " ".join(data.buckets) or f"{data.height}x{data.width}"
-    about = f"The split {split} of a dataset ({records.content}) with latents of {clips.codec}"
+    about = (
+        f"The split {split} of a dataset ({records.content}) with latents of {clips.codec}"
+    )
     about += f", pictures of {sizes}, in windows of {data.frames} frames" * clips.is_cut
     about += f", {data.strides[0]} apart" * clips.is_cut
     if data.projections:
-        about += f". Each window has {data.projections} encoded projections, of random sources"
+        about += (
+            f". Each window has {data.projections} encoded projections, of random sources"
+        )
         about += f" and depth, corrupted in a share of {data.corrupt_depth:g}, seed {config.seed}"
         print(f"each window gets {data.projections} encoded projections")
     about += about_text
@@ -312,10 +322,16 @@ def caption_embedder(
     with_caption = sum(clip["caption"] or clip["scene"] in texts for clip in records.clips)
     if not with_caption:
         do = "give them as --captions FILE"
-        raise errors.InputError("dataset", records.folder, "no clip with a caption", "some", do)
-    print(f"{with_caption} of {len(records)} clips have a caption; an empty one is embedded too")
+        raise errors.InputError(
+            "dataset", records.folder, "no clip with a caption", "some", do
+        )
+    print(
+        f"{with_caption} of {len(records)} clips have a caption; an empty one is embedded too"
+    )
     if unknown := sorted(set(texts) - set(records.scene_ids)):
-        print(f"left out: {len(unknown)} captions of scenes that are not here, as {unknown[0]!r}")
+        print(
+            f"left out: {len(unknown)} captions of scenes that are not here, as {unknown[0]!r}"
+        )
     encode = lru_cache(maxsize=64)(prompt_encoder(text_encoder))
     width = encode("")[0].shape[1]
     if width != config.model.text_width:

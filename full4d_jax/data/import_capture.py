@@ -114,13 +114,21 @@ def _write(
         folder = out.with_name(f".{out.name}.partial")
         require_own(folder)
     files.hold_dataset(folder, writing.part)
-    name = "".join(c if c.isascii() and c.isalnum() else "_" for c in out.name.lower()).strip("_")
+    name = "".join(
+        c if c.isascii() and c.isalnum() else "_" for c in out.name.lower()
+    ).strip("_")
     try:
         with input_errors("capture", DO):
-            words = {"name": name or "capture", "splits": train_and_test(test), "about": about}
+            words = {
+                "name": name or "capture",
+                "splits": train_and_test(test),
+                "about": about,
+            }
             if missing := write_files(folder, clips, writing, task="import", **words):
                 return missing
-            pictures.save_picture(folder / PREVIEW, preview(dataset.open_dataset(folder)[0]))
+            pictures.save_picture(
+                folder / PREVIEW, preview(dataset.open_dataset(folder)[0])
+            )
     except ValueError:
         if at_once:
             shutil.rmtree(folder, ignore_errors=True)
@@ -225,7 +233,9 @@ def _require_new(out: Path) -> None:
             names = [name for name in stored_files(address) if not name.startswith(PROBE)]
         is_there = bool(names) and not any(map(dataset.FILE.fullmatch, names))
     if is_there:
-        raise InputError("dataset", out, "something there", "a new name", "choose another --out")
+        raise InputError(
+            "dataset", out, "something there", "a new name", "choose another --out"
+        )
 
 
 def _check(path: Path, layout: str | None) -> None:

@@ -27,7 +27,9 @@ def write_video_depth(video: options.VideoOptions, out: Path) -> None:
     """
     fields.check_fields(video)
     errors.require_ending(out, ".npy")
-    network = estimators.open_network(video.measured.depth_network, video.measured.depth_kind)
+    network = estimators.open_network(
+        video.measured.depth_network, video.measured.depth_kind
+    )
     size = size_of_result(config.DEFAULT, video, enlarged=True)
     source = video_source.open_video_source(size, video, measure.lens_estimate(network))
     files.open_folder(out.parent)
@@ -64,7 +66,11 @@ def _sheet(source: grid.Grid, depth: Float[ndarray, "t h w"]) -> UInt8[ndarray, 
 
 def _next(video: options.VideoOptions, out: Path) -> str:
     """Return the command that takes the depth of these frames."""
-    excerpt = {"start": video.start or None, "seconds": video.size.seconds, "fps": video.fps}
+    excerpt = {
+        "start": video.start or None,
+        "seconds": video.size.seconds,
+        "fps": video.fps,
+    }
     excerpt |= {"rows": video.size.rows, "fov": video.fov}
     words = ["full4d", "run", str(video.video), "--depth", str(out)]
     for name, value in excerpt.items():

@@ -85,7 +85,9 @@ def score_folder(
     by_name = {path.name: path for path in folders}
     jobs = {}
     for name, path in by_name.items():
-        made_of = {"grid": path / "grid.npz", "scene": path / "scene.npz"} | dict(networks.files)
+        made_of = {"grid": path / "grid.npz", "scene": path / "scene.npz"} | dict(
+            networks.files
+        )
         jobs["consistency", name] = fingerprint(name, made_of, {})
     mark = fingerprint("consistency 3", {}, {})
     kept = results.score_jobs(out / "consistency.jsonl", mark, jobs, scored)
@@ -98,7 +100,9 @@ def score_folder(
                     comparison.add(name, frames)
         absent |= comparison.too_few
         features = comparison.features
-        about["sets"] = {x: {key: len(y) for key, y in features[x].items()} for x in features}
+        about["sets"] = {
+            x: {key: len(y) for key, y in features[x].items()} for x in features
+        }
         rows = [
             {"row": name, "depth": "none"} | comparison.distances(name)
             for name in features
@@ -142,7 +146,10 @@ def grid_scores(
     if networks.clip:
         embeddings = by_network.embed(networks.clip, frames)
         made = frechet.clips_in_time(embeddings)
-        values |= {"clip_f": by_network.clip_f(made), "clip_v": by_network.clip_v(embeddings)}
+        values |= {
+            "clip_f": by_network.clip_f(made),
+            "clip_v": by_network.clip_v(embeddings),
+        }
         if networks.prompt is not None:
             values["clip_score"] = by_network.clip_score(made, networks.prompt)
     return {name: value if math.isfinite(value) else None for name, value in values.items()}
@@ -200,7 +207,9 @@ def draw_matches(frames: Frames, cameras: Cameras) -> UInt8[np.ndarray, "H W 3"]
     for match, distances in matches_at(frames, cameras, 0, len(first) ** 2):
         if match.first:
             continue
-        row = np.concatenate([enlarge(first[i], scale) for i in (0, match.second)], 1).copy()
+        row = np.concatenate(
+            [enlarge(first[i], scale) for i in (0, match.second)], 1
+        ).copy()
         for (a, b), distance in zip(match.points * scale, distances, strict=True):
             start = np.round(a).astype(int).tolist()
             end = np.round(b).astype(int).tolist()

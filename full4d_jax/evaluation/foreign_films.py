@@ -65,7 +65,9 @@ def read_films(
     # Films of one folder can be of one scene only, and no name says of which.
     count = max(scenes, len(captures))
     if count > 1:
-        raise errors.InputError("truth", truth, f"{count} scenes", "one", "give the folder of one")
+        raise errors.InputError(
+            "truth", truth, f"{count} scenes", "one", "give the folder of one"
+        )
     # The source was the method's input: films of other cameras alone are scored.
     capture = captures[0]
     views = {view.name: view for view in capture.views}
@@ -73,9 +75,13 @@ def read_films(
     expected = f"one of {', '.join(views)}"
     fields.require("source_camera", source, source in views, expected, what="option")
     pairs = pair_by_name_or_order(list(films), list(views), source, folder)
-    with errors.input_errors("films", "write each film as its camera's, in any size of that shape"):
+    with errors.input_errors(
+        "films", "write each film as its camera's, in any size of that shape"
+    ):
         # Films get the lens, the turn and the poses of their cameras, to be decoded alike.
-        filmed = [_film_view(x, films[x], views[camera], capture) for x, camera in pairs.items()]
+        filmed = [
+            _film_view(x, films[x], views[camera], capture) for x, camera in pairs.items()
+        ]
         real = [views[source], *(views[camera] for camera in pairs.values())]
         # All are compared at the smallest size: enlarging would blur what is compared.
         height, width = _smallest_size([*real, *filmed])
@@ -84,11 +90,15 @@ def read_films(
             height, width = (round(side * scale) for side in (height, width))
         # Real views and films are one example, which makes both take the same instants.
         everything = capture._replace(views=(*real, *filmed))
-        example = capture_clips.CaptureClips([everything], size=min(height, width), finest=True)[0]
+        example = capture_clips.CaptureClips(
+            [everything], size=min(height, width), finest=True
+        )[0]
         clip = transforms.decode(example, height=height, width=width)
         known = transforms.Clip(*(values[: len(real)] for values in clip))
         grid = in_source.grid_in_source(known, usual_unit=1.0, note=f"capture {truth.name}")
-    named = [f"{film} is {camera}" if film != camera else film for film, camera in pairs.items()]
+    named = [
+        f"{film} is {camera}" if film != camera else film for film, camera in pairs.items()
+    ]
     note = f"the source is {source}; films: {', '.join(named)}"
     return grid, clip.frames[len(real) :], list(pairs.values()), note
 
@@ -139,7 +149,8 @@ def _film_view(film: str, files: tuple[Path, ...], camera: View, capture: Captur
     height, width = footage.picture_size(camera.files[0])
     return view._replace(
         timestamps=times,
-        intrinsics=camera.intrinsics * np.array([columns / width, rows / height, 1.0])[:, None],
+        intrinsics=camera.intrinsics
+        * np.array([columns / width, rows / height, 1.0])[:, None],
         distortion=camera.distortion,
         world_to_camera=camera.world_to_camera[nearest],
         quarters=camera.quarters,
@@ -154,7 +165,10 @@ def _smallest_size(views: list[View]) -> tuple[int, int]:
     """
     stored = [footage.picture_size(view.files[0]) for view in views]
     is_turned = [view.quarters % 2 for view in views]
-    sizes = [(w, h) if turned else (h, w) for (h, w), turned in zip(stored, is_turned, strict=True)]
+    sizes = [
+        (w, h) if turned else (h, w)
+        for (h, w), turned in zip(stored, is_turned, strict=True)
+    ]
     height, width = sizes[0]
     for view, (rows, columns) in zip(views, sizes, strict=True):
         if abs(rows * width / (columns * height) - 1) > SHAPES_ALIKE:
@@ -194,10 +208,14 @@ def score_films(
       InputError: the folder holds scores of another truth, or the name is that of a baseline.
     """
     fits = name not in (table.COPY, table.INPAINT, table.PUSH_PULL, REAL)
-    fields.require("row", name, fits, "another name than those of the other rows", what="option")
+    fields.require(
+        "row", name, fits, "another name than those of the other rows", what="option"
+    )
     whose = "the capture"
     if truth.depth is None:
-        estimate = source_depth(open_network(depth_network, depth_kind), to_model(truth.frames[0]))
+        estimate = source_depth(
+            open_network(depth_network, depth_kind), to_model(truth.frames[0])
+        )
         truth = replace(truth, depth=np.asarray(drop_depth_edges(estimate))[None])
         whose = f"the network {depth_network or OURS}"
     # Scores of another truth are not comparable: whatever they depend on is part of the mark.
@@ -232,7 +250,10 @@ def score_films(
         return record | {"missing": missing}
 
     # Scoring is slow: rows of the same frames come from the file.
-    jobs = {("films", row): stages.fingerprint(row, {"frames": x}, {}) for row, x in rows.items()}
+    jobs = {
+        ("films", row): stages.fingerprint(row, {"frames": x}, {})
+        for row, x in rows.items()
+    }
     kept = results.score_jobs(folder / "films.jsonl", mark, jobs, scored)
     records = {row: record for (_, row), record in kept.items()}
     # The tables keep methods of earlier calls; baselines come last.

@@ -49,7 +49,9 @@ def frechet_distance(a: Float[np.ndarray, "n c"], b: Float[np.ndarray, "m c"]) -
       ValueError: a set has fewer than two members.
     """
     if min(len(a), len(b)) < 2:
-        raise ValueError(f"sets of {len(a)} and {len(b)}: found no spread, expected at least 2")
+        raise ValueError(
+            f"sets of {len(a)} and {len(b)}: found no spread, expected at least 2"
+        )
     a = np.asarray(a, np.float64)
     b = np.asarray(b, np.float64)
     mean = a.mean(0) - b.mean(0)
@@ -138,7 +140,10 @@ class Comparison:
     """
 
     def __init__(
-        self, grids: Sequence[StoredGrid], reference: Sequence[StoredGrid], video: VideoFeatures
+        self,
+        grids: Sequence[StoredGrid],
+        reference: Sequence[StoredGrid],
+        video: VideoFeatures,
     ):
         both = [*grids, *reference]
         self._times = min(grid.times for grid in both)

@@ -18,7 +18,11 @@ from input_pipeline.transforms import Clip, decode
 
 
 def grid_in_source(
-    clip: Clip, unit: float | None = None, *, usual_unit: float | None = None, note: str = ""
+    clip: Clip,
+    unit: float | None = None,
+    *,
+    usual_unit: float | None = None,
+    note: str = "",
 ) -> Grid:
     """Return a clip as a grid in the world of its first view, the source, at the first instant.
 
@@ -50,7 +54,9 @@ def grid_in_source(
         frames=clip.frames,
         origin=all_real(clip.frames),
         times=clip.timestamps[0],
-        cameras=Cameras(clip.intrinsics, rescale(poses, unit).astype(np.float32), height, width),
+        cameras=Cameras(
+            clip.intrinsics, rescale(poses, unit).astype(np.float32), height, width
+        ),
         depth=(depth / np.float32(unit))[None] if depth.any() else None,
         about=About(note=note),
     )
@@ -78,7 +84,9 @@ def check_split(records: Records, data: DataConfig) -> None:
     """
     if not len(records):
         do = "give another --split"
-        raise InputError("dataset", records.folder, f"no clip in {records.split}", "some", do)
+        raise InputError(
+            "dataset", records.folder, f"no clip in {records.split}", "some", do
+        )
     least = {"views": data.views, "frames": (data.frames - 1) * data.strides[0] + 1}
     for number, clip in enumerate(records.clips):
         where = f"{records.folder}, {records.split} {number} ({clip['scene']})"

@@ -23,7 +23,12 @@ from full4d_jax.config import DEFAULT, Config
 from full4d_jax.evaluation.fidelity import ClipRows, compare
 from full4d_jax.evaluation.prior_rows import Judge, score_clips
 from full4d_jax.evaluation.table import CASCADE
-from full4d_jax.generation.cascade import Upsampler, generate_large, in_parts, load_upsampler
+from full4d_jax.generation.cascade import (
+    Upsampler,
+    generate_large,
+    in_parts,
+    load_upsampler,
+)
 from full4d_jax.geometry.depth_maps import drop_depth_edges
 from full4d_jax.grid import About, Grid, all_real, points_in, seen_in
 from full4d_jax.media.pictures import to_model, to_uint8, to_unit
@@ -55,7 +60,9 @@ def open_upsampler(config: Config, rows: int | None) -> Upsampler:
     if config.model.codec != "pixels" or config.data.height != least:
         found = f"codec {config.model.codec} at {config.data.height} rows"
         expected = f"pixels of {least} rows, which the upsampler enlarges"
-        raise errors.InputError("config", config.name, found, expected, "leave the clip out")
+        raise errors.InputError(
+            "config", config.name, found, expected, "leave the clip out"
+        )
     fits = rows is None or rows > least
     fields.require("rows", rows, fits, f"more than the prior's {least}", what="option")
     return upsampler
@@ -142,7 +149,9 @@ def open_photographs(folder: Path, rows: int) -> Grid:
       InputError: the folder is unusable, or its pictures do not agree with its poses.
     """
     file = folder / TRANSFORMS
-    with errors.input_errors("video", f"give a video, or a folder of pictures with {TRANSFORMS}"):
+    with errors.input_errors(
+        "video", f"give a video, or a folder of pictures with {TRANSFORMS}"
+    ):
         capture = read_transforms(file, folder.name, None)
         require_inside(folder, [capture])
         taken = footage.first_picture(capture.views[0].files[0]).shape
@@ -170,7 +179,9 @@ def open_photographs(folder: Path, rows: int) -> Grid:
     )
 
 
-def evaluate_film(judge: Judge, upsampler: Upsampler, folder: Path, options: VideoOptions) -> None:
+def evaluate_film(
+    judge: Judge, upsampler: Upsampler, folder: Path, options: VideoOptions
+) -> None:
     """Score a clip, frame by frame, and write the page.
 
     Args:
@@ -222,6 +233,8 @@ def rows_of_film(judge: Judge, upsampler: Upsampler, grid: Grid) -> ClipRows:
     cameras = jax.tree.map(jnp.asarray, grid.known_cameras)
     prior = in_parts(judge.prior, DEFAULT.data)
     key = jax.random.key(judge.config.seed)
-    made, _ = generate_large(prior, upsampler, to_model(grid.frames[:1]), depth, cameras, key)
+    made, _ = generate_large(
+        prior, upsampler, to_model(grid.frames[:1]), depth, cameras, key
+    )
     rows = dict(clip.rows) | {(CASCADE, judge.depth_name): to_unit(made[1:])}
     return clip._replace(rows=rows, regions={"_unseen": unseen, "_seen": 1 - unseen})

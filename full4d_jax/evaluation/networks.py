@@ -80,7 +80,9 @@ def load_scoring_networks(files: Mapping[str, Path | None]) -> ScoringNetworks:
     fits = bool(clip) or not prompt
     fields.require("clip_onnx", "none", fits, "one, with --clip_text", what="option")
     embedding = load_clip(clip) if clip else None
-    missing = {name: f"no --{flag}; {SEE}" for flag, name in BY_FILE.items() if not files[flag]}
+    missing = {
+        name: f"no --{flag}; {SEE}" for flag, name in BY_FILE.items() if not files[flag]
+    }
     return ScoringNetworks(
         clip=embedding,
         prompt=load_prompt(prompt, embedding) if prompt and embedding else None,
@@ -134,7 +136,9 @@ def load_pointmaps(path: Path) -> Confidence:
     Raises:
       InputError: no such file, a file of something else, or onnxruntime is missing.
     """
-    file = open_file("pointmaps", path, "a network from two pictures to two conf (1 h w)", SEE)
+    file = open_file(
+        "pointmaps", path, "a network from two pictures to two conf (1 h w)", SEE
+    )
     network = as_network(file, inputs=2)
     names = [name for name in file.outputs if name.startswith("conf")]
     if len(names) != 2:

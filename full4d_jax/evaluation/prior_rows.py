@@ -155,7 +155,9 @@ def by_sampler(judge: Judge, scene: int) -> tuple[dict[str, Prior], PRNGKeyArray
     """Return the prior at each sampler setting, by row, and the key of a scene's noise."""
     key = jax.random.fold_in(jax.random.key(judge.config.seed), scene)
     rows = sampler_rows(judge.config)
-    return {row: dataclasses.replace(judge.prior, sampler=x) for row, x in rows.items()}, key
+    return {
+        row: dataclasses.replace(judge.prior, sampler=x) for row, x in rows.items()
+    }, key
 
 
 def score_clips(
@@ -192,7 +194,9 @@ def score_clips(
     def scored(group: str, scene: int) -> dict[str, Any]:
         clip = rows_of(scene)
         if scene in scenes[group][:shown_clips]:
-            picture = results.sheet({x: shown[None] for x, shown in clip.pictures.items()}, [""])
+            picture = results.sheet(
+                {x: shown[None] for x, shown in clip.pictures.items()}, [""]
+            )
             save_picture(folder / f"{group}-{scene}.png", picture)
         return score(clip, judge.distances)
 
@@ -285,7 +289,8 @@ def rows_of_hidden(judge: Judge, scene: int, frames: Float[Array, "v t h w 3"]) 
     truth = to_unit(frames)
     priors, key = by_sampler(judge, scene)
     made = {
-        row: to_unit(generate.fill_grid(prior, frames, real, key)) for row, prior in priors.items()
+        row: to_unit(generate.fill_grid(prior, frames, real, key))
+        for row, prior in priors.items()
     }
     return hidden_frames(truth, rows_of_grid(truth, real) | made, ~real)
 

@@ -15,7 +15,14 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
 from full4d_jax.evaluation import in_source, results, table
-from full4d_jax.evaluation.fidelity import LEVELS, ClipRows, Frames, compare, load_distances, score
+from full4d_jax.evaluation.fidelity import (
+    LEVELS,
+    ClipRows,
+    Frames,
+    compare,
+    load_distances,
+    score,
+)
 from full4d_jax.grid import Grid, Origin
 from full4d_jax.scene.reading import background_in, from_arrays, posed_grid
 from full4d_jax.scene.renders import render_views
@@ -53,7 +60,9 @@ def find_truth(
         raise InputError("output folder", folder / "grid.npz", found, "a run of one", do)
     height, width = grid.frames.shape[2:4]
     # Indices of views and clips mean the same only in the very data set of the run.
-    with input_errors("truth", "give the data set that the folder was made from as --truth"):
+    with input_errors(
+        "truth", "give the data set that the folder was made from as --truth"
+    ):
         records = open_dataset(dataset, place.split)
     if records.content != place.dataset:
         content = f"content {records.content[:16]}"
@@ -74,7 +83,9 @@ def find_truth(
             raise InputError("truth", dataset, found, "one", "run again with more views")
         # The source is read, too: its camera is the world, and its record may have depth.
         chosen = select(example, np.array([own[0], *views]), place.instants)
-        truth = in_source.grid_in_source(decode(chosen, height=height, width=width), place.unit)
+        truth = in_source.grid_in_source(
+            decode(chosen, height=height, width=width), place.unit
+        )
     whose = "record"
     if truth.depth is None:
         # Captures start from all views', or random.
@@ -121,7 +132,9 @@ def score_with_truth(
     folder = path.parent if path.suffix == ".ply" else path
     grid = posed_grid(stages.Stages(folder))
     out = files.hold_folder(out or folder)
-    truth, views, grid_rows, about = find_truth(folder, grid, dataset, only_in_grid=kind == "grid")
+    truth, views, grid_rows, about = find_truth(
+        folder, grid, dataset, only_in_grid=kind == "grid"
+    )
     if kind == "grid":
         subject = table.GRID
         pictures = grid.frames[grid_rows] / LEVELS
@@ -158,7 +171,9 @@ def rows_of(subject: str, pictures: Frames, truth: Grid) -> ClipRows:
 def compared_sheet(clip: ClipRows, labels: Sequence[str]) -> UInt8[np.ndarray, "H W 3"]:
     """Draw the last instant: the truth, the first row, what is wrong with it, the other rows."""
     truth = clip.truth[:, -1]
-    (name, first), *others = [(row, frames[:, -1]) for (row, _), frames in clip.rows.items()]
+    (name, first), *others = [
+        (row, frames[:, -1]) for (row, _), frames in clip.rows.items()
+    ]
     pictures = {"truth": truth, name: first, "difference x2": 2 * np.abs(first - truth)}
     return results.sheet(pictures | dict(others), labels)
 
@@ -194,7 +209,11 @@ def _rendered(path: Path, truth: Grid) -> Float[np.ndarray, "v t h w 3"]:
 
 def _preface(about: dict[str, Any], subject: str, held_out: list[str]) -> str:
     """Return the head of the page."""
-    whose = {"record": "in the record", "folder": "in the output folder", "unknown": "not known"}
+    whose = {
+        "record": "in the record",
+        "folder": "in the output folder",
+        "unknown": "not known",
+    }
     instants = ", ".join(map(str, about["instants"]))
     given = " and ".join(map(str, about["given_views"]))
     text = (
@@ -203,4 +222,6 @@ def _preface(about: dict[str, Any], subject: str, held_out: list[str]) -> str:
         f"The source is view {given}, at instants {instants}; one unit is "
         f"{about['unit']:.4g} of the dataset's. Its depth is {whose[about['depth']]}."
     )
-    return f"{text} These views were not fitted: {', '.join(held_out)}." if held_out else text
+    return (
+        f"{text} These views were not fitted: {', '.join(held_out)}." if held_out else text
+    )

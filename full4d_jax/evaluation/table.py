@@ -114,7 +114,8 @@ def summary(records: Sequence[dict]) -> dict[str, Any]:
     """
     scores = gather(records)
     rows = [
-        {"group": group, "name": name, "depth": depth, "scenes": len(scenes)} | means(scenes)
+        {"group": group, "name": name, "depth": depth, "scenes": len(scenes)}
+        | means(scenes)
         for (group, name, depth), scenes in scores.items()
     ]
     pairs = [
@@ -160,7 +161,11 @@ def markdown(
         rows = [row for row in found["rows"] if row["group"] == group]
         count = max((row["scenes"] for row in rows), default=0)
         parts.append(f"## {group}: {count} scenes" if count > 1 else f"## {group}")
-        about = [f"{x.replace('_', ' ')} {y['mean']:.3f}" for x, y in shares.items() if y["scenes"]]
+        about = [
+            f"{x.replace('_', ' ')} {y['mean']:.3f}"
+            for x, y in shares.items()
+            if y["scenes"]
+        ]
         if about:
             parts.append(f"Means over clips: {', '.join(about)}.")
         lines = {(x["name"] + _of(x["scenes"], count), x["depth"]): x for x in rows}
@@ -203,7 +208,9 @@ def _cells(
       sign: "+" for differences.
     """
     none = estimate([])
-    shown = [x for x in names if any(line.get(x, none)["scenes"] for line in lines.values())]
+    shown = [
+        x for x in names if any(line.get(x, none)["scenes"] for line in lines.values())
+    ]
     if not shown:
         return []
     cells = [[heading, "depth", *(HEADS[name][0] for name in shown)]]

@@ -199,7 +199,9 @@ def prepare(
     encoded = encode_videos(model, codec_weights, jnp.concatenate(videos, 1))
     own, other_latents = encoded[:, : own.shape[1]], encoded[:, own.shape[1] :]
     latents = jnp.concatenate([own[:, :1], other_latents], 1)
-    conditions = jax.vmap(partial(conditions_of, model))(depth, batch.cameras, targets, latents)
+    conditions = jax.vmap(partial(conditions_of, model))(
+        depth, batch.cameras, targets, latents
+    )
     conditions = conditions._replace(text=batch.text)
     return for_model(model, own if batch.latents is None else batch.latents, conditions)
 

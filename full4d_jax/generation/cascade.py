@@ -108,14 +108,21 @@ def shrink(
     """Return videos, depth and cameras of another size; depth is that of the nearest pixel."""
     height, width = size
     small = jax.image.resize(frames, (*frames.shape[:2], height, width, 3), "linear")
-    scale = np.array([[width / cameras.width], [height / cameras.height], [1.0]], np.float32)
+    scale = np.array(
+        [[width / cameras.width], [height / cameras.height], [1.0]], np.float32
+    )
     lenses = cameras.intrinsics * scale[None]
     resized = Cameras(lenses, cameras.world_to_camera, height, width)
     return small, depth_maps.nearest(depth, height, width), resized
 
 
 def generate_small(
-    prior: Prior, frames: Videos, depth: Depths, cameras: Cameras, key: PRNGKeyArray, rows: int
+    prior: Prior,
+    frames: Videos,
+    depth: Depths,
+    cameras: Cameras,
+    key: PRNGKeyArray,
+    rows: int,
 ) -> Float[Array, "v t i j 3"]:
     """Return the prior's grid at `rows` rows, for real views at full size; see `generate_grid`.
 
@@ -182,7 +189,9 @@ def generate_large(
     poses = cameras.world_to_camera
     seen = tuple(map(find_static_points, frames, depth, lenses, poses))
     hidden = behind_subjects(plate, frames[0], depth[0], lenses[0], poses[0])
-    generated, projection = enlarge_grid(upsampler, small, frames, depth, seen, cameras, hidden)
+    generated, projection = enlarge_grid(
+        upsampler, small, frames, depth, seen, cameras, hidden
+    )
     own = own_projection(frames[1:], depth[1:])
     projection = jax.tree.map(lambda *x: jnp.concatenate(x), own, projection)
     return jnp.concatenate([frames, generated]), projection
@@ -227,7 +236,9 @@ def enlarge_grid(
     def one(view, time):
         lens, pose = target = lenses[view + count], poses[view + count, time]
         relative = [rays.relative_pose(pose, poses[i, time]) for i in range(count)]
-        front = map(splat, frames[:, time], depth[:, time], lenses, relative, [lens] * count)
+        front = map(
+            splat, frames[:, time], depth[:, time], lenses, relative, [lens] * count
+        )
         behind = (splat_known(x.at(time), target, *depth.shape[2:]) for x in known)
         # What no view shows now comes from what they saw before.
         first = order[:, view + count - 1, time]

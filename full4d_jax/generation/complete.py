@@ -23,7 +23,14 @@ from full4d_jax.generation.cascade import (
 )
 from full4d_jax.generation.generate import fill_grid, generate_grid
 from full4d_jax.generation.prior import Prior, prior_settings
-from full4d_jax.grid import Grid, Origin, around_source, grid_arrays, grid_from, with_missing
+from full4d_jax.grid import (
+    Grid,
+    Origin,
+    around_source,
+    grid_arrays,
+    grid_from,
+    with_missing,
+)
 from full4d_jax.media.pictures import to_model, to_uint8, to_unit
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.files import Arrays
@@ -60,7 +67,9 @@ def generate(
     return grid
 
 
-def _check_arrays(prior: Prior, frames: np.ndarray, depth: np.ndarray, cameras: Cameras) -> None:
+def _check_arrays(
+    prior: Prior, frames: np.ndarray, depth: np.ndarray, cameras: Cameras
+) -> None:
     """Refuse arrays of a caller that do not belong together.
 
     Raises:
@@ -114,9 +123,16 @@ def complete(
         name = Origin(grid.origin[real + view, instant]).name.lower()
         found = f"{name} at view {real + view}, instant {instant}"
         expected = f"missing frames from view {real} on"
-        raise InputError("grid", "origin", found, expected, "take a model without projection")
+        raise InputError(
+            "grid", "origin", found, expected, "take a model without projection"
+        )
     assert grid.depth is not None, "a projection needs depth"
-    given = to_model(grid.frames[:real]), jnp.asarray(grid.depth[:real]), grid.known_cameras, key
+    given = (
+        to_model(grid.frames[:real]),
+        jnp.asarray(grid.depth[:real]),
+        grid.known_cameras,
+        key,
+    )
     about = grid.about
     if upsampler is not None:
         about = replace(about, enlarged=is_beyond(*grid.frames.shape[:4]))

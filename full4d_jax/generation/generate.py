@@ -119,11 +119,15 @@ def flow_program(prior: Prior, guides: sampling.Guides, key: PRNGKeyArray) -> La
 
 
 @program
-def views_program(prior: Prior, latents: Float[Array, "1 n f i j c"], frames: Videos) -> Frames:
+def views_program(
+    prior: Prior, latents: Float[Array, "1 n f i j c"], frames: Videos
+) -> Frames:
     """Return the real views, and the others decoded."""
     with around(prior.mesh):
         latents = latents[:, len(frames) - (prior.model.projection == "channels") :]
-        made = jnp.clip(batch.decode_videos(prior.model, prior.codec_weights, latents)[0], -1, 1)
+        made = jnp.clip(
+            batch.decode_videos(prior.model, prior.codec_weights, latents)[0], -1, 1
+        )
         return jnp.concatenate([frames, made])
 
 
@@ -137,7 +141,8 @@ def bind_guided(prior: Prior, guides: sampling.Guides) -> sampling.Velocity:
     """
     network = dit.velocity(prior.model, prior.params)
     flow, *without = (
-        lambda z, tau, conditions=conditions: network(z, tau, conditions) for conditions in guides
+        lambda z, tau, conditions=conditions: network(z, tau, conditions)
+        for conditions in guides
     )
     scales = [x for x in (prior.sampler.guidance, prior.sampler.text_guidance) if x != 1]
     return sampling.guided(flow, list(zip(without, scales, strict=True)))
@@ -241,8 +246,12 @@ def fill_grid(
     codecs.check_video(model.codec, strides, *frames.shape[1:4])
     real = whole_latents(real, strides.frames)
     if not real.any():
-        expected = f"the first frame of a view, or the {strides.frames} of a later latent frame"
-        raise InputError("grid", "real", "no whole latent frame", expected, "give more frames")
+        expected = (
+            f"the first frame of a view, or the {strides.frames} of a later latent frame"
+        )
+        raise InputError(
+            "grid", "real", "no whole latent frame", expected, "give more frames"
+        )
     motion = None
     if model.moves_base:
         motion = carried_motion(to_uint8(to_unit(np.asarray(frames))))
@@ -265,7 +274,10 @@ def whole_latents(real: Bool[np.ndarray, "v t"], stride: int) -> Bool[np.ndarray
 
 @program
 def conditions_program(
-    prior: Prior, frames: Frames, real: Bool[Array, "v f"], motion: Float[Array, "v t h w 5"] | None
+    prior: Prior,
+    frames: Frames,
+    real: Bool[Array, "v f"],
+    motion: Float[Array, "v t h w 5"] | None,
 ) -> sampling.Guides:
     """Return the conditions that the sampler's guidance asks with."""
     with around(prior.mesh):

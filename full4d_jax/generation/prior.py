@@ -161,7 +161,9 @@ def trained_range(checkpoint: Path) -> tuple[float, float]:
     They stand in the checkpoint's metadata; one that does not say is taken to cover everything.
     """
     metadata = load_metadata(checkpoint)
-    largest = (metadata.get(f"max_{angle}_degrees", 180) for angle in ("azimuth", "elevation"))
+    largest = (
+        metadata.get(f"max_{angle}_degrees", 180) for angle in ("azimuth", "elevation")
+    )
     azimuth, elevation = map(float, largest)
     return azimuth, elevation
 
@@ -175,7 +177,9 @@ def check_size(model: ModelConfig, height: int, width: int) -> None:
     side = model.patch * model.codec_stride
     if height % side or width % side:
         expected = f"multiples of {side}"
-        raise InputError("size", "height and width", f"{height}x{width}", expected, "resize")
+        raise InputError(
+            "size", "height and width", f"{height}x{width}", expected, "resize"
+        )
 
 
 def check_offload(sampler: SamplerConfig, mesh: Mesh | AbstractMesh | None) -> None:

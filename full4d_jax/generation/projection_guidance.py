@@ -121,7 +121,11 @@ def project_clips(
 
 @exact_products
 def splat(
-    frame: Float[Array, "h w c"], depth: Map, source: Lens, source_to_target: Pose, target: Lens
+    frame: Float[Array, "h w c"],
+    depth: Map,
+    source: Lens,
+    source_to_target: Pose,
+    target: Lens,
 ) -> Projection:
     """Draw one frame in the target camera, given the lenses of both."""
     points = pixel_rays(source, *depth.shape).reshape(-1, 3) * depth.reshape(-1, 1)
@@ -208,7 +212,9 @@ def fill_holes(projection: Projection) -> Pictures:
     reach = 2 * round(reach_share * min(disparity.shape[-2:])) + 1
     ones = (1,) * disparity.ndim
     window = (*ones[1:], reach)
-    behind = jax.lax.reduce_window(behind, FARTHEST_DEPTH, jax.lax.min, window, ones, "SAME")
+    behind = jax.lax.reduce_window(
+        behind, FARTHEST_DEPTH, jax.lax.min, window, ones, "SAME"
+    )
     weight *= jnp.where(disparity > NEARER_DISPARITY_RATIO * behind, weight_in_front, 1.0)
     filled = push_pull(projection.frames, weight[..., None])
     return jnp.where(is_known[..., None], projection.frames, filled)

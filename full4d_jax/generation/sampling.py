@@ -95,7 +95,9 @@ def view_groups(views: int, size: int, steps: int) -> Groups:
     drawn = []
     for step in range(steps):
         order = (np.arange(count * size) + (step if count > 1 else 0)) % views
-        groups = order.reshape(count, size) if step % 2 == 0 else order.reshape(size, count).T
+        groups = (
+            order.reshape(count, size) if step % 2 == 0 else order.reshape(size, count).T
+        )
         drawn.append(np.sort(groups, -1))
     return np.array(drawn, np.int32)
 
@@ -167,7 +169,9 @@ def sample_in_windows(
     return jax.lax.scan(window, jnp.zeros_like(noise), places)[0]
 
 
-def hold(velocity: Velocity, clean: State, noise: State, is_known: Bool[Array, "..."]) -> Velocity:
+def hold(
+    velocity: Velocity, clean: State, noise: State, is_known: Bool[Array, "..."]
+) -> Velocity:
     """Replace the velocity where `is_known` by that of the straight path from `noise` to `clean`.
 
     Integrated from `noise` at tau = 1, what is known is (1 - tau) clean + tau noise at every step,
@@ -176,7 +180,9 @@ def hold(velocity: Velocity, clean: State, noise: State, is_known: Bool[Array, "
     return lambda z, tau: jnp.where(is_known, noise - clean, velocity(z, tau))
 
 
-def sample_grid(sampler: SamplerConfig, bind: Bind, guides: Guides, noise: Latents) -> Latents:
+def sample_grid(
+    sampler: SamplerConfig, bind: Bind, guides: Guides, noise: Latents
+) -> Latents:
     """Sample the latents of the generated views.
 
     Args:
@@ -249,7 +255,9 @@ def _velocity_of_parts(
                 flow = bind(tuple(instants_of(x, instants) for x in part))
                 return flow(z.swapaxes(1, 2), tau).swapaxes(1, 2)
 
-            return in_groups(of_part, of_frames)(step)(rows.swapaxes(1, 2), tau).swapaxes(1, 2)
+            return in_groups(of_part, of_frames)(step)(rows.swapaxes(1, 2), tau).swapaxes(
+                1, 2
+            )
 
         return in_groups(of_group, of_views)(step)
 

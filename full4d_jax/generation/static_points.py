@@ -122,7 +122,11 @@ def _far_from_edges(depth: Float[ndarray, "t h w"]) -> Bool[ndarray, "t h w"]:
 
 
 def behind_subjects(
-    plate: CleanPlate | None, frames: Video, depth: Depth, lens: AnyLens, world_to_camera: AnyPath
+    plate: CleanPlate | None,
+    frames: Video,
+    depth: Depth,
+    lens: AnyLens,
+    world_to_camera: AnyPath,
 ) -> StaticPoints | None:
     """Return the points of a clean plate, behind subjects and beyond the picture; None without one.
 
@@ -172,7 +176,9 @@ def _are_hidden(
     return jax.lax.map(one, (frames, depth, world_to_camera))
 
 
-def project_known(frames: Video, depth: Depth, known: StaticPoints, cameras: Cameras) -> Projection:
+def project_known(
+    frames: Video, depth: Depth, known: StaticPoints, cameras: Cameras
+) -> Projection:
     """Project the video of view 0 and, in its holes, what is known; see `project_video`."""
     lenses = jnp.asarray(cameras.intrinsics)
     poses = jnp.asarray(cameras.world_to_camera)

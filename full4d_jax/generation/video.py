@@ -63,8 +63,14 @@ def make_video(
     height, width = size
     check_grid(prior, 1, frames, height, width)
     codecs.check_video(model.codec, strides, frames, height, width)
-    shape = (strides.latent_frames(frames), height // strides.pixels, width // strides.pixels)
-    start = None if first is None else _start_program(prior.for_codec, to_model(first[None]))
+    shape = (
+        strides.latent_frames(frames),
+        height // strides.pixels,
+        width // strides.pixels,
+    )
+    start = (
+        None if first is None else _start_program(prior.for_codec, to_model(first[None]))
+    )
     noise = jax.random.normal(key, (1, 1, *shape, strides.channels))
     latents = _latents_program(prior.for_network, noise, start)
     (video,) = generate.filled_program(prior.for_codec, latents)
@@ -80,7 +86,10 @@ def check_model(model: ModelConfig, *, has_first: bool) -> None:
     needed = {
         "text_width": (model.text_width > 0, "a model that reads text"),
         "projection": (model.projection == "frames", "frames"),
-        "first_frame": (model.first_frame or not has_first, "true, to begin with a picture"),
+        "first_frame": (
+            model.first_frame or not has_first,
+            "true, to begin with a picture",
+        ),
     }
     for name, (fits, expected) in needed.items():
         if not fits:
@@ -105,7 +114,9 @@ def _latents_program(prior: Prior, noise: Latents, start: Start | None) -> Laten
         flow = generate.bind_guided(prior, video_guides(prior, noise, start))
         if start is not None:
             noise = noise.at[:, :, :1].set(start)
-        return generate.gathered(sample_unipc(flow, noise, wan_times(sampler.steps, sampler.shift)))
+        return generate.gathered(
+            sample_unipc(flow, noise, wan_times(sampler.steps, sampler.shift))
+        )
 
 
 def video_guides(prior: Prior, noise: Latents, start: Start | None) -> sampling.Guides:

@@ -78,10 +78,14 @@ def fuse_depth(
 
     def ratios(time, other):
         motion = relative_pose(world_to_camera[other], world_to_camera[time])
-        points = (rays * depth[time][..., None]) @ motion[:3, :3].T + motion[None, None, :3, 3]
+        points = (rays * depth[time][..., None]) @ motion[:3, :3].T + motion[
+            None, None, :3, 3
+        ]
         row, column, inside = pixels_of(points @ lens.T, height, width)
         ratio = depth[other][row, column] / jnp.maximum(points[..., 2], LEAST_DEPTH_AHEAD)
-        alike = jnp.abs(frames[other][row, column] - frames[time]).max(-1) < max_colour_distance
+        alike = (
+            jnp.abs(frames[other][row, column] - frames[time]).max(-1) < max_colour_distance
+        )
         same = inside & alike & (jnp.abs(ratio - 1) < max_ratio_error) & (other != time)
         return jnp.where(same, ratio, jnp.nan)
 

@@ -37,7 +37,16 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, Num, UInt8
 from numpy import ndarray
 
-from full4d_jax.geometry.arrays import Lens, Map, Maps, Mask, Masks, Picture, Pictures, Poses
+from full4d_jax.geometry.arrays import (
+    Lens,
+    Map,
+    Maps,
+    Mask,
+    Masks,
+    Picture,
+    Pictures,
+    Poses,
+)
 
 # Shorter side in pixels to which small pictures are enlarged for their flow.
 FINE_SIDE_PIXELS = 192
@@ -125,7 +134,9 @@ def warp(
     y, x = np.mgrid[:h, :w].astype(np.float32)
     columns = (x + flow[..., 0]).astype(np.float32)
     rows = (y + flow[..., 1]).astype(np.float32)
-    warped = cv2.remap(image.astype(np.float32), columns, rows, interpolation, borderMode=border)
+    warped = cv2.remap(
+        image.astype(np.float32), columns, rows, interpolation, borderMode=border
+    )
     return warped.reshape(h, w, -1)
 
 
@@ -242,7 +253,9 @@ def carried_motion(frames: Frames) -> Float32[ndarray, "v t h w 5"]:
         step = fine_flow(picture, before)
         to_first = step + warp_inside(to_first, step)
         for instant, (back, changed) in enumerate(row, 1):
-            own, share = (warp_inside(x, to_first) for x in (back, ROW_SHARE_LOGIT * changed))
+            own, share = (
+                warp_inside(x, to_first) for x in (back, ROW_SHARE_LOGIT * changed)
+            )
             motion[view, instant] = np.concatenate([own, to_first, share], -1)
     return motion
 

@@ -45,7 +45,9 @@ def interpolate_poses(
     middle = centers(poses)
     at = middle[before] + share[:, None] * (middle[after] - middle[before])
     turns = np.empty((len(wanted), 3, 3))
-    for i, (a, b) in enumerate(zip(poses[before, :3, :3], poses[after, :3, :3], strict=True)):
+    for i, (a, b) in enumerate(
+        zip(poses[before, :3, :3], poses[after, :3, :3], strict=True)
+    ):
         turn = cv2.Rodrigues(b @ a.T)[0]
         turns[i] = cv2.Rodrigues(share[i] * turn)[0] @ a
     return invert(rigid(turns.swapaxes(-1, -2), at))
@@ -81,7 +83,9 @@ def match_frames(frames: Pictures, lens: Lens) -> Matched:
     """Match points of frames that are a few steps apart."""
     features = [matches.find_features(frame, lens, NO_DISTORTION) for frame in frames]
     points = {
-        (first, second): matches.verify(matches.match_features(features[first], features[second]))
+        (first, second): matches.verify(
+            matches.match_features(features[first], features[second])
+        )
         for first, second in _pairs(len(frames))
     }
     return Matched(points, lens, matches.near_pixels([[frames.shape[1:3]]]))

@@ -110,8 +110,12 @@ def _match(pycolmap: Any, frames: Films, scale: float, folder: Path) -> None:
     views, instants = frames.shape[:2]
     (folder / "frames").mkdir()
     for v, t in np.ndindex(views, instants):
-        large = cv2.resize(frames[v, t], None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
-        cv2.imwrite(str(folder / "frames" / _name(v, t)), cv2.cvtColor(large, cv2.COLOR_RGB2BGR))
+        large = cv2.resize(
+            frames[v, t], None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC
+        )
+        cv2.imwrite(
+            str(folder / "frames" / _name(v, t)), cv2.cvtColor(large, cv2.COLOR_RGB2BGR)
+        )
     pycolmap.extract_features(
         folder / "apart.db",
         folder / "frames",
@@ -143,11 +147,15 @@ def _pool(pycolmap: Any, views: int, instants: int, folder: Path) -> None:
     )
     with database(folder / "apart.db") as apart, database(folder / "pooled.db") as pooled:
         ids = {image.name: image.image_id for image in apart.read_all_images()}
-        pooled_ids = {_view(image.name): image.image_id for image in pooled.read_all_images()}
+        pooled_ids = {
+            _view(image.name): image.image_id for image in pooled.read_all_images()
+        }
         # Where the points of an instant begin among those of its view.
         begins = np.zeros((views, instants), int)
         for v in range(views):
-            points = [apart.read_keypoints(ids[_name(v, t)])[:, :2] for t in range(instants)]
+            points = [
+                apart.read_keypoints(ids[_name(v, t)])[:, :2] for t in range(instants)
+            ]
             begins[v, 1:] = np.cumsum([len(x) for x in points])[:-1]
             pooled.write_keypoints(pooled_ids[v], np.concatenate(points))
         for i, j in _pairs(views):
@@ -158,7 +166,9 @@ def _pool(pycolmap: Any, views: int, instants: int, folder: Path) -> None:
             ]
             together = np.concatenate(matches).astype(np.uint32)
             pooled.write_matches(pooled_ids[i], pooled_ids[j], together)
-    pairs = _write_pairs([(firsts[i], firsts[j]) for i, j in _pairs(views)], folder / "pooled.txt")
+    pairs = _write_pairs(
+        [(firsts[i], firsts[j]) for i, j in _pairs(views)], folder / "pooled.txt"
+    )
     pycolmap.verify_matches(folder / "pooled.db", pairs, structure.VERIFICATION)
 
 

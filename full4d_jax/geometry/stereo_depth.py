@@ -63,7 +63,9 @@ def sweep(
     compared = [(v, n, pose[n] @ np.linalg.inv(pose[v])) for v, n in enumerate(chosen)]
     compared = [x for x in compared if len(x[1])]
     for v, n, motions in compared:
-        depth[v], score[v] = _best_plane(grey[v], grey[n], lens[v], lens[n], motions, inverse)
+        depth[v], score[v] = _best_plane(
+            grey[v], grey[n], lens[v], lens[n], motions, inverse
+        )
     for v, n, motions in compared:
         votes = _agreement(depth[v], depth[n], lens[v], lens[n], motions)
         score[v] *= votes >= min(LEAST_CONFIRMING_VIEWS, len(n))
@@ -77,7 +79,9 @@ def nearest_views(world_to_camera: Poses) -> Int[np.ndarray, "v n"]:
     eyes = -np.einsum("vji,vj->vi", world_to_camera[:, :3, :3], world_to_camera[:, :3, 3])
     ahead = world_to_camera[:, 2, :3]
     distance = np.linalg.norm(eyes[:, None] - eyes, axis=-1)
-    distance = np.where(ahead @ ahead.T > np.cos(np.radians(largest_turn)), distance, np.inf)
+    distance = np.where(
+        ahead @ ahead.T > np.cos(np.radians(largest_turn)), distance, np.inf
+    )
     most = min(most_neighbours, int(np.isfinite(distance).sum(1).min()) - 1)
     # Cameras too far apart, or too few.
     if most < LEAST_CONFIRMING_VIEWS:
@@ -100,7 +104,9 @@ def _best_plane(
         for n, motion in enumerate(motions):
             # Where the other camera sees the pixels of a plane at a depth of 1 / `one`.
             shifted = motion[:3, 3:] * np.array([[0.0, 0.0, one]])
-            seen, inside = _warp(neighbours[n], lenses[n] @ (motion[:3, :3] @ to_rays + shifted))
+            seen, inside = _warp(
+                neighbours[n], lenses[n] @ (motion[:3, :3] @ to_rays + shifted)
+            )
             their_mean, their_spread = _statistics(seen)
             product = _blur(grey * seen) - mean * their_mean
             np.divide(product, spread * their_spread, out=correlations[n], where=inside)
@@ -155,12 +161,16 @@ def _agreement(
     points = pixel_rays(lens, h, w) * depth[..., None]
     votes = np.zeros(depth.shape, int)
     for neighbour, their_lens, motion in zip(neighbours, lenses, motions, strict=True):
-        u, v, z = np.moveaxis((points @ motion[:3, :3].T + motion[:3, 3]) @ their_lens.T, -1, 0)
+        u, v, z = np.moveaxis(
+            (points @ motion[:3, :3].T + motion[:3, 3]) @ their_lens.T, -1, 0
+        )
         ahead = np.maximum(z, 1e-6)
         row = np.floor(v / ahead)
         column = np.floor(u / ahead)
         inside = (z > 0) & (row >= 0) & (row < h) & (column >= 0) & (column < w)
-        theirs = neighbour[row.clip(0, h - 1).astype(int), column.clip(0, w - 1).astype(int)]
+        theirs = neighbour[
+            row.clip(0, h - 1).astype(int), column.clip(0, w - 1).astype(int)
+        ]
         votes += inside & (np.abs(z / theirs - 1) < confirming_ratio)
     return votes
 
@@ -264,7 +274,9 @@ def agrees_with_neighbours(frame: Float[np.ndarray, "h w 3"], swept: Map) -> Mas
 
 @jax.jit
 @exact_products
-def corrected(depth: Float[Array, "t h w"], swept: Float[Array, "t r q"]) -> Float[Array, "t h w"]:
+def corrected(
+    depth: Float[Array, "t h w"], swept: Float[Array, "t r q"]
+) -> Float[Array, "t h w"]:
     """Return depth times the factors of the module's text.
 
     Args:
@@ -286,7 +298,9 @@ def _correct(
     most_factor = 0.7
     logs = jnp.log(jnp.where(small > 0, small, 1.0))
     sure = (small > 0) & (swept > 0)
-    low, high = jnp.nanquantile(jnp.where(small > 0, logs, jnp.nan), jnp.array([0.02, 0.98]))
+    low, high = jnp.nanquantile(
+        jnp.where(small > 0, logs, jnp.nan), jnp.array([0.02, 0.98])
+    )
     factor = jnp.where(sure, jnp.log(jnp.where(sure, swept, 1.0)) - logs, 0.0)
     sure &= jnp.abs(factor - jnp.nanmedian(jnp.where(sure, factor, jnp.nan))) < most_factor
     factor = jnp.where(sure, factor, 0.0)

@@ -61,7 +61,9 @@ class Structure(NamedTuple):
     ends: tuple[int, int]
 
 
-def find_structure(frames: Pictures, lens: Lens, *, frozen: bool = False) -> Structure | None:
+def find_structure(
+    frames: Pictures, lens: Lens, *, frozen: bool = False
+) -> Structure | None:
     """Return the path of a video's camera; None where nothing fits together.
 
     Args:
@@ -169,7 +171,11 @@ def pose_of(image: Any) -> Float[np.ndarray, "4 4"]:
 
 
 def _largest_model(
-    pycolmap: Any, frames: Pictures, still: UInt8[np.ndarray, "t h w"], lens: Lens, folder: Path
+    pycolmap: Any,
+    frames: Pictures,
+    still: UInt8[np.ndarray, "t h w"],
+    lens: Lens,
+    folder: Path,
 ) -> Any:
     """Return the reconstruction with most points, of those that place enough frames, if any do."""
     # Degrees between the rays to a point: a hand moves little in two seconds.
@@ -195,7 +201,9 @@ def _largest_model(
     }
     single = pycolmap.CameraMode.SINGLE
     pycolmap.extract_features(database, pictures, names, single, reader, ONE_THREAD)
-    pycolmap.match_sequential(database, ONE_THREAD, {"overlap": matched_frames}, VERIFICATION)
+    pycolmap.match_sequential(
+        database, ONE_THREAD, {"overlap": matched_frames}, VERIFICATION
+    )
     mapper = {
         "abs_pose_refine_extra_params": False,
         "abs_pose_refine_focal_length": False,
@@ -215,7 +223,9 @@ def _largest_model(
         models += pycolmap.incremental_mapping(database, pictures, attempt, seeded).values()
 
     def worth(model):
-        return model.num_reg_images() >= LEAST_PLACED_SHARE * len(frames), model.num_points3D()
+        return model.num_reg_images() >= LEAST_PLACED_SHARE * len(
+            frames
+        ), model.num_points3D()
 
     return max(models, key=worth, default=None)
 
@@ -243,7 +253,9 @@ def _coverage(frames: Pictures, points: SparseDepth) -> float:
         gray = cv2.cvtColor(frames[instant], cv2.COLOR_RGB2GRAY)
         corners = tracking.spread_corners(gray, 1000)
         seen = points.pixels[points.instants == instant]
-        there, known = ({*map(tuple, (x * size).astype(int))} for x in (corners[:, 0], seen))
+        there, known = (
+            {*map(tuple, (x * size).astype(int))} for x in (corners[:, 0], seen)
+        )
         if there:
             shares.append(len(there & known) / len(there))
     return float(np.median(shares)) if shares else 0.0

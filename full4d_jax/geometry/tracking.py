@@ -98,8 +98,12 @@ def track_corners(before: Gray, after: Gray, most: int = MOST_CORNERS) -> Pairs:
     corners = spread_corners(before, most)
     if not len(corners):
         return np.zeros((0, 2, 2))
-    tracked, status, _ = cv2.calcOpticalFlowPyrLK(before, after, corners, np.zeros_like(corners))
-    back, status_back, _ = cv2.calcOpticalFlowPyrLK(after, before, tracked, np.zeros_like(corners))
+    tracked, status, _ = cv2.calcOpticalFlowPyrLK(
+        before, after, corners, np.zeros_like(corners)
+    )
+    back, status_back, _ = cv2.calcOpticalFlowPyrLK(
+        after, before, tracked, np.zeros_like(corners)
+    )
     # Tracks that come back.
     returned = np.linalg.norm(back - corners, axis=-1).ravel() < 1.0
     good = (status.ravel() == 1) & (status_back.ravel() == 1) & returned
@@ -117,7 +121,9 @@ def spread_corners(gray: Gray, most: int = MOST_CORNERS) -> Float32[ndarray, "n 
     flat_share = 0.001
     # Rows and columns of parts of a picture.
     parts = 4, 6
-    edges = [np.arange(n + 1) * side // n for n, side in zip(parts, gray.shape, strict=True)]
+    edges = [
+        np.arange(n + 1) * side // n for n, side in zip(parts, gray.shape, strict=True)
+    ]
     strongest = cv2.cornerMinEigenVal(gray, 3).max()
     corners_of_parts = [np.zeros((0, 1, 2), np.float32)]
     for i, j in np.ndindex(parts):
@@ -184,7 +190,9 @@ def fit_rotation(points: Pairs, lens: Lens) -> Matrix:
 
 
 def steadied(
-    pictures: Float[ndarray, "t h w *c"] | UInt8[ndarray, "t h w *c"], rotations: Turns, lens: Lens
+    pictures: Float[ndarray, "t h w *c"] | UInt8[ndarray, "t h w *c"],
+    rotations: Turns,
+    lens: Lens,
 ) -> ndarray:
     """Return pictures as the first camera would see them, 0 beyond their borders."""
     size = pictures.shape[2], pictures.shape[1]

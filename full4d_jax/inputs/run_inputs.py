@@ -8,7 +8,13 @@ from pathlib import Path
 
 from full4d_jax.config import DEFAULT, Config, DataConfig, LiftConfig, check_config
 from full4d_jax.generation import cascade, complete
-from full4d_jax.generation.prior import Prior, check_grid, open_prior, prior_path, trained_range
+from full4d_jax.generation.prior import (
+    Prior,
+    check_grid,
+    open_prior,
+    prior_path,
+    trained_range,
+)
 from full4d_jax.scene.fit_settings import FitKind, cost_note
 from full4d_jax.session import errors, fields
 from full4d_jax.source import aiming, camera_paths, measure, options
@@ -48,7 +54,9 @@ class Inputs:
         return FitKind.ENLARGED if self.upsampler and enlarged else FitKind.AROUND_SOURCE
 
 
-def read_inputs(config: Config, source: options.SampleOptions, checkpoint: Path | None) -> Inputs:
+def read_inputs(
+    config: Config, source: options.SampleOptions, checkpoint: Path | None
+) -> Inputs:
     """Read the prior, the depth network, the depth and the target cameras.
 
     Args:
@@ -64,7 +72,9 @@ def read_inputs(config: Config, source: options.SampleOptions, checkpoint: Path 
     prior = open_prior(config, checkpoint)
     if not config.model.needs_cameras:
         return Inputs(config.data, checkpoint, prior)
-    upsampler = complete.upsampler_for(config, source.size.upsampler if source.size else None)
+    upsampler = complete.upsampler_for(
+        config, source.size.upsampler if source.size else None
+    )
     size = size_of_result(config, source, enlarged=upsampler is not None)
     if upsampler is not None:
         prior = cascade.in_parts(prior, DEFAULT.data)
@@ -79,7 +89,9 @@ def read_inputs(config: Config, source: options.SampleOptions, checkpoint: Path 
     return Inputs(size, checkpoint, prior, upsampler, depth, targets, trained)
 
 
-def check_source(config: Config, source: options.SampleOptions | options.WordsOptions) -> None:
+def check_source(
+    config: Config, source: options.SampleOptions | options.WordsOptions
+) -> None:
     """Refuse an unsound config, numbers out of bounds, and a source that the model cannot use.
 
     Raises:

@@ -73,7 +73,9 @@ def make_film(film: PlannedFilm) -> UInt8[np.ndarray, "t h w 3"]:
     config = film.config
     wan = film.wan
     encoder = None
-    if wan.text_encoder is not None and not (_is_file(film.prompt) and _is_file(wan.negative)):
+    if wan.text_encoder is not None and not (
+        _is_file(film.prompt) and _is_file(wan.negative)
+    ):
         encoder = prompt_encoder(wan.text_encoder)
     width = config.model.text_width
     text = prompt_embedding(film.prompt, width, encoder)
@@ -90,7 +92,9 @@ def make_film(film: PlannedFilm) -> UInt8[np.ndarray, "t h w 3"]:
     start = time.monotonic()
     size = data.height, data.width
     frames = make_video(prior, data.frames, size, jax.random.key(config.seed), film.first)
-    print(f"{data.frames / data.fps:.1f} s of video, made in {time.monotonic() - start:.0f} s")
+    print(
+        f"{data.frames / data.fps:.1f} s of video, made in {time.monotonic() - start:.0f} s"
+    )
     return frames
 
 

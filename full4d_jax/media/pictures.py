@@ -52,7 +52,9 @@ def color_depth(depth: Float[ndarray, "... h w"]) -> UInt8[ndarray, "... h w 3"]
     nearest = np.quantile(disparity[is_known], 0.98) if is_known.any() else 1.0
     bytes_ = to_uint8(disparity / nearest).reshape(-1, depth.shape[-1])
     colors = cv2.applyColorMap(bytes_, cv2.COLORMAP_TURBO)[..., ::-1]
-    return np.where(is_known[..., None], colors.reshape(*depth.shape, 3), 0).astype(np.uint8)
+    return np.where(is_known[..., None], colors.reshape(*depth.shape, 3), 0).astype(
+        np.uint8
+    )
 
 
 def dim_outside(frame: Picture, mask: UInt8[ndarray, "h w"]) -> Picture:
@@ -93,7 +95,11 @@ def contact_sheet(
     letters = int((pitch - MARGIN_PIXELS) / font.getlength("n"))
     columns = [textwrap.fill(label, letters, break_long_words=False) for label in columns]
     lines = 1 + max(label.count("\n") for label in columns)
-    top = 2 * MARGIN_PIXELS + lines * FONT_PIXELS + (FONT_PIXELS + MARGIN_PIXELS if title else 0)
+    top = (
+        2 * MARGIN_PIXELS
+        + lines * FONT_PIXELS
+        + (FONT_PIXELS + MARGIN_PIXELS if title else 0)
+    )
     size = left + t * pitch, top + v * (cell_height + MARGIN_PIXELS)
     across = 0 if aside is None else aside.shape[1] + MARGIN_PIXELS
     down = 0 if aside is None else aside.shape[0] + 2 * MARGIN_PIXELS
@@ -103,7 +109,13 @@ def contact_sheet(
     for j, label in enumerate(columns):
         x = left + j * pitch + cell_width // 2
         draw.text(
-            (x, top - MARGIN_PIXELS // 2), label, INK, font, anchor="md", align="center", spacing=0
+            (x, top - MARGIN_PIXELS // 2),
+            label,
+            INK,
+            font,
+            anchor="md",
+            align="center",
+            spacing=0,
         )
     for i, label in enumerate(rows):
         y = top + i * (cell_height + MARGIN_PIXELS)
@@ -145,7 +157,9 @@ def frustums(
     lines = [(np.stack([pivot - arm, pivot + arm]), INK) for arm in 0.05 * np.eye(3)]
     for i in reversed(range(len(paths))):
         ink = TARGET_INK if i else SOURCE_INK
-        sides = np.stack([np.tile(paths[i, 0], (4, 1)), tips[i], np.roll(tips[i], -1, 0)], 1)
+        sides = np.stack(
+            [np.tile(paths[i, 0], (4, 1)), tips[i], np.roll(tips[i], -1, 0)], 1
+        )
         lines += [(paths[i], ink), *((triangle, ink) for triangle in sides)]
     # Both panels show the same cube, which holds all of it.
     shown = np.concatenate([tips.reshape(-1, 3), paths.reshape(-1, 3), [pivot, 2 * pivot]])
@@ -183,7 +197,9 @@ def save_picture(path: str | Path, picture: Picture) -> None:
         Image.fromarray(picture).save(partial)
 
 
-def write_grid(folder: Path, grid: Grid, projection: UInt8[ndarray, "n t h w 3"] | None) -> None:
+def write_grid(
+    folder: Path, grid: Grid, projection: UInt8[ndarray, "n t h w 3"] | None
+) -> None:
     """Write `grid.mp4`, all views side by side, and `grid.png`, a sheet of what made them."""
     write_side_by_side(folder / "grid.mp4", grid.frames, grid.fps)
     sheet = filled_sheet(grid) if projection is None else projected_sheet(grid, projection)

@@ -20,7 +20,9 @@ from input_pipeline.video_files import open_video
 SAMPLE_RATE = 44_100  # a second
 
 
-def read_sound(path: str | Path, times: Float[ndarray, " t"]) -> UInt8[ndarray, " n"] | None:
+def read_sound(
+    path: str | Path, times: Float[ndarray, " t"]
+) -> UInt8[ndarray, " n"] | None:
     """Return the bytes of an MP4 file with the sound of a part of a video file.
 
     Args:

@@ -90,7 +90,9 @@ def read_video(
     damage = damage_note(shown)
     times = shown.times[~shown.damaged]
     if len(times) < frames or shown.damaged.sum() > MOST_DAMAGED * len(shown.times):
-        found = f"{len(times)} readable frames from {start:g} s on" + f"; {damage}" * bool(damage)
+        found = f"{len(times)} readable frames from {start:g} s on" + f"; {damage}" * bool(
+            damage
+        )
         expected = f"at least {frames}, and at most {MOST_DAMAGED:.0%} damaged"
         do = "encode it again, take another part with --start, or ask for fewer frames"
         raise InputError("video", path, found, expected, do)
@@ -114,7 +116,9 @@ def read_video(
         f"{taken[0]:.2f} s to {taken[-1]:.2f} s; {resize_note(size, (height, width))}"
     )
     if len(set(sizes)) > 1:
-        note += f"; its pictures change size ({len(set(sizes))} sizes), all were resized alike"
+        note += (
+            f"; its pictures change size ({len(set(sizes))} sizes), all were resized alike"
+        )
     if damage:
         note += f"; {damage}"
     return Video(
@@ -162,7 +166,13 @@ def _pictures(
 
 
 def _choose(
-    times: Float[ndarray, " n"], frames: int, start: float, step: float, path: Path, *, exact: bool
+    times: Float[ndarray, " n"],
+    frames: int,
+    start: float,
+    step: float,
+    path: Path,
+    *,
+    exact: bool,
 ) -> list[int]:
     """Return the places of the decoded frames nearest to the wanted instants, all different."""
     end = start + (frames - 1) * step
@@ -256,7 +266,9 @@ def write_video(path: str | Path, frames: UInt8[ndarray, "t h w 3"], fps: float)
     """
     path = Path(path)
     frames = np.pad(
-        frames, ((0, 0), (0, frames.shape[1] % 2), (0, frames.shape[2] % 2), (0, 0)), mode="edge"
+        frames,
+        ((0, 0), (0, frames.shape[1] % 2), (0, frames.shape[2] % 2), (0, 0)),
+        mode="edge",
     )
     with whole_files.whole_file(path) as partial, av.open(str(partial), "w") as container:
         stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1000))
@@ -278,15 +290,23 @@ def check_file(path: Path) -> None:
         with video_files.open_video(path) as container:
             if container.streams.video and container.format.name not in NO_VIDEOS:
                 return
-            found = f"{len(container.streams)} streams of {container.format.name}, none a video"
+            found = (
+                f"{len(container.streams)} streams of {container.format.name}, none a video"
+            )
     except FileRefusal as error:
         raise as_input_error("video", error, do) from None
     except FFmpegError as error:
-        found = f"no readable video ({str(error).split(':')[0]}, {path.stat().st_size} bytes)"
-    raise InputError("video", path, found, "a complete video file (mp4, mov, mkv, webm, ...)", do)
+        found = (
+            f"no readable video ({str(error).split(':')[0]}, {path.stat().st_size} bytes)"
+        )
+    raise InputError(
+        "video", path, found, "a complete video file (mp4, mov, mkv, webm, ...)", do
+    )
 
 
-def gray_picture(picture: Picture, shape: tuple[int, ...] | None = None) -> UInt8[ndarray, "r q"]:
+def gray_picture(
+    picture: Picture, shape: tuple[int, ...] | None = None
+) -> UInt8[ndarray, "r q"]:
     """Return the whole picture in gray, 320 pixels across, or of another shape.
 
     That is enough to see the camera move.

@@ -72,15 +72,21 @@ def materialize_on_tpu(x: Float[Array, "*a"]) -> Float[Array, "*a"]:
     Else it fuses the activation's derivative into the products that follow, which compute it anew
     for each of their tiles.
     """
-    return jax.lax.platform_dependent(x, tpu=jax.lax.optimization_barrier, default=lambda x: x)
+    return jax.lax.platform_dependent(
+        x, tpu=jax.lax.optimization_barrier, default=lambda x: x
+    )
 
 
 def rematerialised(layer: Callable, remat: str) -> Callable:
     """Let the backward pass recompute what `ModelConfig.remat` says of a layer."""
     if remat == "none":
         return layer
-    saved = {"block": (), "attention": (mask.SAVED,), "products": (mask.SAVED, PRODUCT)}[remat]
-    return jax.checkpoint(layer, policy=jax.checkpoint_policies.save_only_these_names(*saved))
+    saved = {"block": (), "attention": (mask.SAVED,), "products": (mask.SAVED, PRODUCT)}[
+        remat
+    ]
+    return jax.checkpoint(
+        layer, policy=jax.checkpoint_policies.save_only_these_names(*saved)
+    )
 
 
 class Projections(nnx.Module):
@@ -93,7 +99,9 @@ class Projections(nnx.Module):
         self.query, self.key, self.value, self.out = (
             linear(d, d, rngs, lora_rank=rank) for _ in range(4)
         )
-        self.query_norm, self.key_norm = (nnx.RMSNorm(d, epsilon=1e-6, rngs=rngs) for _ in range(2))
+        self.query_norm, self.key_norm = (
+            nnx.RMSNorm(d, epsilon=1e-6, rngs=rngs) for _ in range(2)
+        )
 
     def queries(self, x: Float[Array, "*b d"]) -> Heads:
         """Return normalised queries in heads."""
@@ -120,7 +128,9 @@ class Block(nnx.Module):
             self.projector.kernel[...] = jnp.eye(d)
         if config.text_width:
             # The fast variance, E x^2 - (E x)^2, cancels where a token's mean is large.
-            self.text_norm = nnx.LayerNorm(d, epsilon=1e-6, use_fast_variance=False, rngs=rngs)
+            self.text_norm = nnx.LayerNorm(
+                d, epsilon=1e-6, use_fast_variance=False, rngs=rngs
+            )
             self.text_attention = Projections(config, rngs)
         self.ffn_in = linear(d, config.ffn, rngs, lora_rank=config.lora_rank)
         self.ffn_out = linear(config.ffn, d, rngs, lora_rank=config.lora_rank)

@@ -120,7 +120,9 @@ def backbone_features(params: Params, pictures: Pictures) -> list[Tokens]:
     x = jnp.concatenate([first, patches.reshape(b, -1, width)], 1)
     features = []
     for number in range(MAP_COUNT):
-        x, _ = jax.lax.scan(lambda x, block: (_block(block, x), None), x, params[f"stage_{number}"])
+        x, _ = jax.lax.scan(
+            lambda x, block: (_block(block, x), None), x, params[f"stage_{number}"]
+        )
         features.append(_normalise(params["norm"], x))
     return features
 
@@ -129,7 +131,9 @@ def _block(block: Params, x: Tokens) -> Tokens:
     """Apply one layer of the transformer."""
     seen = _normalise(block["norm_1"], x)
     heads = (*x.shape[:2], x.shape[2] // HEAD_WIDTH, HEAD_WIDTH)
-    query, key, value = (_linear(block[name], seen).reshape(heads) for name in ("q", "k", "v"))
+    query, key, value = (
+        _linear(block[name], seen).reshape(heads) for name in ("q", "k", "v")
+    )
     mixed = jax.nn.dot_product_attention(query, key, value).reshape(x.shape)
     x = x + block["scale_1"][None, None] * _linear(block["out"], mixed)
     wide = _linear(block["widen"], _normalise(block["norm_2"], x))
@@ -282,14 +286,19 @@ def _tree(tensors: dict[str, ndarray], stages: tuple[int, ...]) -> Params:
     params["positions"] = positions[1:].reshape(side, side, -1)
     starts = (0, *stages[:-1])
     for number in range(MAP_COUNT):
-        blocks = [_block_of(tensors, f"{LAYER}.{i}") for i in range(starts[number], stages[number])]
+        blocks = [
+            _block_of(tensors, f"{LAYER}.{i}")
+            for i in range(starts[number], stages[number])
+        ]
         params[f"stage_{number}"] = jax.tree.map(lambda *layers: np.stack(layers), *blocks)
     return params
 
 
 def _block_of(tensors: dict[str, ndarray], layer: str) -> Params:
     """Return the parameters of one layer of the transformer."""
-    block: Params = {x: _layer(tensors, f"{layer}.{name}") for name, x in BLOCK_LAYERS.items()}
+    block: Params = {
+        x: _layer(tensors, f"{layer}.{name}") for name, x in BLOCK_LAYERS.items()
+    }
     for number in (1, 2):
         block[f"scale_{number}"] = tensors.pop(f"{layer}.layer_scale{number}.lambda1")
     return block

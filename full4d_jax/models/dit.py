@@ -53,7 +53,11 @@ def network(config: ModelConfig, rngs: nnx.Rngs) -> MultiViewDiT:
     if config.attention == "sequential":
         return two_streams.SequentialDiT(config, rngs)
     is_two_stream = config.attention.startswith("two_stream")
-    return two_streams.TwoStreamDiT(config, rngs) if is_two_stream else MultiViewDiT(config, rngs)
+    return (
+        two_streams.TwoStreamDiT(config, rngs)
+        if is_two_stream
+        else MultiViewDiT(config, rngs)
+    )
 
 
 def init_params(config: ModelConfig, key: PRNGKeyArray) -> Params:
@@ -105,7 +109,9 @@ def prediction(config: ModelConfig, params: Params) -> Callable[..., Predicted]:
             guess = base
             if config.moves_base:
                 guess = conditions.moved(conditions.known_motion).picture
-            answer = model(flow.normalise_residual(latents, taus, guess, sigma), tau, conditions)
+            answer = model(
+                flow.normalise_residual(latents, taus, guess, sigma), tau, conditions
+            )
             if config.moves_base:
                 answer, motion = jnp.split(answer, [base.shape[-1]], -1)
                 motion = MOTION_UNIT_PIXELS * motion

@@ -35,7 +35,9 @@ class InpaintingNetConfig:
     """Cells between the taps of the blocks at 1/8."""
 
 
-def added(config: InpaintingNetConfig, params: Params, filled: Pictures, hole: Plane) -> Pictures:
+def added(
+    config: InpaintingNetConfig, params: Params, filled: Pictures, hole: Plane
+) -> Pictures:
     """Return r, what the network adds in the holes.
 
     Args:

@@ -157,7 +157,9 @@ class MultiViewDiT(nnx.Module):
     ) -> Float[Array, "b v t h w k"]:
         """Correct the motion, let the refiner see what it moves, and return residual, motion."""
         for_refiner, for_mover = jnp.split(x, 2, -1)
-        motion = conditions.known_motion / MOTION_UNIT_PIXELS + self.mover(for_mover, inputs)
+        motion = conditions.known_motion / MOTION_UNIT_PIXELS + self.mover(
+            for_mover, inputs
+        )
         base = conditions.moved(MOTION_UNIT_PIXELS * motion)
         latents = inputs[..., : conditions.base.shape[-1]]
         seen = (latents, base.near, conditions.mask[..., None], base.added, base.share)
@@ -179,7 +181,9 @@ class MultiViewDiT(nnx.Module):
             return apply(nnx.merge(graph, gather_layer(params, config.width)), x), None
 
         layer = rematerialised(layer, config.remat)
-        return jax.lax.scan(layer, x, blocks, unroll=config.layers if config.layers < 8 else 1)[0]
+        return jax.lax.scan(
+            layer, x, blocks, unroll=config.layers if config.layers < 8 else 1
+        )[0]
 
     def read(self, x: Tokens, axis: Axis, seen: GridInputs) -> Maps:
         """Turn tokens into what they say of the generated frames, float32."""
@@ -192,7 +196,9 @@ class MultiViewDiT(nnx.Module):
         rows = seen.grid.tokens // seen.columns
 
         def maps(x):
-            patches = seen.grid.unflatten(constrain(x.astype(jnp.float32), "samples", None, None))
+            patches = seen.grid.unflatten(
+                constrain(x.astype(jnp.float32), "samples", None, None)
+            )
             return from_patches(patches[:, -views:, :frames], rows, self.config.patch)
 
         heads = [self.head, self.mover_head] if self.config.moves_base else [self.head]
@@ -342,7 +348,9 @@ class MultiViewDiT(nnx.Module):
         if text is None:
             # One row of zeros: the softmax over Wan's 512 equal ones is the same average.
             text = jnp.zeros((batch, 1, self.config.text_width))
-        return self.text_out(jax.nn.gelu(self.text_in(text.astype(self.dtype)), approximate=True))
+        return self.text_out(
+            jax.nn.gelu(self.text_in(text.astype(self.dtype)), approximate=True)
+        )
 
 
 class Refiner(nnx.Module):

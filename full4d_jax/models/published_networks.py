@@ -158,7 +158,9 @@ REFINED_HALF = ("refined_0", "refined_1")
 REFINED_WHOLE = ("refined_2", "refined_3")
 
 
-def silhouette(params: Params, windows: Float[Array, "b 256 256 3"]) -> Float[Array, "b 256 256"]:
+def silhouette(
+    params: Params, windows: Float[Array, "b 256 256 3"]
+) -> Float[Array, "b 256 256"]:
     """Return the logits of "this pixel belongs to the person in the middle".
 
     Args:
@@ -174,7 +176,8 @@ def silhouette(params: Params, windows: Float[Array, "b 256 256 3"]) -> Float[Ar
     wide = relu6(pointwise(params["deepest"]["expand"], x))
     levels[-1] = relu6(depthwise(params["deepest"]["depthwise"], wide))
     half, quarter, eighth, sixteenth, deepest = (
-        _separable(params[name], level) for name, level in zip(FROM_LEVELS, levels, strict=True)
+        _separable(params[name], level)
+        for name, level in zip(FROM_LEVELS, levels, strict=True)
     )
 
     x = deepest

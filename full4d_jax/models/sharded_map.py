@@ -12,7 +12,11 @@ from full4d_jax.models.sharding import RULES, mesh_around, spec
 
 
 def map_items(
-    one: Callable[[Any, Any, Any], Any], items: Any, of_sample: Any, of_all: Any, at_once: int
+    one: Callable[[Any, Any, Any], Any],
+    items: Any,
+    of_sample: Any,
+    of_all: Any,
+    at_once: int,
 ) -> Any:
     """Return `one(item, of_sample, of_all)` for each item, as trees of arrays (b n ...).
 

@@ -73,7 +73,9 @@ def make_mesh(config: MeshConfig, devices: Sequence[Any] | None = None) -> Mesh:
     return Mesh(layout, AXES, axis_types=(AxisType.Auto,) * len(AXES))
 
 
-def mesh_shape(config: MeshConfig, devices: int, may_leave_out: bool = True) -> tuple[int, ...]:
+def mesh_shape(
+    config: MeshConfig, devices: int, may_leave_out: bool = True
+) -> tuple[int, ...]:
     """Return the sizes of `AXES` for a number of devices, of which some may be left out.
 
     Raises:
@@ -230,11 +232,15 @@ def check_mesh(config: Config, mesh: AnyMesh) -> None:
         whole = "sizes of 1 with data.lines: rows and columns are not cut"
         require(names, both, parts == 1, whole)
     require(names, both, divided % parts == 0, of_tokens)
-    of_channels = f"a size that divides model.heads, {model.heads}, and model.ffn, {model.ffn}"
+    of_channels = (
+        f"a size that divides model.heads, {model.heads}, and model.ffn, {model.ffn}"
+    )
     require("mesh.tensor", tensor, channels % tensor == 0, of_channels)
     of_width = f"sizes whose product divides model.width, {model.width}"
     require(f"mesh.fsdp, {names}", shards, model.width % shards == 0, of_width)
-    of_heads = f"sizes that divide the {heads} heads of a device, or what is left, {frames} frames"
+    of_heads = (
+        f"sizes that divide the {heads} heads of a device, or what is left, {frames} frames"
+    )
     require(names, parts, frames % queries == 0, of_heads)
     is_free = queries == 1 or "prope" not in model.cameras
     require(names, parts, is_free, "sizes that divide the heads, with prope")
@@ -261,7 +267,9 @@ def rows_here(mesh: Mesh | None, batch: int) -> list[int]:
     return sorted({row for cut in cuts if cut for row in range(*cut[0].indices(batch))})
 
 
-def put_batch(mesh: Mesh | None, batch: Any, rows: Sequence[int] = (), size: int = 0) -> Any:
+def put_batch(
+    mesh: Mesh | None, batch: Any, rows: Sequence[int] = (), size: int = 0
+) -> Any:
     """Put host arrays on the devices, sharded over samples.
 
     Args:

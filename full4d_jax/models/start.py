@@ -86,7 +86,9 @@ def complete_params(
         return {name: x for name, x in drawn.items() if name not in flat}
 
     cut = (
-        None if mesh is None else sharding.tree_shardings(mesh, jax.eval_shape(fresh), model.width)
+        None
+        if mesh is None
+        else sharding.tree_shardings(mesh, jax.eval_shape(fresh), model.width)
     )
     # Compiled, so that what is known is never drawn.
     return nested(jax.jit(fresh, out_shardings=cut)() | flat)

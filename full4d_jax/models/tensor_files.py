@@ -55,7 +55,9 @@ PUBLISHED = {
 
 @contextlib.contextmanager
 def open_tensors(
-    path: str | Path, what: str = "checkpoint", expected: str = "a safetensors file by full4d"
+    path: str | Path,
+    what: str = "checkpoint",
+    expected: str = "a safetensors file by full4d",
 ) -> Iterator[Any]:
     """Open a file, whose tensors are read as numpy's.
 
@@ -99,7 +101,9 @@ def require_whole(path: str | Path, metadata: dict[str, str]) -> None:
     if present != written:
         expected = f"the bytes that were written, of checksum {written}"
         do = "get the file again"
-        raise InputError("checkpoint", path, f"damaged bytes, of checksum {present}", expected, do)
+        raise InputError(
+            "checkpoint", path, f"damaged bytes, of checksum {present}", expected, do
+        )
 
 
 def _entry(checksum: str) -> bytes:
@@ -188,7 +192,11 @@ def write_safetensors(
     end = 0
     for name, slot in slots.items():
         offsets = (end, end + slot.bytes)
-        header[name] = {"dtype": NAMES[slot.dtype], "shape": slot.shape, "data_offsets": offsets}
+        header[name] = {
+            "dtype": NAMES[slot.dtype],
+            "shape": slot.shape,
+            "data_offsets": offsets,
+        }
         starts[name], end = offsets
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
@@ -215,16 +223,22 @@ def _read_pth(path: Path) -> dict[str, ndarray]:
         with zipfile.ZipFile(path) as archive:
             check_members(archive)
             names = archive.namelist()
-            root = next(name for name in names if name.endswith("/data.pkl"))[: -len("data.pkl")]
+            root = next(name for name in names if name.endswith("/data.pkl"))[
+                : -len("data.pkl")
+            ]
             with archive.open(f"{root}data.pkl") as file:
                 content = _Unpickler(file, archive, root).load()
     except Exception as error:
         found = f"{type(error).__name__}: {error}"
         do = "save it again with torch.save(state_dict)"
         raise InputError("weights", path, found, "a dictionary of tensors", do) from None
-    if not (isinstance(content, dict) and all(isinstance(x, ndarray) for x in content.values())):
+    if not (
+        isinstance(content, dict) and all(isinstance(x, ndarray) for x in content.values())
+    ):
         do = "save its state_dict alone"
-        raise InputError("weights", path, type(content).__name__, "a dictionary of tensors", do)
+        raise InputError(
+            "weights", path, type(content).__name__, "a dictionary of tensors", do
+        )
     return dict(content)
 
 
@@ -240,7 +254,9 @@ class _Unpickler(pickle.Unpickler):
         """Return what a name stands for, or refuse one that no tensor needs."""
         found = KNOWN.get(f"{module}.{name}")
         if found is None:
-            raise pickle.UnpicklingError(f"{module}.{name} is not a tensor of floating-point type")
+            raise pickle.UnpicklingError(
+                f"{module}.{name} is not a tensor of floating-point type"
+            )
         return found
 
     def persistent_load(self, pid: tuple[str, np.dtype, str, str, int]) -> ndarray:
@@ -254,8 +270,12 @@ def _tensor(
 ) -> ndarray:
     """Return a tensor's view of its storage, or refuse one that reaches beyond it."""
     reach = sum((side - 1) * stride for side, stride in zip(shape, strides, strict=True))
-    if min((offset, *shape, *strides)) < 0 or (all(shape) and offset + reach >= storage.size):
-        tensor = f"a tensor of shape {tuple(shape)}, strides {tuple(strides)}, from {offset} on"
+    if min((offset, *shape, *strides)) < 0 or (
+        all(shape) and offset + reach >= storage.size
+    ):
+        tensor = (
+            f"a tensor of shape {tuple(shape)}, strides {tuple(strides)}, from {offset} on"
+        )
         raise pickle.UnpicklingError(f"{tensor} reaches beyond its {storage.size} numbers")
     steps = [stride * storage.itemsize for stride in strides]
     return np.lib.stride_tricks.as_strided(storage[offset:], shape, steps, writeable=False)

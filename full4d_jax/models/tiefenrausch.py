@@ -33,7 +33,14 @@ from jaxtyping import Array, Float
 from numpy import ndarray
 
 from full4d_jax.models.functional import Params, nested
-from full4d_jax.models.mobile_layers import Maps, Pictures, Plane, convolve, depthwise, pointwise
+from full4d_jax.models.mobile_layers import (
+    Maps,
+    Pictures,
+    Plane,
+    convolve,
+    depthwise,
+    pointwise,
+)
 from full4d_jax.models.tensor_files import open_tensors
 from full4d_jax.session.errors import input_errors
 
@@ -61,7 +68,9 @@ def log_disparity(
     Returns:
       It, the 32 features of every pixel that it is read from, and the 96 of every 32nd.
     """
-    assert frames.shape[1] % SIDE_MULTIPLE == frames.shape[2] % SIDE_MULTIPLE == 0, frames.shape
+    assert frames.shape[1] % SIDE_MULTIPLE == frames.shape[2] % SIDE_MULTIPLE == 0, (
+        frames.shape
+    )
     maps = [_convolve(params["enter"], (frames + 1) / 2)]
     for level in range(1, HALVING_COUNT + 1):
         maps.append(_blocks(params[f"down_{level}"], maps[-1], stride=2))

@@ -77,7 +77,10 @@ def videos(x: Shaped[Array, "b v t ..."], axis: Axis) -> Shaped[Array, "n u f ..
 
 
 def moments_along(
-    axis: Axis, rows: Float[Array, "b r *m d"], noisy: Bool[Array, "b v t"] | None, grid: TokenGrid
+    axis: Axis,
+    rows: Float[Array, "b r *m d"],
+    noisy: Bool[Array, "b v t"] | None,
+    grid: TokenGrid,
 ) -> Moments:
     """Return the moments of the grid's videos along an axis, given those of its frames."""
     if noisy is None:
@@ -102,7 +105,9 @@ def to_patches(x: Latents, side: int) -> Float[Array, "b v t s p"]:
 
 def from_patches(x: Float[Array, "b v t s p"], rows: int, side: int) -> Latents:
     """Put the squares of `to_patches` back together, in so many rows."""
-    return rearrange(x, "b v t (h w) (i j c) -> b v t (h i) (w j) c", h=rows, i=side, j=side)
+    return rearrange(
+        x, "b v t (h w) (i j c) -> b v t (h i) (w j) c", h=rows, i=side, j=side
+    )
 
 
 def flow_times(
@@ -141,7 +146,9 @@ def sinusoids(tau: Float[Array, "..."]) -> Float[Array, "... k"]:
 def camera_vectors(world_to_camera: Poses, intrinsics: Lenses) -> Float[Array, "b v t 16"]:
     """Return [R | t] row by row, then fx, fy, cx, cy in units of the image size."""
     pose = rearrange(world_to_camera[..., :3, :], "b v t i j -> b v t (i j)")
-    lens = jnp.stack([intrinsics[..., i, j] for i, j in ((0, 0), (1, 1), (0, 2), (1, 2))], -1)
+    lens = jnp.stack(
+        [intrinsics[..., i, j] for i, j in ((0, 0), (1, 1), (0, 2), (1, 2))], -1
+    )
     lens = jnp.broadcast_to(lens[:, :, None], (*pose.shape[:3], 4))
     return jnp.concatenate([pose, lens], -1)
 
@@ -161,4 +168,6 @@ def plucker_rays(
     rays = jnp.einsum("bvtij,bvsi->bvtsj", rotation, local)
     rays = rays / jnp.linalg.norm(rays, axis=-1, keepdims=True)
     center = -jnp.einsum("bvtij,bvti->bvtj", rotation, shift)[:, :, :, None]
-    return jnp.concatenate([rays, jnp.cross(jnp.broadcast_to(center, rays.shape), rays)], -1)
+    return jnp.concatenate(
+        [rays, jnp.cross(jnp.broadcast_to(center, rays.shape), rays)], -1
+    )

@@ -15,7 +15,13 @@ from full4d_jax.models.functional import Params, by_name, nested
 # 4Real-Video's.
 SYNCHRONIZATION = ("blocks.synchronization.", "synchronization_time.")
 # What Wan has not.
-ADDED = ("mask_embedding.", "blocks.camera.", "blocks.projector.", "context", *SYNCHRONIZATION)
+ADDED = (
+    "mask_embedding.",
+    "blocks.camera.",
+    "blocks.projector.",
+    "context",
+    *SYNCHRONIZATION,
+)
 
 
 def is_trained(trainable: str, name: str) -> bool:

@@ -67,7 +67,9 @@ class Synchronization(nnx.Module):
           scale: projections (2 d) of the flow time, shared by all blocks; the block's table is
             added.
         """
-        scales = scale._replace(rows=1 + scale.rows).of_tokens(self.modulation[...], y.views)
+        scales = scale._replace(rows=1 + scale.rows).of_tokens(
+            self.modulation[...], y.views
+        )
         mixed = self.mix(jnp.concatenate([y.views * scales[0], y.times * scales[1]], -1))
         if self.is_hard:
             return Streams(mixed, mixed)
@@ -95,7 +97,9 @@ class TwoStreamDiT(MultiViewDiT):
 
     def through_blocks(self, x: Tokens, seen: GridInputs) -> Maps:
         """Send both streams through every block; the mean of what they say leaves."""
-        over_views, over_times = (layer_along(axis, self, seen) for axis in ("views", "times"))
+        over_views, over_times = (
+            layer_along(axis, self, seen) for axis in ("views", "times")
+        )
         both = self.synchronization_time(jax.nn.silu(seen.time))
         both = rearrange(both, "b r (m d) -> b r m d", m=2)
         scale = moments_along("all", both, seen.noisy, seen.grid)
@@ -114,7 +118,9 @@ class SequentialDiT(MultiViewDiT):
 
     def through_blocks(self, x: Tokens, seen: GridInputs) -> Maps:
         """Send the stream through every block twice, and read the generated frames."""
-        over_views, over_times = (layer_along(axis, self, seen) for axis in ("views", "times"))
+        over_views, over_times = (
+            layer_along(axis, self, seen) for axis in ("views", "times")
+        )
 
         def apply(block, x):
             return on_tokens(over_times(block, on_tokens(over_views(block, x))))

@@ -46,10 +46,14 @@ def mixture(
     """
     own, across, logit = jnp.split(jnp.asarray(motion), [2, 4], -1)
     near = warp_pictures(near, own)
-    return MixedFrames(near, warp_pictures(row, across) - near, jax.nn.sigmoid(logit - RARE_LOGIT))
+    return MixedFrames(
+        near, warp_pictures(row, across) - near, jax.nn.sigmoid(logit - RARE_LOGIT)
+    )
 
 
-def warp_pictures(pictures: AnyPictures, motion: Float[Array | np.ndarray, "*n h w 2"]) -> Pictures:
+def warp_pictures(
+    pictures: AnyPictures, motion: Float[Array | np.ndarray, "*n h w 2"]
+) -> Pictures:
     """Return what each pixel finds at its motion's end, between pixels bilinearly.
 
     Args:
@@ -68,7 +72,9 @@ def warp_pictures(pictures: AnyPictures, motion: Float[Array | np.ndarray, "*n h
     down = (rows - top)[..., None]
 
     def at(dy: int, dx: int):
-        places = jnp.minimum(top + dy, height - 1) * width + jnp.minimum(left + dx, width - 1)
+        places = jnp.minimum(top + dy, height - 1) * width + jnp.minimum(
+            left + dx, width - 1
+        )
         colours = jnp.take_along_axis(flat, places.reshape(-1, height * width, 1), 1)
         return colours.reshape(-1, height, width, channels)
 

@@ -197,8 +197,12 @@ def model_of_metadata(path: str | Path, metadata: Metadata, kind: type[Model]) -
     names = {field.name for field in dataclasses.fields(cast(Any, kind))}
     if sizes.keys() != names:
         found = f"other metadata ({', '.join(sizes)})"
-        raise InputError("checkpoint", where, found, f"the fields {', '.join(sorted(names))}", do)
-    network = kind(**{name: tuple(x) if isinstance(x, list) else x for name, x in sizes.items()})
+        raise InputError(
+            "checkpoint", where, found, f"the fields {', '.join(sorted(names))}", do
+        )
+    network = kind(
+        **{name: tuple(x) if isinstance(x, list) else x for name, x in sizes.items()}
+    )
     for name, value, expected in misfits(network):
         raise InputError("checkpoint", f"{where}.{name}", repr(value), expected, do)
     return network

@@ -13,7 +13,11 @@ from full4d_jax.config import LiftConfig
 from full4d_jax.grid import Grid, Origin
 from full4d_jax.media.metrics import psnr
 from full4d_jax.scene import fit_settings, initial_gaussians, reading
-from full4d_jax.scene.disagreement import disagreement_arrays, measure_disagreement, peer_weights
+from full4d_jax.scene.disagreement import (
+    disagreement_arrays,
+    measure_disagreement,
+    peer_weights,
+)
 from full4d_jax.scene.fit_checkpoint import PartialFit, Report, run_fit
 from full4d_jax.session.errors import InputError
 from gaussians import Camera, Scene, Targets, clip_budget, render_clip
@@ -127,7 +131,9 @@ def lift_capture(
     )
     # The result is scored on more frames than were watched, of fitted and held-out ones alike.
     groups = (_some(mask, most=16) for mask in (~held_out, held_out))
-    fitted_psnr, held_out_psnr = (scored(result.scene, grid, background, group) for group in groups)
+    fitted_psnr, held_out_psnr = (
+        scored(result.scene, grid, background, group) for group in groups
+    )
     found = Fit(result.scene, background.color, fitted_psnr, held_out_psnr, tuple(watched))
     if agree:
         return found
@@ -217,7 +223,9 @@ def _targets(grid: Grid, background: Background) -> Targets:
     )
 
 
-def _cameras_times(grid: Grid, views: ndarray, instants: ndarray) -> tuple[Camera, jax.Array]:
+def _cameras_times(
+    grid: Grid, views: ndarray, instants: ndarray
+) -> tuple[Camera, jax.Array]:
     """Return cameras of pictures, and their times in clips."""
     cameras = grid.known_cameras
     poses = jnp.asarray(cameras.world_to_camera[views, instants])
@@ -272,7 +280,9 @@ def find_background(
     color = plain_color(frames[around])
     subject = masks
     if color is not None and masks is None:
-        subject = np.abs(frames - np.asarray(color, np.float32)).max(-1) > SAME_COLOR_DIFFERENCE
+        subject = (
+            np.abs(frames - np.asarray(color, np.float32)).max(-1) > SAME_COLOR_DIFFERENCE
+        )
     behind = FIXED_COLORS.get(wanted, color or FIXED_COLORS["black"])
     if wanted in ("random", "unknown"):
         if subject is None:
@@ -280,7 +290,9 @@ def find_background(
             do = "add masks (docs/data.md) and import again, or leave --lift.background out"
             raise InputError("config", "lift.background", wanted, found, do)
         random = wanted == "random"
-        note = "a random colour each step" if random else "not fitted (outside of the masks)"
+        note = (
+            "a random colour each step" if random else "not fitted (outside of the masks)"
+        )
         return Background(behind, subject, note, random, not random)
     if wanted == "auto" and color is None:
         return Background(behind, None, "part of the scene")

@@ -54,12 +54,16 @@ def measure_disagreement(
     numbers = jnp.arange(len(views))
     pictures = jnp.asarray(grid.frames[views, 0], jnp.float32) / 255
     peers = jnp.asarray(peer_weights(grid, views))
-    changed = jax.vmap(expose, (0, None, 0, 0))(pictures, exposures, numbers, peers) - pictures
+    changed = (
+        jax.vmap(expose, (0, None, 0, 0))(pictures, exposures, numbers, peers) - pictures
+    )
     change, scale = (jnp.sqrt((x**2).mean((1, 2, 3))) for x in (changed, pictures))
     # Where a point on the optical axis is seen after the correction, against the axis.
     middle = nearest_to_axes(np.asarray(cameras.world_to_camera, np.float64))
     eyes = _eyes(grid, views)
-    distances = np.ones(len(views)) if middle is None else np.linalg.norm(eyes - middle, axis=1)
+    distances = (
+        np.ones(len(views)) if middle is None else np.linalg.norm(eyes - middle, axis=1)
+    )
     corrected = jax.vmap(correct_camera, (0, None, 0))(cameras, poses, numbers)
     motion = corrected.world_to_camera @ jnp.linalg.inv(cameras.world_to_camera)
     x, y, z = (motion[:, :3, 2] * distances[:, None] + motion[:, :3, 3]).T

@@ -114,7 +114,12 @@ def queried_size(config: Config, program: Literal["sample", "lift"]) -> tuple[in
     if program == "sample":
         return data.views, data.frames
     form = settings.distillation
-    require("lift.distillation", form, form != "none", "cached or gradient, which query the prior")
+    require(
+        "lift.distillation",
+        form,
+        form != "none",
+        "cached or gradient, which query the prior",
+    )
     if form == "cached":
         return data.views, data.frames
     novel = settings.distilled_views or data.views - 1

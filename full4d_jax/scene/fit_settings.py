@@ -168,7 +168,9 @@ def check_lift(settings: LiftConfig, checkpoint: Path | None, kind: FitKind) -> 
     do = "leave it out"
     background = settings.background
     if kind is not FitKind.CAPTURED and background != LiftConfig().background:
-        raise InputError("config", "lift.background", background, "auto, without a capture", do)
+        raise InputError(
+            "config", "lift.background", background, "auto, without a capture", do
+        )
     if queries_prior(settings, kind):
         return
     why = WHY_NOBODY_IS_ASKED[kind]
@@ -221,7 +223,11 @@ def cost_note(size: DataConfig, config: Config, lift: LiftConfig | None) -> str:
         kind = FitKind.CAPTURED
         # The network sees a group of views in a window of frames at once, each with the first.
         views = sampler.group_views if 1 < sampler.group_views < size.views else size.views
-        frames = sampler.window_frames if 1 < sampler.window_frames < size.frames else size.frames
+        frames = (
+            sampler.window_frames
+            if 1 < sampler.window_frames < size.frames
+            else size.frames
+        )
         needed += 5.4 * config.model.width * views * frames * size.height * size.width
         seconds = 15 + 6e-6 * sampler.steps * pixels
         do = "give smaller --data.height and --data.width, or --sampler.group_views"
@@ -232,7 +238,9 @@ def cost_note(size: DataConfig, config: Config, lift: LiftConfig | None) -> str:
     available = available_memory()
     if needed > available:
         found = f"{available / BYTES_PER_GIB:.1f} GiB free"
-        raise InputError("memory", grid, found, f"about {needed / BYTES_PER_GIB:.1f} GiB", do)
+        raise InputError(
+            "memory", grid, found, f"about {needed / BYTES_PER_GIB:.1f} GiB", do
+        )
     minutes = seconds / 60
     time = f"about {minutes:.0f} min on two cores" if minutes >= 1 else "less than a minute"
     return f"{grid}: {time}, and {needed / BYTES_PER_GIB:.1f} GiB"
@@ -253,7 +261,9 @@ def check_fit_memory(settings: LiftConfig, shape: tuple[int, ...]) -> None:
     if needed > available and jax.default_backend() == "cpu":
         found = f"{settings.capacity} Gaussians, which take about {needed / BYTES_PER_GIB:.1f} GiB"
         expected = f"what {available / BYTES_PER_GIB:.1f} GiB hold"
-        raise InputError("config", "lift.capacity", found, expected, "lower --lift.capacity")
+        raise InputError(
+            "config", "lift.capacity", found, expected, "lower --lift.capacity"
+        )
 
 
 def available_memory() -> float:

@@ -90,7 +90,9 @@ def with_instants_between(
     for middle in range(1, 2 * count - 1, 2):
         around = [middle - 1, middle + 1]
         to_around = flows.back[middle - 1], flows.there[middle]
-        z, is_explained = depth_between(film[around], maps[0, around], film[middle], to_around)
+        z, is_explained = depth_between(
+            film[around], maps[0, around], film[middle], to_around
+        )
         moves = differs(film[middle], resting, moving_difference)
         maps[0, middle] = z
         may_move[0, middle] = moves & ~is_explained & (z > 0)
@@ -148,7 +150,9 @@ def _inverse(values: Float[ndarray, "*shape"]) -> Float[ndarray, "*shape"]:
 
 
 def are_alike(
-    picture: Float[ndarray, "h w 3"], other: Float[ndarray, "h w 3"], flow: Float[ndarray, "h w 2"]
+    picture: Float[ndarray, "h w 3"],
+    other: Float[ndarray, "h w 3"],
+    flow: Float[ndarray, "h w 2"],
 ) -> Bool[ndarray, "h w"]:
     """Return which pixels of a picture have their colour where flow leads to another."""
     # Difference up to which two colours may be one point's.

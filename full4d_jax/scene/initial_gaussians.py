@@ -36,7 +36,12 @@ from gaussians.fitting.points import (
     strew,
 )
 from input_pipeline.cameras import centers, invert, nearest_to_axes, resize_intrinsics
-from input_pipeline.matches import epipolar_distances, find_features, match_features, triangulate
+from input_pipeline.matches import (
+    epipolar_distances,
+    find_features,
+    match_features,
+    triangulate,
+)
 from input_pipeline.selection import evenly
 
 Frames = Float[ndarray, "v t h w 3"]
@@ -98,7 +103,9 @@ def find_start(
     if depth is None and subject is not None:
         fewest_points = 100
         chosen = few if settings.motion == "freetime" else few[:1]
-        points, colors, when = hull_points(frames, subject, cameras, chosen, settings.capacity)
+        points, colors, when = hull_points(
+            frames, subject, cameras, chosen, settings.capacity
+        )
         if len(points) >= fewest_points:
             moments = when / (times - 1) if times > 1 else None
             return start_at("of the subject's hull", points, colors, moments)
@@ -137,7 +144,9 @@ def hull_points(
     """Return at most `most` points on the hulls at the chosen instants, colours and instants."""
     hulls = []
     for instant in chosen.tolist():
-        wider = [cv2.dilate(x.astype(np.uint8), np.ones((3, 3))) > 0 for x in subject[:, instant]]
+        wider = [
+            cv2.dilate(x.astype(np.uint8), np.ones((3, 3))) > 0 for x in subject[:, instant]
+        ]
         views, middle = _views(cameras, instant)
         points = carve(np.stack(wider), views, middle)
         colors = seen_colors(points, frames[:, instant], views)
@@ -159,7 +168,9 @@ def match_points(
     views, _ = _views(cameras, 0)
     lenses, poses, *_ = views
     pictures = to_uint8(frames[:, 0])
-    features = [find_features(x, k, np.zeros(8)) for x, k in zip(pictures, lenses, strict=True)]
+    features = [
+        find_features(x, k, np.zeros(8)) for x, k in zip(pictures, lenses, strict=True)
+    ]
     positions = []
     colors = []
     # Each camera is matched with the eight that stand nearest to it.
@@ -195,7 +206,9 @@ def random_depth(cameras: Cameras) -> Maps:
     return (distance * share).astype(np.float32)
 
 
-def swept(frames: Frames, cameras: Cameras, chosen: Int[ndarray, "n"]) -> tuple[Maps, float]:
+def swept(
+    frames: Frames, cameras: Cameras, chosen: Int[ndarray, "n"]
+) -> tuple[Maps, float]:
     """Return depth by a plane sweep at the chosen instants, else 0, and how much of it is sure."""
     v, t, h, w, _ = frames.shape
     # Largest short side of the pictures that are swept.
@@ -203,7 +216,9 @@ def swept(frames: Frames, cameras: Cameras, chosen: Int[ndarray, "n"]) -> tuple[
     scale = min(1.0, most_rows / min(h, w))
     high = round(scale * h)
     wide = round(scale * w)
-    lenses = resize_intrinsics(np.asarray(cameras.intrinsics), rows=high / h, columns=wide / w)
+    lenses = resize_intrinsics(
+        np.asarray(cameras.intrinsics), rows=high / h, columns=wide / w
+    )
     depth = np.zeros((v, t, h, w), np.float32)
     for instant in chosen.tolist():
         views, middle = _views(cameras, instant)
@@ -213,7 +228,9 @@ def swept(frames: Frames, cameras: Cameras, chosen: Int[ndarray, "n"]) -> tuple[
         ends = NEAREST_SHARE * unit, FARTHEST_SHARE * unit
         maps = sweep(np.stack(small), lenses, views.poses, *ends)
         for view in range(v):
-            depth[view, instant] = cv2.resize(maps[view], (w, h), interpolation=cv2.INTER_NEAREST)
+            depth[view, instant] = cv2.resize(
+                maps[view], (w, h), interpolation=cv2.INTER_NEAREST
+            )
         if (maps > 0).mean() < SURE_SHARE:
             break
     return depth, float((depth[:, chosen] > 0).mean())

@@ -15,7 +15,14 @@ from full4d_jax.config import DEFAULT, Config
 from full4d_jax.generation.cascade import in_parts
 from full4d_jax.generation.prior import Prior, open_prior, prior_path
 from full4d_jax.grid import Grid
-from full4d_jax.scene import capture_fit, fit_settings, quality, reading, source_fit, surroundings
+from full4d_jax.scene import (
+    capture_fit,
+    fit_settings,
+    quality,
+    reading,
+    source_fit,
+    surroundings,
+)
 from full4d_jax.scene.fit_checkpoint import PartialFit
 from full4d_jax.session import errors, files, progress
 from full4d_jax.session.stages import Stages, fingerprint
@@ -33,13 +40,20 @@ def run_scene(
     asks = fit_settings.queries_prior(config.lift, fit_settings.fit_kind(grid))
     weights = prior_path(config.model, checkpoint) if asks else None
     sampler = replace(config.sampler, offload=False)  # which changes no scene
-    inputs = {"lift": config.lift, "sampler": sampler, "seed": config.seed, "prior": weights}
+    inputs = {
+        "lift": config.lift,
+        "sampler": sampler,
+        "seed": config.seed,
+        "prior": weights,
+    }
     mark = fingerprint("scene", inputs, stages.before("grid"))
     unfinished = PartialFit(stages.folder / ".scene.fit.npz", mark)
 
     def fit():
         prior = None if weights is None else open_prior(config, weights)
-        return fit_scene(config, grid, prior=prior, partial=unfinished, say=stages.say, look=look)
+        return fit_scene(
+            config, grid, prior=prior, partial=unfinished, say=stages.say, look=look
+        )
 
     scene = stages.run("scene", inputs, fit, after="grid")
     unfinished.remove()

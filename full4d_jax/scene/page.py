@@ -39,7 +39,13 @@ from gaussians.fitting.stillness import camera_moves
 from input_pipeline.cameras import intrinsics_from_fov, look_at
 from input_pipeline.whole_files import whole_file
 
-READ = ("splats.vert", "splats.frag", "present.vert", "present.frag", "sorter.js")  # by their ids
+READ = (
+    "splats.vert",
+    "splats.frag",
+    "present.vert",
+    "present.frag",
+    "sorter.js",
+)  # by their ids
 # In the order in which it runs.
 PROGRAM = (
     *("camera.js", "unpack.js", "clock.js", "pointers.js", "sorting.js", "renderer.js"),
@@ -123,7 +129,9 @@ def page_text(
     seen = None
     measures = not quick and len(packed.records) >= squeezing.FEW_GAUSSIANS
     if measures and viewing.limit and not isinstance(scene, Gaussians):
-        seen = contributions(scene, viewing.cameras, viewing.pivot, viewing.up, viewing.limit)
+        seen = contributions(
+            scene, viewing.cameras, viewing.pivot, viewing.up, viewing.limit
+        )
     small = squeezing.squeezed(packed, seen)
     texts = {"policy": POLICY, "title": html.escape(printable(title))}
     settings = _settings(packed, small, viewing, seconds)
@@ -234,7 +242,9 @@ def run_viewing(
     behind = None if background is None else background.tolist()
     middle = (0.5, 0.5) if frames is None else middle_of_motion(frames)
     limit = orbit_limit(poses, LEAST_TURN_DEGREES)
-    return Viewing(cameras, pivot_of(poses), up_of(poses), limit, (0.2, 3.0), behind, middle)
+    return Viewing(
+        cameras, pivot_of(poses), up_of(poses), limit, (0.2, 3.0), behind, middle
+    )
 
 
 def middle_of_motion(frames: UInt8[ndarray, "t h w 3"]) -> tuple[float, float]:
@@ -262,7 +272,9 @@ def overview(scene: Scene | Gaussians) -> Viewing:
     means = means[np.isfinite(means).all(1)].astype(np.float64)
     means = means if len(means) else PIVOT[None]
     pivot = np.median(means, 0)
-    radius = max(float(np.quantile(np.linalg.norm(means - pivot, axis=1), 1 - missed_share)), 1e-3)
+    radius = max(
+        float(np.quantile(np.linalg.norm(means - pivot, axis=1), 1 - missed_share)), 1e-3
+    )
     distance = radius / np.sin(np.radians(fov) / 2)
     eye = pivot - [0, 0, distance]
     lens = intrinsics_from_fov(fov, 480, 480).astype(np.float32)
@@ -272,20 +284,27 @@ def overview(scene: Scene | Gaussians) -> Viewing:
 
 
 def _settings(
-    packed: packing.PackedScene, small: squeezing.SqueezedScene, viewing: Viewing, seconds: float
+    packed: packing.PackedScene,
+    small: squeezing.SqueezedScene,
+    viewing: Viewing,
+    seconds: float,
 ) -> dict[str, object]:
     """Return what viewer.js reads beside the Gaussians."""
     cameras = viewing.cameras
     paths = np.asarray(cameras.world_to_camera)
     angles = angles_of(paths, viewing.pivot)
     views = []
-    for i, (lens, poses) in enumerate(zip(np.asarray(cameras.intrinsics), paths, strict=True)):
+    for i, (lens, poses) in enumerate(
+        zip(np.asarray(cameras.intrinsics), paths, strict=True)
+    ):
         still = not camera_moves(poses)
         views.append(
             {
                 "name": "source" if i == 0 else str(i),
                 "lens": _rounded(lens[[0, 1, 0, 1], [0, 1, 2, 2]]),
-                "poses": [_rounded(pose[:3].ravel()) for pose in poses[: 1 if still else None]],
+                "poses": [
+                    _rounded(pose[:3].ravel()) for pose in poses[: 1 if still else None]
+                ],
                 "angles": _rounded(angles[i, 0] if viewing.limit else np.zeros(2)),
                 "width": cameras.width,
                 "height": cameras.height,

@@ -178,7 +178,9 @@ def _run_on_mesh(
     # What is bound lies on the mesh.
     blind = replace(teacher, params=None)
     run = partial(_run_bound, program, bound)
-    return processes.on_mesh(bound.prior.mesh, run, video, blind, jax.random.key_data(key), *asked)
+    return processes.on_mesh(
+        bound.prior.mesh, run, video, blind, jax.random.key_data(key), *asked
+    )
 
 
 def _run_bound(
@@ -194,7 +196,9 @@ def _run_bound(
     return program(video, replace(blind, params=bound), *asked, key)
 
 
-def _encode(bound: BoundPrior, video: Float[Array, "v t h w 3"]) -> Float[Array, "v f i j c"]:
+def _encode(
+    bound: BoundPrior, video: Float[Array, "v t h w 3"]
+) -> Float[Array, "v f i j c"]:
     prior = bound.prior
     # Of a guide of the source the codec's strides give the size at which the prior is asked.
     stride = prior.model.strides.pixels

@@ -71,11 +71,15 @@ def score_scene(scene: Scene, grid: Grid) -> SourceQuality:
 
     def renders_at(moments, instants):
         seen = zip(instants, moments, strict=True)
-        return np.stack([to_uint8(draw(source.camera(0, i), moment).rgb) for i, moment in seen])
+        return np.stack(
+            [to_uint8(draw(source.camera(0, i), moment).rgb) for i, moment in seen]
+        )
 
     count = len(frames)
     renders = renders_at(np.linspace(0, 1, count), range(count))
-    shown = source_quality(renders, frames, grid.times, np.asarray(source.world_to_camera[0]))
+    shown = source_quality(
+        renders, frames, grid.times, np.asarray(source.world_to_camera[0])
+    )
     between = between_instants(grid)
     if between is not None:  # its camera rests
         renders = renders_at(between.times, [0] * len(between.times))
@@ -115,7 +119,9 @@ def source_quality(
         source_psnr=_decibels(error),
         moving_psnr=np.nan if np.isnan(worst) else _decibels(error[moving]),
         moving_psnr_worst=worst,
-        moving_psnr_worst_at=np.nan if np.isnan(worst) else float(times[by_instant.index(worst)]),
+        moving_psnr_worst_at=np.nan
+        if np.isnan(worst)
+        else float(times[by_instant.index(worst)]),
         sharpness=sharpness(renders, frames),
     )
 
@@ -131,7 +137,9 @@ def psnr_between(
     return _decibels(error[moving]) if moving.mean() >= LEAST_MOVING_SHARE else np.nan
 
 
-def sharpness(renders: UInt8[ndarray, "t h w 3"], frames: UInt8[ndarray, "t h w 3"]) -> float:
+def sharpness(
+    renders: UInt8[ndarray, "t h w 3"], frames: UInt8[ndarray, "t h w 3"]
+) -> float:
     """Return the Laplacian's mean variance in renders over that in frames; NaN without detail."""
     detail = np.mean([laplacian_variance(picture) for picture in frames])
     shown = np.mean([laplacian_variance(picture) for picture in renders])

@@ -43,7 +43,9 @@ def read_grid(stages: Stages) -> tuple[Grid, dict[str, Any]]:
     with input_errors("output folder", do):
         saved = load_json(path)
     if not isinstance(saved, dict):
-        raise InputError("saved config", path, type(saved).__name__, "a table of fields", do)
+        raise InputError(
+            "saved config", path, type(saved).__name__, "a table of fields", do
+        )
     return grid, saved
 
 
@@ -57,7 +59,9 @@ def posed_grid(stages: Stages) -> Grid:
     if grid.cameras is None:
         path = stages.folder / "grid.npz"
         found = f"a grid without cameras: {grid.about.unposed}".rstrip(": ")
-        raise InputError("output folder", path, found, "one with them", row_and_column.FILM_ADVICE)
+        raise InputError(
+            "output folder", path, found, "one with them", row_and_column.FILM_ADVICE
+        )
     return grid
 
 
@@ -157,4 +161,6 @@ def open_scene(source: Path) -> ShownScene:
     arrays = stages.finished("scene")
     grid = posed_grid(stages)
     viewing = page.run_viewing(grid.known_cameras, grid.frames[0], arrays.get("background"))
-    return ShownScene(from_arrays(arrays), viewing, page.clip_seconds(grid.times), page.TITLE)
+    return ShownScene(
+        from_arrays(arrays), viewing, page.clip_seconds(grid.times), page.TITLE
+    )

@@ -18,7 +18,13 @@ from full4d_jax.scene import page, reading
 from full4d_jax.scene.show_options import RenderOptions
 from full4d_jax.session import errors, files, progress
 from full4d_jax.session.stages import Stages
-from full4d_jax.source.camera_paths import angles_of, directions, middle_angles, pivot_of, up_of
+from full4d_jax.source.camera_paths import (
+    angles_of,
+    directions,
+    middle_angles,
+    pivot_of,
+    up_of,
+)
 from gaussians import Camera, Rendering, Scene, intersection_budget, render
 from input_pipeline.cameras import orbit, resize_intrinsics
 from input_pipeline.importers.camera_path import CameraPath, read_path
@@ -32,10 +38,14 @@ def show_first_look(stages: Stages, grid: Grid, scene: Scene) -> None:
         (stages.folder / name).unlink(missing_ok=True)
     _write_page(stages, grid, scene, None, quick=True)
     seconds = time.perf_counter() - stages.started
-    stages.say(f"first look after {seconds:.0f} s, before fitting: {stages.folder / 'scene.html'}")
+    stages.say(
+        f"first look after {seconds:.0f} s, before fitting: {stages.folder / 'scene.html'}"
+    )
 
 
-def show_scene(stages: Stages, grid: Grid, arrays: files.Arrays, show: RenderOptions) -> None:
+def show_scene(
+    stages: Stages, grid: Grid, arrays: files.Arrays, show: RenderOptions
+) -> None:
     """Write videos and the page.
 
     Args:
@@ -49,7 +59,9 @@ def show_scene(stages: Stages, grid: Grid, arrays: files.Arrays, show: RenderOpt
     behind = reading.background_in(arrays)
     between = grid.starts_at_its_end
     with stages.timed("renders"):
-        write_renders(folder, scene, grid.known_cameras, show, background=behind, between=between)
+        write_renders(
+            folder, scene, grid.known_cameras, show, background=behind, between=between
+        )
     with stages.timed("page"):
         _write_page(stages, grid, scene, arrays.get("background"), quick=False)
 
@@ -60,7 +72,9 @@ def read_film(path: Path) -> CameraPath:
     Raises:
       InputError: It cannot be read.
     """
-    with errors.input_errors("camera path", "give another file as --path (docs/cameras.md)"):
+    with errors.input_errors(
+        "camera path", "give another file as --path (docs/cameras.md)"
+    ):
         return read_path(path)
 
 
@@ -73,7 +87,9 @@ def show_path(
     size = show.size or cameras.height
     behind = reading.background_in(arrays)
     with stages.timed("path"):
-        write_film(file, reading.from_arrays(arrays), path, cameras, size=size, background=behind)
+        write_film(
+            file, reading.from_arrays(arrays), path, cameras, size=size, background=behind
+        )
 
 
 def _write_page(
@@ -141,7 +157,9 @@ def write_renders(
     moments = (0.0, 0.5, 1.0)
     aside = seen_from(np.stack([azimuths, np.zeros(5)], 1))
     across = [aside.camera(0, i) for i in range(len(azimuths))]
-    pictures = [[to_uint8(draw(camera, moment).rgb) for camera in across] for moment in moments]
+    pictures = [
+        [to_uint8(draw(camera, moment).rgb) for camera in across] for moment in moments
+    ]
     sheet = contact_sheet(
         np.asarray(pictures),
         rows=[f"time {moment:g}" for moment in moments],
@@ -217,7 +235,9 @@ def scene_renderer(
     views, count = cameras.world_to_camera.shape[:2]
     few = range(0, count, max(1, count // (6 if views == 1 else 2)))
     budget = max(
-        intersection_budget(at(scene, time), cameras.camera(view, i), antialiased=True, slack=1.4)
+        intersection_budget(
+            at(scene, time), cameras.camera(view, i), antialiased=True, slack=1.4
+        )
         for i, time in zip(few, np.linspace(0, 1, len(few), dtype=np.float32), strict=True)
         for view in range(views)
     )

@@ -142,7 +142,9 @@ def _seed_further(
     for i in range(1, len(depth)):
         own = jnp.where(seeds[i] > 0, depth[i], 0.0)
         reached = project_video(frames[i], own, cameras, i).mask[i:] > 0
-        seeds = seeds.at[i].set(own).at[i + 1 :].set(jnp.where(reached, 0.0, seeds[i + 1 :]))
+        seeds = (
+            seeds.at[i].set(own).at[i + 1 :].set(jnp.where(reached, 0.0, seeds[i + 1 :]))
+        )
     return seeds
 
 
@@ -191,7 +193,9 @@ def _grid_depth(
         behind = push_behind_source(depth_behind, lens, relative, source[time], lenses[0])
         # Colours of what is nearer run over its outline there: behind it, they would be specks.
         window = (2 * smeared + 1,) * 2
-        nearest = jax.lax.reduce_window(front.disparity, 0.0, jax.lax.max, window, (1, 1), "SAME")
+        nearest = jax.lax.reduce_window(
+            front.disparity, 0.0, jax.lax.max, window, (1, 1), "SAME"
+        )
         is_smeared = nearest * behind > nearer
         return jnp.where((front.mask > 0) | is_smeared, 0.0, behind)
 
@@ -204,7 +208,9 @@ def _grid_depth(
 
 
 def with_rims(
-    depth: Float[Array, "t h w"], frames: Float[Array, "t h w 3"], unknown: Bool[Array, "t h w"]
+    depth: Float[Array, "t h w"],
+    frames: Float[Array, "t h w 3"],
+    unknown: Bool[Array, "t h w"],
 ) -> Float[Array, "t h w"]:
     """Put pixels at the depth of something nearer beside them where they show its colour too.
 
@@ -269,7 +275,9 @@ def with_passing_rims(
     return np.where(is_rim & differs & is_passed, nearest, depth)
 
 
-def push_back(depth: Map, hides: Callable[[Map], Bool[Array, "h w"]], most_pushes: int) -> Map:
+def push_back(
+    depth: Map, hides: Callable[[Map], Bool[Array, "h w"]], most_pushes: int
+) -> Map:
     """Move points along their rays until they hide nothing; 0 for those that stay in the way.
 
     Args:

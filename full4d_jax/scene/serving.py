@@ -75,4 +75,6 @@ def page_server(page: str, *, port: int, secret: str = "") -> ThreadingHTTPServe
             if error.errno not in (errno.EADDRINUSE, errno.EACCES):
                 raise
     do = "give another --port, or 0 for any"
-    raise InputError("option", "--port", port, f"a free one of the {PORTS_TRIED} from there on", do)
+    raise InputError(
+        "option", "--port", port, f"a free one of the {PORTS_TRIED} from there on", do
+    )

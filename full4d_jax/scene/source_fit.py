@@ -98,11 +98,15 @@ def lift_grid(
     return result.scene
 
 
-def source_psnr(state: FitState, frames: Float[Array, "t h w 3"], cameras: Cameras) -> float:
+def source_psnr(
+    state: FitState, frames: Float[Array, "t h w 3"], cameras: Cameras
+) -> float:
     """Return the PSNR in dB of a scene under way in the source camera, over a few instants."""
     most_instants = 4
     count = len(frames)
-    chosen = np.unique(np.linspace(0, count - 1, min(count, most_instants)).round().astype(int))
+    chosen = np.unique(
+        np.linspace(0, count - 1, min(count, most_instants)).round().astype(int)
+    )
     views = cameras.views([0]).frames(chosen).batched()
     flat = jax.tree.map(lambda x: x[0], views)
     moments = jnp.asarray(np.linspace(0, 1, count)[chosen], jnp.float32)
@@ -130,7 +134,9 @@ def grid_targets(
     weights = jnp.repeat(jnp.where(jnp.arange(v) < real, source_weight, 1.0), t)
     pictures = frames, cameras.batched()
     flat, seen_by = jax.tree.map(lambda x: rearrange(x, "v t ... -> (v t) ..."), pictures)
-    targets = Targets(flat, seen_by, times, weights, alpha=jnp.ones((v * t, *frames.shape[2:4])))
+    targets = Targets(
+        flat, seen_by, times, weights, alpha=jnp.ones((v * t, *frames.shape[2:4]))
+    )
     if between is None:
         return targets
     # Its camera rests.

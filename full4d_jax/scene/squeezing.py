@@ -76,7 +76,9 @@ def squeezed(
     away = np.abs(positions - np.median(positions, 0)) / (POSITION_STEP * usual)
     is_far = away.max(1) > 2 ** (AXIS_BITS - 4)
     # Scales of steps, and which Gaussians have them.
-    tiers = [(FEW_SCALE if len(records) < FEW_GAUSSIANS else 1.0, np.ones(len(records), bool))]
+    tiers = [
+        (FEW_SCALE if len(records) < FEW_GAUSSIANS else 1.0, np.ones(len(records), bool))
+    ]
     if contributions is not None:
         borders = [np.inf, *(least for least, _ in TIERS)]
         tier = np.digitize(contributions[packed.rows], borders, right=True)
@@ -87,21 +89,29 @@ def squeezed(
     for (scale, in_tier), always, far in product(tiers, (True, False), (False, True)):
         rows = np.flatnonzero(in_tier & (is_always == always) & (is_far == far))
         if len(rows):
-            part, columns, order = _part(records[rows], positions[rows], usual, scale, always)
+            part, columns, order = _part(
+                records[rows], positions[rows], usual, scale, always
+            )
             parts.append(part)
             pieces += columns
             orders.append(rows[order])
     order = np.concatenate(orders)
     # Byte by byte of all Gaussians, as bytes at one place are alike.
     instants = packed.instants[order].view(np.uint8).reshape(len(order), -1)
-    pieces += [np.ascontiguousarray(x.T).tobytes() for x in (instants, packed.harmonics[order])]
+    pieces += [
+        np.ascontiguousarray(x.T).tobytes() for x in (instants, packed.harmonics[order])
+    ]
     # One zlib stream: its header, the pieces, an empty last block, and the checksum.
     content = b"\x78\xda" + b"".join(map(_deflated, pieces)) + b"\x03\x00"
     return SqueezedScene(content + zlib.adler32(b"".join(pieces)).to_bytes(4), parts)
 
 
 def _part(
-    records: ndarray, positions: Float[ndarray, "g 3"], usual: float, scale: float, always: bool
+    records: ndarray,
+    positions: Float[ndarray, "g 3"],
+    usual: float,
+    scale: float,
+    always: bool,
 ) -> tuple[dict[str, Any], list[bytes], Int[ndarray, "g"]]:
     """Return what describes a part, the bytes of its columns, and its order."""
     origin = positions.min(0)
@@ -151,8 +161,12 @@ def _part(
     described = []
     pieces = []
     for column in np.rint(np.column_stack(columns)).astype(np.int64).T:
-        choices = [(window, _planes(column - _mean_before(column, window))) for window in (0, 8)]
-        window, planes = min(choices, key=lambda x: sum(len(_deflated(plane)) for plane in x[1]))
+        choices = [
+            (window, _planes(column - _mean_before(column, window))) for window in (0, 8)
+        ]
+        window, planes = min(
+            choices, key=lambda x: sum(len(_deflated(plane)) for plane in x[1])
+        )
         described.append([window, len(planes)])
         pieces += planes
     part = {

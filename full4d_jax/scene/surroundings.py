@@ -53,7 +53,9 @@ def look_angles(limit: tuple[float, float]) -> Float[ndarray, "n 2"]:
     return np.array([*inner, (0.0, elevation), (0.0, -elevation), *outer])
 
 
-def surround(scene: DynamicGaussians, cameras: Cameras, key: PRNGKeyArray) -> DynamicGaussians:
+def surround(
+    scene: DynamicGaussians, cameras: Cameras, key: PRNGKeyArray
+) -> DynamicGaussians:
     """Return the scene with Gaussians where cameras of the orbit see nothing.
 
     Args:
@@ -78,16 +80,22 @@ def surround(scene: DynamicGaussians, cameras: Cameras, key: PRNGKeyArray) -> Dy
     # Pictures are small: a blur fills what is empty.
     short_side = 128
     scale = min(1.0, short_side / min(cameras.height, cameras.width))
-    height, width = (max(1, round(scale * side)) for side in (cameras.height, cameras.width))
+    height, width = (
+        max(1, round(scale * side)) for side in (cameras.height, cameras.width)
+    )
     ratios = {"rows": height / cameras.height, "columns": width / cameras.width}
     lenses = resize_intrinsics(np.asarray(cameras.intrinsics), **ratios).astype(np.float32)
     cameras = Cameras(lenses, cameras.world_to_camera, height, width)
     poses = np.asarray(cameras.world_to_camera, np.float64)
-    instants = np.unique(np.linspace(0, poses.shape[1] - 1, most_instants).round().astype(int))
+    instants = np.unique(
+        np.linspace(0, poses.shape[1] - 1, most_instants).round().astype(int)
+    )
     moments = instants / max(1, poses.shape[1] - 1)
     seen_from = renders.scene_renderer(scene, cameras)
     views = [cameras.camera(view, int(i)) for view in range(len(poses)) for i in instants]
-    pictures = [seen_from(*x) for x in zip(views, np.tile(moments, len(poses)), strict=True)]
+    pictures = [
+        seen_from(*x) for x in zip(views, np.tile(moments, len(poses)), strict=True)
+    ]
     shown = shown_depth(pictures)
     all_views = jax.tree.map(lambda *x: jnp.stack(x), *views)
     pivot = pivot_of(poses)
@@ -111,7 +119,9 @@ def surround(scene: DynamicGaussians, cameras: Cameras, key: PRNGKeyArray) -> Dy
                 more = initialize(*pixels, *place, most, own_key, sh_degree=degree)
                 scales = more.gaussians.log_scales + np.log(width_factor)
                 more = more._replace(gaussians=more.gaussians._replace(log_scales=scales))
-                for field, new in zip(jax.tree.leaves(scene), jax.tree.leaves(more), strict=True):
+                for field, new in zip(
+                    jax.tree.leaves(scene), jax.tree.leaves(more), strict=True
+                ):
                     field[count : count + len(new)] = new
                 count += len(more.moments)
         report(i + 1)
@@ -136,7 +146,9 @@ def fill_empty(looks: Sequence[Rendering]) -> tuple[Float[Array, "h w 3"], seeds
 
 def shown_depth(pictures: Sequence[Rendering]) -> Float[Array, "n h w"]:
     """Return the largest depth that each picture shows around a pixel, 0 where it shows nothing."""
-    shown = jnp.stack([jnp.where(x.alpha >= EMPTY_COVERAGE, x.depth, 0.0) for x in pictures])
+    shown = jnp.stack(
+        [jnp.where(x.alpha >= EMPTY_COVERAGE, x.depth, 0.0) for x in pictures]
+    )
     window = (1, 2 * SPLAT_RADIUS_PIXELS + 1, 2 * SPLAT_RADIUS_PIXELS + 1)
     return jax.lax.reduce_window(shown, 0.0, jax.lax.max, window, (1, 1, 1), "same")
 
@@ -170,7 +182,9 @@ def push_behind_views(
             local = points @ motion[:3, :3].T + motion[None, None, :3, 3]
             u, v, w = jnp.moveaxis(local @ lens.T, -1, 0)
             column, row = (jnp.floor(a / jnp.maximum(w, 1e-6)).astype(int) for a in (u, v))
-            inside = (w > 0) & (jnp.abs(column - width // 2) < width // 2 + SPLAT_RADIUS_PIXELS)
+            inside = (w > 0) & (
+                jnp.abs(column - width // 2) < width // 2 + SPLAT_RADIUS_PIXELS
+            )
             inside &= jnp.abs(row - height // 2) < height // 2 + SPLAT_RADIUS_PIXELS
             there = shown[jnp.clip(row, 0, height - 1), jnp.clip(column, 0, width - 1)]
             return inside & (local[..., 2] < behind_factor * there)

@@ -135,7 +135,9 @@ def with_copies(bound: partial[Any], copies: Copies) -> partial[Any]:
     Raises:
       InputError: something cannot be read, or nothing can be written where the output belongs.
     """
-    arguments = inspect.signature(bound.func).bind_partial(*bound.args, **bound.keywords).arguments
+    arguments = (
+        inspect.signature(bound.func).bind_partial(*bound.args, **bound.keywords).arguments
+    )
     hints = get_type_hints(bound.func, include_extras=True)
     found = {}
     for name, value in arguments.items():
@@ -232,7 +234,11 @@ def _upload_changes(address: str) -> None:
     names = [""]
     if not path.is_file():
         # Without locks and unfinished files.
-        below = [x.relative_to(path) for x in path.rglob("*") if x.is_file() and not x.is_symlink()]
+        below = [
+            x.relative_to(path)
+            for x in path.rglob("*")
+            if x.is_file() and not x.is_symlink()
+        ]
         names = [str(x) for x in below if not any(part.startswith(".") for part in x.parts)]
     changed = [
         name

@@ -30,7 +30,9 @@ class InputError(ValueError):
 
     exit_code = 2
 
-    def __init__(self, what: str, where: str | Path, found: object, expected: object, do: str):
+    def __init__(
+        self, what: str, where: str | Path, found: object, expected: object, do: str
+    ):
         """Keep the five parts as attributes and join them into the message.
 
         Args:
@@ -62,7 +64,9 @@ class PeerError(InputError):
 
 def printable(text: str) -> str:
     """Return a text with its control characters as escapes, so that no terminal obeys them."""
-    shown = (c if c.isprintable() or (c.isspace() and c != "\r") else repr(c)[1:-1] for c in text)
+    shown = (
+        c if c.isprintable() or (c.isspace() and c != "\r") else repr(c)[1:-1] for c in text
+    )
     return "".join(shown)
 
 

@@ -46,4 +46,6 @@ def load_extra(module: str, what: str, where: object) -> ModuleType:
             # What it needs itself is missing: its installation is damaged.
             raise
         do = install(module.partition(".")[0])
-        raise InputError(what, str(where), f"no module {module}", "it installed", do) from None
+        raise InputError(
+            what, str(where), f"no module {module}", "it installed", do
+        ) from None

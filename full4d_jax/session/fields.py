@@ -11,7 +11,16 @@ bounds, the words of a `Literal`, and plain types. A tuple of bounded numbers mu
 import dataclasses
 from collections.abc import Iterator, Mapping
 from types import UnionType
-from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    NamedTuple,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from full4d_jax.session.errors import InputError
 
@@ -46,14 +55,20 @@ class Shown(NamedTuple):
 
 LARGEST_INT = 2**31 - 1
 Count = Annotated[int, Between(1, LARGEST_INT, "a whole number of at least 1, below 2^31")]
-CountOrZero = Annotated[int, Between(0, LARGEST_INT, "a whole number of at least 0, below 2^31")]
+CountOrZero = Annotated[
+    int, Between(0, LARGEST_INT, "a whole number of at least 0, below 2^31")
+]
 Share = Annotated[float, Between(0, 1, "a number from 0 to 1")]
 Positive = Annotated[float, Between(1e-9, 1e9, "a finite number above 0")]
 Weight = Annotated[float, Between(0, 1e9, "a finite number of at least 0")]
 
 
 def check_fields(
-    values: Any, hint: Any = None, name: str = "", *, what: Literal["config", "option"] = "option"
+    values: Any,
+    hint: Any = None,
+    name: str = "",
+    *,
+    what: Literal["config", "option"] = "option",
 ) -> None:
     """Refuse the first field of a dataclass, or one value, that its annotation does not allow.
 

@@ -72,13 +72,20 @@ def check_processes(options: ProcessOptions) -> None:
     count = options.processes
     number = options.process
     expected = "none without a coordinator, HOST:PORT of process 0"
-    rules = [("processes", count == 0, expected), ("process", number == NO_NUMBER, expected)]
+    rules = [
+        ("processes", count == 0, expected),
+        ("process", number == NO_NUMBER, expected),
+    ]
     if options.coordinator:
         is_address = re.fullmatch(r".+:\d{1,5}", options.coordinator) is not None
         rules = [
             ("coordinator", is_address, "HOST:PORT of process 0"),
             ("processes", count > 1, "at least 2 with a coordinator"),
-            ("process", 0 <= number < count, f"0 to {count - 1}, another one in each process"),
+            (
+                "process",
+                0 <= number < count,
+                f"0 to {count - 1}, another one in each process",
+            ),
         ]
     for name, fits, expected in rules:
         require(name, getattr(options, name), fits, expected, what="option")
@@ -128,13 +135,19 @@ def _wait_for_first(options: ProcessOptions) -> None:
     end = time.monotonic() + SECONDS_TO_WAIT
     while True:
         try:
-            socket.create_connection((host.strip("[]"), int(port)), timeout=pause_seconds).close()
+            socket.create_connection(
+                (host.strip("[]"), int(port)), timeout=pause_seconds
+            ).close()
             return
         except OSError as error:
             if time.monotonic() > end:
-                silence = f"no answer in {SECONDS_TO_WAIT:.0f} s ({error.strerror or error})"
+                silence = (
+                    f"no answer in {SECONDS_TO_WAIT:.0f} s ({error.strerror or error})"
+                )
                 do = "check the address, the port and process 0"
-                raise InputError("option", options.flag, silence, "process 0 there", do) from None
+                raise InputError(
+                    "option", options.flag, silence, "process 0 there", do
+                ) from None
         time.sleep(pause_seconds)
 
 
@@ -173,7 +186,9 @@ def _joined(options: ProcessOptions) -> Iterator[None]:
         raise
     except Exception as error:
         # The others go on, and would be ended if this one left before they agree next.
-        print(f"{error}\nwaiting for the other processes to end", file=sys.stderr, flush=True)
+        print(
+            f"{error}\nwaiting for the other processes to end", file=sys.stderr, flush=True
+        )
         _worst_code(error)
         raise
     agree()
@@ -269,7 +284,9 @@ def _share_files(folder: Path) -> None:
     """Give every process the files of stages that the first has in its folder."""
     names = []
     if is_first_process():
-        files = (x for x in folder.glob("*") if x.suffix in STAGE_FILES and not x.is_symlink())
+        files = (
+            x for x in folder.glob("*") if x.suffix in STAGE_FILES and not x.is_symlink()
+        )
         names = sorted(x.name for x in files if x.is_file())
     for name in json.loads(_of_first(json.dumps(names).encode())):
         path = folder / name
@@ -317,4 +334,6 @@ def _wait_for_all() -> None:
     except jax.errors.JaxRuntimeError as error:
         found = f"{error!s:.200}"
         do = "start all again: the same commands go on"
-        raise PeerError("process", "another one", found, "its part of the work", do) from None
+        raise PeerError(
+            "process", "another one", found, "its part of the work", do
+        ) from None

@@ -44,7 +44,9 @@ def write_report(
     grid = stages.arrays["grid"]
     scene = stages.arrays.get("scene", {})
     scores = {name: round(float(scene[name]), 4) for name in SCORES if name in scene}
-    sizes = zip(("views", "instants", "rows", "columns"), grid["frames"].shape, strict=False)
+    sizes = zip(
+        ("views", "instants", "rows", "columns"), grid["frames"].shape, strict=False
+    )
     report = {
         "command": command,
         "seconds": {name: round(value, 2) for name, value in stages.seconds.items()},
@@ -52,7 +54,9 @@ def write_report(
         **dict(sizes),
         **{name: score for name, score in scores.items() if math.isfinite(score)},
         **{key: str(scene[key]) for key in ("disagreement",) if key in scene},
-        "peak_memory_gib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
+        "peak_memory_gib": round(
+            resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2
+        ),
         "warnings": stages.warnings,
         "source": str(grid["note"]),
         "place": {name: grid[name].tolist() for name in PLACE if name in grid},

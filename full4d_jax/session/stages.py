@@ -74,7 +74,9 @@ class Stages:
         path = self.folder / f"{name}.npz"
         # Refuse it before the work.
         if path.is_dir():
-            raise InputError("output folder", path, "a folder", "a file or nothing", "move it away")
+            raise InputError(
+                "output folder", path, "a folder", "a file or nothing", "move it away"
+            )
         saved = read_arrays(path)
         if str(saved.get("fingerprint", "")) == mark:
             try:
@@ -107,12 +109,16 @@ class Stages:
         verb = "lift" if name == "scene" else "sample SOURCE --out"
         do = f"run full4d {verb} {self.folder} first"
         if not path.exists():
-            raise InputError("output folder", path, "no finished stage", f"a saved {name}", do)
+            raise InputError(
+                "output folder", path, "no finished stage", f"a saved {name}", do
+            )
         with input_errors("output folder", do):
             saved = load_arrays(path)
             check_saved(name, saved, str(path))
             before = parse_json(str(saved["before"]), f"{path}, before")
-            require_layout(before, {f"{stage}?": str for stage in STAGES}, f"{path}, before")
+            require_layout(
+                before, {f"{stage}?": str for stage in STAGES}, f"{path}, before"
+            )
         for earlier in before.keys() & STAGES.keys():
             if self._mark(earlier) not in ("", before[earlier]):
                 found = f"made from another {earlier} than the one there"
@@ -172,5 +178,9 @@ def _describe(value: Any) -> Any:
         with value.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     if isinstance(value, np.ndarray):
-        return [list(value.shape), str(value.dtype), hashlib.sha256(value.tobytes()).hexdigest()]
+        return [
+            list(value.shape),
+            str(value.dtype),
+            hashlib.sha256(value.tobytes()).hexdigest(),
+        ]
     raise TypeError(f"cannot fingerprint {type(value)}")

@@ -27,7 +27,9 @@ def read_target_cameras(
     targets = camera_paths.read_targets(source.cameras, size)
     views = 1 + len(targets.world_to_camera)
     asked = source.size.views
-    require("views", asked, asked in (None, views), f"{views}, as --path has", what="option")
+    require(
+        "views", asked, asked in (None, views), f"{views}, as --path has", what="option"
+    )
     return targets
 
 
@@ -43,7 +45,9 @@ def with_targets(
     cameras = grid.known_cameras
     parts = []
     if path.path in get_args(camera_paths.Preset):
-        distance = camera_paths.subject_depth(*seen_from_first(grid, np.asarray(grid.depth[0])))
+        distance = camera_paths.subject_depth(
+            *seen_from_first(grid, np.asarray(grid.depth[0]))
+        )
         parts.append(f"look at depth {distance:.2f} (1 = the scene's median)")
         rests = not camera_moves(cameras.world_to_camera[0])
         seen = grid.frames[0] if rests else grid.frames[0, :1]
@@ -65,6 +69,8 @@ def with_range_warning(grid: Grid, trained: tuple[float, float]) -> Grid:
       grid: with all cameras.
       trained: the largest azimuth and elevation of the prior's training, degrees.
     """
-    warning = camera_paths.range_warning(np.asarray(grid.known_cameras.world_to_camera), *trained)
+    warning = camera_paths.range_warning(
+        np.asarray(grid.known_cameras.world_to_camera), *trained
+    )
     warnings = "\n".join(filter(None, (grid.about.warning, warning)))
     return replace(grid, about=replace(grid.about, warning=warnings))

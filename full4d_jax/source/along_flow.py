@@ -63,7 +63,9 @@ def of_one_colour(flows: SureFlows, frames: Pictures) -> SureFlows:
     there, back, *sure = flows
     earlier, later = frames[:-1].astype(np.float32), frames[1:].astype(np.float32)
     there_same = map(same, there, sure[0], earlier, later)
-    return SureFlows(there, back, [*there_same], [*map(same, back, sure[1], later, earlier)])
+    return SureFlows(
+        there, back, [*there_same], [*map(same, back, sure[1], later, earlier)]
+    )
 
 
 def average_along_flow(values: Values, flows: SureFlows) -> Values:
@@ -134,7 +136,9 @@ def _number(mask: Mask, before: Labels, count: int) -> tuple[Labels, int]:
     for inside in _pieces(mask):
         columns = _columns(inside)
         shared = np.bincount(before[inside], minlength=count + 1)
-        covered = [n for n in spans if shared[n] > covered_share * min(sizes[n], inside.sum())]
+        covered = [
+            n for n in spans if shared[n] > covered_share * min(sizes[n], inside.sum())
+        ]
         covered.sort(key=lambda n: -shared[n])
         parts = covered[:1]
         for n in covered[1:]:

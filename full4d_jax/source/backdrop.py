@@ -80,7 +80,9 @@ def find_moving_while_turning(
     shares = []
     for frame, share, place in zip(frames, subject, to_first, strict=True):
         unseen = 1 - cv2.warpPerspective(everywhere, place, size)
-        steady.append(cv2.warpPerspective(frame, place, size, borderMode=cv2.BORDER_REPLICATE))
+        steady.append(
+            cv2.warpPerspective(frame, place, size, borderMode=cv2.BORDER_REPLICATE)
+        )
         # Pixels that this instant does not show are no evidence of the background.
         shares.append(np.maximum(cv2.warpPerspective(share, place, size), unseen))
     steady_shares = np.stack(shares)
@@ -95,7 +97,9 @@ def find_moving_while_turning(
 
     back = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
     pairs = zip(thick, to_first, strict=True)
-    return np.stack([cv2.warpPerspective(as_bytes(x), h, size, flags=back) > 0 for x, h in pairs])
+    return np.stack(
+        [cv2.warpPerspective(as_bytes(x), h, size, flags=back) > 0 for x, h in pairs]
+    )
 
 
 def find_moving(frames: Pictures, backdrop: Backdrop) -> Masks:

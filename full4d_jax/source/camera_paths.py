@@ -25,10 +25,14 @@ from input_pipeline.importers.camera_path import read_path
 from input_pipeline.plain_files import field, load_json, numbers
 
 PIVOT = np.array([0.0, 0.0, 1.0])
-MOVED_LEVELS = 0.1 * 255  # levels by which a pixel that moves differs from the median picture
+MOVED_LEVELS = (
+    0.1 * 255
+)  # levels by which a pixel that moves differs from the median picture
 LEAST_MOVING_SHARE = 0.01  # share of the pixels of a clip that locates the subject
 NEAREST_PIVOT_DEPTH = 0.2  # world units
-LEAST_ORBIT_DEGREES = 12.0  # degrees: the orbit of cameras that stand close together is not a point
+LEAST_ORBIT_DEGREES = (
+    12.0  # degrees: the orbit of cameras that stand close together is not a point
+)
 Preset = Literal["arc", "ring", "spiral"]
 FORMAT = "see 'Camera paths' in docs/cameras.md for the file's format"
 
@@ -63,7 +67,9 @@ def directions(
         return np.stack([(2 * phase - 1) * azimuth, np.zeros_like(phase)], -1)
     if preset == "ring":
         return np.stack([azimuth * np.cos(turn), elevation * np.sin(turn)], -1)
-    return np.stack([azimuth * phase * np.cos(2 * turn), elevation * phase * np.sin(2 * turn)], -1)
+    return np.stack(
+        [azimuth * phase * np.cos(2 * turn), elevation * phase * np.sin(2 * turn)], -1
+    )
 
 
 def read_targets(options: PathOptions, data: DataConfig) -> TargetCameras:
@@ -91,8 +97,12 @@ def _along(path: Path, data: DataConfig) -> TargetCameras:
     """Return still cameras evenly spaced along a path of nerfstudio's, both ends included."""
     with input_errors("camera file", FORMAT):
         read = read_path(path)
-    chosen = np.linspace(0, len(read.world_to_camera) - 1, data.views - 1).round().astype(int)
-    poses = np.repeat(read.world_to_camera[chosen][:, None], data.frames, 1).astype(np.float32)
+    chosen = (
+        np.linspace(0, len(read.world_to_camera) - 1, data.views - 1).round().astype(int)
+    )
+    poses = np.repeat(read.world_to_camera[chosen][:, None], data.frames, 1).astype(
+        np.float32
+    )
     if read.intrinsics is None or read.size is None:
         return TargetCameras(None, poses)
     rows, columns = read.size
@@ -112,7 +122,9 @@ def preset_targets(
     return TargetCameras(None, poses.astype(np.float32))
 
 
-def subject_depth(frames: UInt8[ndarray, "t h w 3"], depth: Float[ndarray, "t h w"]) -> float:
+def subject_depth(
+    frames: UInt8[ndarray, "t h w 3"], depth: Float[ndarray, "t h w"]
+) -> float:
     """Return the depth of what moves in a clip from a camera that stands still, at most 1.
 
     It is 1, the median depth of the scene, where too little moves to measure it.
@@ -168,7 +180,9 @@ def up_of(world_to_camera: Float[ndarray, "v t 4 4"]) -> Float[ndarray, "3"]:
     return up if up @ np.asarray(UP) > 0 else -up
 
 
-def load_targets(path: str | Path, *, frames: int, height: int, width: int) -> TargetCameras:
+def load_targets(
+    path: str | Path, *, frames: int, height: int, width: int
+) -> TargetCameras:
     """Read target cameras from a JSON file.
 
     The file holds `world_to_camera`, (v, 4, 4) or for moving cameras (v, t, 4, 4), in the world of
@@ -189,7 +203,9 @@ def load_targets(path: str | Path, *, frames: int, height: int, width: int) -> T
             poses = np.repeat(poses[:, None], frames, 1)
         if not poses.size or poses.shape[1:] != (frames, 4, 4):
             expected = f"(v, 4, 4) or (v, {frames}, 4, 4)"
-            raise ValueError(f"{path}, world_to_camera: found shape {shape}, expected {expected}")
+            raise ValueError(
+                f"{path}, world_to_camera: found shape {shape}, expected {expected}"
+            )
         lenses = None
         if "intrinsics" in content:
             where = f"{path}, image_size"
@@ -198,7 +214,9 @@ def load_targets(path: str | Path, *, frames: int, height: int, width: int) -> T
                 found = f"{columns:g} {rows:g}"
                 raise ValueError(f"{where}: found {found}, expected numbers above 0")
             own = numbers(content["intrinsics"], (len(poses), 3, 3), f"{path}, intrinsics")
-            lenses = cameras.resize_intrinsics(own, rows=height / rows, columns=width / columns)
+            lenses = cameras.resize_intrinsics(
+                own, rows=height / rows, columns=width / columns
+            )
         try:
             cameras.check_poses(poses)
             if lenses is not None:
@@ -209,7 +227,9 @@ def load_targets(path: str | Path, *, frames: int, height: int, width: int) -> T
     return TargetCameras(lenses, poses.astype(np.float32))
 
 
-def still_camera(lens: Float[ndarray, "3 3"], *, frames: int, height: int, width: int) -> Cameras:
+def still_camera(
+    lens: Float[ndarray, "3 3"], *, frames: int, height: int, width: int
+) -> Cameras:
     """Return the camera of a source: the world is its own frame at all instants."""
     poses = np.broadcast_to(np.eye(4, dtype=np.float32), (1, frames, 4, 4))
     return Cameras(lens[None].astype(np.float32), poses, height, width)
@@ -295,5 +315,7 @@ def _read_json(path: Path) -> dict[str, object]:
     with input_errors("camera file", do):
         content = load_json(path)
     if not isinstance(content, dict):
-        raise InputError("camera file", path, type(content).__name__, "a JSON object", FORMAT)
+        raise InputError(
+            "camera file", path, type(content).__name__, "a JSON object", FORMAT
+        )
     return content

@@ -32,7 +32,12 @@ from full4d_jax.session.errors import InputError, input_errors, require_file
 from full4d_jax.session.fields import require
 from full4d_jax.session.files import Arrays
 from full4d_jax.source.films_without_cameras import find_captures, read_scene_captures
-from full4d_jax.source.options import CaptureOptions, ClipOptions, DatasetClipOptions, HeldOut
+from full4d_jax.source.options import (
+    CaptureOptions,
+    ClipOptions,
+    DatasetClipOptions,
+    HeldOut,
+)
 from gaussians.fitting.losses import SSIM_WINDOW
 from gaussians.formats.ply_tables import read_tables
 from input_pipeline import capture, schema, transforms
@@ -87,7 +92,9 @@ def open_dataset_clip(options: DatasetClipOptions) -> Grid:
         facts = records.clips[number]
         size = facts["height"], facts["width"]
         arrays = _decoded(name, select(example, views, instants), size)
-    place = Place(records.content, records.split, number, int(views[0]), views, instants, 1.0)
+    place = Place(
+        records.content, records.split, number, int(views[0]), views, instants, 1.0
+    )
     # The views that are left out are held out.
     if options.views and options.held_out == "auto":
         options = replace(options, held_out="none")
@@ -103,7 +110,10 @@ def _open_folder(options: CaptureOptions) -> Grid:
     """
     path = options.capture
     do = "make a data set of it with full4d data import"
-    with input_errors("capture", f"see docs/data.md, or {do}"), record3d.unpacked(path) as above:
+    with (
+        input_errors("capture", f"see docs/data.md, or {do}"),
+        record3d.unpacked(path) as above,
+    ):
         captures, count = captures_of(above)
         clips = _clips_of(captures, options)
         if count > 1 or len(clips) > 1:
@@ -117,9 +127,13 @@ def _open_folder(options: CaptureOptions) -> Grid:
             size = size[0] // 2 * 2, size[1] // 2 * 2
         arrays = _decoded(path.name, example, size)
     grid = _captured(path.name, arrays, example.timestamps[0], options, generated=generated)
-    left_out = f"{clips.left_out} later instants left out, as a grid has {CLIP_FRAMES} at most"
+    left_out = (
+        f"{clips.left_out} later instants left out, as a grid has {CLIP_FRAMES} at most"
+    )
     notes = [grid.about.note, captures[0].note, left_out if clips.left_out else ""]
-    about = replace(grid.about, note="; ".join(filter(None, notes)), warning=captures[0].warning)
+    about = replace(
+        grid.about, note="; ".join(filter(None, notes)), warning=captures[0].warning
+    )
     return replace(grid, about=about)
 
 
@@ -153,7 +167,9 @@ def _decoded(name: str, example: schema.Example, size: tuple[int, int]) -> Array
     """Return the arrays of a capture that a clip holds."""
     clip = transforms.decode(example, height=size[0], width=size[1])
     _check_frames(name, clip.frames)
-    arrays = {name: getattr(clip, name) for name in ("frames", "intrinsics", "world_to_camera")}
+    arrays = {
+        name: getattr(clip, name) for name in ("frames", "intrinsics", "world_to_camera")
+    }
     if (clip.depth > 0).any():
         arrays["depth"] = clip.depth
     if all(example.masks.flat):
@@ -345,7 +361,9 @@ def held_out_pictures(views: int, instants: int, wanted: HeldOut) -> Bool[ndarra
     return held_out
 
 
-def load_points(path: Path, pose: Float[ndarray, "4 4"], unit: float) -> Float[ndarray, "n 6"]:
+def load_points(
+    path: Path, pose: Float[ndarray, "4 4"], unit: float
+) -> Float[ndarray, "n 6"]:
     """Return positions in our world and colours in [0, 1]; grey where a PLY file has none.
 
     Args:

@@ -115,7 +115,9 @@ def open_rig(options: DatasetViewOptions) -> tuple[Records, Example]:
     if not fits or len(set(real)) < len(real):
         found = " ".join(map(str, real))
         expected = f"at most {MOST_REAL_VIEWS} of 0 to {count - 1}, and one left to make"
-        raise InputError("option", "--view", found, expected, "choose other views or another set")
+        raise InputError(
+            "option", "--view", found, expected, "choose other views or another set"
+        )
     return records, example
 
 
@@ -135,13 +137,19 @@ def _open_view(
         depth = None
         note = "; its depth is estimated, in the unit of the depth that is known"
     elif depth is None:
-        poses = relative_to(clip.world_to_camera.astype(np.float64), clip.world_to_camera[0, 0])
+        poses = relative_to(
+            clip.world_to_camera.astype(np.float64), clip.world_to_camera[0, 0]
+        )
         scale = _rig_scale(example, clip, poses)
         if scale is None:
-            found = f"no depth in view {view}, and cameras that share no points and look apart"
+            found = (
+                f"no depth in view {view}, and cameras that share no points and look apart"
+            )
             where = f"{options.dataset}, scene {example.scene_id}"
             do = "measure its depth"
-            raise InputError("dataset", where, found, "depth, or cameras that tell its scale", do)
+            raise InputError(
+                "dataset", where, found, "depth, or cameras that tell its scale", do
+            )
         unit, points, origin = scale
         note = f"; its depth is estimated, in a unit from {origin}"
         poses = rescale(poses, unit).astype(np.float32)
@@ -163,7 +171,9 @@ def _instants(
         asked = f", {options.fps:g} a second" if options.fps else ""
         expected = f"{data.frames} from {options.start:.2f} s on{asked}"
         where = f"{options.dataset}, scene {example.scene_id}"
-        raise InputError("dataset", where, found, expected, "change --start, --fps or data.frames")
+        raise InputError(
+            "dataset", where, found, expected, "change --start, --fps or data.frames"
+        )
     return chosen[: data.frames]
 
 

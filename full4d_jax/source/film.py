@@ -115,7 +115,8 @@ def are_apart(before: Gray, after: Gray) -> bool:
     # Correlation of pictures of coarse_size pixels, from which on they may be of one shot.
     least_correlation = 0.5
     small = [
-        cv2.resize(x, coarse_size, interpolation=cv2.INTER_AREA).ravel() for x in (before, after)
+        cv2.resize(x, coarse_size, interpolation=cv2.INTER_AREA).ravel()
+        for x in (before, after)
     ]
     alike = min(x.std() for x in small) < least_contrast
     if alike or np.asarray(np.corrcoef(small))[0, 1] >= least_correlation:
@@ -137,7 +138,9 @@ def best_start(path: Path, seconds: float) -> float:
     scores = [_step_score(*pair) for pair in pairwise(pictures)]
     # A part begins at a frame and has all steps that end within it.
     ends = np.searchsorted(times, times + seconds, side="right") - 1
-    begins = np.flatnonzero((times + seconds <= times[-1:]) & (ends > np.arange(len(times))))
+    begins = np.flatnonzero(
+        (times + seconds <= times[-1:]) & (ends > np.arange(len(times)))
+    )
     parts = [(np.mean(scores[i : ends[i]]), -times[i]) for i in begins]
     gain, start = max(parts, default=(0.0, 0.0))
     return float(-start) if gain > least_gain else 0.0
@@ -197,7 +200,9 @@ def pictures_around(path: Path, video: Video) -> UInt8[np.ndarray, "e h w 3"] | 
         for frame in decode_frames(path, begin, spacing=gap):
             if frame.time > last + SECONDS_AROUND:
                 break
-            is_outside = begin <= frame.time < first - gap / 2 or frame.time > last + gap / 2
+            is_outside = (
+                begin <= frame.time < first - gap / 2 or frame.time > last + gap / 2
+            )
             if frame.damaged or not is_outside:
                 continue
             gray = gray_picture(frame.picture, reference.shape)

@@ -37,7 +37,9 @@ def find_captures(path: Path) -> tuple[list[detect.SceneFolder], list[str]]:
             raise
         if broken := opencv.broken_tables(path):
             raise ValueError(f"{broken[0]}: mend it or move it away") from None
-        return [(path, FILMS, f"nothing tells cameras of the films {', '.join(films)}", [])], []
+        return [
+            (path, FILMS, f"nothing tells cameras of the films {', '.join(films)}", [])
+        ], []
 
 
 def read_scene_captures(
@@ -63,7 +65,9 @@ def read_scene_captures(
     return captures
 
 
-def read_films_without_cameras(path: Path, fps: float | None, *, inside: Path | None) -> Capture:
+def read_films_without_cameras(
+    path: Path, fps: float | None, *, inside: Path | None
+) -> Capture:
     """Return the films of a folder as a capture, in an arbitrary world and unit.
 
     Args:
@@ -84,7 +88,9 @@ def read_films_without_cameras(path: Path, fps: float | None, *, inside: Path | 
     names = [view.name for view in capture.views]
     count = capture_clips.align(capture.views, f"{path}").shape[1]
     stride = math.ceil(count / INSTANTS_MATCHED)
-    example = capture_clips.CaptureClips([capture], stride=stride, size=short_side, finest=True)[0]
+    example = capture_clips.CaptureClips(
+        [capture], stride=stride, size=short_side, finest=True
+    )[0]
     height, width = transforms.view_size(example.frames.item(0, 0))
     frames = transforms.decode(example, height=height, width=width).frames
     tell(f"{path}: looking for the cameras of {len(names)} films, which takes minutes")
@@ -98,10 +104,14 @@ def read_films_without_cameras(path: Path, fps: float | None, *, inside: Path | 
         raise ValueError(f"{path}: found {found}, expected {expected}")
     assert rig is not None, "there is no objection"
     rows, columns = footage.picture_size(capture.views[0].files[0])
-    lens = cameras.resize_intrinsics(rig.intrinsics, rows=rows / height, columns=columns / width)
+    lens = cameras.resize_intrinsics(
+        rig.intrinsics, rows=rows / height, columns=columns / width
+    )
     pairs = zip(capture.views, rig.world_to_camera, strict=True)
     views = [
-        view._replace(intrinsics=lens, world_to_camera=np.tile(pose, (len(view.timestamps), 1, 1)))
+        view._replace(
+            intrinsics=lens, world_to_camera=np.tile(pose, (len(view.timestamps), 1, 1))
+        )
         for view, pose in pairs
     ]
     fov = 2 * math.degrees(math.atan(columns / 2 / lens[0, 0]))
@@ -111,7 +121,9 @@ def read_films_without_cameras(path: Path, fps: float | None, *, inside: Path | 
     return capture._replace(
         views=tuple(views),
         note="; ".join(filter(None, [note, capture.note])),
-        warning=f"{seems}: if it does, leave the film out or give cameras.json" if seems else "",
+        warning=f"{seems}: if it does, leave the film out or give cameras.json"
+        if seems
+        else "",
     )
 
 

@@ -46,8 +46,12 @@ def kind_of(path: Path) -> str:
     try:
         if kind := _kind_of(path):
             return kind
-        reason = "a folder that is none of these" if path.exists() else "no such file or folder"
-    except OSError as error:  # such as a name that is too long, or a folder that one may not read
+        reason = (
+            "a folder that is none of these" if path.exists() else "no such file or folder"
+        )
+    except (
+        OSError
+    ) as error:  # such as a name that is too long, or a folder that one may not read
         reason = error.strerror
     expected = f"{VIDEO}, {DATASET}, {CAPTURE}, {RUN} or {SPLATS}"
     do = "give another path; docs/data.md has the layouts of captures"
@@ -86,7 +90,9 @@ def require_kind(path: Path, kinds: Collection[str]) -> str:
     kind = kind_of(path)
     if kind not in kinds:
         expected = " or ".join(kinds) or "none"
-        raise InputError("source", path, kind, expected, ADVICE.get(kind, "give another path"))
+        raise InputError(
+            "source", path, kind, expected, ADVICE.get(kind, "give another path")
+        )
     return kind
 
 
@@ -128,7 +134,9 @@ def choose_source(
     Raises:
       InputError: the verb takes no such source.
     """
-    fitting = [x for x in candidates if x.model_needs_cameras == model_needs_cameras] or candidates
+    fitting = [
+        x for x in candidates if x.model_needs_cameras == model_needs_cameras
+    ] or candidates
     kinds = [kind for x in fitting for kind in x.path_kinds if kind]
     kind = require_kind(Path(path), kinds) if path else ""
     fitting = [x for x in fitting if kind in x.path_kinds]

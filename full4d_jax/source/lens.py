@@ -62,7 +62,11 @@ def lens_of(
         pixels = equivalent / math.hypot(36, 24) * math.hypot(rows, columns)
         fov = math.degrees(2 * math.atan(columns / 2 / pixels))
         known = f", of {equivalent:g} mm (as on 35 mm film) in the file's metadata"
-    if fov is None and estimate is not None and (here := estimate(video.frames)) is not None:
+    if (
+        fov is None
+        and estimate is not None
+        and (here := estimate(video.frames)) is not None
+    ):
         fov = cropped_fov(here, 1 / video.kept_width)
         known = ", by the depth network; give --fov if you know it"
     if fov is None:
@@ -73,7 +77,9 @@ def lens_of(
     else:
         seen = cropped_fov(fov, video.kept_width)
         sentence = f"{seen:.1f} degrees, {fov:.4g} before cropping{known}"
-    return cameras.intrinsics_from_fov(seen, height, width), f"horizontal field of view: {sentence}"
+    return cameras.intrinsics_from_fov(
+        seen, height, width
+    ), f"horizontal field of view: {sentence}"
 
 
 def focal_length(path: Path) -> float | None:
@@ -84,7 +90,9 @@ def focal_length(path: Path) -> float | None:
     focal_length_in_35mm_film = 0xA405
     try:
         with footage.opened_picture(path) as picture:
-            written = picture.getexif().get_ifd(EXIF_BLOCK_TAG).get(focal_length_in_35mm_film)
+            written = (
+                picture.getexif().get_ifd(EXIF_BLOCK_TAG).get(focal_length_in_35mm_film)
+            )
     except ValueError:  # no picture
         written = read_tag(path, QUICKTIME_FOCAL_LENGTH)
     try:

@@ -28,7 +28,15 @@ from full4d_jax.config import DataConfig
 from full4d_jax.geometry.arrays import Lens, Map, Maps, Picture, Poses
 from full4d_jax.geometry.depth_maps import drop_depth_edges, fuse_depth
 from full4d_jax.geometry.stereo_depth import stereo_depth
-from full4d_jax.grid import CleanPlate, Grid, alone, depth_in, plate_arrays, plate_in, points_in
+from full4d_jax.grid import (
+    CleanPlate,
+    Grid,
+    alone,
+    depth_in,
+    plate_arrays,
+    plate_in,
+    points_in,
+)
 from full4d_jax.media.pictures import to_model
 from full4d_jax.session.fields import require
 from full4d_jax.session.files import Arrays
@@ -46,7 +54,12 @@ from full4d_jax.source.depth.estimators import (
     source_depth,
 )
 from full4d_jax.source.depth.upright import forget_rim, stand_upright
-from full4d_jax.source.handheld.path_scale import check_moves, in_unit, settle_scale, source_moves
+from full4d_jax.source.handheld.path_scale import (
+    check_moves,
+    in_unit,
+    settle_scale,
+    source_moves,
+)
 from full4d_jax.source.lens import LensEstimate
 from full4d_jax.source.subjects import find_subjects
 from gaussians.fitting import stillness
@@ -79,7 +92,9 @@ class DepthInputs:
 
 def lens_estimate(network: AnyNetwork) -> LensEstimate | None:
     """Return a depth network's estimate of a clip's lens; None where it has none."""
-    return network.fov if isinstance(network, DepthFile) and network.signature.focal else None
+    return (
+        network.fov if isinstance(network, DepthFile) and network.signature.focal else None
+    )
 
 
 def read_depth_inputs(source: options.SampleOptions, size: DataConfig) -> DepthInputs:
@@ -96,7 +111,9 @@ def read_depth_inputs(source: options.SampleOptions, size: DataConfig) -> DepthI
     depth = None
     if asked.depth is not None:
         network = asked.depth_network
-        require("depth_network", network, network is None, "none beside --depth", what="option")
+        require(
+            "depth_network", network, network is None, "none beside --depth", what="option"
+        )
         depth = depth_from_file(asked.depth, size.frames, size.height, size.width)
     return DepthInputs(asked, open_network(asked.depth_network, asked.depth_kind), depth)
 
@@ -136,9 +153,13 @@ def measure(grid: Grid, inputs: DepthInputs, say: Callable[[str], None]) -> Arra
         depth, unit, _, swept, plate = measure_depth(grid, inputs.network, facts=facts)
         if swept:
             say(describe_sweep(swept))
-        behind = resting_scene.depth_within(plate, *grid.frames.shape[2:4]) if plate else None
+        behind = (
+            resting_scene.depth_within(plate, *grid.frames.shape[2:4]) if plate else None
+        )
         if behind is not None and behind.any():
-            found = f"in {(behind > 0).mean():.1%} of the picture somebody hides the background"
+            found = (
+                f"in {(behind > 0).mean():.1%} of the picture somebody hides the background"
+            )
             taken = "it is taken from before and after, or filled in by a network"
             say(f"depth: {found} for the whole part; {taken}")
     rows = [np.asarray(depth)]
@@ -245,13 +266,19 @@ def hold_facts(
     up = lines.camera_up(frames, lens) if still else None
     upright_lines = None if up is None else lines.UprightLines(lens, up)
     keep = subjects.labels > 0
-    flat = planes.flatten_planes(depth, frames, still=still, keep=keep, upright_lines=upright_lines)
+    flat = planes.flatten_planes(
+        depth, frames, still=still, keep=keep, upright_lines=upright_lines
+    )
     upright = stand_upright(flat, subjects, lens, up=up or lines.UP)
     if still:
         upright = forget_rim(upright, subjects.labels)
-    plate = resting_scene.clean_plate(upright, frames, subjects.labels, subjects.backdrop, estimate)
+    plate = resting_scene.clean_plate(
+        upright, frames, subjects.labels, subjects.backdrop, estimate
+    )
     behind = resting_scene.depth_within(plate, *depth.shape[1:]) if still else None
-    return resting_scene.set_before(upright, frames, subjects.labels, lens, path, behind), plate
+    return resting_scene.set_before(
+        upright, frames, subjects.labels, lens, path, behind
+    ), plate
 
 
 def _camera_of(source: Grid) -> tuple[Lens, Poses]:

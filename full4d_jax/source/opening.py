@@ -6,7 +6,13 @@ from full4d_jax.config import DataConfig
 from full4d_jax.grid import Grid, grid_arrays, grid_from
 from full4d_jax.session.extras import has
 from full4d_jax.session.stages import Stages
-from full4d_jax.source import capture_source, dataset_view, options, row_and_column, video_source
+from full4d_jax.source import (
+    capture_source,
+    dataset_view,
+    options,
+    row_and_column,
+    video_source,
+)
 from full4d_jax.source.lens import LensEstimate
 from full4d_jax.source.measure import DepthInputs, lens_estimate
 from input_pipeline.importers.camera_path import path_files
@@ -67,13 +73,19 @@ def run_source(
         case options.DemoOptions() | options.DatasetViewOptions():
             settings["knows_depth"] = source.measured.depth_network is None
     if isinstance(source, options.DatasetViewOptions):
-        settings["content"] = capture_source.open_split(source.dataset, source.split).content
+        settings["content"] = capture_source.open_split(
+            source.dataset, source.split
+        ).content
     if isinstance(source, options.VideoOptions) and depth is not None:
         if lens := lens_estimate(depth.network):
             settings["lens"] = depth.settings["net"]
         if source.video == options.CLIP:
-            stages.say(f"clip: {options.CLIP.with_suffix('.txt').read_text().splitlines()[0]}")
-    arrays = stages.run("source", settings, lambda: grid_arrays(open_source(data, source, lens)))
+            stages.say(
+                f"clip: {options.CLIP.with_suffix('.txt').read_text().splitlines()[0]}"
+            )
+    arrays = stages.run(
+        "source", settings, lambda: grid_arrays(open_source(data, source, lens))
+    )
     grid = grid_from(arrays)
     stages.say(f"source: {grid.about.note}")
     return grid
@@ -84,5 +96,7 @@ def keep_capture(stages: Stages, grid: Grid) -> None:
     stages.say(f"source: {grid.about.note}")
     arrays = grid_arrays(grid)
     # Notes and warnings name files, on which no scene depends.
-    inputs = {name: array for name, array in arrays.items() if name not in ("note", "warning")}
+    inputs = {
+        name: array for name, array in arrays.items() if name not in ("note", "warning")
+    }
     stages.run("grid", inputs, lambda: arrays)

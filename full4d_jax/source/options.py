@@ -300,6 +300,8 @@ class GridOptions(SourceOptions):
     """The folder of a run, where scene.npz is written too; by default `out`."""
 
 
-SampleOptions = VideoOptions | DatasetViewOptions | DemoOptions | TwoVideosOptions | DemoGridOptions
+SampleOptions = (
+    VideoOptions | DatasetViewOptions | DemoOptions | TwoVideosOptions | DemoGridOptions
+)
 RunOptions = SampleOptions | CaptureOptions | WordsOptions
 LiftOptions = GridOptions | CaptureOptions | DatasetClipOptions

@@ -25,12 +25,19 @@ from full4d_jax.source.handheld import find_path, pose_files
 from full4d_jax.source.handheld.video_path import POINTS_SIDE
 from full4d_jax.source.lens import lens_of
 from full4d_jax.source.options import DemoGridOptions, TwoVideosOptions
-from input_pipeline.cameras import centers, nearest_to_axes, relative_to, rescale, resize_intrinsics
+from input_pipeline.cameras import (
+    centers,
+    nearest_to_axes,
+    relative_to,
+    rescale,
+    resize_intrinsics,
+)
 from input_pipeline.procedural import clips, scene
 from input_pipeline.video_files import frame_times
 
 FILM_ADVICE = (
-    "film the still scene while you walk around it and keep it in the middle, or give --poses"
+    "film the still scene while you walk around it and keep it in the middle, "
+    "or give --poses"
 )
 
 
@@ -76,7 +83,9 @@ def open_two_videos(data: DataConfig, options: TwoVideosOptions) -> Grid:
         times = row.timestamps
         sound = read_sound(options.fixed_view, times)
         notes.append(f"row: {row.note}")
-    about = About(note="; ".join(notes), warning=warning, unposed=unposed, rate=rate, sound=sound)
+    about = About(
+        note="; ".join(notes), warning=warning, unposed=unposed, rate=rate, sound=sound
+    )
     return Grid(frames=frames, origin=origin, times=times, cameras=cameras, about=about)
 
 
@@ -98,7 +107,9 @@ def open_demo_grid(data: DataConfig, options: DemoGridOptions) -> Grid:
     unposed = ""
     try:
         lens = np.asarray(clip.intrinsics[0], np.float64)
-        cameras = place_views(lens, np.asarray(clip.world_to_camera[:, 0], np.float64), data)
+        cameras = place_views(
+            lens, np.asarray(clip.world_to_camera[:, 0], np.float64), data
+        )
         note += "; its cameras are known"
     except NoCameras as error:
         unposed = f"{error}"
@@ -115,7 +126,9 @@ def require_cameras(grid: Grid) -> None:
     """
     if grid.cameras is None:
         expected = "cameras of all its views, to fit a scene to"
-        raise errors.InputError("grid", "its cameras", grid.about.unposed, expected, FILM_ADVICE)
+        raise errors.InputError(
+            "grid", "its cameras", grid.about.unposed, expected, FILM_ADVICE
+        )
 
 
 def place_views(lens: Lens, world_to_camera: Poses, data: DataConfig) -> Cameras:
@@ -129,8 +142,12 @@ def place_views(lens: Lens, world_to_camera: Poses, data: DataConfig) -> Cameras
     poses = relative_to(world_to_camera, world_to_camera[0])
     middle = nearest_to_axes(poses)
     if middle is None:
-        raise NoCameras("the cameras of its views stand too close together, or look past the scene")
-    still = np.repeat(rescale(poses, float(np.linalg.norm(middle)))[:, None], data.frames, 1)
+        raise NoCameras(
+            "the cameras of its views stand too close together, or look past the scene"
+        )
+    still = np.repeat(
+        rescale(poses, float(np.linalg.norm(middle)))[:, None], data.frames, 1
+    )
     lenses = np.repeat(lens[None], len(poses), 0).astype(np.float32)
     return Cameras(lenses, still.astype(np.float32), data.height, data.width)
 

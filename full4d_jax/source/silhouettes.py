@@ -136,7 +136,8 @@ def _shares_in(params: Params, frame: Picture, window: Window) -> Share:
     # Pixel centres of the frame in those of the window.
     shift = WINDOW_PIXELS / 2 - 0.5
     to_window = np.array(
-        [[scale, 0, shift + scale * (0.5 - x)], [0, scale, shift + scale * (0.5 - y)]], np.float32
+        [[scale, 0, shift + scale * (0.5 - x)], [0, scale, shift + scale * (0.5 - y)]],
+        np.float32,
     )
     if scale < 1:
         # Blurred as widely as the pixels that come.
@@ -149,5 +150,7 @@ def _shares_in(params: Params, frame: Picture, window: Window) -> Share:
 
 
 @jax.jit
-def _logits(params: Params, pictures: UInt8[jax.Array, "b h w 3"]) -> Float[jax.Array, "b h w"]:
+def _logits(
+    params: Params, pictures: UInt8[jax.Array, "b h w 3"]
+) -> Float[jax.Array, "b h w"]:
     return silhouette(params, pictures.astype(jnp.float32) / 255)

@@ -19,7 +19,12 @@ from full4d_jax.models import upsampler
 from full4d_jax.session.errors import InputError, input_errors
 from full4d_jax.source.capture_source import instants_from, rate
 from full4d_jax.source.dataset_view import open_rig
-from full4d_jax.source.options import DatasetViewOptions, DemoOptions, SampleOptions, VideoOptions
+from full4d_jax.source.options import (
+    DatasetViewOptions,
+    DemoOptions,
+    SampleOptions,
+    VideoOptions,
+)
 from input_pipeline.video_files import frame_size, frame_times
 
 USUAL_ROWS = 256
@@ -76,7 +81,9 @@ def size_of_result(config: Config, options: SampleOptions, *, enlarged: bool) ->
             own = getattr(DEFAULT.data, name)
             if value != own:
                 expected = f"{own}, what the prior was trained on"
-                raise InputError("config", f"data.{name}", value, expected, f"give {option}")
+                raise InputError(
+                    "config", f"data.{name}", value, expected, f"give {option}"
+                )
     if options.cameras is not None:
         views = options.size.views or views
     seconds = asked.seconds or (USUAL_SECONDS if enlarged else None)
@@ -106,7 +113,9 @@ def size_of_result(config: Config, options: SampleOptions, *, enlarged: bool) ->
     return replace(data, views=views, frames=frames, height=size[0], width=size[1])
 
 
-def _video_footage(data: DataConfig, options: VideoOptions, seconds: float | None) -> Footage:
+def _video_footage(
+    data: DataConfig, options: VideoOptions, seconds: float | None
+) -> Footage:
     """Return what a video has from its start on.
 
     Raises:
@@ -120,12 +129,16 @@ def _video_footage(data: DataConfig, options: VideoOptions, seconds: float | Non
         height, width = frame_size(options.video)
     try:
         times = frame_times(options.video)
-    except ValueError:  # without timestamps; how many frames there are is found when they are read
+    except (
+        ValueError
+    ):  # without timestamps; how many frames there are is found when they are read
         return Footage(height, width, math.inf, fps)
     left = times[times >= start - 0.5 / fps]
     if not len(left):
         found = f"{times[-1]:.2f} seconds"
-        raise InputError("video", options.video, found, f"more than {start:g}", "lower --start")
+        raise InputError(
+            "video", options.video, found, f"more than {start:g}", "lower --start"
+        )
     # A slow video has fewer frames in that time.
     if seconds is not None:
         left = left[left < max(start, left[0]) + seconds]
@@ -147,5 +160,9 @@ def _clip_footage(data: DataConfig, options: DatasetViewOptions) -> Footage:
     if not left:
         where = f"{options.dataset}, clip {options.clip}"
         expected = f"more than {options.start:g}, the start"
-        raise InputError("dataset", where, f"{times[-1]:.2f} seconds", expected, "lower --start")
-    return Footage(int(facts["height"]), int(facts["width"]), left, fps, len(example.frames))
+        raise InputError(
+            "dataset", where, f"{times[-1]:.2f} seconds", expected, "lower --start"
+        )
+    return Footage(
+        int(facts["height"]), int(facts["width"]), left, fps, len(example.frames)
+    )

@@ -176,7 +176,9 @@ def label_subjects(
     votes = average_along_flow(ballots, of_one_colour(flows, frames))
     steady = np.stack([_smooth(vote > 0.5) for vote in votes[..., 0]])
     labels, count = link_labels(steady, flows.back)
-    kinds = tuple(_kind(outlines.shares[labels == number]) for number in range(1, count + 1))
+    kinds = tuple(
+        _kind(outlines.shares[labels == number]) for number in range(1, count + 1)
+    )
     return _drop_small(labels, kinds)._replace(backdrop=backdrop)
 
 
@@ -202,7 +204,9 @@ def class_shares(params: Params, frames: Pictures) -> Values:
         picture = jnp.asarray(resized / np.float32(127.5) - 1)
         cells = np.asarray(_probabilities(params, picture[None]))[0]
         grouped = np.stack([cells[..., group].sum(-1) for group in groups], -1)
-        shares.append(cv2.remap(grouped, place_x, place_y, cv2.INTER_LINEAR, borderMode=border))
+        shares.append(
+            cv2.remap(grouped, place_x, place_y, cv2.INTER_LINEAR, borderMode=border)
+        )
     return np.stack(shares)
 
 

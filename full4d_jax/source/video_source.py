@@ -31,14 +31,20 @@ def open_video_source(
     Raises:
       InputError: the video is unusable or shows two shots, or the poses that are given.
     """
-    poses = None if options.poses is None else pose_files.read_poses(options.poses, options.video)
+    poses = (
+        None
+        if options.poses is None
+        else pose_files.read_poses(options.poses, options.video)
+    )
     choice = ""
     if options.start is None:
         check_file(options.video)
         # Poses and depth that are given are those from the video's start on.
         given = options.poses or options.measured.depth
         seconds = data.frames / (options.fps or data.fps)
-        options = replace(options, start=0.0 if given else film.best_start(options.video, seconds))
+        options = replace(
+            options, start=0.0 if given else film.best_start(options.video, seconds)
+        )
         if options.start:
             choice = "; the part with most motion (another by --start)"
     video = film.read_shot(options.video, data.frames, data, options)

@@ -59,7 +59,9 @@ def to_json(losses: RunningLoss) -> dict[str, float | int]:
 def from_json(saved: dict[str, Any]) -> RunningLoss:
     """Return the running loss that `to_json` wrote."""
     like = no_losses()._asdict()
-    return RunningLoss(**{name: jnp.asarray(saved[name], x.dtype) for name, x in like.items()})
+    return RunningLoss(
+        **{name: jnp.asarray(saved[name], x.dtype) for name, x in like.items()}
+    )
 
 
 def jit_step(step: Step, state: TrainState, losses: RunningLoss, spike: float) -> Any:
@@ -86,8 +88,13 @@ def jit_step(step: Step, state: TrainState, losses: RunningLoss, spike: float) -
         weight = 1 / steps_of_mean.astype(jnp.float32)
         mean = losses.mean + weight * (loss - losses.mean)
         good = RunningLoss(mean, losses.good + 1, 0 * bad)
-        before = state._replace(step=after.step), losses._replace(in_a_row=losses.in_a_row + 1)
-        kept = jax.tree.map(lambda old, new: jnp.where(bad, old, new), before, (after, good))
+        before = (
+            state._replace(step=after.step),
+            losses._replace(in_a_row=losses.in_a_row + 1),
+        )
+        kept = jax.tree.map(
+            lambda old, new: jnp.where(bad, old, new), before, (after, good)
+        )
         return *kept, {**metrics, "bad": kept[1].in_a_row}
 
     def sharding(x: Any) -> NamedSharding | None:

@@ -44,7 +44,9 @@ class SegmentTimes(NamedTuple):
     end: PerClip
 
 
-def draw_segments(key: PRNGKeyArray, clips: int, segments: int, shift: float) -> SegmentTimes:
+def draw_segments(
+    key: PRNGKeyArray, clips: int, segments: int, shift: float
+) -> SegmentTimes:
     """Draw one of the finer times for each clip.
 
     Args:

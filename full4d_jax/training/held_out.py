@@ -81,7 +81,9 @@ def make_validation(
     key = jax.random.fold_in(jax.random.key(config.seed), VALIDATION_STREAM)
 
     def validate(params: Params) -> dict[str, float]:
-        batches = (islice(batches_of(config, part, 0, mesh), count) for part, count, _ in parts)
+        batches = (
+            islice(batches_of(config, part, 0, mesh), count) for part, count, _ in parts
+        )
         measured = []
         for number, batch in enumerate(chain.from_iterable(batches)):
             batch_key = jax.random.fold_in(key, number)
@@ -138,7 +140,12 @@ def validation_losses(
 
 
 def _losses_of(
-    config: Config, params: Params, batch: Clips, key: PRNGKeyArray, frozen: Frozen, part: BatchPart
+    config: Config,
+    params: Params,
+    batch: Clips,
+    key: PRNGKeyArray,
+    frozen: Frozen,
+    part: BatchPart,
 ) -> Float[Array, "n"]:
     keys = split_keys(key)
     clips = encode_clips(config, batch, keys, frozen, part)
@@ -205,7 +212,9 @@ def draw_sheet(config: Config, mesh: Mesh | None, params: Params) -> Picture:
     return contact_sheet(
         to_uint8(rearrange(rows / 2 + 0.5, "r n v h w c -> r (n v) h w c")),
         rows=ROWS if config.model.needs_cameras else ROWS_WITHOUT_PROJECTION,
-        columns=[f"{scene}, view {number}" for scene in scenes[:clips] for number in numbers],
+        columns=[
+            f"{scene}, view {number}" for scene in scenes[:clips] for number in numbers
+        ],
         title=f"{config.name}: held-out clips",
     )
 

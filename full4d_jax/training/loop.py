@@ -94,14 +94,18 @@ def run_training(
     folder = config.checkpoints or own
     with (
         disk_errors(out),
-        manager.Checkpoints(folder, keep=config.keep, keep_best=config.keep_best) as checkpoints,
+        manager.Checkpoints(
+            folder, keep=config.keep, keep_best=config.keep_best
+        ) as checkpoints,
     ):
         run = start_or_resume(checkpoints, start, record, out)
         if run.done < config.steps:
             part = {"start": run.done, "steps": config.steps, "hardware": resume.hardware()}
             run.summary["parts"].append(part)
             _train(run, step, batches, config, out, frozen, reporting, checkpoints)
-    return run.state, resume.without_machine_paths({"steps": run.done, **run.summary, **run.record})
+    return run.state, resume.without_machine_paths(
+        {"steps": run.done, **run.summary, **run.record}
+    )
 
 
 def _train(
@@ -126,7 +130,9 @@ def _train(
         return every > 0 and run.done % every == 0
 
     with (
-        Monitor(out, begun, config.steps, reporting.flops, reporting.peak, run.summary) as monitor,
+        Monitor(
+            out, begun, config.steps, reporting.flops, reporting.peak, run.summary
+        ) as monitor,
         profiled(reporting.profile, begun, out / "profile") as profile,
         termination() as is_asked_to_stop,
     ):
@@ -139,7 +145,9 @@ def _train(
                     # running program may wait for each other forever.
                     jax.block_until_ready(batch)
             with jax.transfer_guard("disallow"):
-                run.state, run.losses, metrics = jitted(run.state, run.losses, batch, *frozen)
+                run.state, run.losses, metrics = jitted(
+                    run.state, run.losses, batch, *frozen
+                )
             run.stepped(metrics, samples=jax.tree.leaves(batch)[0].shape[0])
             profile(run.done, run.state)
             if run.done == begun + 1:
@@ -148,7 +156,9 @@ def _train(
 
             is_stopped = is_asked_to_stop(run.done)
             is_last = run.done == config.steps
-            validates = is_due(config.validate_every) or (is_last and config.validate_every > 0)
+            validates = is_due(config.validate_every) or (
+                is_last and config.validate_every > 0
+            )
             logs = is_last or validates or is_due(config.log_every)
             saves = is_last or is_stopped or is_due(config.checkpoint_every)
             # Unless they are needed now, the metrics of step n - 1 are read while step n runs.

@@ -121,7 +121,9 @@ def loss(
     clips = encode_clips(config, batch, keys, frozen, part)
     point = draw_flow(config, clips, keys, part)
     if config.flow.segments:
-        prediction = predict_segment(config, params, clips, point, keys, frozen.negative, part)
+        prediction = predict_segment(
+            config, params, clips, point, keys, frozen.negative, part
+        )
     else:
         prediction = predict(dit.prediction(config.model, params), clips, point)
     losses = weigh(config, clips, point, prediction)
@@ -179,19 +181,25 @@ def encode_clips(
         weights = frozen.codec_weights
         batch = prepare(batch, keys.encode, config.model, config.data, weights, part.places)
     elif isinstance(batch, ProjectedBatch):
-        batch = prepare_projected(batch, keys.encode, config.model, config.data, part.places)
+        batch = prepare_projected(
+            batch, keys.encode, config.model, config.data, part.places
+        )
     texts = batch.conditions.text
     if texts is None:
         if frozen.text is None:
             return batch
         texts = jnp.broadcast_to(frozen.text, (len(batch.latents), *frozen.text.shape))
     if frozen.negative is not None:
-        drops = draw_per_clip(jax.random.uniform, keys.text, part, 1, 1) < config.data.drop_text
+        drops = (
+            draw_per_clip(jax.random.uniform, keys.text, part, 1, 1) < config.data.drop_text
+        )
         texts = jnp.where(drops, frozen.negative[None], texts)
     return batch._replace(conditions=batch.conditions._replace(text=texts))
 
 
-def draw_flow(config: Config, clips: EncodedBatch, keys: Keys, part: BatchPart) -> FlowPoint:
+def draw_flow(
+    config: Config, clips: EncodedBatch, keys: Keys, part: BatchPart
+) -> FlowPoint:
     """Draw the flow time and the noise of each clip."""
     settings = config.flow
     data = clips.latents
@@ -257,7 +265,9 @@ def predict_segment(
     times = draw_times(config, keys, part)
     conditions = clips.conditions
     held = jax.lax.stop_gradient(params)
-    network = velocity(trainable.without_adapters(config.model), trainable.drop_adapters(held))
+    network = velocity(
+        trainable.without_adapters(config.model), trainable.drop_adapters(held)
+    )
     follower = velocity(config.model, held)
 
     def bound(network: Callable[..., Latents], conditions: Conditions) -> Velocity:
@@ -276,7 +286,9 @@ def predict_segment(
     return Prediction(v, target, predicted, data)
 
 
-def weigh(config: Config, clips: EncodedBatch, point: FlowPoint, prediction: Prediction) -> PerClip:
+def weigh(
+    config: Config, clips: EncodedBatch, point: FlowPoint, prediction: Prediction
+) -> PerClip:
     """Return the loss of each clip, the mean over its hidden frames."""
     model = config.model
     predicted = prediction.predicted
@@ -305,7 +317,11 @@ def weigh(config: Config, clips: EncodedBatch, point: FlowPoint, prediction: Pre
 
 
 def report(
-    config: Config, losses: PerClip, point: FlowPoint, prediction: Prediction, part: BatchPart
+    config: Config,
+    losses: PerClip,
+    point: FlowPoint,
+    prediction: Prediction,
+    part: BatchPart,
 ) -> Metrics:
     """Return the metrics: sums over these clips, divided by the counts of the whole batch."""
     error = ((prediction.predicted - prediction.data) ** 2).mean((3, 4, 5))
@@ -322,13 +338,19 @@ def report(
 
 
 def perceptual(
-    config: Config, codec: Codec, distance: Distance, prediction: Prediction, part: BatchPart
+    config: Config,
+    codec: Codec,
+    distance: Distance,
+    prediction: Prediction,
+    part: BatchPart,
 ) -> Float[Array, ""]:
     """Return the mean LPIPS of the clips that train the mean, which come first."""
     means = count_means(config, part)
     # No others are decoded.
     most = part.most_below(means)
-    pair = [codec.decode(x[:most]) / 2 + 0.5 for x in (prediction.predicted, prediction.data)]
+    pair = [
+        codec.decode(x[:most]) / 2 + 0.5 for x in (prediction.predicted, prediction.data)
+    ]
     a, b = (rearrange(x, "b v t h w c -> (b v t) h w c") for x in pair)
     distances = distance(a, b).reshape(most, -1).mean(1)
     return (distances * (part.places[:most] < means)).sum() / max(means, 1)

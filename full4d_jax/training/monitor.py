@@ -147,7 +147,10 @@ class Monitor(contextlib.ExitStack):
         steps = step - self.step
         seconds = time.perf_counter() - self.since
         self.busy = self.step_seconds_of_run()
-        numbers = {"memory_gib": memory_gib(), "goodput": self.busy / (time.time() - self.began)}
+        numbers = {
+            "memory_gib": memory_gib(),
+            "goodput": self.busy / (time.time() - self.began),
+        }
         if steps > 0:
             self.step_seconds = seconds / steps
             numbers["seconds_per_step"] = self.step_seconds
@@ -215,7 +218,9 @@ def memory_gib() -> float:
     """Return the peak of this process's fullest device, or of the process itself, in GiB."""
     stats = [device.memory_stats() or {} for device in jax.local_devices()]
     peaks = [x["peak_bytes_in_use"] for x in stats if "peak_bytes_in_use" in x]
-    most = max(peaks) if peaks else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    most = (
+        max(peaks) if peaks else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    )
     return most / 2**30
 
 
@@ -234,7 +239,9 @@ class TensorBoard:
         self.summary = summary
         self.protocol = cast(Any, event_pb2)
         make_own_folder(folder)
-        self.writer = event_file_writer.EventsWriter(str(folder / "events"), f".{time.time_ns()}")
+        self.writer = event_file_writer.EventsWriter(
+            str(folder / "events"), f".{time.time_ns()}"
+        )
         self._write(self.protocol.Event(step=done + 1, session_log={"status": "START"}))
 
     def end(self, *_: object) -> None:
@@ -244,7 +251,9 @@ class TensorBoard:
     def scalars(self, step: int, values: dict[str, float]) -> None:
         """Write numbers by name."""
         for name, value in values.items():
-            self._write(self.protocol.Event(step=step, summary=self.summary.scalar(name, value)))
+            self._write(
+                self.protocol.Event(step=step, summary=self.summary.scalar(name, value))
+            )
 
     def picture(self, step: int, name: str, pixels: UInt8[np.ndarray, "H W 3"]) -> None:
         """Write a picture."""
@@ -268,7 +277,9 @@ class WeightsAndBiases:
     def __init__(self, out: Path, done: int):
         self.package: Any = importlib.import_module("wandb")
         name = out.resolve().name
-        self.run = self.package.init(dir=str(out), group=name, name=f"{name} from step {done}")
+        self.run = self.package.init(
+            dir=str(out), group=name, name=f"{name} from step {done}"
+        )
 
     def end(self, error: object, *_: object) -> None:
         """End the run, as failed after an error."""
@@ -288,7 +299,10 @@ def open_boards(out: Path, done: int) -> list[TensorBoard | WeightsAndBiases]:
     boards: list[TensorBoard | WeightsAndBiases] = [TensorBoard(out / "tensorboard", done)]
     if os.environ.get(WANDB_PROJECT):
         if importlib.util.find_spec("wandb") is None:
-            print(f"{WANDB_PROJECT} is set, but nothing is sent: pip install wandb", flush=True)
+            print(
+                f"{WANDB_PROJECT} is set, but nothing is sent: pip install wandb",
+                flush=True,
+            )
         else:
             boards.append(WeightsAndBiases(out, done))
     return boards

@@ -58,7 +58,9 @@ def train_prior(
         scenes = sorted(held_out_scenes(config, folders))
         record |= {"records": contents(folders, weights), "held_out": scenes}
         if scenes and jax.process_index() == 0:
-            print(f"{len(scenes)} scenes are held out of training, the first is {scenes[0]}")
+            print(
+                f"{len(scenes)} scenes are held out of training, the first is {scenes[0]}"
+            )
     if init is not None:
         # A run that resumes does not read it.
         check_start(config.model, init)
@@ -110,7 +112,10 @@ def write_weights(
     }
     # The cameras of records may stand anywhere.
     if not config.data.records:
-        metadata |= {"max_azimuth_degrees": MAX_AZIMUTH, "max_elevation_degrees": MAX_ELEVATION}
+        metadata |= {
+            "max_azimuth_degrees": MAX_AZIMUTH,
+            "max_elevation_degrees": MAX_ELEVATION,
+        }
     weights = out / "prior.safetensors"
     about = out / "prior.json"
     save_params(weights, trainable.merge_adapters(params), metadata)

@@ -96,7 +96,9 @@ def make_state(
     """
     if mesh is None:
         return make(*arguments)
-    shardings = sharding.tree_shardings(mesh, jax.eval_shape(make, *arguments), config.model.width)
+    shardings = sharding.tree_shardings(
+        mesh, jax.eval_shape(make, *arguments), config.model.width
+    )
     donated = tuple(range(len(arguments)))
     return jax.jit(make, out_shardings=shardings, donate_argnums=donated)(*arguments)
 

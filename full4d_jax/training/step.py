@@ -15,7 +15,14 @@ from full4d_jax.models.functional import Params
 from full4d_jax.models.sharding import constrain_tree
 from full4d_jax.models.wan.text import load_training_texts
 from full4d_jax.training.batch_part import BatchPart
-from full4d_jax.training.loss import Clips, Frozen, Metrics, count_clips, loss, mean_over_lines
+from full4d_jax.training.loss import (
+    Clips,
+    Frozen,
+    Metrics,
+    count_clips,
+    loss,
+    mean_over_lines,
+)
 from full4d_jax.training.state import (
     TrainState,
     apply_gradients,
@@ -64,7 +71,9 @@ def _step(
 
     def objective(params: Params, batch: Clips, places: Int[Array, "p"]):
         measure = partial(loss, config, hold_constant(params, trained))
-        return mean_over_lines(config, batch, key, frozen, BatchPart(places, clips), measure)
+        return mean_over_lines(
+            config, batch, key, frozen, BatchPart(places, clips), measure
+        )
 
     def gradient(batch: Clips, places: Int[Array, "p"]) -> tuple[Metrics, Params]:
         """Return the metrics and gradients of a part; None where nothing is trained."""

@@ -98,7 +98,9 @@ class Distillation:
         """Refuse settings under which the prior would silently teach nothing."""
         parted = self.views > 0 or self.windows is not None
         if parted and (self.part is None or self.form == "cached"):
-            raise ValueError("distillation: views and windows need `part` and the form gradient")
+            raise ValueError(
+                "distillation: views and windows need `part` and the form gradient"
+            )
 
     def progress(self, fitted: ArrayLike) -> ArrayLike:
         """Return the progress of distillation in [0, 1], given the share of all steps done."""
@@ -135,7 +137,9 @@ def latent_loss(
     return ((lax.stop_gradient(clean) - z) ** 2).mean()
 
 
-def distillation_targets(video: Video, prior: Distillation, tau: Scalar, key: Array) -> Video:
+def distillation_targets(
+    video: Video, prior: Distillation, tau: Scalar, key: Array
+) -> Video:
     """Return the prior's version of a rendered video: noise to `tau`, flow back to data, decode."""
     return decode_taught(prior, flow_to_data(prior, encode_shown(prior, video), tau, key))
 
@@ -166,7 +170,12 @@ def encode_shown(prior: Distillation, video: Video) -> Latents:
 
 @program
 def judge_latents(
-    prior: Distillation, z: Latents, views: Int[Array, "m"], window: Number, tau: Scalar, key: Array
+    prior: Distillation,
+    z: Latents,
+    views: Int[Array, "m"],
+    window: Number,
+    tau: Scalar,
+    key: Array,
 ) -> tuple[Scalar, Latents]:
     """Return equation 3 for a part of the video, whose latents are z, and its gradient in z."""
     params = prior.params if prior.part is None else prior.part(prior.params, views, window)
@@ -236,7 +245,12 @@ class Lesson(NamedTuple):
 
 
 def learn(
-    scene: Scene, prior: Distillation, progress: Scalar, key: Array, config: FitConfig, budget: int
+    scene: Scene,
+    prior: Distillation,
+    progress: Scalar,
+    key: Array,
+    config: FitConfig,
+    budget: int,
 ) -> tuple[Lesson | None, Number]:
     """Ask the prior about a random part of the video; returns the overflow too, and None with one.
 
@@ -249,7 +263,9 @@ def learn(
     part, video, overflow = show_part(scene, blind, progress, part_key, config, budget)
     if int(overflow) > 0:
         return None, overflow
-    judged = prior.run(judge_video, video, prior, part.views, part.window, part.tau, noise_key)
+    judged = prior.run(
+        judge_video, video, prior, part.views, part.window, part.tau, noise_key
+    )
     loss, slope = jax.device_get(judged)
     gradient = pull_scene(scene, part, jnp.asarray(prior.weight * slope), config, budget)
     return Lesson(jnp.asarray(prior.weight * loss), gradient), overflow
@@ -257,7 +273,12 @@ def learn(
 
 @partial(jax.jit, static_argnames=("config", "budget"))
 def show_part(
-    scene: Scene, prior: Distillation, progress: Scalar, key: Array, config: FitConfig, budget: int
+    scene: Scene,
+    prior: Distillation,
+    progress: Scalar,
+    key: Array,
+    config: FitConfig,
+    budget: int,
 ) -> tuple[NovelPictures, Video, Number]:
     """Draw a part of the video and a flow time, and render it; returns the overflow too."""
     views_key, window_key, tau_key = jax.random.split(key, 3)
@@ -293,7 +314,9 @@ def pull_scene(
         camera, time, slope = picture
 
         def rgb(scene):
-            return render(scene.at(time), camera, **config.look, max_intersections=budget).rgb
+            return render(
+                scene.at(time), camera, **config.look, max_intersections=budget
+            ).rgb
 
         return jax.tree.map(jnp.add, total, jax.vjp(rgb, scene)[1](slope)[0]), None
 

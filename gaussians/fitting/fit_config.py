@@ -105,8 +105,10 @@ def check_targets(targets: Targets, config: FitConfig) -> None:
     rules = {
         f"cameras: found {seen}, expected {(n, h, w)}": seen == (n, h, w),
         f"frames: found {kind}, expected floats": jnp.issubdtype(kind, jnp.floating),
-        "views, peers: expected both or none": (targets.views is None) == (targets.peers is None),
-        "weights: expected 0 or more, and some above": weights.min() >= 0 and weights.sum() > 0,
+        "views, peers: expected both or none": (targets.views is None)
+        == (targets.peers is None),
+        "weights: expected 0 or more, and some above": weights.min() >= 0
+        and weights.sum() > 0,
         "steps, chunk: expected 1 or more": min(config.steps, config.chunk) >= 1,
         f"coarse: found {coarse}, expected a power of 2 that divides {h}x{w}": (
             is_power and not h % coarse and not w % coarse

@@ -105,7 +105,9 @@ def run_taught(
         if lesson is None:
             return state, {"overflow": overflow}
         drawn = index, step_key
-        state, metrics = one_step(state, targets, *drawn, config, budget, perceptual, lesson)
+        state, metrics = one_step(
+            state, targets, *drawn, config, budget, perceptual, lesson
+        )
         if int(metrics["overflow"]) > 0:
             return state, {"overflow": metrics["overflow"]}
         metrics_of_steps.append(metrics)
@@ -188,7 +190,9 @@ def _loss(
         value += config.perceptual * perceptual(rgb, truth)
     # The regularisers; those of weight 0 are not computed.
     if config.opacity_pull > 0:
-        value += config.opacity_pull * jax.nn.sigmoid(scene.gaussians.logit_opacities).mean()
+        value += (
+            config.opacity_pull * jax.nn.sigmoid(scene.gaussians.logit_opacities).mean()
+        )
     if config.scale_pull > 0:
         value += config.scale_pull * jnp.exp(scene.gaussians.log_scales).mean()
     if isinstance(scene, DeformingGaussians):
@@ -196,7 +200,9 @@ def _loss(
         bending = 1e-3
         value += bending * (jnp.diff(scene.biases, 2, axis=0) ** 2).mean()
     if target.views is not None and target.peers is not None:
-        change = view_corrections.exposure_change(fitted.exposures, target.views, target.peers)
+        change = view_corrections.exposure_change(
+            fitted.exposures, target.views, target.peers
+        )
         value += target.frames.mean() * (change**2).mean()
     score = losses.capped_psnr(rgb, truth, target.known)
     return value, {"psnr": score, "overflow": picture.overflow, "loss": value}
@@ -253,7 +259,9 @@ def _rates(fitted: Fitted, config: FitConfig, share: Scalar, camera: Camera) -> 
     return Fitted(rates, exposures, poses)
 
 
-def _draw_steps(targets: Targets, length: int, key: Array) -> tuple[Int[Array, "length"], Array]:
+def _draw_steps(
+    targets: Targets, length: int, key: Array
+) -> tuple[Int[Array, "length"], Array]:
     """Draw the picture and the key of each of so many steps."""
     draw_key, noise_key = jax.random.split(key)
     shift_key, order_key = jax.random.split(draw_key)

@@ -19,7 +19,12 @@ from jaxtyping import Array, Bool, Float, Float32, Int, Shaped
 from numpy import ndarray
 
 from gaussians import harmonics, morton, motion, types
-from gaussians.fitting.stillness import camera_moves, median_where, shows_farthest, still_points
+from gaussians.fitting.stillness import (
+    camera_moves,
+    median_where,
+    shows_farthest,
+    still_points,
+)
 
 # Up to this difference a pixel shows what stands still there.
 STILL_COLOR_DIFFERENCE = 0.08
@@ -120,9 +125,13 @@ def initialize(
     # Each view offers pixels whose depth is known; the capacity is shared among all of them.
     views = zip(pictures, maps, importance, lenses, poses, may_move, strict=True)
     candidates = [_candidates(*view, seeding=seeding) for view in views]
-    count = sum(int(np.count_nonzero(x.still) + np.count_nonzero(x.moving)) for x in candidates)
+    count = sum(
+        int(np.count_nonzero(x.still) + np.count_nonzero(x.moving)) for x in candidates
+    )
     if count == 0:
-        raise ValueError(f"no valid depth in {v}x{t} frames of {h}x{w}: expected some pixels > 0")
+        raise ValueError(
+            f"no valid depth in {v}x{t} frames of {h}x{w}: expected some pixels > 0"
+        )
     start = float(jax.random.uniform(key))
     view, time, y, x, is_moving, spacing = _choose(candidates, min(capacity, count), start)
     for film, own in zip(maps, candidates, strict=True):
@@ -188,7 +197,9 @@ def _candidates(
         importance = np.where(lasting, 1.0, seeding.passing * passing).astype(np.float32)
         moving = weight * importance * (1 + seeding.detail * _contrast(frames))
         nothing = np.zeros(depth.shape[1:])
-        return CandidatePixels(instants, nothing.astype(int), nothing, moving, lasting, depth)
+        return CandidatePixels(
+            instants, nothing.astype(int), nothing, moving, lasting, depth
+        )
     resting = shows_farthest(depth)
     # What is known of few instants, as behind somebody, may not be the colour at the others.
     is_seldom = 2 * known.sum(0) < len(depth)

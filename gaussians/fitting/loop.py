@@ -67,7 +67,9 @@ def fit(
     """
     check_targets(targets, config)
     if config.perceptual > 0 and perceptual is None:
-        raise ValueError("fit: config.perceptual needs the argument `perceptual`, found None")
+        raise ValueError(
+            "fit: config.perceptual needs the argument `perceptual`, found None"
+        )
     if perceptual is not None and not isinstance(perceptual, Partial):
         perceptual = Partial(perceptual)
     by_gradient = distillation if distillation and distillation.form == "gradient" else None
@@ -89,7 +91,9 @@ def fit(
         size = _size(first, config)
         if first and size != _size(first - config.chunk, config):
             cameras = _shrunk(targets, size).cameras
-            budget = clip_budget(state.fitted.scene, cameras, targets.times, slack=BUDGET_SLACK)
+            budget = clip_budget(
+                state.fitted.scene, cameras, targets.times, slack=BUDGET_SLACK
+            )
             state = state._replace(budget=jnp.int32(budget))
         # Denoising costs far more than a step, so its pictures serve until the next refresh.
         if cached and _due(first, config, cached):
@@ -143,11 +147,17 @@ def _relocated(state: FitState, key: Array, growth: float) -> FitState:
 
 
 def _targets_at(
-    first: int, state: FitState, targets: Targets, config: FitConfig, prior: Distillation | None
+    first: int,
+    state: FitState,
+    targets: Targets,
+    config: FitConfig,
+    prior: Distillation | None,
 ) -> Targets:
     """Return the targets of the chunk that begins at step `first`, then the prior's pictures."""
     share = first / config.steps
-    if share < WARM_UP_SHARE and isinstance(state.fitted.scene, deformation.DeformingGaussians):
+    if share < WARM_UP_SHARE and isinstance(
+        state.fitted.scene, deformation.DeformingGaussians
+    ):
         is_first = targets.times == targets.times.min()
         targets = targets._replace(weights=jnp.where(is_first, targets.weights, 0.0))
     if prior is None:

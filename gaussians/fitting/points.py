@@ -56,7 +56,13 @@ class Views(NamedTuple):
         z = np.where(before, z, 1.0)
         column = np.floor(x / z)
         row = np.floor(y / z)
-        inside = before & (column >= 0) & (column < self.width) & (row >= 0) & (row < self.height)
+        inside = (
+            before
+            & (column >= 0)
+            & (column < self.width)
+            & (row >= 0)
+            & (row < self.height)
+        )
         row, column = (np.where(inside, a, 0).astype(int) for a in (row, column))
         return inside, row, column
 
@@ -84,17 +90,23 @@ def strew(
         spots = rng.uniform(size=(batch, 2)) * [views.width, views.height]
         pixels = np.append(spots, np.ones((batch, 1)), 1)
         rays = np.linalg.inv(views.lenses)[view] @ pixels[..., None]
-        z = reach[view] * np.exp(rng.uniform(np.log(NEAREST_SHARE), np.log(FARTHEST_SHARE), batch))
+        z = reach[view] * np.exp(
+            rng.uniform(np.log(NEAREST_SHARE), np.log(FARTHEST_SHARE), batch)
+        )
         back = views.poses[view, :3, :3].swapaxes(1, 2)
         points = (back @ rays)[..., 0] * z[:, None] + views.eyes[view]
-        away = np.linalg.norm(points[:, None] - views.eyes, axis=-1) >= NEAREST_SHARE * reach
+        away = (
+            np.linalg.norm(points[:, None] - views.eyes, axis=-1) >= NEAREST_SHARE * reach
+        )
         parts.append(points[(views.pixels(points)[0].sum(0) >= 2) & away.all(1)])
         if sum(map(len, parts)) >= count:
             break
     return np.concatenate(parts)[:count]
 
 
-def carve(masks: Bool[ndarray, "v h w"], views: Views, middle: Float[ndarray, "3"]) -> Triples:
+def carve(
+    masks: Bool[ndarray, "v h w"], views: Views, middle: Float[ndarray, "3"]
+) -> Triples:
     """Return points on the visual hull of what the masks mark.
 
     A point belongs to the hull where nearly all cameras that see it find it inside of their mask,
@@ -130,7 +142,9 @@ def carve(masks: Bool[ndarray, "v h w"], views: Views, middle: Float[ndarray, "3
     return grid[inside & ~binary_erosion(inside)]
 
 
-def seen_colors(points: Triples, pictures: Float[ndarray, "v h w 3"], views: Views) -> Triples:
+def seen_colors(
+    points: Triples, pictures: Float[ndarray, "v h w 3"], views: Views
+) -> Triples:
     """Return the mean colour of the pixels in which the views see each point; grey where none."""
     seen, row, column = views.pixels(points)
     colors = pictures[np.arange(len(pictures))[:, None], row, column] * seen[..., None]
@@ -160,11 +174,15 @@ def at_points(
     count = len(points)
     near = KDTree(points).query(points, min(4, count))[0].reshape(count, -1)[:, 1:]
     spacing = np.sqrt(np.maximum((near**2).mean(1), 1e-12)) if near.size else np.ones(count)
-    log_scales = np.log(spread * np.maximum(spacing, 1e-4 * max(float(np.median(spacing)), 1e-9)))
+    log_scales = np.log(
+        spread * np.maximum(spacing, 1e-4 * max(float(np.median(spacing)), 1e-9))
+    )
     return DynamicGaussians(
         round_gaussians(points, log_scales, opacity, colors, sh_degree),
         velocities=jnp.zeros((count, 3)),
         moments=on_device(np.full(count, 0.5) if moments is None else moments),
         log_durations=jnp.full(count, np.float32(np.log(duration))),
-        logit_gates=jnp.full(count, -PERMANENT_GATE if moments is not None else PERMANENT_GATE),
+        logit_gates=jnp.full(
+            count, -PERMANENT_GATE if moments is not None else PERMANENT_GATE
+        ),
     )

@@ -35,7 +35,9 @@ def with_room(scene: Scene, capacity: int) -> Scene:
     """
     count = scene.gaussians.means.shape[0]
     if count > capacity:
-        raise ValueError(f"capacity {capacity} is less than the {count} Gaussians there are")
+        raise ValueError(
+            f"capacity {capacity} is less than the {count} Gaussians there are"
+        )
 
     def padded(x):
         return jnp.pad(x, [(0, capacity - count)] + [(0, 0)] * (x.ndim - 1))
@@ -66,8 +68,12 @@ def relocate(
     moving = gone & (jnp.cumsum(gone) <= jnp.floor(growth * (~gone).sum()))
     # The Gaussian that every slot will hold, and how many slots hold the same one.
     g = len(gone)
-    weight = jnp.cumsum(jnp.where(gone, 0.0, jax.nn.sigmoid(scene.gaussians.logit_opacities)))
-    drawn = jnp.searchsorted(weight, weight[-1] * jax.random.uniform(key, (g,)), side="right")
+    weight = jnp.cumsum(
+        jnp.where(gone, 0.0, jax.nn.sigmoid(scene.gaussians.logit_opacities))
+    )
+    drawn = jnp.searchsorted(
+        weight, weight[-1] * jax.random.uniform(key, (g,)), side="right"
+    )
     source = jnp.where(moving, jnp.minimum(drawn, g - 1), jnp.arange(g))
     copies = jnp.zeros(g, jnp.int32).at[source].add(1)[source]
     touched = moving | (copies > 1)
@@ -96,7 +102,10 @@ def split(gaussians: Gaussians, copies: Int[Array, "g"]) -> Gaussians:
 def _series() -> Float[Array, "copies powers"]:
     """Return C(n, k) (-1)^(k-1) / sqrt(k) for n up to MOST_COPIES and k from 1."""
     rows = [
-        [math.comb(n, k) * (-1) ** (k - 1) / math.sqrt(k) for k in range(1, MOST_COPIES + 1)]
+        [
+            math.comb(n, k) * (-1) ** (k - 1) / math.sqrt(k)
+            for k in range(1, MOST_COPIES + 1)
+        ]
         for n in range(MOST_COPIES + 1)
     ]
     return jnp.asarray(rows, jnp.float32)

@@ -51,7 +51,9 @@ def median_where(
     counts = counts.reshape(*counts.shape, *(1,) * (values.ndim - 3))
     ordered = np.sort(np.where(counts, values, np.inf), axis=0)
     middle = np.maximum(counts.sum(0) - 1, 0) // 2
-    return np.take_along_axis(ordered, np.broadcast_to(middle, ordered.shape[1:])[None], 0)[0]
+    return np.take_along_axis(ordered, np.broadcast_to(middle, ordered.shape[1:])[None], 0)[
+        0
+    ]
 
 
 def still_points(
@@ -74,7 +76,9 @@ def still_points(
     most_instants = 8
     count = len(frames)
     rests = not camera_moves(poses)
-    instants = np.unique(np.linspace(0, count - 1, min(most_instants, count)).round().astype(int))
+    instants = np.unique(
+        np.linspace(0, count - 1, min(most_instants, count)).round().astype(int)
+    )
     # Share of a depth up to which a picture shows the point itself.
     same_depth_share = 0.05
     at_home = np.indices(depth.shape[1:])

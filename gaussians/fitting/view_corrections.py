@@ -40,11 +40,15 @@ def expose(
 
 
 @precision.exact_products
-def correct_camera(camera: Camera, corrections: Float[Array, "v 2 3"], view: Number) -> Camera:
+def correct_camera(
+    camera: Camera, corrections: Float[Array, "v 2 3"], view: Number
+) -> Camera:
     """Return the camera of a view as its pictures show it, equation 2."""
     turn, shift = (corrections - corrections.mean(0, keepdims=True))[view]
     pose = camera.world_to_camera
     # The quaternion of a small turn; its error is of third order.
-    turned = pose[:3, :3] @ rotation.rotation_matrix(jnp.concatenate([jnp.ones(1), -turn / 2]))
+    turned = pose[:3, :3] @ rotation.rotation_matrix(
+        jnp.concatenate([jnp.ones(1), -turn / 2])
+    )
     corrected = pose.at[:3, :3].set(turned).at[:3, 3].set(-turned @ (camera.eye + shift))
     return Camera(corrected, camera.intrinsics, camera.width, camera.height)

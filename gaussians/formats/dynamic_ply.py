@@ -66,7 +66,13 @@ def save_ftgs_ply(path: str | Path, scene: Scene | Gaussians) -> None:
     """
     passing = ungated.without_gates(path, scene)
     logits = logit(passing.opacities).astype(np.float32)
-    fields = (passing.means, passing.quaternions, passing.log_scales, logits, passing.harmonics)
+    fields = (
+        passing.means,
+        passing.quaternions,
+        passing.log_scales,
+        logits,
+        passing.harmonics,
+    )
     log_durations = np.log(np.maximum(passing.durations, SHORTEST_CLIPS))
     values = [passing.moments, log_durations, *passing.velocities.T]
     columns = ply.splat_columns(path, Gaussians(*map(jnp.asarray, fields)))
@@ -158,7 +164,9 @@ def save_ply_sequence(folder: str | Path, scene: Scene, count: int) -> None:
     # Which may be a link to somewhere else.
     partial.unlink(missing_ok=True)
     try:
-        for name, time in zip(names, np.linspace(0, 1, count, dtype=np.float32), strict=True):
+        for name, time in zip(
+            names, np.linspace(0, 1, count, dtype=np.float32), strict=True
+        ):
             ply.save_ply(partial, at(scene, time))
             partial.replace(folder / name)
     finally:

@@ -26,7 +26,9 @@ def save_glb(path: str | Path, scene: Gaussians) -> None:
     Raises:
       FormatError: A file cannot hold the scene, see `arrays_to_write`.
     """
-    means, quaternions, log_scales, logits, harmonics = scene_files.arrays_to_write(path, scene)
+    means, quaternions, log_scales, logits, harmonics = scene_files.arrays_to_write(
+        path, scene
+    )
     opacities = scene_files.sigmoid(logits)
     turned = scene_files.turn_harmonics(harmonics)
     shown = np.clip(scene_files.mean_colors(harmonics), 0, 1)
@@ -50,7 +52,9 @@ def save_glb(path: str | Path, scene: Gaussians) -> None:
     Path(path).write_bytes(struct.pack("<4sII", b"glTF", 2, 12 + len(chunks)) + chunks)
 
 
-def _document(attributes: dict[str, Shaped[ndarray, "g c"]]) -> tuple[dict[str, object], bytes]:
+def _document(
+    attributes: dict[str, Shaped[ndarray, "g c"]],
+) -> tuple[dict[str, object], bytes]:
     """Return the description of a mesh of points, and the bytes that it describes."""
     binary = b""
     views = []
@@ -77,7 +81,9 @@ def _document(attributes: dict[str, Shaped[ndarray, "g c"]]) -> tuple[dict[str, 
         "attributes": {name: i for i, name in enumerate(attributes)},
         # Points.
         "mode": 0,
-        "extensions": {EXTENSION: {"kernel": "ellipse", "colorSpace": "srgb_rec709_display"}},
+        "extensions": {
+            EXTENSION: {"kernel": "ellipse", "colorSpace": "srgb_rec709_display"}
+        },
     }
     document = {
         "asset": {"version": "2.0", "generator": "full4d_jax"},

@@ -49,13 +49,17 @@ def read_tables(path: str | Path) -> Tables:
     path = existing_file(path, "a .ply file")
     content = path.read_bytes()
     layout, elements, place = _read_header(path, content[:MOST_HEADER_BYTES])
-    lines = content[place:].decode("ascii", "replace").splitlines() if layout == "ascii" else []
+    lines = (
+        content[place:].decode("ascii", "replace").splitlines() if layout == "ascii" else []
+    )
     tables: Tables = {}
     for name, (count, kinds) in elements.items():
         # Where the elements after it are is unknown.
         if LIST in kinds.values():
             break
-        dtype = np.dtype([(column, ORDERS[layout] + kind) for column, kind in kinds.items()])
+        dtype = np.dtype(
+            [(column, ORDERS[layout] + kind) for column, kind in kinds.items()]
+        )
         with damage_of(path, f"element {name}", f"{count} rows"):
             if layout == "ascii":
                 rows = _read_text(lines[:count], dtype)
@@ -101,7 +105,9 @@ def read_comments(path: Path) -> dict[str, str]:
     return dict(re.findall(r"^comment +(\S+) *(.*?)\s*$", lines, re.MULTILINE))
 
 
-def write_tables(path: str | Path, tables: Tables, comments: dict[str, str] | None = None) -> None:
+def write_tables(
+    path: str | Path, tables: Tables, comments: dict[str, str] | None = None
+) -> None:
     """Write little-endian binary; the columns of a table have equal lengths.
 
     Comments stand in the header as `comment NAME TEXT`.
@@ -122,7 +128,9 @@ def write_tables(path: str | Path, tables: Tables, comments: dict[str, str] | No
 
 def _read_header(path: Path, head: bytes) -> tuple[str, Elements, int]:
     """Return the layout, the elements, and where the rows begin."""
-    newline = next((n for n in (b"\r\n", b"\n", b"\r") if head.startswith(b"ply" + n)), b"?")
+    newline = next(
+        (n for n in (b"\r\n", b"\n", b"\r") if head.startswith(b"ply" + n)), b"?"
+    )
     last = newline + b"end_header" + newline
     end = head.find(last)
     require(path, "header", end >= 0, repr(head[:20]), "ply ... end_header")
@@ -138,12 +146,16 @@ def _read_header(path: Path, head: bytes) -> tuple[str, Elements, int]:
                 elements[name] = (int(count[:19]), kinds)
             case ["property", "list", *_, name] if elements:
                 kinds[name] = LIST
-            case ["property", kind, name] if elements and kind in KINDS and name not in kinds:
+            case ["property", kind, name] if (
+                elements and kind in KINDS and name not in kinds
+            ):
                 kinds[name] = KINDS[kind]
             case ["comment" | "obj_info", *_] | []:
                 pass
             case _:
-                expected = "a format, a new element with its number of rows, or a new property"
+                expected = (
+                    "a format, a new element with its number of rows, or a new property"
+                )
                 raise FormatError(path, "header", repr(line), expected)
     require(path, "header", layout, "no format", f"one of {', '.join(ORDERS)}")
     return layout, elements, end + len(last)

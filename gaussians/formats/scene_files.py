@@ -26,7 +26,9 @@ SMALLER_COMPONENTS = np.array([[1, 2, 3], [0, 2, 3], [0, 1, 3], [0, 1, 2]])
 
 # Half a turn around x: by which factor a vector changes, and each harmonic of degree 0 to 3.
 AXES = np.array([1, -1, -1], np.float32)
-HARMONIC_SIGNS = np.array([1, -1, -1, 1, -1, 1, 1, -1, 1, -1, 1, -1, -1, 1, -1, 1], np.float32)
+HARMONIC_SIGNS = np.array(
+    [1, -1, -1, 1, -1, 1, 1, -1, 1, -1, 1, -1, -1, 1, -1, 1], np.float32
+)
 
 
 class FormatError(ValueError):
@@ -49,7 +51,9 @@ class FormatError(ValueError):
         super().__init__(" ".join(line.split()))
 
 
-def require(path: str | Path, field: str, holds: object, found: object, expected: object) -> None:
+def require(
+    path: str | Path, field: str, holds: object, found: object, expected: object
+) -> None:
     """Raise a `FormatError` unless something holds."""
     if not holds:
         raise FormatError(Path(path), field, found, expected)
@@ -75,7 +79,9 @@ def existing_file(path: str | Path, kind: str) -> Path:
     return path
 
 
-def arrays_to_write(path: str | Path, scene: types.Gaussians) -> list[Float32[ndarray, "g ..."]]:
+def arrays_to_write(
+    path: str | Path, scene: types.Gaussians
+) -> list[Float32[ndarray, "g ..."]]:
     """Return the fields of a scene in numpy after checking that a file can hold them.
 
     Raises:
@@ -84,7 +90,9 @@ def arrays_to_write(path: str | Path, scene: types.Gaussians) -> list[Float32[nd
     """
     require(path, "file", not Path(path).is_dir(), "a folder", "a name for a file")
     expected = "Gaussians: take one instant with .at(time)"
-    require(path, "scene", isinstance(scene, types.Gaussians), type(scene).__name__, expected)
+    require(
+        path, "scene", isinstance(scene, types.Gaussians), type(scene).__name__, expected
+    )
     arrays = [np.asarray(x, np.float32) for x in scene]
     g = len(arrays[0]) if arrays[0].ndim else 0
     k = arrays[4].shape[-2] if arrays[4].ndim > 1 else 0
@@ -98,7 +106,9 @@ def arrays_to_write(path: str | Path, scene: types.Gaussians) -> list[Float32[nd
     return arrays
 
 
-def check_finite(path: str | Path, names: list[str], values: Float[ndarray, "g ..."]) -> None:
+def check_finite(
+    path: str | Path, names: list[str], values: Float[ndarray, "g ..."]
+) -> None:
     """Raise a `FormatError` that names column and row of the first value that is not finite.
 
     One name is that of all columns.

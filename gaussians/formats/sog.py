@@ -60,7 +60,9 @@ def save_sog(path: str | Path, scene: Gaussians) -> None:
     logs = np.sign(means) * np.log1p(np.abs(means.astype(np.float64)))
     low = logs.min(0)
     high = logs.max(0)
-    steps = np.rint((logs - low) / np.where(high > low, high - low, 1) * 65535).astype(np.uint16)
+    steps = np.rint((logs - low) / np.where(high > low, high - low, 1) * 65535).astype(
+        np.uint16
+    )
     # The unit length gives back the largest component; the others have a smaller range.
     largest, three = smallest_three(unit_quaternions(quaternions))
     quats = np.column_stack([to_levels(three / np.sqrt(2) + 0.5), LARGEST_TAG + largest])
@@ -126,7 +128,9 @@ def load_sog(path: str | Path) -> Gaussians:
 
 
 @np.errstate(over="ignore", invalid="ignore")
-def _scene_in(path: Path, files: dict[str, bytes], meta: Any) -> list[Float32[ndarray, "g ..."]]:
+def _scene_in(
+    path: Path, files: dict[str, bytes], meta: Any
+) -> list[Float32[ndarray, "g ..."]]:
     """Return the arrays of `Gaussians`; what is missing or of a wrong kind raises any error."""
     count = meta["count"]
     found = f"version {meta['version']} of {count} Gaussians"
@@ -190,7 +194,9 @@ def _codebook(values: Float[ndarray, "g c"]) -> tuple[list[float], UInt8[ndarray
     return book.tolist(), places.astype(np.uint8)
 
 
-def _palette(vectors: Float[ndarray, "g n"]) -> tuple[Int[ndarray, "g"], Float[ndarray, "p n"]]:
+def _palette(
+    vectors: Float[ndarray, "g n"],
+) -> tuple[Int[ndarray, "g"], Float[ndarray, "p n"]]:
     """Return which of at most 2^16 means stands for each vector, and these.
 
     Every group is cut in two at its mean, along the coefficient that varies most in it.
@@ -223,7 +229,9 @@ def _pillow(path: Path) -> Any:
     try:
         from PIL import Image
     except ImportError:
-        raise FormatError(path, "file", "no reader of WebP", "one: pip install pillow") from None
+        raise FormatError(
+            path, "file", "no reader of WebP", "one: pip install pillow"
+        ) from None
     return Image
 
 
@@ -249,7 +257,13 @@ def _read_zip(path: Path) -> dict[str, bytes]:
         size = sum(member.file_size for member in members)
         packed = sum(member.compress_size for member in members)
         fits = size <= most_bytes and packed <= path.stat().st_size
-        require(path, "file", fits, f"{size} bytes in {packed}", f"at most {most_bytes}, once each")
+        require(
+            path,
+            "file",
+            fits,
+            f"{size} bytes in {packed}",
+            f"at most {most_bytes}, once each",
+        )
         return {member.filename: bundle.read(member) for member in members}
 
 

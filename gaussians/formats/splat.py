@@ -25,7 +25,9 @@ from gaussians.formats.scene_files import (
 )
 from gaussians.types import Gaussians
 
-ROW = np.dtype([("mean", "<f4", 3), ("scale", "<f4", 3), ("rgba", "u1", 4), ("rotation", "u1", 4)])
+ROW = np.dtype(
+    [("mean", "<f4", 3), ("scale", "<f4", 3), ("rgba", "u1", 4), ("rotation", "u1", 4)]
+)
 
 
 def save_splat(path: str | Path, scene: Gaussians) -> None:
@@ -37,7 +39,13 @@ def save_splat(path: str | Path, scene: Gaussians) -> None:
     means, quaternions, log_scales, logits, harmonics = arrays_to_write(path, scene)
     largest = log_scales.max()
     # A float32 holds no larger scale.
-    require(path, "log_scales", largest <= 88, largest, "at most 88, for the format keeps scales")
+    require(
+        path,
+        "log_scales",
+        largest <= 88,
+        largest,
+        "at most 88, for the format keeps scales",
+    )
     rows = np.empty(len(means), ROW)
     rows["mean"] = means
     rows["scale"] = np.exp(log_scales)

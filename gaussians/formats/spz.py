@@ -98,7 +98,10 @@ def load_spz(path: str | Path) -> Gaussians:
     mean = (colors.reshape(count, 1, 3) / 255 - 0.5) / COLOR_STEP
     higher_terms = (higher.reshape(count, -1, 3) - 128.0) / 128
     # The three bytes of an integer become the upper ones of four, and go down again.
-    steps = np.pad(places.reshape(count, 3, 3), ((0, 0), (0, 0), (1, 0))).view("<i4")[..., 0] >> 8
+    steps = (
+        np.pad(places.reshape(count, 3, 3), ((0, 0), (0, 0), (1, 0))).view("<i4")[..., 0]
+        >> 8
+    )
     turns = rotations.reshape(count, -1)
     if head.version == 2:
         quaternions = with_largest(np.full(count, 0), turns / 127.5 - 1).astype(np.float32)
@@ -182,9 +185,17 @@ def _read_streams(path: Path, content: bytes) -> tuple[_Head, list[UInt8[ndarray
         entries = struct.unpack_from(f"<{2 * len(sizes)}Q", content, table)
         ends = list(accumulate(entries[::2], initial=table + 16 * len(sizes)))
         whole = list(entries[1::2]) == sizes and ends[-1] == len(content)
-        require(path, "arrays", whole, f"streams of {entries} bytes", f"{sizes}, in a whole file")
+        require(
+            path,
+            "arrays",
+            whole,
+            f"streams of {entries} bytes",
+            f"{sizes}, in a whole file",
+        )
         columns = [
-            np.frombuffer(pyarrow.decompress(content[a:b], size, "zstd", asbytes=True), np.uint8)
+            np.frombuffer(
+                pyarrow.decompress(content[a:b], size, "zstd", asbytes=True), np.uint8
+            )
             for (a, b), size in zip(pairwise(ends), sizes, strict=True)
         ]
     _check_axes(path, content[HEADER.size + STREAMS.size : table])

@@ -53,7 +53,9 @@ class Passing(NamedTuple):
     durations: Float32[ndarray, "g"]
 
 
-def moving_arrays(path: str | Path, scene: Scene | Gaussians) -> list[Float32[ndarray, "g ..."]]:
+def moving_arrays(
+    path: str | Path, scene: Scene | Gaussians
+) -> list[Float32[ndarray, "g ..."]]:
     """Return velocities, moments, log_durations and logit_gates of a scene that is to be written.
 
     Raises:
@@ -81,8 +83,12 @@ def without_gates(path: str | Path, scene: Scene | Gaussians) -> Passing:
     """
     velocities, moments, log_durations, logit_gates = moving_arrays(path, scene)
     assert isinstance(scene, DynamicGaussians), "it moves"
-    means, quaternions, log_scales, logits, harmonics = arrays_to_write(path, scene.gaussians)
-    durations = np.exp(np.clip(log_durations, -87, np.log(LASTING_CLIPS))).astype(np.float32)
+    means, quaternions, log_scales, logits, harmonics = arrays_to_write(
+        path, scene.gaussians
+    )
+    durations = np.exp(np.clip(log_durations, -87, np.log(LASTING_CLIPS))).astype(
+        np.float32
+    )
 
     # Of an opacity; two Gaussians instead of one would err by more.
     pure_share = 0.05
@@ -104,5 +110,7 @@ def without_gates(path: str | Path, scene: Scene | Gaussians) -> Passing:
         harmonics=harmonics[rows],
         velocities=velocities[rows],
         moments=moments[rows],
-        durations=np.concatenate([np.full_like(durations, LASTING_CLIPS), durations])[shown],
+        durations=np.concatenate([np.full_like(durations, LASTING_CLIPS), durations])[
+            shown
+        ],
     )

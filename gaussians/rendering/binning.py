@@ -132,7 +132,9 @@ def depth_order(splats: Splats) -> Int[Array, "g"]:
 def bin_splats(splats: Splats, tiles: Tiles, slots: int) -> Bins:
     """List the Gaussians of every tile, nearest first, in `slots` slots."""
     order = depth_order(splats)
-    rank, _, first, overflow = _sorted_slots(Splats(*(x[order] for x in splats)), tiles, slots)
+    rank, _, first, overflow = _sorted_slots(
+        Splats(*(x[order] for x in splats)), tiles, slots
+    )
     return Bins(order[rank], first[:-1], jnp.diff(first), overflow)
 
 
@@ -156,7 +158,9 @@ def bin_quarters(splats: Splats, tiles: Tiles, slots: int) -> Bins:
     start = jnp.cumsum(total) - total
     slot = jnp.where(meets, until - 1 + start[None], 2 * slots)
     ids = jnp.broadcast_to(order[rank][:, None], slot.shape)
-    ids = jnp.zeros(2 * slots, jnp.int32).at[slot].set(ids, mode="drop", unique_indices=True)
+    ids = (
+        jnp.zeros(2 * slots, jnp.int32).at[slot].set(ids, mode="drop", unique_indices=True)
+    )
 
     before = jnp.concatenate([jnp.zeros((1, 4), jnp.int32), until]) + start[None]
     bounds = before[tile_first]
@@ -185,7 +189,9 @@ def _slots_up_to(splats: Splats, tiles: Tiles) -> tuple[Int[Array, "g"], Number]
 
 def _sorted_slots(
     near_first: Splats, tiles: Tiles, slots: int
-) -> tuple[Int[Array, "{slots}"], Int[Array, "{slots}"], Int[Array, "{tiles.count}+1"], Number]:
+) -> tuple[
+    Int[Array, "{slots}"], Int[Array, "{slots}"], Int[Array, "{tiles.count}+1"], Number
+]:
     """Return depth rank and tile of each slot, the borders between tiles, and the overflow.
 
     Slots are sorted by tile, then by depth; unused ones come last, with the tile `tiles.count`.
@@ -198,7 +204,9 @@ def _sorted_slots(
     count = jnp.where(up_to <= slots, extent.prod(-1), 0)
     end = jnp.cumsum(count)
     # Slot i belongs to the first Gaussian whose `end` exceeds i.
-    rank = jnp.cumsum(jnp.zeros(slots + 1, jnp.int32).at[jnp.minimum(end, slots)].add(1)[:slots])
+    rank = jnp.cumsum(
+        jnp.zeros(slots + 1, jnp.int32).at[jnp.minimum(end, slots)].add(1)[:slots]
+    )
     used = rank < g
     rank = jnp.minimum(rank, g - 1)
     nth = jnp.arange(slots, dtype=jnp.int32) - (end - count)[rank]
@@ -213,7 +221,12 @@ def _sorted_slots(
     first = jnp.searchsorted(keys, boundaries, method="scan_unrolled").astype(jnp.int32)
     rank = keys & jnp.uint32((1 << bits) - 1)
     tile = keys >> bits
-    return rank.astype(jnp.int32), tile.astype(jnp.int32), first, jnp.maximum(needed - slots, 0)
+    return (
+        rank.astype(jnp.int32),
+        tile.astype(jnp.int32),
+        first,
+        jnp.maximum(needed - slots, 0),
+    )
 
 
 def _ellipse_meets_tile(

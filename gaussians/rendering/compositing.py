@@ -92,7 +92,9 @@ def forward(features: Features, bins: Bins, tiles: Tiles) -> Image:
     return _by_groups(draw, bins, tiles)
 
 
-def surfaces(features: Float[Array, "g 6"], bins: Bins, tiles: Tiles) -> Int[Array, "h w 2"]:
+def surfaces(
+    features: Float[Array, "g 6"], bins: Bins, tiles: Tiles
+) -> Int[Array, "h w 2"]:
     """Return at each pixel the splat of greatest weight, and the one behind which T is at most 1/2.
 
     Both are -1 where there is none. The picture covers whole tiles, the arithmetic is `forward`'s.
@@ -177,14 +179,21 @@ def _groups(bins: Bins, tiles: Tiles) -> TileGroup:
     padding = -tiles.count % size
     tile = jnp.concatenate([jnp.argsort(-bins.length), jnp.full(padding, tiles.count)])
     first, length = (jnp.append(run, 0)[tile] for run in (bins.first, bins.length))
-    center = (jnp.stack([tile % tiles.columns, tile // tiles.columns], -1) + 0.5) * tiles.side
+    center = (
+        jnp.stack([tile % tiles.columns, tile // tiles.columns], -1) + 0.5
+    ) * tiles.side
     return jax.tree.map(
         lambda x: x.reshape(-1, size, *x.shape[1:]), TileGroup(tile, first, length, center)
     )
 
 
 def _walk(
-    draw: Callable[..., tuple], features: Array, bins: Bins, tiles: Tiles, group: TileGroup, *start
+    draw: Callable[..., tuple],
+    features: Array,
+    bins: Bins,
+    tiles: Tiles,
+    group: TileGroup,
+    *start,
 ) -> tuple:
     """Draw the splats of tiles, a step at a time, while any are left that could change a pixel.
 
@@ -215,7 +224,9 @@ def _walk(
 
 def _fetch(
     features: Array, bins: Bins, group: TileGroup, chunk: Int[Array, ""]
-) -> tuple[Float[Array, "tiles splats f"], Int[Array, "tiles splats"], Bool[Array, "tiles splats"]]:
+) -> tuple[
+    Float[Array, "tiles splats f"], Int[Array, "tiles splats"], Bool[Array, "tiles splats"]
+]:
     """Return the splats of one step relative to the tile centres, their ids, and which exist."""
     nth = chunk * STEP_SPLATS + jnp.arange(STEP_SPLATS)[None]
     used = nth < group.length[:, None]
@@ -224,7 +235,11 @@ def _fetch(
     ids = bins.ids.at[slot].get(mode="promise_in_bounds")
     splats = features.at[ids].get(mode="promise_in_bounds")
     splats = splats.at[..., :2].add(-group.center[:, None])
-    return splats.at[..., 5].set(jnp.where(used, splats[..., 5], UNUSED_LOG_OPACITY)), ids, used
+    return (
+        splats.at[..., 5].set(jnp.where(used, splats[..., 5], UNUSED_LOG_OPACITY)),
+        ids,
+        used,
+    )
 
 
 def alphas_at(
@@ -234,7 +249,9 @@ def alphas_at(
     x, y, a, b, c, log_opacity = (splats[..., i, None] for i in range(GEOMETRY_ROWS))
     dx = offsets[0][None, None] - x
     dy = offsets[1][None, None] - y
-    alpha = jnp.minimum(jnp.exp(log_opacity + (a * dx + b * dy) * dx + c * dy * dy), ALPHA_MAX)
+    alpha = jnp.minimum(
+        jnp.exp(log_opacity + (a * dx + b * dy) * dx + c * dy * dy), ALPHA_MAX
+    )
     return jnp.where(alpha >= ALPHA_MIN, alpha, 0.0)
 
 
@@ -245,7 +262,9 @@ def _blend(alpha: Array, light: Array) -> tuple[Array, Array, Array]:
     return jnp.where(drawn, alpha * light, 0.0), drawn, after
 
 
-def geometry_gradient(splats: Sequence[Array], moments: Sequence[Array]) -> tuple[Array, ...]:
+def geometry_gradient(
+    splats: Sequence[Array], moments: Sequence[Array]
+) -> tuple[Array, ...]:
     """Turn moments of (4) about the tile centre into gradients of the six geometry features.
 
     Args:

@@ -136,7 +136,9 @@ def _draw(features, ids, first, length, image, *, tiles: Tiles) -> None:
             splat = _fetch(features, ids, slot + nth + k, end)
             alpha = _alpha(splat, x, y)[0]
             weight, drawn, after = _blend(alpha, light)
-            image = tuple(image[c] + weight * splat[GEOMETRY_ROWS + c] for c in range(channels))
+            image = tuple(
+                image[c] + weight * splat[GEOMETRY_ROWS + c] for c in range(channels)
+            )
             left = jnp.where(drawn, after, left)
             light = after
         return _is_lit(light), light, left, image
@@ -149,7 +151,9 @@ def _draw(features, ids, first, length, image, *, tiles: Tiles) -> None:
     image[channels, here[0], here[1]] = left
 
 
-def _pull_back(features, ids, first, length, image, cotangent, rows, *, tiles: Tiles) -> None:
+def _pull_back(
+    features, ids, first, length, image, cotangent, rows, *, tiles: Tiles
+) -> None:
     """Write the gradient of each slot of a tile's list, from its front to its back."""
     here, x, y = _place(tiles, features.dtype)
     channels = image.shape[0] - 1
@@ -165,7 +169,9 @@ def _pull_back(features, ids, first, length, image, cotangent, rows, *, tiles: T
             splat = _fetch(features, ids, slot + nth + k, end)
             alpha, dx, dy = _alpha(splat, x, y)
             weight, drawn, after = _blend(alpha, light)
-            gain = weight * sum(splat[GEOMETRY_ROWS + c] * towards[c] for c in range(channels))
+            gain = weight * sum(
+                splat[GEOMETRY_ROWS + c] * towards[c] for c in range(channels)
+            )
             behind = behind - gain
             log = gain - behind * alpha / (1 - alpha)
             log = jnp.where(drawn & (alpha < ALPHA_MAX), log, 0.0)
@@ -242,8 +248,12 @@ def _place(tiles: Tiles, dtype: DTypeLike) -> tuple[tuple[Array, Array], Array, 
     """Return the row and the column of this program's pixels, and x and y of their centres."""
     tile = pl.program_id(0)
     shape = (tiles.side, tiles.side)
-    row = tile // tiles.columns * tiles.side + lax.broadcasted_iota(jnp.int32, (shape[0], 1), 0)
-    column = tile % tiles.columns * tiles.side + lax.broadcasted_iota(jnp.int32, (1, shape[1]), 1)
+    row = tile // tiles.columns * tiles.side + lax.broadcasted_iota(
+        jnp.int32, (shape[0], 1), 0
+    )
+    column = tile % tiles.columns * tiles.side + lax.broadcasted_iota(
+        jnp.int32, (1, shape[1]), 1
+    )
     x = column.astype(dtype) + 0.5
     y = row.astype(dtype) + 0.5
     # Triton cannot look through floats. It would give threads pixels of a row, to read at once.

@@ -114,12 +114,16 @@ def _cut_runs(features: Features, bins: Bins, tiles: Tiles) -> Chunks:
     chunk = jnp.arange(-(-slots // CHUNK_SPLATS) + tiles.count, dtype=jnp.int32)
     tile = jnp.searchsorted(end, chunk, side="right").astype(jnp.int32)
     of_tile = jnp.minimum(tile, tiles.count - 1)
-    nth = (chunk - (end - count)[of_tile])[:, None] * CHUNK_SPLATS + jnp.arange(CHUNK_SPLATS)[None]
+    nth = (chunk - (end - count)[of_tile])[:, None] * CHUNK_SPLATS + jnp.arange(
+        CHUNK_SPLATS
+    )[None]
     used = (nth < bins.length[of_tile][:, None]) & (tile < tiles.count)[:, None]
     ids = bins.ids[jnp.where(used, bins.first[of_tile][:, None] + nth, 0)]
 
     splats = jnp.concatenate([features, jnp.ones((g, 1))], 1)[ids]
-    center = (jnp.stack([tile % tiles.columns, tile // tiles.columns], -1) + 0.5) * tiles.side
+    center = (
+        jnp.stack([tile % tiles.columns, tile // tiles.columns], -1) + 0.5
+    ) * tiles.side
     splats = splats.at[..., :2].add(-center[:, None])
     splats = splats.at[..., 5].set(jnp.where(used, splats[..., 5], UNUSED_LOG_OPACITY))
     return Chunks(jnp.where(used, ids, g), splats, tile, count)
@@ -145,7 +149,10 @@ def _call(
     specification = pltpu.PrefetchScalarGridSpec(
         num_scalar_prefetch=1,
         grid=tile.shape,
-        in_specs=[chunk_block(splats.shape[1]), *(tile_block(*x.shape[1:]) for x in by_tile)],
+        in_specs=[
+            chunk_block(splats.shape[1]),
+            *(tile_block(*x.shape[1:]) for x in by_tile),
+        ],
         out_specs=chunk_block(result[1]) if is_by_chunk else tile_block(*result[1:]),
         scratch_shapes=scratch,
     )
@@ -175,7 +182,9 @@ def _draw(tile, splats, image, reaching, *, side: int) -> None:
         reaching[...] = left
 
 
-def _pull_back(tile, splats, towards, covered, rows, reaching, behind, towards_t, *, side: int):
+def _pull_back(
+    tile, splats, towards, covered, rows, reaching, behind, towards_t, *, side: int
+):
     """Write the gradient of the splats of a chunk, from the front of the tile to its back."""
 
     @pl.when(_begins(tile))
@@ -230,7 +239,9 @@ def _weights(
     column, row = _offsets(side, (side * side, 1), 0)
     dx = column - x
     dy = row - y
-    alphas = jnp.minimum(jnp.exp(log_opacity + (a * dx + b * dy) * dx + c * dy * dy), ALPHA_MAX)
+    alphas = jnp.minimum(
+        jnp.exp(log_opacity + (a * dx + b * dy) * dx + c * dy * dy), ALPHA_MAX
+    )
     alphas = jnp.where(alphas >= ALPHA_MIN, alphas, 0.0)
     log = jnp.log(1 - alphas)
     after = reaching * jnp.exp(_dot(log, _triangle()))

@@ -74,7 +74,12 @@ def _draw(kernels: ModuleType, features: Array, bins: Bins, tiles: Tiles) -> Arr
 
 @partial(jax.jit, static_argnames=("kernels", "tiles"))
 def _pull_back(
-    kernels: ModuleType, features: Array, bins: Bins, image: Array, cotangent: Array, tiles: Tiles
+    kernels: ModuleType,
+    features: Array,
+    bins: Bins,
+    image: Array,
+    cotangent: Array,
+    tiles: Tiles,
 ) -> Array:
     bins, own = _own_lists(kernels, bins, tiles)
     beyond = (own.rows * own.side - tiles.height, own.columns * own.side - tiles.width)

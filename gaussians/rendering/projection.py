@@ -70,7 +70,9 @@ def project_gaussians(
 
     # 0.3 of half the field of view.
     margin = 0.15 * size / focal
-    clamped = jnp.clip(slopes, -principal / focal - margin, (size - principal) / focal + margin)
+    clamped = jnp.clip(
+        slopes, -principal / focal - margin, (size - principal) / focal + margin
+    )
     # Standard deviation in pixels; only degenerate input exceeds it.
     widest = 1e5
     scales = jnp.exp(jnp.clip(gaussians.log_scales, -30.0, 30.0))
@@ -89,7 +91,9 @@ def project_gaussians(
     conics = jnp.stack([yy + SCREEN_BLUR, -xy, xx + SCREEN_BLUR], -1) / determinant[:, None]
     if antialiased:
         # The floor keeps the square root differentiable for Gaussians seen edge-on.
-        opacities = opacities * jnp.sqrt(jnp.maximum(sharp_determinant / determinant, 1e-12))
+        opacities = opacities * jnp.sqrt(
+            jnp.maximum(sharp_determinant / determinant, 1e-12)
+        )
 
     # Up to how many standard deviations it is visible, at most where an opaque one falls below
     # ALPHA_MIN.

@@ -119,7 +119,9 @@ def intersection_budget(
     Raises:
       ValueError: It is called under jit, where nothing can be counted.
     """
-    return round_budget(count_intersections(gaussians, camera, antialiased=antialiased), slack)
+    return round_budget(
+        count_intersections(gaussians, camera, antialiased=antialiased), slack
+    )
 
 
 def round_budget(intersections: Number | int, slack: float = 1.0) -> int:
@@ -166,7 +168,9 @@ def _render(
 ) -> Rendering:
     splats, tiles, gaussians = _splats(gaussians, camera, antialiased)
     still = jax.tree.map(lax.stop_gradient, splats)
-    rgb = harmonics.colors(gaussians.harmonics, gaussians.means - camera.eye[None], sh_degree)
+    rgb = harmonics.colors(
+        gaussians.harmonics, gaussians.means - camera.eye[None], sh_degree
+    )
     columns = [_geometry(splats), rgb, splats.depths[:, None]]
     if features is not None:
         columns.append(features.astype(rgb.dtype))

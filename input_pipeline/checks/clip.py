@@ -90,7 +90,9 @@ def check_clip(example: Example, pictures: Pictures) -> ClipCheck:
         *timing,
         *check_repeats(example),
     ]
-    if not (np.isfinite(example.world_to_camera).all() and np.isfinite(example.intrinsics).all()):
+    if not (
+        np.isfinite(example.world_to_camera).all() and np.isfinite(example.intrinsics).all()
+    ):
         problems.append("cameras: found NaN or infinite values, expected finite ones")
         return ClipCheck(problems, light, float("nan"), [], drift, stops, np.zeros((0, 3)))
     matches = find_matches(example, pictures)
@@ -110,7 +112,11 @@ def check_clip(example: Example, pictures: Pictures) -> ClipCheck:
 
 
 def judge_cameras(
-    example: Example, matches: list[Matches], pairs: list[ViewPair], error: float, limit: float
+    example: Example,
+    matches: list[Matches],
+    pairs: list[ViewPair],
+    error: float,
+    limit: float,
 ) -> tuple[str, str]:
     """Return a problem and a note, one of them empty.
 
@@ -141,19 +147,25 @@ def judge_cameras(
     counts = f"{near[0]} of {count} matches ({chance[0]} by chance)"
     expected = f"expected matches within {limit:.1f} pixels of their epipolar lines"
     if best and believable[best] and near[best] >= least:
-        agree = f"found cameras that agree with {counts}, {expected}; {near[best]} agree if "
+        agree = (
+            f"found cameras that agree with {counts}, {expected}; {near[best]} agree if "
+        )
         return f"world_to_camera: {agree}{[*candidates][best]}", ""
     bad = [pair for pair in pairs if pair.error > limit]
     if bad:
         views = Counter(view for pair in bad for view in (pair.first, pair.second))
         names = ", ".join(sorted({f"{pair.first}-{pair.second}" for pair in bad}))
-        errors = f"found a median error of {error:.2g} pixels and bad pairs of views {names}"
-        do = (
-            f"no other convention agrees better: calibrate again, view {views.most_common(1)[0][0]}"
+        errors = (
+            f"found a median error of {error:.2g} pixels and bad pairs of views {names}"
         )
-        return f"world_to_camera: {errors}, {expected}; {do} first", ""
+        first = views.most_common(1)[0][0]
+        do = f"no other convention agrees better: calibrate again, view {first} first"
+        return f"world_to_camera: {errors}, {expected}; {do}", ""
     if not np.isnan(error):
-        return "", f"cameras agree with the pictures: {counts}, median error {error:.2g} pixels"
+        return (
+            "",
+            f"cameras agree with the pictures: {counts}, median error {error:.2g} pixels",
+        )
     if believable[0]:
         return "", f"cameras are borne out by {counts}, too few to measure an error"
     return "", f"cameras cannot be judged: views have too little in common, {counts} agree"

@@ -29,14 +29,19 @@ def facts(example: schema.Example) -> Facts:
         "width": width,
         "seconds": round(float(example.timestamps[0, -1] - example.timestamps[0, 0]), 4),
         "film": films.is_film(first),
-        "depth": [view for view, shares in enumerate(depth) if all(middle for _, middle in shares)],
-        "known_depth": [round(float(np.mean([k for k, _ in shares])), 4) for shares in depth],
+        "depth": [
+            view for view, shares in enumerate(depth) if all(middle for _, middle in shares)
+        ],
+        "known_depth": [
+            round(float(np.mean([k for k, _ in shares])), 4) for shares in depth
+        ],
         "masks": [view for view in range(views) if all(example.masks[view])],
         "codec": example.codec,
         "latents": list(example.latents.shape[1:]) if example.codec else [],  # f h w c
         "projections": len(example.projections),
         "filled": all(
-            schema.projection_from_bytes(file).filled is not None for file in example.projections
+            schema.projection_from_bytes(file).filled is not None
+            for file in example.projections
         ),
         "caption": bool(example.caption),
         "text": list(example.text.shape) if example.text.size else [],  # n e
@@ -57,7 +62,9 @@ def _known(depth16: bytes) -> tuple[float, bool]:
     h, w = is_known.shape
     side = max(1, min(is_known.shape) // 4)
     rows = slice(max(0, h // 2 - side), h // 2 + side)
-    return float(is_known.mean()), bool(is_known[rows, max(0, w // 2 - side) : w // 2 + side].any())
+    return float(is_known.mean()), bool(
+        is_known[rows, max(0, w // 2 - side) : w // 2 + side].any()
+    )
 
 
 def content_hash(shards: dict[str, str]) -> str:
@@ -66,7 +73,9 @@ def content_hash(shards: dict[str, str]) -> str:
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
-def card(name: str, about: str, splits: dict[str, list[Facts]], size: int, digest: str) -> str:
+def card(
+    name: str, about: str, splits: dict[str, list[Facts]], size: int, digest: str
+) -> str:
     """Return the card, a page of markdown.
 
     Args:
@@ -90,7 +99,10 @@ def card(name: str, about: str, splits: dict[str, list[Facts]], size: int, diges
         ("views in a clip", _listed(clip["views"] for clip in clips)),
         ("instants in a clip", _listed(clip["frames"] for clip in clips)),
         ("size", _listed(f"{clip['width']}x{clip['height']}" for clip in clips)),
-        ("pictures", _listed("H.264 films" if clip["film"] else "JPEG files" for clip in clips)),
+        (
+            "pictures",
+            _listed("H.264 films" if clip["film"] else "JPEG files" for clip in clips),
+        ),
         ("clips with depth of a view", sum(bool(clip["depth"]) for clip in clips)),
         ("pixels with known depth, in views that have some", _shares(known)),
         ("clips with masks of a view", sum(bool(clip["masks"]) for clip in clips)),
@@ -126,7 +138,9 @@ def _shares(shares: Sequence[float]) -> str:
     """Return the median, the least and the greatest share in words."""
     if not shares:
         return "none"
-    least, median, most = (f"{share:.1%}" for share in np.quantile(shares, (0, 0.5, 1)).round(4))
+    least, median, most = (
+        f"{share:.1%}" for share in np.quantile(shares, (0, 0.5, 1)).round(4)
+    )
     return f"{median} (median view; {least} to {most})"
 
 

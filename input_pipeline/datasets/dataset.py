@@ -172,12 +172,16 @@ class Records(Sequence[schema.Example]):
         paths = {file: f"{self.folder}/{file}" for file in sorted(files) if named in file}
         # array_record reads gs:// itself.
         if address.startswith("s3://"):
-            paths = {file: _cached(path, files[file]["sha256"]) for file, path in paths.items()}
+            paths = {
+                file: _cached(path, files[file]["sha256"]) for file, path in paths.items()
+            }
         try:
             self._source = ArrayRecordDataSource([*paths.values()])
         except (RuntimeError, ValueError) as error:
             found = str(error) or "a file that does not open"
-            raise ValueError(f"dataset {folder}: found {found}, expected whole files") from None
+            raise ValueError(
+                f"dataset {folder}: found {found}, expected whole files"
+            ) from None
         count = len(self._source)
         found = f"{count} records of the split {split}"
         check_field(f"dataset {folder}", count == len(self.clips), found, len(self.clips))
@@ -193,7 +197,9 @@ class Records(Sequence[schema.Example]):
             example = from_bytes(self._source[place])
         except (RuntimeError, ValueError) as error:
             found = f"clip {place} that does not read ({error})"
-            raise ValueError(f"dataset {self.folder}: found {found}, expected a record") from None
+            raise ValueError(
+                f"dataset {self.folder}: found {found}, expected a record"
+            ) from None
         return example._replace(generated=self.clips[place].get("generated", False))
 
 
@@ -201,7 +207,9 @@ def _sizes(folder: str | Path) -> dict[str, int]:
     """Return the bytes of the files in a data set's folder."""
     if address := address_of(folder):
         return {name: stored.size for name, stored in stored_files(address).items()}
-    return {path.name: path.stat().st_size for path in Path(folder).iterdir() if path.exists()}
+    return {
+        path.name: path.stat().st_size for path in Path(folder).iterdir() if path.exists()
+    }
 
 
 def _cached(address: str, sha256: str) -> str:
@@ -271,7 +279,9 @@ def _check_same_build(folder: Path, plan: Sequence[Shard], mark: str) -> None:
     """Refuse a folder with files that are not of this build."""
     planned = {f"{shard.file}.json": shard for shard in plan}
     if address := address_of(folder):
-        names = [name for name in stored_files(f"{address}/{FOLDER}") if name.endswith(".json")]
+        names = [
+            name for name in stored_files(f"{address}/{FOLDER}") if name.endswith(".json")
+        ]
     else:
         names = [path.name for path in (folder / FOLDER).glob("*.json")]
     for name in sorted(names):
@@ -283,7 +293,11 @@ def _check_same_build(folder: Path, plan: Sequence[Shard], mark: str) -> None:
 
 
 def _finish(
-    folder: Path, name: str, plan: Sequence[Shard], entries: dict[str, dict[str, Any]], about: str
+    folder: Path,
+    name: str,
+    plan: Sequence[Shard],
+    entries: dict[str, dict[str, Any]],
+    about: str,
 ) -> None:
     """Write the card, the files of tfds and, last, the index that makes the data set readable."""
     # The card sums up the facts that each shard recorded while it was written.
@@ -330,11 +344,18 @@ def _finish(
                 path.replace(folder / path.name)
     # Readers ask for the index first: written last, it never names a file that is not there.
     files = {k: {"bytes": v["bytes"], "sha256": v["sha256"]} for k, v in entries.items()}
-    index = {"version": schema.SCHEMA_VERSION, "content": digest, "files": files, "splits": splits}
+    index = {
+        "version": schema.SCHEMA_VERSION,
+        "content": digest,
+        "files": files,
+        "splits": splits,
+    }
     whole_files.write_text(folder / INDEX, json.dumps(index))
 
 
-def _counted(stream: Iterator[Any], done: int, report: Callable[[int], None]) -> Iterator[Any]:
+def _counted(
+    stream: Iterator[Any], done: int, report: Callable[[int], None]
+) -> Iterator[Any]:
     """Yield the records of a stream and report how many are done."""
     for done_now, record in enumerate(stream, done + 1):
         report(done_now)

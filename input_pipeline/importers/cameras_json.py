@@ -24,7 +24,16 @@ from input_pipeline.importers import rig
 from input_pipeline.plain_files import check_field, field, load_json, numbers
 
 FILES = ("cameras.json", "cameras_opencv.json")
-OURS = {"name", "width", "height", "intrinsics", "K", "world_to_camera", "w2c", "distortion"}
+OURS = {
+    "name",
+    "width",
+    "height",
+    "intrinsics",
+    "K",
+    "world_to_camera",
+    "w2c",
+    "distortion",
+}
 OURS |= {"fisheye", "offset", "timestamps", "fps"}
 
 
@@ -46,7 +55,9 @@ def read(path: Path, fps: float | None) -> list[Capture]:
         name = str(field(entry, "name", f"{file}, camera {index}"))
         check_field(file, name not in entries, f"camera {name} twice", "a name for each")
         entries[name] = {**entry, "fps": fps or entry.get("fps", table.get("fps"))}
-    cameras = {name: _camera(entry, f"{file}, camera {name}") for name, entry in entries.items()}
+    cameras = {
+        name: _camera(entry, f"{file}, camera {name}") for name, entry in entries.items()
+    }
     scale = float(table["depth_scale"]) if "depth_scale" in table else None
     # A misspelt field must not be ignored in silence.
     unread = sorted({key for entry in entries.values() for key in entry} - OURS)

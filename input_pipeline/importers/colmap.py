@@ -54,7 +54,9 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
         folder, *inside = PurePosixPath(image).parts
         # Its first folder is the camera, or its name without the ending.
         camera = folder if inside else PurePosixPath(image).stem
-        by_camera.setdefault(camera if films else image, {})[PurePosixPath(image).name] = there
+        by_camera.setdefault(camera if films else image, {})[PurePosixPath(image).name] = (
+            there
+        )
     films = films or {image: (path / "images" / image,) for image, _ in images}
     rig.check_lengths(films, path)
     views = []
@@ -68,8 +70,12 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
             lost = [file.name for file in films[name] if file.name not in registered]
             counts = f"{len(registered)} different poses for {len(films[name])} frames"
             expected = "one pose, or one a frame"
-            check_field(f"camera {name}", not lost, f"{counts}, none for {lost[:1]}", expected)
-            poses = np.stack([registered[file.name].world_to_camera for file in films[name]])
+            check_field(
+                f"camera {name}", not lost, f"{counts}, none for {lost[:1]}", expected
+            )
+            poses = np.stack(
+                [registered[file.name].world_to_camera for file in films[name]]
+            )
         moved = moved._replace(world_to_camera=poses, fps=fps)
         views.append(capture.make_view(name, films[name], beside=path, **moved._asdict()))
     return [capture.make_capture(path.name, views)]

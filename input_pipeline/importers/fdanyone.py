@@ -8,7 +8,13 @@ skeletons and the sparse views beside them are not read.
 from pathlib import Path
 
 from input_pipeline import capture, conventions
-from input_pipeline.plain_files import check_field, field, field_number, field_numbers, load_json
+from input_pipeline.plain_files import (
+    check_field,
+    field,
+    field_number,
+    field_numbers,
+    load_json,
+)
 
 FILE = "cameras.json"
 FILMS = "videos/dense"
@@ -34,7 +40,9 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
     for index, entry in enumerate(field(table, "cameras", str(file))):
         where = f"{file}, camera {index}"
         film = path / str(field(entry, "video", where))
-        height, width = (field_number(entry, f"image_{s}", where) for s in ("height", "width"))
+        height, width = (
+            field_number(entry, f"image_{s}", where) for s in ("height", "width")
+        )
         pose = field_numbers(entry, "camera_to_world", (4, 4), where)
         view = capture.make_view(
             film.stem,
@@ -48,4 +56,6 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
         views.append(view)
     metres = 1.0
     source = f"4DAnyone, {path.name}"
-    return [capture.make_capture(path.name, views, unit=metres, source=source, generated=True)]
+    return [
+        capture.make_capture(path.name, views, unit=metres, source=source, generated=True)
+    ]

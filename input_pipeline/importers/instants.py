@@ -42,16 +42,22 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
     for camera in sorted(films, key=footage.natural):
         numbers, files, cameras = zip(*films[camera], strict=True)
         found = f"it at {len(files)} of {len(folders)} instants"
-        plain_files.check_field(f"camera {camera}", len(files) == len(folders), found, "it at all")
+        plain_files.check_field(
+            f"camera {camera}", len(files) == len(folders), found, "it at all"
+        )
         moved = rig.moving(cameras, f"camera {camera}")
         moved = moved._replace(timestamps=[number / rate for number in numbers])
         views.append(capture.make_view(camera, files, **moved._asdict()))
     notes = [] if fps else [f"no --fps given: assuming {DEFAULT_FPS:g} instants a second"]
     if borrowed:
-        notes += [f"{borrowed} instants have no cameras of their own and take those before them"]
+        notes += [
+            f"{borrowed} instants have no cameras of their own and take those before them"
+        ]
     return [capture.make_capture(path.name, views, notes=notes)]
 
 
 def _instants(path: Path) -> list[tuple[int, Path]]:
-    named = [(folder.name.removeprefix("colmap_"), folder) for folder in path.glob("colmap_*")]
+    named = [
+        (folder.name.removeprefix("colmap_"), folder) for folder in path.glob("colmap_*")
+    ]
     return sorted((int(number), folder) for number, folder in named if number.isdecimal())

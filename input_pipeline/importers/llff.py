@@ -33,7 +33,9 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
     """
     file = path / FILE
     table = load_array(file, "(n 17)")
-    real = table.dtype.kind in "fiu" and table.shape[1:] == (17,) and np.isfinite(table).all()
+    real = (
+        table.dtype.kind in "fiu" and table.shape[1:] == (17,) and np.isfinite(table).all()
+    )
     check_field(file, real, f"{table.dtype} {table.shape}", "finite (n 17)")
     films = _films(path, len(table))
     poses = table[:, :15].reshape(-1, 3, 5).astype(np.float64)

@@ -38,7 +38,9 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
     views = []
     for camera, name in pair(films, sorted(poses, key=footage.natural), path).items():
         intrinsics = lens(focal, footage.picture_size(films[name][0]))
-        view = capture.make_view(name, films[name], intrinsics, poses[camera], fps=fps, beside=path)
+        view = capture.make_view(
+            name, films[name], intrinsics, poses[camera], fps=fps, beside=path
+        )
         views.append(view)
     scene = f"{path.resolve().parent.name}/{path.name}"
     source = f"{scene}, {len(films)} cameras"

@@ -70,7 +70,8 @@ class _Loader(yaml.SafeLoader):
 
 
 _Loader.add_multi_constructor(
-    "tag:yaml.org,2002:opencv-", lambda loader, _, node: loader.construct_mapping(node, deep=True)
+    "tag:yaml.org,2002:opencv-",
+    lambda loader, _, node: loader.construct_mapping(node, deep=True),
 )
 
 
@@ -104,14 +105,18 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
         ((file, table),) = tables.items()
         is_kalibr = _is_kalibr(table)
         entries = _kalibr(file, table) if is_kalibr else _named(file, table)
-        is_pose2sim = file.suffix == ".toml" and all(e.keys() >= POSE2SIM for *_, e in entries)
+        is_pose2sim = file.suffix == ".toml" and all(
+            e.keys() >= POSE2SIM for *_, e in entries
+        )
         in_metres = is_kalibr or is_pose2sim
     cameras: dict[str, rig.CalibratedCamera] = {}
     for file, name, entry in entries:
         check_field(file, name not in cameras, f"camera {name} twice", "a name for each")
         if not entry.get("ignore", False):
             cameras[name] = _camera(entry, f"{file}, camera {name}")._replace(fps=fps)
-    return [capture.make_capture(path.name, rig.make_rig(path, cameras), unit=float(in_metres))]
+    return [
+        capture.make_capture(path.name, rig.make_rig(path, cameras), unit=float(in_metres))
+    ]
 
 
 def load_table(file: Path) -> Any:
@@ -172,7 +177,11 @@ def _named(file: Path, table: Any) -> Entries:
     entries = inside.items() if isinstance(inside, Mapping) else ()
     # Films of caliscope have the port in their names, not the key.
     return [
-        (file, str(entry.get("name", entry.get("camera_name", entry.get("port", key)))), entry)
+        (
+            file,
+            str(entry.get("name", entry.get("camera_name", entry.get("port", key)))),
+            entry,
+        )
         for key, entry in entries
         if _is_camera(entry)
     ]
@@ -195,7 +204,9 @@ def _easymocap(tables: Tables) -> Entries:
 
 def _is_kalibr(table: Any) -> bool:
     cameras = table.values() if isinstance(table, Mapping) else ()
-    return any(isinstance(c, Mapping) and {"camera_model", "intrinsics"} <= set(c) for c in cameras)
+    return any(
+        isinstance(c, Mapping) and {"camera_model", "intrinsics"} <= set(c) for c in cameras
+    )
 
 
 def _kalibr(file: Path, table: Mapping[str, Any]) -> Entries:
@@ -240,7 +251,9 @@ def _camera(table: Mapping[str, Any], where: str) -> rig.CalibratedCamera:
     rotation = turn.reshape(3, 3) if turn.size == 9 else cv2.Rodrigues(turn)[0]
     bent = np.zeros(0)
     if is_fisheye or any(name in table for name in NAMES["distortion"]):
-        bent = _array(table, "distortion", where, (4,) if is_fisheye else (0, 4, 5, 8, 12, 14))
+        bent = _array(
+            table, "distortion", where, (4,) if is_fisheye else (0, 4, 5, 8, 12, 14)
+        )
     # Where no field names the model, p1 and p2 that are large may be a fisheye's k3 and k4.
     is_named = not {"distortion_model", "camera_model", *FISHEYE_FLAGS}.isdisjoint(table)
     is_usual = is_named or bent.size != 4 or np.abs(bent[2:]).max() <= MOST_TANGENTIAL
@@ -274,14 +287,18 @@ def _is_fisheye(table: Mapping[str, Any], where: str) -> bool:
     return model in FISHEYE_MODELS or any(flags)
 
 
-def _array(table: Mapping[str, Any], field: str, where: str, counts: tuple[int, ...]) -> np.ndarray:
+def _array(
+    table: Mapping[str, Any], field: str, where: str, counts: tuple[int, ...]
+) -> np.ndarray:
     """Return the numbers of a field under whichever of its names."""
     name = next((name for name in NAMES[field] if name in table), "")
     expected = f"a field {field} (one of {', '.join(NAMES[field])})"
     check_field(where, name, ", ".join(map(str, table)), expected)
     values = _entries(table[name], f"{where}, {name}")
     expected = " or ".join(map(str, counts))
-    check_field(f"{where}, {name}", values.size in counts, f"{values.size} numbers", expected)
+    check_field(
+        f"{where}, {name}", values.size in counts, f"{values.size} numbers", expected
+    )
     return values
 
 
@@ -293,7 +310,9 @@ def _entries(value: Any, where: str) -> np.ndarray:
 
 def _size(table: Mapping[str, Any], where: str) -> tuple[int, int] | None:
     """Return rows and columns; files have them the other way round."""
-    sides = next(([table[w], table[h]] for w, h in SIDES if w in table and h in table), None)
+    sides = next(
+        ([table[w], table[h]] for w, h in SIDES if w in table and h in table), None
+    )
     if any(name in table for name in NAMES["size"]):
         sides = _array(table, "size", where, (2,))
     if sides is None:

@@ -37,7 +37,9 @@ def _views(path: Path, file: Path, fps: float) -> list[capture.View]:
     rows, columns, *lists = (field(table, name, str(file)) for name in ("h", "w", *LISTS))
     cameras_per_instant = {len(instant) for values in lists for instant in values}
     fits = len({len(values) for values in lists}) == len(cameras_per_instant) == 1
-    lengths = ", ".join(f"{name} {len(values)}" for name, values in zip(LISTS, lists, strict=True))
+    lengths = ", ".join(
+        f"{name} {len(values)}" for name, values in zip(LISTS, lists, strict=True)
+    )
     check_field(file, fits, f"{lengths} instants", "cameras in each")
     size = round(rows), round(columns)
     films: dict[str, list[tuple[rig.CalibratedCamera, str]]] = {}
@@ -45,7 +47,9 @@ def _views(path: Path, file: Path, fps: float) -> list[capture.View]:
         for lens, pose, picture, camera in zip(*instant, strict=True):
             where = f"{file}, camera {camera}"
             intrinsics = numbers(lens, (3, 3), f"{where}, k")
-            there = rig.CalibratedCamera(intrinsics, numbers(pose, (4, 4), f"{where}, w2c"), size)
+            there = rig.CalibratedCamera(
+                intrinsics, numbers(pose, (4, 4), f"{where}, w2c"), size
+            )
             films.setdefault(str(camera), []).append((there._replace(fps=fps), picture))
     views = []
     for camera, film in films.items():
@@ -56,5 +60,7 @@ def _views(path: Path, file: Path, fps: float) -> list[capture.View]:
         masks = masks if has_masks and (path / "seg").is_dir() else ()
         files = [path / "ims" / picture for picture in pictures]
         moved = rig.moving(cameras, f"{file}, camera {camera}")
-        views.append(capture.make_view(f"cam{camera}", files, masks=masks, **moved._asdict()))
+        views.append(
+            capture.make_view(f"cam{camera}", files, masks=masks, **moved._asdict())
+        )
     return views

@@ -58,6 +58,8 @@ def _films(path: Path) -> dict[str, list[Path]]:
         found, key=lambda film: (footage.natural(film), footage.natural(film.parent))
     ):
         place = f"{film.parent.name}/{film.stem}"
-        if film.suffix.lower() in footage.VIDEOS and re.fullmatch(r"cam_type\d+/video\d+", place):
+        if film.suffix.lower() in footage.VIDEOS and re.fullmatch(
+            r"cam_type\d+/video\d+", place
+        ):
             films.setdefault(film.stem, []).append(film)
     return films

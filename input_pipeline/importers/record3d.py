@@ -39,7 +39,11 @@ MEMBER = re.compile(r"metadata|rgbd/[0-9]{1,9}\.(jpg|depth)")
 
 def matches(path: Path) -> Path | None:
     """Return the folder that shows this layout."""
-    return path / "rgbd" if (path / "metadata").is_file() and (path / "rgbd").is_dir() else None
+    return (
+        path / "rgbd"
+        if (path / "metadata").is_file() and (path / "rgbd").is_dir()
+        else None
+    )
 
 
 def is_packed(path: Path) -> bool:
@@ -79,7 +83,11 @@ def _extract(path: Path, folder: Path) -> None:
     """
     # Of one member.
     most_bytes = 2**28
-    with damage_of(path, "a whole .r3d file"), open_regular(path) as file, ZipFile(file) as archive:
+    with (
+        damage_of(path, "a whole .r3d file"),
+        open_regular(path) as file,
+        ZipFile(file) as archive,
+    ):
         check_members(archive)
         written = os.fstat(file.fileno())
         for member in archive.infolist():
@@ -126,4 +134,8 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
         depth=[picture.with_suffix(".depth") for picture in pictures],
         depth_size=(depth_h, depth_w),
     )
-    return [capture.make_capture(path.name, [view], unit=1.0, source="Record3D", notes=[lens_note])]
+    return [
+        capture.make_capture(
+            path.name, [view], unit=1.0, source="Record3D", notes=[lens_note]
+        )
+    ]

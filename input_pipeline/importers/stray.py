@@ -70,7 +70,9 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
     is_central = np.abs(np.array([x / width, y / height]) - 0.5).max() <= MOST_OFF_CENTRE
     found = f"the lens's centre at {x:.0f}, {y:.0f} of a film of {width}x{height}"
     check_field(path, is_central, found, "it in the middle, of rgb.mp4 as recorded")
-    depth, confidence, lost_note = _depth(path, [f"{int(n):06}.png" for n in table["frame"]])
+    depth, confidence, lost_note = _depth(
+        path, [f"{int(n):06}.png" for n in table["frame"]]
+    )
     to_world = conventions.from_quaternions(
         columns("qx", "qy", "qz", "qw"), columns("x", "y", "z"), where
     )
@@ -86,7 +88,11 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
     )
     late = f"{rows - count} of {rows} poses are later than the film" if rows > count else ""
     notes = [late, lens_note, lost_note]
-    return [capture.make_capture(path.name, [view], unit=1.0, source="Stray Scanner", notes=notes)]
+    return [
+        capture.make_capture(
+            path.name, [view], unit=1.0, source="Stray Scanner", notes=notes
+        )
+    ]
 
 
 def _odometry(file: Path) -> dict[str, Float[np.ndarray, " n"]]:
@@ -103,7 +109,9 @@ def _odometry(file: Path) -> dict[str, Float[np.ndarray, " n"]]:
     }
 
 
-def _depth(path: Path, names: list[str]) -> tuple[list[Path | None], list[Path | None], str]:
+def _depth(
+    path: Path, names: list[str]
+) -> tuple[list[Path | None], list[Path | None], str]:
     """Return a frame's pictures of depth and confidence, None where one is lost, and a note.
 
     Raises:
@@ -114,7 +122,9 @@ def _depth(path: Path, names: list[str]) -> tuple[list[Path | None], list[Path |
     # Of lost pictures, that a message shows.
     most_names = 5
     pairs = [[path / folder / name for folder in FOLDERS] for name in names]
-    kept = [pair if all(file.is_file() for file in pair) else [None, None] for pair in pairs]
+    kept = [
+        pair if all(file.is_file() for file in pair) else [None, None] for pair in pairs
+    ]
     depth, confidence = map(list, zip(*kept, strict=True))
     lost = [name for name, file in zip(names, depth, strict=True) if file is None]
     shown = ", ".join(lost[:most_names]) + ", ..." * (len(lost) > most_names)

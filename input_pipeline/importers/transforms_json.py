@@ -15,7 +15,15 @@ from input_pipeline.plain_files import check_field, field, field_number, load_js
 
 FILE = "transforms.json"
 FISHEYE = "OPENCV_FISHEYE"
-LENSES = ("OPENCV", "PINHOLE", "SIMPLE_PINHOLE", "PERSPECTIVE", "SIMPLE_RADIAL", "RADIAL", FISHEYE)
+LENSES = (
+    "OPENCV",
+    "PINHOLE",
+    "SIMPLE_PINHOLE",
+    "PERSPECTIVE",
+    "SIMPLE_RADIAL",
+    "RADIAL",
+    FISHEYE,
+)
 LENS = ("fl_x", "fl_y", "cx", "cy", "w", "h", "camera_angle_x")
 DISTORTION = ("k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6")
 FISHEYE_DISTORTION = ("k1", "k2", "k3", "k4")
@@ -88,8 +96,12 @@ def _read(file: Path) -> list[dict]:
     """Return the frames with what the table says of all, and `where` they stand, for messages."""
     table = load_json(file)
     frames = field(table, "frames", str(file))
-    are_tables = isinstance(frames, list) and all(isinstance(frame, dict) for frame in frames)
-    check_field(f"{file}, frames", frames and are_tables, f"{frames!r:.40}", "a list of frames")
+    are_tables = isinstance(frames, list) and all(
+        isinstance(frame, dict) for frame in frames
+    )
+    check_field(
+        f"{file}, frames", frames and are_tables, f"{frames!r:.40}", "a list of frames"
+    )
     wheres = [f"{file}, frame {index}" for index in range(len(frames))]
     return [table | frame | {"where": w} for frame, w in zip(frames, wheres, strict=True)]
 
@@ -98,7 +110,9 @@ def _view(file: Path, name: str, film: list[dict], seconds: float) -> capture.Vi
     first = film[0]
     for frame in film:
         changed = [key for key in (*LENS, *DISTORTION) if frame.get(key) != first.get(key)]
-        check_field(f"{frame['where']}, lens", not changed, f"another {changed}", "a fixed one")
+        check_field(
+            f"{frame['where']}, lens", not changed, f"another {changed}", "a fixed one"
+        )
     intrinsics, size = _lens(first, first["file"])
     is_fisheye = first.get("camera_model") == FISHEYE or bool(first.get("is_fisheye"))
     bent = FISHEYE_DISTORTION if is_fisheye else DISTORTION
@@ -148,7 +162,9 @@ def _repeats(film: list[dict]) -> bool:
 def _pose(frame: dict) -> np.ndarray:
     where = f"{frame['where']}, transform_matrix"
     matrix = field(frame, "transform_matrix", where)
-    pose = homogeneous(numbers(matrix, (3, 4) if np.shape(matrix) == (3, 4) else (4, 4), where))
+    pose = homogeneous(
+        numbers(matrix, (3, 4) if np.shape(matrix) == (3, 4) else (4, 4), where)
+    )
     if "applied_transform" in frame:
         applied = numbers(frame["applied_transform"], (3, 4), "applied_transform")
         pose = np.linalg.inv(homogeneous(applied)) @ pose
@@ -160,7 +176,9 @@ def _lens(table: dict, file: Path) -> tuple[np.ndarray, tuple[int, int]]:
     where = table["where"]
     model = table.get("camera_model", "OPENCV")
     check_field(where, model in LENSES, f"camera_model {model}", f"one of {LENSES}")
-    size = (table["h"], table["w"]) if {"w", "h"} <= set(table) else footage.picture_size(file)
+    size = (
+        (table["h"], table["w"]) if {"w", "h"} <= set(table) else footage.picture_size(file)
+    )
     rows, columns = map(round, size)
     if "fl_x" in table:
         fx = float(table["fl_x"])

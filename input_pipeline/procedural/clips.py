@@ -14,7 +14,12 @@ from jaxtyping import Array, Float, Float32
 
 from input_pipeline import footage, schema, transforms
 from input_pipeline.procedural.rich_world import PEOPLE
-from input_pipeline.procedural.scene import HELD_OUT_START, ProceduralClip, Worlds, procedural_scene
+from input_pipeline.procedural.scene import (
+    HELD_OUT_START,
+    ProceduralClip,
+    Worlds,
+    procedural_scene,
+)
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,9 @@ class ProceduralClips:
     def __getitem__(self, index: int) -> schema.Example:
         """Return the clip of scene `first + index`."""
         scene = self.first + range(self.count)[index]
-        render = scene_program(self.views, self.frames, self.height, self.width, self.worlds)
+        render = scene_program(
+            self.views, self.frames, self.height, self.width, self.worlds
+        )
         clip: Any = jax.device_get(render(np.int32(scene), textures=self._textures))
         held_out = ", held out" if scene >= HELD_OUT_START else ""
         return to_example(
@@ -134,7 +141,8 @@ def read_textures(folder: str) -> Float32[np.ndarray, "n s s 3"]:
     if not files:
         raise ValueError(f"textures {folder}: found no picture or video, expected some")
     squares = [
-        transforms.cover(footage.first_picture(file), np.eye(3), side, side)[0] for file in files
+        transforms.cover(footage.first_picture(file), np.eye(3), side, side)[0]
+        for file in files
     ]
     return np.stack(squares).astype(np.float32) / 255
 

@@ -87,7 +87,9 @@ class _Glb:
         magic, version, size, length = struct.unpack("<4sIII", data[:16].ljust(16, b"\0"))
         whole = (magic, version, size) == (b"glTF", 2, len(data))
         check_field(path, whole, f"{len(data)} bytes", "a whole binary glTF 2 file")
-        self.document: dict[str, Any] = parse_json(data[20 : 20 + length], f"{path}, first chunk")
+        self.document: dict[str, Any] = parse_json(
+            data[20 : 20 + length], f"{path}, first chunk"
+        )
         self.binary = data[28 + length :]
 
     def view(self, index: int) -> memoryview:
@@ -100,7 +102,9 @@ class _Glb:
         view = accessor["bufferView"]
         dtype = np.dtype(COMPONENTS[accessor["componentType"]])
         width = WIDTHS[accessor["type"]]
-        stride = self.document["bufferViews"][view].get("byteStride") or width * dtype.itemsize
+        stride = (
+            self.document["bufferViews"][view].get("byteStride") or width * dtype.itemsize
+        )
         shape = (accessor["count"], width)
         start = accessor.get("byteOffset", 0)
         values = np.ndarray(shape, dtype, self.view(view), start, (stride, dtype.itemsize))
@@ -143,7 +147,9 @@ def _read_mesh(glb: _Glb, where: str) -> SkinnedMesh:
         weights=weights / weights.sum(1, keepdims=True),
         joint_nodes=np.array(skin["joints"], INDEX),
         # glTF stores matrices by columns.
-        inverse_bind=glb.array(skin["inverseBindMatrices"]).reshape(-1, 4, 4).swapaxes(1, 2),
+        inverse_bind=glb.array(skin["inverseBindMatrices"])
+        .reshape(-1, 4, 4)
+        .swapaxes(1, 2),
         parent=parent,
         rest=rest,
         animations={

@@ -174,16 +174,20 @@ def gltf_clip(
         ],
         axis=1,
     )
-    camera_to_world = jax.vmap(lambda eye: scene.camera_towards(eye, center, jnp.array(UP)))(
-        center[None] + direction
-    )
+    camera_to_world = jax.vmap(
+        lambda eye: scene.camera_towards(eye, center, jnp.array(UP))
+    )(center[None] + direction)
 
     texcoords = jnp.asarray(mesh.texcoords[mesh.triangles], jnp.float32)
     texture = jnp.asarray(mesh.texture)
 
-    def film(pose: Float[Array, "4 4"]) -> tuple[Float[Array, "t h w 3"], Float[Array, "t h w"]]:
+    def film(
+        pose: Float[Array, "4 4"],
+    ) -> tuple[Float[Array, "t h w 3"], Float[Array, "t h w"]]:
         view = partial(cast_rays, height=height, width=width)
-        return jax.lax.map(lambda now: view(now, texcoords, texture, pose, intrinsics), triangles)
+        return jax.lax.map(
+            lambda now: view(now, texcoords, texture, pose, intrinsics), triangles
+        )
 
     colors, depth = jax.lax.map(film, camera_to_world)
     unit = jnp.median(depth[0, 0])
@@ -207,7 +211,10 @@ def standing_triangles(
     high = mesh.positions.max(0)
     anchor = np.array([(low[0] + high[0]) / 2, low[1], (low[2] + high[2]) / 2])
     scale = ASSET_LENGTH / (high - low).max()
-    posed = [gltf_mesh.skinned_positions(mesh, animation, float(t))[mesh.triangles] for t in times]
+    posed = [
+        gltf_mesh.skinned_positions(mesh, animation, float(t))[mesh.triangles]
+        for t in times
+    ]
     return ((np.stack(posed) - anchor) * scale).astype(np.float32)
 
 
@@ -258,7 +265,9 @@ def cast_rays(
         weights = jnp.stack([1 - u - v, u, v], axis=1)
         albedo = _bilinear(texture, jnp.sum(weights[..., None] * corner, axis=1))
         # The sign turns normals of back faces towards the camera.
-        facing = world_normal[nearest] * jnp.sign(jnp.sum(rays * normal[nearest], 1))[:, None]
+        facing = (
+            world_normal[nearest] * jnp.sign(jnp.sum(rays * normal[nearest], 1))[:, None]
+        )
         lambert = jnp.clip(facing @ light, 0, 1)
         room_color, room_z = _room(eye, rays @ rotation.T)
         color = jnp.where(
@@ -289,7 +298,9 @@ def _room(
     # Broad stripes on the walls and soft squares on the ground show depth to the eye.
     stripes = 0.06 * jnp.sin(9 * point[:, 0] + 9 * point[:, 2]) - 0.15 * point[:, 1]
     wall = jnp.array([WALLS[0], WALLS[2], WALLS[1]])[axis] + stripes[:, None]
-    chequer = jax.nn.sigmoid(6 * jnp.sin(12 * point[:, 0]) * jnp.sin(12 * point[:, 2]))[:, None]
+    chequer = jax.nn.sigmoid(6 * jnp.sin(12 * point[:, 0]) * jnp.sin(12 * point[:, 2]))[
+        :, None
+    ]
     ground = chequer * jnp.array([GROUND[0]]) + (1 - chequer) * jnp.array([GROUND[1]])
     on_ground = (axis == 1) & (rays[:, 1] < 0)
     return jnp.where(on_ground[:, None], ground, wall), z

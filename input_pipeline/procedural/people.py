@@ -99,7 +99,9 @@ def person_at(person: Person, floor: Scalar, time: Scalar) -> Objects:
     return Objects(
         jnp.stack([center for center, *_ in balls] + [center for center, _ in limbs]),
         jnp.stack([body] * ELLIPSOIDS + [axes for _, axes in limbs]),
-        jnp.concatenate([jnp.stack([jnp.array(s) * scale for _, s, scale in balls]), sizes]),
+        jnp.concatenate(
+            [jnp.stack([jnp.array(s) * scale for _, s, scale in balls]), sizes]
+        ),
     )
 
 

@@ -39,7 +39,9 @@ def paint_world(
     m = world.materials
     albedo = m.color_a.T[:, material] * (1 - mix) + m.color_b.T[:, material] * mix
     light = world.ambient + (1.1 - world.ambient) * lambert * world.light_color[:, None]
-    color = jnp.where(is_sky(world, material)[None], _sky(world, rays), albedo * light * shadow)
+    color = jnp.where(
+        is_sky(world, material)[None], _sky(world, rays), albedo * light * shadow
+    )
     return jnp.clip(color * world.exposure, 0, 1)
 
 
@@ -58,7 +60,11 @@ def _shade(
 
 
 def _texture(
-    world: World, material: Numbers, surface: Vector, is_object: Bool[Array, "p"], axis: Numbers
+    world: World,
+    material: Numbers,
+    surface: Vector,
+    is_object: Bool[Array, "p"],
+    axis: Numbers,
 ) -> Pixels:
     """Six solid textures with smooth edges: the share of the second of two colours."""
     m = world.materials
@@ -76,7 +82,13 @@ def _texture(
     noise = jnp.clip((noise - 0.5) * 2.2 + 0.5, 0, 1)
     marble = 0.5 + 0.5 * jnp.sin(2 * u.x + 5 * noise)
     gradient = 0.5 + 0.5 * jnp.sin(0.35 * (u.x + u.y))
-    choices = [jax.nn.sigmoid(6 * plane), jax.nn.sigmoid(6 * stripes), noise, marble, gradient]
+    choices = [
+        jax.nn.sigmoid(6 * plane),
+        jax.nn.sigmoid(6 * stripes),
+        noise,
+        marble,
+        gradient,
+    ]
     return jnp.select([kind == i for i in range(5)], choices, 0.2 * noise)
 
 
@@ -88,7 +100,9 @@ def _shadow(world: World, objects: Objects, position: Vector) -> Pixels:
     x = position.x[None] - objects.center[:, 0, None]
     z = position.z[None] - objects.center[:, 2, None]
     # Below -40 nothing is left; smaller numbers would only be slow ones.
-    blob = jnp.exp(jnp.maximum(-(x**2 + z**2) * inverse[:, None], -40.0)) * strength[:, None]
+    blob = (
+        jnp.exp(jnp.maximum(-(x**2 + z**2) * inverse[:, None], -40.0)) * strength[:, None]
+    )
     return jnp.exp(-1.2 * blob.sum(0))
 
 

@@ -76,7 +76,9 @@ def paint_rich_world(
         arriving = []
         for toward, softness in zip(world.lights, world.softness, strict=True):
             lambert = jnp.clip(dot(at.normal, columns(toward)), 0, 1)
-            share = _light_arriving(objects, world.present, at.position, which, toward, softness)
+            share = _light_arriving(
+                objects, world.present, at.position, which, toward, softness
+            )
             arriving.append(lambert * share)
         return [*arriving, 0.85 - 0.15 * at.normal.y]
 
@@ -97,7 +99,9 @@ def paint_rich_world(
     lit = world.ambient * ambient + (1.1 - world.ambient) * (
         first * world.light_colors[0][:, None] + second * world.light_colors[1][:, None]
     )
-    color = jnp.where(is_sky(world, which)[None], _sky(world, rays), albedo * brightness * lit)
+    color = jnp.where(
+        is_sky(world, which)[None], _sky(world, rays), albedo * brightness * lit
+    )
     return jnp.clip(color * world.exposure, 0, 1)
 
 
@@ -113,7 +117,9 @@ def _sky(world: RichWorld, rays: Vector) -> Float[Array, "3 p"]:
     height = 1 / jnp.maximum(0.15 - y, 0.15)
     above = Vector(2 * x * height, jnp.zeros(y.shape), 2 * z * height)
     finer = Vector(*(2.2 * x + 5 for x in above))
-    cloud = jnp.clip(2.5 * (0.6 * value_noise(above) + 0.4 * value_noise(finer)) - 1.1, 0, 1)
+    cloud = jnp.clip(
+        2.5 * (0.6 * value_noise(above) + 0.4 * value_noise(finer)) - 1.1, 0, 1
+    )
     cloud = cloud * jnp.clip(-5 * y - 0.75, 0, 1)
     low = world.materials.color_b[FIRST_FACE]
     high = jnp.array([0.35, 0.55, 0.9])
@@ -223,7 +229,10 @@ def texture(
 
 
 def photo_colors(
-    textures: Float[Array, "n s s 3"], materials: RichMaterials, number: Numbers, at: Surface
+    textures: Float[Array, "n s s 3"],
+    materials: RichMaterials,
+    number: Numbers,
+    at: Surface,
 ) -> list[Pixels]:
     """Red, green and blue of the photo on each material, and 1 where there is one, else 0."""
     # Of the materials, where there are photos.
@@ -245,7 +254,9 @@ def photo_colors(
     down = row - top
     first = base + (top * side + left).astype(jnp.int32)
     corners = ((0, 0), (0, 1), (1, 0), (1, 1))
-    weights = [(down if j else 1 - down) * (across if i else 1 - across) for j, i in corners]
+    weights = [
+        (down if j else 1 - down) * (across if i else 1 - across) for j, i in corners
+    ]
     colors = []
     for channel in range(3):
         values = [pixels[:, channel][first + j * side + i] for j, i in corners]
@@ -256,7 +267,9 @@ def photo_colors(
 def _numbers(materials: RichMaterials) -> Float[Array, "m 6"]:
     kind = materials.kind.astype(jnp.float32)
     frequency = materials.frequency
-    return jnp.concatenate([jnp.stack([kind, frequency, materials.detail], 1), materials.phase], 1)
+    return jnp.concatenate(
+        [jnp.stack([kind, frequency, materials.detail], 1), materials.phase], 1
+    )
 
 
 def _fractal(u: Vector, cells: Array) -> tuple[Array, Array]:
@@ -269,7 +282,9 @@ def _fractal(u: Vector, cells: Array) -> tuple[Array, Array]:
         scale = 2.03**octave
         weight = 0.62**octave
         amplitude = jnp.clip(1.6 - 1.6 * cells * scale, 0, 1)
-        noise = amplitude * (value_noise(Vector(*(x * scale + 7.3 * octave for x in u))) - 0.5)
+        noise = amplitude * (
+            value_noise(Vector(*(x * scale + 7.3 * octave for x in u))) - 0.5
+        )
         total = total + weight * noise
         weights = weights + weight
         fine = fine + (octave >= octaves - 2) * noise

@@ -23,7 +23,9 @@ CRATES = 4
 POLES = 3
 RODS = 2
 SPANS = Spans(
-    PEOPLE * people.ELLIPSOIDS + BALLS, 3 + CRATES, PEOPLE * people.CAPSULES + 8 + POLES + RODS
+    PEOPLE * people.ELLIPSOIDS + BALLS,
+    3 + CRATES,
+    PEOPLE * people.CAPSULES + 8 + POLES + RODS,
 )
 OBJECTS = sum(SPANS)
 # Clouds, wood, marble, brick, checker, stripes, speckles, planks, plain.
@@ -43,7 +45,9 @@ def _tables() -> tuple[np.ndarray, np.ndarray]:
     chair = PEOPLE + 2
     loose = itertools.count(PEOPLE + 3)
     figures = [(1 + p, _SKIN[p], _SHIRT[p], _TROUSERS[p]) for p in range(PEOPLE)]
-    things = [(m, p) for p, skin, shirt, trousers in figures for m in (skin, shirt, trousers)]
+    things = [
+        (m, p) for p, skin, shirt, trousers in figures for m in (skin, shirt, trousers)
+    ]
     things += [(_REST + i, next(loose)) for i in range(BALLS)]
     things += [(_TABLE, table), (_CHAIR, chair), (_CHAIR, chair)]
     things += [(_REST + BALLS + i, next(loose)) for i in range(CRATES)]
@@ -105,7 +109,9 @@ class RichWorld(NamedTuple):
     def objects_at(self, time: Scalar) -> Objects:
         """Return poses and sizes of all primitives at `time` (seconds)."""
         floor = self.room_max[1]
-        figures = jax.vmap(lambda person: people.person_at(person, floor, time))(self.people)
+        figures = jax.vmap(lambda person: people.person_at(person, floor, time))(
+            self.people
+        )
         still = self.still
         center = still.center + self.sway * jnp.sin(self.sway_frequency * time)
         turned = world.rotation_of(self.spin * time) @ still.rotation
@@ -127,7 +133,9 @@ def sample_rich_world(key: PRNGKeyArray) -> RichWorld:
     figures = _people(uniform)
     still, sway, spin, has = _things(uniform, floor)
     shown = jnp.repeat(figures.present[:, None], people.ELLIPSOIDS + people.CAPSULES, 1)
-    lights = uniform((2, 3), -1.2, 1.2) * jnp.array([[1.0, 0.3, 1.0]]) - jnp.array([[0, 1.1, 0]])
+    lights = uniform((2, 3), -1.2, 1.2) * jnp.array([[1.0, 0.3, 1.0]]) - jnp.array(
+        [[0, 1.1, 0]]
+    )
     strength = jnp.stack([uniform((), 0.7, 1.0), uniform((), 0.0, 0.45)])
     return RichWorld(
         room_min=jnp.stack([-wall[0], -ceiling, -wall[2]]),
@@ -180,9 +188,13 @@ def _things(uniform: world.Uniform, floor: Scalar):
     ball_at = jnp.stack([x, floor - lift, uniform(BALLS, -0.6, 0.6)], 1)
     # A top on four legs, and a seat and a back on four legs.
     table = _on_legs(uniform, floor, uniform(2, 0.14, 0.3), uniform((), 0.2, 0.32))
-    chair = _on_legs(uniform, floor, uniform(2, 0.07, 0.1), uniform((), 0.14, 0.2), back=0.11)
+    chair = _on_legs(
+        uniform, floor, uniform(2, 0.07, 0.1), uniform((), 0.14, 0.2), back=0.11
+    )
     crate = uniform((CRATES, 3), 0.05, 0.17)
-    crate = crate.at[0].set(jnp.stack([uniform((), 0.15, 0.35), uniform((), 0.15, 0.4), 0.012]))
+    crate = crate.at[0].set(
+        jnp.stack([uniform((), 0.15, 0.35), uniform((), 0.15, 0.4), 0.012])
+    )
     # The third stands on the second.
     lift = jnp.zeros(CRATES).at[2].set(2 * crate[1, 1])
     spot = uniform((CRATES, 2), -0.75, 0.75)
@@ -218,7 +230,12 @@ def _things(uniform: world.Uniform, floor: Scalar):
         stands[part] = jnp.broadcast_to(here, (counts[part],))
     stands[3] = stands[3].at[2].set(stands[3][1] & stands[3][2])
     sway = uniform(still.center.shape, -0.22, 0.22) * free
-    return still, sway, uniform(still.center.shape, -2.5, 2.5) * free, jnp.concatenate(stands)
+    return (
+        still,
+        sway,
+        uniform(still.center.shape, -2.5, 2.5) * free,
+        jnp.concatenate(stands),
+    )
 
 
 def _on_legs(uniform: world.Uniform, floor, half, height, back: float = 0.0) -> Objects:
@@ -229,7 +246,9 @@ def _on_legs(uniform: world.Uniform, floor, half, height, back: float = 0.0) -> 
     if back:
         centers.append(jnp.stack([0.0, -height - back, half[1]])[None])
         sizes.append(jnp.stack([half[0], back, 0.01])[None])
-    corners = jnp.array([[-1.0, -1.0], [-1.0, 1.0], [1.0, -1.0], [1.0, 1.0]]) * 0.9 * half[None]
+    corners = (
+        jnp.array([[-1.0, -1.0], [-1.0, 1.0], [1.0, -1.0], [1.0, 1.0]]) * 0.9 * half[None]
+    )
     centers.append(jnp.stack([corners[:, 0], jnp.full(4, -height / 2), corners[:, 1]], 1))
     leg = jnp.stack([uniform((), 0.007, 0.016), height / 2 - 0.01, 0.0])
     sizes.append(jnp.repeat(leg[None], 4, 0))

@@ -96,7 +96,9 @@ def procedural_scene(
         (jnp.tile(filmed.timestamps, views), poses),
     )
     shape = "(v t) (h w) -> v t h w"
-    world_to_camera = jnp.linalg.inv(filmed.camera_to_world) @ filmed.camera_to_world[:1, :1]
+    world_to_camera = (
+        jnp.linalg.inv(filmed.camera_to_world) @ filmed.camera_to_world[:1, :1]
+    )
     return ProceduralClip(
         frames=rearrange(colors, "(v t) c (h w) -> v t h w c", v=views, h=height),
         depth=rearrange(depth, shape, v=views, h=height) / filmed.unit,
@@ -231,7 +233,9 @@ def target_cameras(
     """Draw static cameras around a point near median depth on the source's axis."""
     angle, height, radius, aim, axis = jax.random.split(key, 5)
 
-    def draw(key: PRNGKeyArray, spread: float, middle: float = 0.0) -> Float[Array, "targets"]:
+    def draw(
+        key: PRNGKeyArray, spread: float, middle: float = 0.0
+    ) -> Float[Array, "targets"]:
         low = middle - spread
         high = middle + spread
         # On the way to one drawn value.
@@ -252,7 +256,9 @@ def target_cameras(
     back = source[:3, 3] - pivot
     toward = back - up * (back @ up)
     side = jnp.cross(toward, up)
-    turned = jnp.cos(azimuth)[:, None] * toward[None] + jnp.sin(azimuth)[:, None] * side[None]
+    turned = (
+        jnp.cos(azimuth)[:, None] * toward[None] + jnp.sin(azimuth)[:, None] * side[None]
+    )
     lifted = turned + (up * (back @ up))[None]
     sideways = jnp.cross(jnp.broadcast_to(up, turned.shape), turned)
     sideways = sideways / jnp.linalg.norm(sideways, axis=-1, keepdims=True)

@@ -144,7 +144,9 @@ def first_surface(
         index = jnp.where(depth == first[None], numbers, count).min(0)
         which = jnp.where(first < best, part.start + index, which)
         best = jnp.minimum(best, first)
-    room_depth, face = _room_exit(columns(world.room_min), columns(world.room_max), origin, rays)
+    room_depth, face = _room_exit(
+        columns(world.room_min), columns(world.room_max), origin, rays
+    )
     is_object = best < room_depth
     depth = jnp.where(is_object, best, room_depth)
     return depth, jnp.where(is_object, which, sum(world.spans) + face)
@@ -199,7 +201,12 @@ class Surface(NamedTuple):
 
 
 def surface_points(
-    objects: Objects, spans: Spans, origin: Vector, rays: Vector, depth: Pixels, which: Numbers
+    objects: Objects,
+    spans: Spans,
+    origin: Vector,
+    rays: Vector,
+    depth: Pixels,
+    which: Numbers,
 ) -> Surface:
     """Surfaces of `first_surface`: `which` counts the objects and then the faces of the room."""
     count = sum(spans)
@@ -214,7 +221,9 @@ def surface_points(
     rotation = [Vector(*pose[i : i + 3]) for i in (6, 9, 12)]
     local = to_local(rotation, Vector(*map(sub, position, center)))
     local_normal = _local_normal(number, spans, local, size)
-    wall = Vector(*(jnp.where(axis == i, -jnp.sign(ray), 0.0) for i, ray in enumerate(rays)))
+    wall = Vector(
+        *(jnp.where(axis == i, -jnp.sign(ray), 0.0) for i, ray in enumerate(rays))
+    )
     choose = partial(jnp.where, is_object)
     return Surface(
         position,

@@ -157,13 +157,17 @@ def sample_world(key: PRNGKeyArray) -> World:
     corner = jnp.array([[0.55, 0.35, 0.55]])
     center = uniform((OBJECTS, 3)) * spread - corner
     on_floor = floor - size[:, 1]
-    center = center.at[:, 1].set(jnp.where(resting, on_floor, jnp.minimum(center[:, 1], on_floor)))
+    center = center.at[:, 1].set(
+        jnp.where(resting, on_floor, jnp.minimum(center[:, 1], on_floor))
+    )
 
     # What stands on the floor turns about the vertical and sways along the floor only.
     moving = (uniform(OBJECTS) < 0.7).astype(jnp.float32)
     # What rests on the floor stays on it.
     vertical = jnp.where(resting, 0.0, 0.6)
-    freedom = jnp.stack([jnp.ones(OBJECTS), vertical, jnp.ones(OBJECTS)], -1) * moving[:, None]
+    freedom = (
+        jnp.stack([jnp.ones(OBJECTS), vertical, jnp.ones(OBJECTS)], -1) * moving[:, None]
+    )
     upright = jnp.where(resting[:, None], jnp.array([[0.0, 1.0, 0.0]]), 1.0)
 
     # A walker takes the place of some objects, whether it is there or not: shapes are static.
@@ -255,7 +259,9 @@ def _walker_at(walker: Walker, floor: Scalar, time: Scalar) -> Objects:
         (torso + up * 1.45 * scale, body, jnp.array([0.42, 0.5, 0.42]) * scale),
         limb(hip + side * 0.35 * scale, 0.0, 0.0, leg, 0.2 * scale),
         limb(hip - side * 0.35 * scale, jnp.pi, 0.0, leg, 0.2 * scale),
-        limb(shoulder + side * 0.75 * scale, jnp.pi, walker.lift, 0.7 * scale, 0.15 * scale),
+        limb(
+            shoulder + side * 0.75 * scale, jnp.pi, walker.lift, 0.7 * scale, 0.15 * scale
+        ),
         limb(shoulder - side * 0.75 * scale, 0.0, walker.lift, 0.7 * scale, 0.15 * scale),
     ]
     return Objects(*(jnp.stack(values) for values in zip(*parts, strict=True)))

@@ -37,7 +37,9 @@ def changed(a: np.ndarray, b: np.ndarray) -> float:
 
 def decoded(file: str) -> np.ndarray:
     """Return the picture in a PNG or JPEG file in base64."""
-    picture = cv2.imdecode(np.frombuffer(base64.b64decode(file), np.uint8), cv2.IMREAD_COLOR)
+    picture = cv2.imdecode(
+        np.frombuffer(base64.b64decode(file), np.uint8), cv2.IMREAD_COLOR
+    )
     assert picture is not None
     return picture
 
@@ -71,7 +73,9 @@ class Browser:
 
     def still(self) -> np.ndarray:
         """Return the picture of a page that is one (`#still`), in the same order of colours."""
-        return decoded(self.script("document.documentElement.dataset.picture").partition(",")[2])
+        return decoded(
+            self.script("document.documentElement.dataset.picture").partition(",")[2]
+        )
 
     def style(self, rules: str) -> None:
         self.script(
@@ -101,7 +105,9 @@ class Browser:
 
     def place(self, element: str) -> dict[str, float]:
         """Where an element is: x, y, width and height in pixels; the argument is JavaScript."""
-        return json.loads(self.script(f"JSON.stringify(({element}).getBoundingClientRect())"))
+        return json.loads(
+            self.script(f"JSON.stringify(({element}).getBoundingClientRect())")
+        )
 
     def click(self, element: str) -> None:
         """In the middle of an element."""
@@ -138,7 +144,9 @@ class Browser:
 
     def _send(self, method: str, **parameters: Any) -> int:
         number = next(self._numbers)
-        self._socket.send(json.dumps({"id": number, "method": method, "params": parameters}))
+        self._socket.send(
+            json.dumps({"id": number, "method": method, "params": parameters})
+        )
         return number
 
 
@@ -151,7 +159,9 @@ def browser(tmp_path: Path) -> Iterator[Browser]:
         pytest.skip(f"none of {', '.join(names)} on the path")
     profile = tmp_path / "browser"
     command = [program, *FLAGS.split(), f"--user-data-dir={profile}", "about:blank"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     try:
         with connect(_address(profile / "DevToolsActivePort"), max_size=None) as socket:
             yield Browser(socket)
@@ -181,7 +191,9 @@ def random_codec(tmp_path_factory) -> Callable[[str], str]:
         rng, path = np.random.RandomState(0), folder / f"{name}.safetensors"
         small = dataclasses.replace(KINDS[name], base=2, decoder_base=2, blocks=1)
         shapes = wan_vae.abstract_params(small)
-        weights = jax.tree.map(lambda x: 0.3 * rng.randn(*x.shape).astype(np.float32), shapes)
+        weights = jax.tree.map(
+            lambda x: 0.3 * rng.randn(*x.shape).astype(np.float32), shapes
+        )
         save_codec(path, name, weights)
         return str(path)
 

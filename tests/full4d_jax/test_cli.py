@@ -115,7 +115,15 @@ def test_the_path_chooses_the_source(places, words, way):
     assert isinstance(bound, partial)
     found = bound.keywords["source"]
     assert type(found) is type(way)
-    for field in ("video", "dataset", "view", "views", "scene", "fixed_view", "freeze_time"):
+    for field in (
+        "video",
+        "dataset",
+        "view",
+        "views",
+        "scene",
+        "fixed_view",
+        "freeze_time",
+    ):
         assert getattr(found, field, None) == getattr(way, field, None)
     for field in ("folder", "capture", "held_out"):
         assert getattr(found, field, None) == getattr(way, field, None)
@@ -124,10 +132,22 @@ def test_the_path_chooses_the_source(places, words, way):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("run none.mp4", "source: none.mp4: found no such file or folder, expected a video"),
-        ("run made", "found the folder of a run, expected a video or a data set.*; go on there"),
-        ("sample capture", "found a capture, expected .*; make a data set of it with full4d data"),
-        ("run --config none", "config: none: found no such file, expected .* one of debug, demo"),
+        (
+            "run none.mp4",
+            "source: none.mp4: found no such file or folder, expected a video",
+        ),
+        (
+            "run made",
+            "found the folder of a run, expected a video or a data set.*; go on there",
+        ),
+        (
+            "sample capture",
+            "found a capture, expected .*; make a data set of it with full4d data",
+        ),
+        (
+            "run --config none",
+            "config: none: found no such file, expected .* one of debug, demo",
+        ),
     ],
 )
 def test_a_source_of_another_kind_is_refused(capsys, places, words, message):
@@ -149,13 +169,21 @@ def test_an_option_that_cannot_be_read_is_named(capsys, places, words, said):
 
 def test_options_override_the_config_and_reach_the_verb(tmp_path):
     preset = tmp_path / "preset.py"
-    preset.write_text(PRESET + "config = dataclasses.replace(DEFAULT, name='mine', seed=5)\n")
+    preset.write_text(
+        PRESET + "config = dataclasses.replace(DEFAULT, name='mine', seed=5)\n"
+    )
     calls = []
 
-    def verb(config: Annotated[Config, Shown(("seed",))], *, video: Path, size: int = 3) -> None:
+    def verb(
+        config: Annotated[Config, Shown(("seed",))], *, video: Path, size: int = 3
+    ) -> None:
         calls.append((config, video, size))
 
-    call(verb, "full4d verb", ["--model.width", "128", "--config", str(preset), "--video", "a.mp4"])
+    call(
+        verb,
+        "full4d verb",
+        ["--model.width", "128", "--config", str(preset), "--video", "a.mp4"],
+    )
     call(verb, "full4d verb", ["--video=b.mp4", "--seed=7", "--size", "4"])
     (first, video, size), (second, other, four) = calls
     assert (first.name, first.seed, first.model.width) == ("mine", 5, 128)
@@ -201,7 +229,9 @@ def clip(tmp_path) -> Path:
     """A video that every model could use."""
     from full4d_jax.media.video import write_video
 
-    frames = np.random.default_rng(0).integers(0, 255, (1, 64, 96, 3), np.uint8).repeat(12, 0)
+    frames = (
+        np.random.default_rng(0).integers(0, 255, (1, 64, 96, 3), np.uint8).repeat(12, 0)
+    )
     write_video(tmp_path / "clip.mp4", frames, 12)
     return tmp_path / "clip.mp4"
 
@@ -226,7 +256,9 @@ def test_videos_are_checked(capsys, tmp_path, clip):
 def test_checkpoints_of_another_shape_are_refused(capsys, tmp_path, clip):
     line = refusal(capsys, "run", clip, "--model.width", 96, "--out", tmp_path / "o")
     assert "checkpoint" in line
-    line = refusal(capsys, "run", "--checkpoint", tmp_path / "none", "--out", tmp_path / "o")
+    line = refusal(
+        capsys, "run", "--checkpoint", tmp_path / "none", "--out", tmp_path / "o"
+    )
     assert "none" in line
     line = refusal(capsys, "run", "--checkpoint", tmp_path, "--out", tmp_path / "o")
     assert "found a folder" in line

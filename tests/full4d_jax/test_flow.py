@@ -18,7 +18,9 @@ def draw(seed):
 def test_the_velocity_leads_back_to_data():
     data, noise, tau = draw(0), draw(1), jnp.array([0.3, 0.9])
     z = flow.interpolate(data, noise, tau)
-    np.testing.assert_allclose(flow.data_from_velocity(noise - data, z, tau), data, atol=1e-6)
+    np.testing.assert_allclose(
+        flow.data_from_velocity(noise - data, z, tau), data, atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("tau", [1e-3, 0.2, 0.7, 1.0])
@@ -74,7 +76,9 @@ def test_many_small_steps_follow_the_path_of_a_gaussian(end):
 
 
 def test_shift_is_wans():
-    np.testing.assert_allclose(flow.shift_time(jnp.array([0.0, 0.5, 1.0]), 5.0), [0, 5 / 6, 1])
+    np.testing.assert_allclose(
+        flow.shift_time(jnp.array([0.0, 0.5, 1.0]), 5.0), [0, 5 / 6, 1]
+    )
 
 
 def test_the_preconditioned_loss_is_the_error_of_the_residual():
@@ -85,5 +89,7 @@ def test_the_preconditioned_loss_is_the_error_of_the_residual():
         v = flow.velocity_from_residual(residual, z, tau, base, sigma)
         return flow.data_from_velocity(v, z, tau)
 
-    found = flow.flow_loss(predicted(residual + error), predicted(residual), tau, sigma, 50.0)
+    found = flow.flow_loss(
+        predicted(residual + error), predicted(residual), tau, sigma, 50.0
+    )
     np.testing.assert_allclose(found, sigma**2 * (error**2).mean((3, 4, 5)), rtol=1e-3)

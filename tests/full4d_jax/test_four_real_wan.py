@@ -93,9 +93,9 @@ def test_training_synchronizes_and_changes_no_bit_of_wan(config, converted):
         return np.array(
             [
                 float(
-                    step(state._replace(step=jnp.int32(1000 + i)), next(batches), weights)[1][
-                        "loss"
-                    ]
+                    step(state._replace(step=jnp.int32(1000 + i)), next(batches), weights)[
+                        1
+                    ]["loss"]
                 )
                 for i in range(3)
             ]

@@ -71,7 +71,9 @@ def test_everything_is_there_and_the_report_tells_it(finished):
     assert report["options"]["source"]["cameras"]["azimuth"] == 45
 
 
-def test_running_again_keeps_the_stages_and_a_change_runs_what_depends_on_it(finished, capsys):
+def test_running_again_keeps_the_stages_and_a_change_runs_what_depends_on_it(
+    finished, capsys
+):
     folder, options = finished
     scene = (folder / "out" / "scene.npz").read_bytes()
     look = ["--size", "32", "--orbit_seconds", "0.1"]
@@ -82,7 +84,11 @@ def test_running_again_keeps_the_stages_and_a_change_runs_what_depends_on_it(fin
     assert (folder / "out" / "scene.npz").read_bytes() == scene
     assert main(["sample", *options, "--azimuth", "20"]) == 0
     said = capsys.readouterr().out
-    assert [f"{name}: kept" in said for name in ("source", "depth", "grid")] == [True, True, False]
+    assert [f"{name}: kept" in said for name in ("source", "depth", "grid")] == [
+        True,
+        True,
+        False,
+    ]
     assert (folder / "out" / "scene.npz").read_bytes() == scene
 
 
@@ -98,7 +104,9 @@ def test_a_stage_made_from_others_than_those_there_is_not_used(finished, capsys)
 
 
 @pytest.mark.slow
-def test_the_default_keeps_a_portrait_video_whole_and_larger_than_the_prior(tmp_path, capsys):
+def test_the_default_keeps_a_portrait_video_whole_and_larger_than_the_prior(
+    tmp_path, capsys
+):
     frames = np.random.default_rng(0).integers(0, 255, (1, 12, 9, 3), np.uint8).repeat(4, 0)
     large = frames.repeat(12, 1).repeat(12, 2)  # 144 x 108
     write_video(tmp_path / "in.mp4", large, 8)
@@ -134,7 +142,9 @@ def test_a_scene_is_shown_without_what_its_grid_was_made_from(finished, tmp_path
     assert "scene: kept" in capsys.readouterr().out
     assert main(["render", str(out), "--size", "32", "--orbit_seconds", "0.1"]) == 0
     assert re.search(r"page: [\d,]+ bytes, and [\d,]+ of sound", capsys.readouterr().out)
-    assert '<audio id="sound" muted src="data:audio/mp4;' in (out / "scene.html").read_text()
+    assert (
+        '<audio id="sound" muted src="data:audio/mp4;' in (out / "scene.html").read_text()
+    )
     path = tmp_path / "path.json"
     path.write_text(json.dumps({"world_to_camera": [np.eye(4).tolist()] * 3, "fps": 5}))
     assert main(["render", str(out), "--size", "32", "--path", str(path)]) == 0
@@ -146,9 +156,13 @@ def test_a_scene_is_shown_without_what_its_grid_was_made_from(finished, tmp_path
 
 def test_a_refused_run_on_another_video_leaves_what_is_finished(finished, capsys):
     folder, options = finished
-    before = {path: path.read_bytes() for path in (folder / "out").iterdir() if path.is_file()}
+    before = {
+        path: path.read_bytes() for path in (folder / "out").iterdir() if path.is_file()
+    }
     other = folder / "other.mp4"
-    still = np.random.default_rng(1).integers(0, 255, (1, 40, 60, 3), np.uint8).repeat(12, 0)
+    still = (
+        np.random.default_rng(1).integers(0, 255, (1, 40, 60, 3), np.uint8).repeat(12, 0)
+    )
     write_video(other, still, 12)
     cameras = folder / "cameras.json"
     cameras.write_text('{"world_to_camera": [[1, 2]]}')
@@ -191,7 +205,9 @@ def test_a_source_that_moves_is_followed_from_poses_to_the_page(finished, tmp_pa
     assert "its path is that of" not in text["source"]
 
 
-def test_the_depth_of_a_source_that_moves_is_estimated_and_fused(finished, tmp_path, capsys):
+def test_the_depth_of_a_source_that_moves_is_estimated_and_fused(
+    finished, tmp_path, capsys
+):
     write_clip(tmp_path / "moving.mp4", arc(12))
     poses, one = tmp_path / "poses.json", tmp_path / "one.npy"
     poses.write_text(json.dumps({"world_to_camera": arc(12)[None].tolist()}))

@@ -43,4 +43,7 @@ def test_the_page_has_all_names_of_a_package(package):
 def test_importing_a_package_loads_none_of_its_libraries():
     heavy = "{'jax', 'cv2', 'grain', 'tensorflow_datasets'} & sys.modules.keys()"
     program = f"import sys, full4d_jax, input_pipeline; sys.exit(bool({heavy}))"
-    assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False).returncode == 0
+    assert (
+        subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False).returncode
+        == 0
+    )

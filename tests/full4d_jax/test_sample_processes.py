@@ -83,7 +83,9 @@ def test_two_processes_have_the_scores_of_one(tmp_path):
         for folder in ("one", "0")
     )
     assert two_mark == one_mark  # so that one process can go on with what two began
-    psnr = [{(row["row"], row["depth"]): row["psnr"] for row in x["rows"]} for x in (one, two)]
+    psnr = [
+        {(row["row"], row["depth"]): row["psnr"] for row in x["rows"]} for x in (one, two)
+    ]
     assert psnr[1] == pytest.approx(psnr[0], abs=1e-3)  # dB; sums are in another order
     assert max(psnr[0].values()) - min(psnr[0].values()) > 1
     assert not (tmp_path / "1").exists()
@@ -94,7 +96,9 @@ def test_two_processes_fit_the_scene_of_one(preset, tmp_path):
     one, two, unread = (write_grid(tmp_path / name) for name in ("one", "two", "unread"))
     words = [*preset, "--mesh.data", "1", "--mesh.fsdp", "2", *LIFT.split()]
     assert main(["lift", str(one), *words]) == 0
-    codes, outputs = together([["lift", str(folder), *words] for folder in (two, unread)], 1)
+    codes, outputs = together(
+        [["lift", str(folder), *words] for folder in (two, unread)], 1
+    )
     assert codes == [0, 0], outputs
     assert "fitting" in outputs[0]
     assert not (unread / "scene.npz").exists()  # the first alone writes
@@ -106,5 +110,9 @@ def test_two_processes_fit_the_scene_of_one(preset, tmp_path):
 
 def test_a_mesh_that_divides_no_grid_is_refused(tmp_path, capsys):
     options = ["--coordinator", "a:1234", "--processes", "2", "--process", "0"]
-    assert main(["sample", "--config", "debug", *options, "--out", str(tmp_path / "out")]) == 2
-    assert "mesh: found all 1, expected a mesh that divides a grid" in capsys.readouterr().err
+    assert (
+        main(["sample", "--config", "debug", *options, "--out", str(tmp_path / "out")]) == 2
+    )
+    assert (
+        "mesh: found all 1, expected a mesh that divides a grid" in capsys.readouterr().err
+    )

@@ -55,18 +55,28 @@ def config(folder):
         data=dataclasses.replace(wan.data, **SIZE, projections=2, drop_text=0.25),
         optimizer=dataclasses.replace(wan.optimizer, adam_learning_rate=1e-2, warmup=1),
         training=dataclasses.replace(
-            wan.training, batch=4, steps=STEPS, checkpoint_every=1, log_every=1, sheet_every=0
+            wan.training,
+            batch=4,
+            steps=STEPS,
+            checkpoint_every=1,
+            log_every=1,
+            sheet_every=0,
         ),
         mesh=MeshConfig(data=1),
     )
     (folder / "latents").mkdir()
-    encode_dataset(config, folder / "scenes", folder / "latents", "train", Writing(1, (0, 1)))
+    encode_dataset(
+        config, folder / "scenes", folder / "latents", "train", Writing(1, (0, 1))
+    )
     records = dataclasses.replace(config.data, records=(str(folder / "latents"),))
     return dataclasses.replace(config, data=records)
 
 
 def losses(out) -> list[float]:
-    return [json.loads(line)["loss"] for line in (out / "metrics.jsonl").read_text().splitlines()]
+    return [
+        json.loads(line)["loss"]
+        for line in (out / "metrics.jsonl").read_text().splitlines()
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +123,9 @@ def test_three_views_are_sampled_with_both_guidances(config, folder, trained):
     @jax.jit
     def by_hand(depth):
         def conditions(depth, text):
-            made, _ = make_conditions(config.model, frames, depth, cameras, prior.codec_weights)
+            made, _ = make_conditions(
+                config.model, frames, depth, cameras, prior.codec_weights
+            )
             made = jax.tree.map(lambda x: x[None], made._replace(text=jnp.asarray(text)))
             return made._replace(real=mark_first_frame(*made.base.shape[:3]))
 
@@ -126,7 +138,9 @@ def test_three_views_are_sampled_with_both_guidances(config, folder, trained):
             v, *without = (network(z, tau[None], x) for x in (whole, *others))
             v = v + 1.5 * (v - without[0]) + 2.0 * (v - without[1])
             z = z + (then - tau) * v
-        return jnp.clip(make_codec(config.model, prior.codec_weights).decode(z[0]), -1, 1), z
+        return jnp.clip(
+            make_codec(config.model, prior.codec_weights).decode(z[0]), -1, 1
+        ), z
 
     expected, z = by_hand(depth)
     np.testing.assert_array_equal(found[:1], frames)

@@ -22,7 +22,9 @@ def make(number: int = 0, *, v: int = 3, t: int = 2) -> Example:
     frames, depth = np.empty((v, t), object), np.empty((v, t), object)
     for i, j in np.ndindex(v, t):
         frames[i, j] = transforms.encode_jpeg(smooth_frame(number + i, j))
-        depth[i, j] = transforms.encode_depth(np.full((HEIGHT, WIDTH), 2.0 + i)) if i else b""
+        depth[i, j] = (
+            transforms.encode_depth(np.full((HEIGHT, WIDTH), 2.0 + i)) if i else b""
+        )
     azimuth = np.linspace(-20, 20, v)[:, None] * np.ones(t)
     poses = cameras.orbit(azimuth, np.zeros((v, t)), 2.0)
     return make_example(

@@ -23,18 +23,26 @@ def random_poses(*shape: int) -> np.ndarray:
     return pose
 
 
-def pixels(points: np.ndarray, intrinsics: np.ndarray, world_to_camera: np.ndarray) -> np.ndarray:
+def pixels(
+    points: np.ndarray, intrinsics: np.ndarray, world_to_camera: np.ndarray
+) -> np.ndarray:
     """OpenCV's own projection; with pixel centres at +0.5 in `intrinsics`, so are its pixels."""
     rotation, _ = cv2.Rodrigues(world_to_camera[:3, :3])
-    return cv2.projectPoints(points, rotation, world_to_camera[:3, 3], intrinsics, None)[0][:, 0]
+    return cv2.projectPoints(points, rotation, world_to_camera[:3, 3], intrinsics, None)[0][
+        :, 0
+    ]
 
 
 def test_look_at_puts_the_target_in_the_middle_and_up_upwards():
     rng = np.random.default_rng(1)
     center, target = rng.normal(size=(5, 3)), rng.normal(size=(5, 3))
     intrinsics = cameras.intrinsics_from_fov(60.0, 40, 60)
-    for where, what, pose in zip(center, target, cameras.look_at(center, target), strict=True):
-        points = np.stack([what, what + [0, -1e-3, 0]])  # the second a little higher (y is down)
+    for where, what, pose in zip(
+        center, target, cameras.look_at(center, target), strict=True
+    ):
+        points = np.stack(
+            [what, what + [0, -1e-3, 0]]
+        )  # the second a little higher (y is down)
         middle, higher = pixels(points, intrinsics, pose)
         np.testing.assert_allclose(middle, [30, 20], atol=1e-9)
         assert higher[1] < middle[1]
@@ -44,7 +52,9 @@ def test_look_at_puts_the_target_in_the_middle_and_up_upwards():
 
 
 def test_orbit_turns_about_the_pivot_like_scipy():
-    np.testing.assert_allclose(cameras.orbit(np.array(0.0), np.array(0.0)), np.eye(4), atol=1e-12)
+    np.testing.assert_allclose(
+        cameras.orbit(np.array(0.0), np.array(0.0)), np.eye(4), atol=1e-12
+    )
     pivot = np.array([0, 0, 1.0])
     azimuth, elevation = np.array([35.0, -50.0, 0.0]), np.array([20.0, 0.0, -10.0])
     # The source's offset (0, 0, -1) tilted about x, then turned about the y axis that points down.
@@ -77,7 +87,12 @@ def good_cameras() -> tuple[np.ndarray, np.ndarray]:
     [
         ("poses", (1, 2, 0, 3), np.nan, "world_to_camera: found 1 NaN"),
         ("poses", (0, 0, slice(3), slice(3)), np.diag([1, -1, 1]), "mirrored"),
-        ("intrinsics", (1, 0, 1), 0.5, "intrinsics: found skew 0.5, expected none: undistort"),
+        (
+            "intrinsics",
+            (1, 0, 1),
+            0.5,
+            "intrinsics: found skew 0.5, expected none: undistort",
+        ),
     ],
 )
 def test_bad_cameras_are_named(field, place, value, message):
@@ -92,7 +107,9 @@ LENS = np.array([[400.0, 0, 330], [0, 410.0, 235], [0, 0, 1]])
 PHONE = np.array([-0.03, 0.01, -0.006, 0.001])
 
 
-@pytest.mark.parametrize("fisheye", [np.zeros(4), np.array([0.05, -0.01, 0.003, -0.001]), PHONE])
+@pytest.mark.parametrize(
+    "fisheye", [np.zeros(4), np.array([0.05, -0.01, 0.003, -0.001]), PHONE]
+)
 def test_rays_meet_the_same_pixels_as_opencv_has_them(fisheye):
     rng = np.random.default_rng(0)
     pixels = rng.uniform([0, 0], [640, 480], (2000, 1, 2))
@@ -105,14 +122,20 @@ def test_rays_meet_the_same_pixels_as_opencv_has_them(fisheye):
 
 
 def test_what_no_lens_is_is_refused():
-    with pytest.raises(ValueError, match=r"fisheye: found coefficients .* expected at most 0.5"):
+    with pytest.raises(
+        ValueError, match=r"fisheye: found coefficients .* expected at most 0.5"
+    ):
         usual_lens(np.array([0.2, 0.1, -0.05, 0.01]), LENS / [[2], [2], [1]], 480, 640)
     lenses = np.tile([800.0, 800.0, 640.0, 360.0], (20, 1))
     lenses[17:, :2] = 1600
-    with pytest.raises(ValueError, match=r"a\.csv: found focal lengths from 800 to 1600 pixels"):
+    with pytest.raises(
+        ValueError, match=r"a\.csv: found focal lengths from 800 to 1600 pixels"
+    ):
         median_lens(lenses, "a.csv")
     folded = np.array([[120.0, 0, 70], [0, 118.0, 44], [0, 0, 1]])
-    with pytest.raises(ValueError, match="that fold pictures of 128x96 pixels, expected a lens"):
+    with pytest.raises(
+        ValueError, match="that fold pictures of 128x96 pixels, expected a lens"
+    ):
         flat_lens(folded, np.array([-8.0, 0, 0, 0, 0, 0, 0, 0]), 96, 128)
 
 
@@ -120,7 +143,9 @@ def test_a_spot_moves_from_where_the_lens_put_it():
     intrinsics = cameras.intrinsics_from_fov(60.0, 120, 160)
     distortion = np.array([-0.3, 0.1, 0.004, -0.003, 0.02, 0, 0, 0])
     point = np.array([[0.38, -0.27, 1.0]])
-    seen = cv2.projectPoints(point, np.zeros(3), np.zeros(3), intrinsics, distortion)[0].ravel()
+    seen = cv2.projectPoints(point, np.zeros(3), np.zeros(3), intrinsics, distortion)[
+        0
+    ].ravel()
     y, x = np.mgrid[:120, :160] + 0.5
     spot = np.exp(-((x - seen[0]) ** 2 + (y - seen[1]) ** 2) / 8).astype(np.float32)
     picture, flat = undistort(np.stack([spot] * 3, -1), intrinsics, distortion)
@@ -154,7 +179,9 @@ BY_HAND = {
 
 def test_all_pairs_agree_with_what_is_written_by_hand():
     for source, target in itertools.product(BY_HAND, repeat=2):
-        np.testing.assert_array_equal(convert(BY_HAND[source], source, target), BY_HAND[target])
+        np.testing.assert_array_equal(
+            convert(BY_HAND[source], source, target), BY_HAND[target]
+        )
 
 
 def test_other_names_are_the_same_conventions():

@@ -15,7 +15,13 @@ import numpy as np
 import pytest
 
 from input_pipeline.datasets.dataset import open_dataset
-from input_pipeline.footage import picture_size, read_alpha, read_depth, read_mask, read_picture
+from input_pipeline.footage import (
+    picture_size,
+    read_alpha,
+    read_depth,
+    read_mask,
+    read_picture,
+)
 from input_pipeline.importers.colmap import read_points
 from input_pipeline.importers.opencv import load_table
 from input_pipeline.importers.qualisys import read_qca
@@ -32,7 +38,12 @@ from input_pipeline.plain_files import (
     what_is_there,
 )
 from input_pipeline.video_files import open_video
-from input_pipeline.whole_files import make_own_folder, open_to_append, whole_file, write_text
+from input_pipeline.whole_files import (
+    make_own_folder,
+    open_to_append,
+    whole_file,
+    write_text,
+)
 
 WORDS = "of the user"
 
@@ -132,7 +143,12 @@ def test_leftovers_of_killed_programs_go_and_others_stay(tmp_path):
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
     here = socket.gethostname()
-    ages = {f"{here}-{ended.pid}": 0, f"{here}-{os.getppid()}": 7200, "far-7": 60, "far-8": 7200}
+    ages = {
+        f"{here}-{ended.pid}": 0,
+        f"{here}-{os.getppid()}": 7200,
+        "far-7": 60,
+        "far-8": 7200,
+    }
     for name, age in ages.items():
         path = tmp_path / f".a.partial-{name}.json"
         path.write_text("")
@@ -158,7 +174,11 @@ def member(shape: tuple[int, ...], content: bytes = b"") -> bytes:
 
 
 def test_arrays_come_back_and_only_those_that_are_wanted(tmp_path):
-    arrays = {"a": np.arange(6.0).reshape(2, 3), "b": np.array("text"), "c": np.zeros((0, 4))}
+    arrays = {
+        "a": np.arange(6.0).reshape(2, 3),
+        "b": np.array("text"),
+        "c": np.zeros((0, 4)),
+    }
     np.savez_compressed(tmp_path / "a.npz", **arrays)
     found = load_arrays(tmp_path / "a.npz")
     assert found.keys() == arrays.keys()
@@ -187,7 +207,15 @@ def test_nested_json_is_refused(tmp_path):
 @pytest.mark.parametrize(
     "read",
     [
-        *(picture_size, read_picture, read_alpha, read_mask, open_video, load_table, read_qca),
+        *(
+            picture_size,
+            read_picture,
+            read_alpha,
+            read_mask,
+            open_video,
+            load_table,
+            read_qca,
+        ),
         lambda path: read_depth(path, None),
         lambda path: load_lines(path, dict),
         *(read_points, lambda path: open_dataset(path.parent)),

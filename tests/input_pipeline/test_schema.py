@@ -6,7 +6,12 @@ import pytest
 from input_pipeline import cameras
 from input_pipeline.datasets.card import facts
 from input_pipeline.datasets.records import from_bytes, to_bytes
-from input_pipeline.schema import Projected, projection_from_bytes, projection_to_bytes, validate
+from input_pipeline.schema import (
+    Projected,
+    projection_from_bytes,
+    projection_to_bytes,
+    validate,
+)
 from input_pipeline.selection import choose_times, choose_views, select
 
 
@@ -45,7 +50,10 @@ def ring(count: int) -> np.ndarray:
 
 
 def test_the_source_comes_first_and_targets_in_any_order():
-    drawn = [choose_views(np.random.default_rng(i), ring(6), 4, sources=[1, 2]) for i in range(400)]
+    drawn = [
+        choose_views(np.random.default_rng(i), ring(6), 4, sources=[1, 2])
+        for i in range(400)
+    ]
     assert all(len(set(views)) == 4 for views in drawn)
     assert {views[0] for views in drawn} == {1, 2}
     for place in (1, 2, 3):
@@ -56,7 +64,8 @@ def test_the_source_comes_first_and_targets_in_any_order():
 
 def test_windows_fit_and_all_strides_and_starts_come_up():
     drawn = {
-        tuple(choose_times(np.random.default_rng(i), 9, 3, strides=(1, 3, 5))) for i in range(300)
+        tuple(choose_times(np.random.default_rng(i), 9, 3, strides=(1, 3, 5)))
+        for i in range(300)
     }
     expected = {(s, s + 1, s + 2) for s in range(7)} | {(s, s + 3, s + 6) for s in range(3)}
     assert drawn == expected  # a stride of 5 does not fit
@@ -124,4 +133,6 @@ def test_records_keep_them(make_example):
     told = facts(example)
     assert (told["projections"], told["filled"]) == (2, False)
     assert from_bytes(to_bytes(make_example())).projections.shape == (0,)
-    assert facts(with_projections(make_example(), projection_to_bytes(projected())))["filled"]
+    assert facts(with_projections(make_example(), projection_to_bytes(projected())))[
+        "filled"
+    ]

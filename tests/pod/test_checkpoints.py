@@ -40,7 +40,14 @@ def test_a_damaged_checkpoint_is_moved_aside(storage, tmp_path, capsys):
 def test_a_run_goes_on_with_an_empty_disk(bucket, tmp_path, monkeypatch, capsys):
     run = f"{bucket}/run"
     words = ["train", "--config", "debug", "--model.layers", "1", "--model.refiner", "0"]
-    words += ["--training.steps", "4", "--training.checkpoint_every", "1", "--training.keep", "4"]
+    words += [
+        "--training.steps",
+        "4",
+        "--training.checkpoint_every",
+        "1",
+        "--training.keep",
+        "4",
+    ]
     words += ["--training.log_every", "1", "--out", run]
 
     def results() -> list:

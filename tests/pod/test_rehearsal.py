@@ -46,7 +46,9 @@ pytestmark = [
 ROOT = Path(__file__).parents[2]
 Compared = tuple[str, tuple[int, ...], bytes]  # of an array
 # Of the page's commands: a model that compiles quickly in the place of Wan's, which has its codec.
-SIZE = "--data.views 3 --data.frames 5 --data.height 32 --data.width 32 --data.projections 2"
+SIZE = (
+    "--data.views 3 --data.frames 5 --data.height 32 --data.width 32 --data.projections 2"
+)
 MODEL = "--config debug --model.codec wan21 --model.codec_stride 8 --model.patch 1"
 MODEL += f" --model.layers 1 --model.refiner 0 {SIZE}"
 # Files that tell paths on the disk of one machine and how fast it was; the last has hashes of files
@@ -125,7 +127,9 @@ class Machine:
         """Run one command in several processes to its end; return what they print."""
         processes = self.start_all(words, count, machine)
         lines = [process.communicate(timeout=SECONDS)[0] for process in processes]
-        assert [process.returncode for process in processes] == [0] * count, "\n".join(lines)
+        assert [process.returncode for process in processes] == [0] * count, "\n".join(
+            lines
+        )
         return lines
 
     def has(self, machine: str, pattern: str) -> bool:
@@ -148,9 +152,13 @@ class Machine:
         Without how long it took, and without files with paths of one machine.
         """
         address = f"{self.bucket}/{folder}"
-        names = [name for name in stored_files(address) if Path(name).name not in OF_MACHINE]
+        names = [
+            name for name in stored_files(address) if Path(name).name not in OF_MACHINE
+        ]
         whole = {name: read_stored(f"{address}/{name}") for name in names}
-        return {name: _arrays(x) if name.endswith(".npz") else x for name, x in whole.items()}
+        return {
+            name: _arrays(x) if name.endswith(".npz") else x for name, x in whole.items()
+        }
 
     def metrics(self, run: str) -> dict[int, dict]:
         """Return the lines of metrics that stand in a bucket, by their steps."""
@@ -178,7 +186,9 @@ def _arrays(file: bytes) -> dict[str, Compared]:
     """Return type, shape and bytes of all arrays of a stage but how long it took."""
     arrays = np.load(BytesIO(file))
     return {
-        name: (x.dtype.str, x.shape, x.tobytes()) for name, x in arrays.items() if name != "seconds"
+        name: (x.dtype.str, x.shape, x.tobytes())
+        for name, x in arrays.items()
+        if name != "seconds"
     }
 
 
@@ -290,7 +300,10 @@ def import_and_encode(lab: Machine, lines: dict[str, str], is_thorough: bool) ->
         lab.run(lines["data depth"], machine="two")
     kill([lab.start(lines["data encode"])], has_files("latents"))
     printed = go_on(lab, lines["data encode"], "sets/latents")
-    assert f"next: full4d train --config PRESET --data.records {lab.bucket}/sets/latents" in printed
+    assert (
+        f"next: full4d train --config PRESET --data.records {lab.bucket}/sets/latents"
+        in printed
+    )
     assert len(open_dataset(f"{lab.bucket}/sets/latents")) == 4
     if is_thorough:
         for verb in ("data import", "data check", "data depth", "data encode"):
@@ -355,7 +368,11 @@ def sample(lab: Machine, words: str, count: int, is_thorough: bool) -> None:
     assert not lab.has("sample0", "out/grid.npz")
     printed = lab.run_all(words, count, "sample")
     assert_first_uploads(printed)
-    for stage, state in {"source": ": kept from", "depth": ": kept from", "grid": " ..."}.items():
+    for stage, state in {
+        "source": ": kept from",
+        "depth": ": kept from",
+        "grid": " ...",
+    }.items():
         assert f"{stage}{state}" in printed[0]
     if is_thorough:
         lab.run_all(undisturbed(words), count, "twin")
@@ -371,12 +388,16 @@ def sample(lab: Machine, words: str, count: int, is_thorough: bool) -> None:
 def lift(lab: Machine, words: str, count: int, is_thorough: bool) -> None:
     """Fit a scene and ask the prior about it; if thorough, killed while the fit is under way."""
     if is_thorough:
-        kill(lab.start_all(words, count, "lift"), lambda: lab.has("lift0", ".scene.fit.npz"))
+        kill(
+            lab.start_all(words, count, "lift"), lambda: lab.has("lift0", ".scene.fit.npz")
+        )
         assert "scene.npz" not in stored_files(f"{lab.bucket}/out")
     printed = lab.run_all(words, count, "lift")
     assert_first_uploads(printed)
     if is_thorough:
-        assert "fitting goes on after step" in printed[0]  # a fit under way stays on its disk
+        assert (
+            "fitting goes on after step" in printed[0]
+        )  # a fit under way stays on its disk
         lab.run_all(undisturbed(words), count, "twin")
         assert_as_undisturbed(lab, "out")
     lab.run(words.replace("BUCKET/out", "BUCKET/one"), devices=count, machine="five")
@@ -396,7 +417,10 @@ def render_and_evaluate(lab: Machine, lines: dict[str, str], is_thorough: bool) 
         kill([rendering], lambda: lab.has("render", "orbit.mp4"))
         scoring = lab.start(lines["evaluate"], machine="evaluate")
         kill([scoring], lambda: lab.has("evaluate", "scene.npz"))
-        assert not {"scene.html", "consistency.json"} & stored_files(f"{lab.bucket}/out").keys()
+        assert (
+            not {"scene.html", "consistency.json"}
+            & stored_files(f"{lab.bucket}/out").keys()
+        )
     for machine, verb in enumerate(("render", "evaluate")):
         lab.run(lines[verb], machine=f"show{machine}")
     made = stored_files(f"{lab.bucket}/out").keys()
@@ -410,7 +434,9 @@ def render_and_evaluate(lab: Machine, lines: dict[str, str], is_thorough: bool) 
 
 def assert_first_uploads(printed: list[str]) -> None:
     """Fail unless the first of several processes uploads files, and no other one."""
-    assert ["files uploaded" in text for text in printed] == [True] + [False] * (len(printed) - 1)
+    assert ["files uploaded" in text for text in printed] == [True] + [False] * (
+        len(printed) - 1
+    )
 
 
 def assert_as_undisturbed(lab: Machine, folder: str) -> None:

@@ -93,7 +93,9 @@ def attend_by_frames(
 def attend_to_all(q: Flat, k: Text, v: Text, *, interpret: bool = False) -> Flat:
     """Attend from every query to every key, as if both were one frame."""
     allowed = np.ones((1, 1), bool)
-    out = attend_by_frames(q[:, None], k[:, None], v[:, None], allowed=allowed, interpret=interpret)
+    out = attend_by_frames(
+        q[:, None], k[:, None], v[:, None], allowed=allowed, interpret=interpret
+    )
     return out[:, 0]
 
 
@@ -142,7 +144,9 @@ def _in_rows(x: Queries, rows: int) -> Float[Array, "r n k d"]:
     return rearrange(x, "b (r t) s k d -> (b r) (t s) k d", r=rows)
 
 
-def _attend_forward(static: _Static, q: Queries, k: Keys, v: Keys, lists: FrameLists) -> tuple:
+def _attend_forward(
+    static: _Static, q: Queries, k: Keys, v: Keys, lists: FrameLists
+) -> tuple:
     out, lse = _forward(static, q, k, v, lists)
     # Where a layer keeps the output of its attention, the backward pass need not attend again.
     out = checkpoint_name(out, SAVED)
@@ -154,7 +158,9 @@ def _attend_backward(static: _Static, saved: tuple, cotangent: Queries) -> tuple
     q, k, v, out, lse, lists = saved
     before: Any = (None, None, None)
     if static.rows:
-        queries, keys, values, o, do = (_in_rows(x, static.rows) for x in (q, k, v, out, cotangent))
+        queries, keys, values, o, do = (
+            _in_rows(x, static.rows) for x in (q, k, v, out, cotangent)
+        )
         total = rearrange(lse, "b k (r t) s -> (b r) k (t s)", r=static.rows) / LOG2_E
         parts = row_backward(queries, keys, values, total, o, do)
         before = [part.reshape(x.shape) for part, x in zip(parts, (q, k, v), strict=True)]
@@ -182,7 +188,9 @@ def _columns(width: int) -> int:
     return max(SMALLEST_PRODUCT_SIDE, pl.next_power_of_2(width))
 
 
-def _call(kernel: Callable, tokens: Keys, result: Any, static: _Static, *arguments: Any) -> Any:
+def _call(
+    kernel: Callable, tokens: Keys, result: Any, static: _Static, *arguments: Any
+) -> Any:
     """Run a kernel on queries, keys and more: a program for each tile of a frame, head and sample.
 
     Args:
@@ -254,7 +262,9 @@ def _draw(q, k, v, reads, counts, before, lse_before, out, lse, *, size: int) ->
     _store(lse, here, peak + jnp.log2(total))
 
 
-def _pull_queries(q, k, v, cotangent, lse, along, reads, counts, before, dq, *, size: int) -> None:
+def _pull_queries(
+    q, k, v, cotangent, lse, along, reads, counts, before, dq, *, size: int
+) -> None:
     """Write the gradient in a tile of queries, with what it is before."""
     _, _, length, _, width = k.shape
     here = _tile_here(q.shape[2], size)
@@ -276,7 +286,20 @@ def _pull_queries(q, k, v, cotangent, lse, along, reads, counts, before, dq, *, 
 
 
 def _pull_keys(
-    q, k, v, cotangent, lse, along, readers, counts, before_k, before_v, dk, dv, *, size: int
+    q,
+    k,
+    v,
+    cotangent,
+    lse,
+    along,
+    readers,
+    counts,
+    before_k,
+    before_v,
+    dk,
+    dv,
+    *,
+    size: int,
 ) -> None:
     """Write the gradients in a tile of keys and their values, with what they are before."""
     width = q.shape[-1]

@@ -21,7 +21,11 @@ from einops import rearrange
 from jaxtyping import Array
 
 from full4d_jax.config.masks import PAPER, allowed_frames
-from full4d_jax.models.attention.flash import attend_by_frames, attend_to_all, flash_attention
+from full4d_jax.models.attention.flash import (
+    attend_by_frames,
+    attend_to_all,
+    flash_attention,
+)
 from full4d_jax.models.attention.mask import (
     Flat,
     Pattern,
@@ -106,7 +110,9 @@ def attention_on_mesh(
     grid = pattern.grid
 
     def whole(q, k, v, cameras):
-        return flatten(attend(grid.unflatten(q), grid.unflatten(k), grid.unflatten(v), cameras))
+        return flatten(
+            attend(grid.unflatten(q), grid.unflatten(k), grid.unflatten(v), cameras)
+        )
 
     mesh = mesh_around()
     if mesh is None:

@@ -91,7 +91,9 @@ def frame_lists(
     return jnp.asarray(order.astype(np.int32)), jnp.asarray(counts.astype(np.int32))
 
 
-def attend_by_lists(q: Queries, k: Keys, v: Keys, part: Part = 0, *, allowed: Allowed) -> Queries:
+def attend_by_lists(
+    q: Queries, k: Keys, v: Keys, part: Part = 0, *, allowed: Allowed
+) -> Queries:
     """Attend from some frames of a grid to those that they may read, in either mode.
 
     Args:
@@ -102,13 +104,17 @@ def attend_by_lists(q: Queries, k: Keys, v: Keys, part: Part = 0, *, allowed: Al
       allowed: which frame of queries may read which frame of keys.
     """
     frames, tokens = q.shape[1:3]
-    lists, counts = (x[part] for x in frame_lists(rearrange(allowed, "(p m) n -> p m n", m=frames)))
+    lists, counts = (
+        x[part] for x in frame_lists(rearrange(allowed, "(p m) n -> p m n", m=frames))
+    )
     size = frames_of_a_block(frames, tokens)
 
     @jax.checkpoint
     def step(x):
         q, keys, lengths = x
-        read_k, read_v = (rearrange(x[:, keys], "b g m s k d -> b g (m s) k d") for x in (k, v))
+        read_k, read_v = (
+            rearrange(x[:, keys], "b g m s k d -> b g (m s) k d") for x in (k, v)
+        )
         # All frames of all samples at once.
         flat = (rearrange(x, "b g n k d -> (b g) n k d") for x in (q, read_k, read_v))
         counted = jnp.tile(lengths * tokens, q.shape[0])

@@ -28,7 +28,12 @@ from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Bool, Float, Int
 
 from full4d_jax.config.masks import SOURCE_VIEW, allowed_frames
-from full4d_jax.models.attention.mask import FORBIDDEN_LOGIT, SAVED, Tokens, frames_of_a_block
+from full4d_jax.models.attention.mask import (
+    FORBIDDEN_LOGIT,
+    SAVED,
+    Tokens,
+    frames_of_a_block,
+)
 
 Head = Float[Array, "v t s d"]
 PerQuery = Float[Array, "v t s"]
@@ -45,7 +50,9 @@ def merged_attention(q: Tokens, k: Tokens, v: Tokens, *, cross_half: bool) -> To
     by_head = "b v t s k d -> (b k) v t s d"
     heads = tuple(rearrange(x, by_head) for x in (q * q.shape[-1] ** -0.5, k, v))
     out = jax.lax.map(lambda x: _attend(cross_half, *x), heads)
-    return checkpoint_name(rearrange(out, "(b k) v t s d -> b v t s k d", b=q.shape[0]), SAVED)
+    return checkpoint_name(
+        rearrange(out, "(b k) v t s d -> b v t s k d", b=q.shape[0]), SAVED
+    )
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
@@ -186,6 +193,8 @@ def _logits(q: Float[Array, "*a n d"], k: Float[Array, "*a m d"]) -> Float[Array
     return jnp.einsum("...nd,...md->...nm", q, k, preferred_element_type=jnp.float32)
 
 
-def _weighted(p: Float[Array, "*a n m"], v: Float[Array, "*a m d"]) -> Float[Array, "*a n d"]:
+def _weighted(
+    p: Float[Array, "*a n m"], v: Float[Array, "*a m d"]
+) -> Float[Array, "*a n d"]:
     p = p.astype(v.dtype)
     return jnp.einsum("...nm,...md->...nd", p, v, preferred_element_type=jnp.float32)

@@ -127,8 +127,12 @@ def choose_tiling(frames: int, tokens: int) -> Tiling:
 
 def _kernel(forward: TileLists, backward: TileLists, tiling: Tiling, interpret: bool):
     """Return the library's attention over all heads of a sample, (k n d) each."""
-    from jax.experimental.pallas.ops.tpu.splash_attention import splash_attention_kernel as splash
-    from jax.experimental.pallas.ops.tpu.splash_attention.splash_attention_mask_info import MaskInfo
+    from jax.experimental.pallas.ops.tpu.splash_attention import (
+        splash_attention_kernel as splash,
+    )
+    from jax.experimental.pallas.ops.tpu.splash_attention.splash_attention_mask_info import (
+        MaskInfo,
+    )
 
     side = tiling.cell * tiling.group
     by_queries = MaskInfo(*forward, q_sequence=None)
@@ -185,6 +189,10 @@ def tile_lists(
     block = np.where(active == 1, np.take_along_axis(block, order, 1), 0)
     data, block, active = (
         (x.T if by_keys else x)[None].astype(kind)
-        for x, kind in ((order * (active > 0), np.int16), (block, np.int16), (active, np.int8))
+        for x, kind in (
+            (order * (active > 0), np.int16),
+            (block, np.int16),
+            (active, np.int8),
+        )
     )
     return TileLists(data, block, active, blocks)

@@ -63,7 +63,9 @@ def make_codec(config: ModelConfig, weights: Weights | None = None) -> Codec:
     """
     if config.codec == "pixels":
         side = config.codec_stride
-        fold, unfold = (partial(rearrange, pattern=x, i=side, j=side) for x in (FOLDED, UNFOLDED))
+        fold, unfold = (
+            partial(rearrange, pattern=x, i=side, j=side) for x in (FOLDED, UNFOLDED)
+        )
         return Codec(fold, unfold)
     if weights is None:
         missing = partial(_missing, config.codec)
@@ -104,18 +106,25 @@ def codec_weights(
         return None
     if not config.codec_weights:
         _missing(model.codec)
-    return _load(model.codec, config.codec_weights, linear.product_type(model), mesh, on_host)
+    return _load(
+        model.codec, config.codec_weights, linear.product_type(model), mesh, on_host
+    )
 
 
 @lru_cache(maxsize=1)
-def _load(codec: str, path: str, kind: DTypeLike, mesh: Mesh | None, on_host: bool) -> Weights:
+def _load(
+    codec: str, path: str, kind: DTypeLike, mesh: Mesh | None, on_host: bool
+) -> Weights:
     """Read the weights of a codec, as `codec_weights` returns them."""
     stored_codec = load_metadata(path).get("codec", "no codec")
     if stored_codec != codec:
-        raise InputError("codec", path, stored_codec, codec, "give --codec_weights another file")
+        raise InputError(
+            "codec", path, stored_codec, codec, "give --codec_weights another file"
+        )
     everywhere = sharding.sharding_on(mesh)
     like = jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct(x.shape, kind, sharding=everywhere), _like(codec, path)
+        lambda x: jax.ShapeDtypeStruct(x.shape, kind, sharding=everywhere),
+        _like(codec, path),
     )
     # Kept arrays must not belong to a trace under way.
     with jax.ensure_compile_time_eval():
@@ -195,7 +204,9 @@ def pool_frames(x: Float[Array, "v t h w"], strides: Strides) -> Float[Array, "v
 
 def _like(codec: str, path: str) -> Weights:
     """Return the names and shapes that a codec's file must have; it decides Wan's widths."""
-    stored = {n: jax.ShapeDtypeStruct(x, jnp.float32) for n, x in tensor_shapes(path).items()}
+    stored = {
+        n: jax.ShapeDtypeStruct(x, jnp.float32) for n, x in tensor_shapes(path).items()
+    }
     with input_errors("codec", "convert it again", path):
         config = wan_vae.with_widths(KINDS[codec], functional.nested(stored))
     return wan_vae.abstract_params(config)

@@ -296,7 +296,9 @@ class Downsample(nnx.Module):
 
     def __init__(self, channels: int, temporal: bool, rngs: nnx.Rngs):
         pads = ((0, 0), (0, 1), (0, 1))
-        self.space = nnx.Conv(channels, channels, (1, 3, 3), (1, 2, 2), padding=pads, rngs=rngs)
+        self.space = nnx.Conv(
+            channels, channels, (1, 3, 3), (1, 2, 2), padding=pads, rngs=rngs
+        )
         if temporal:
             self.time = nnx.Conv(
                 channels, channels, (3, 1, 1), strides=(2, 1, 1), padding="VALID", rngs=rngs

@@ -33,7 +33,9 @@ from input_pipeline.whole_files import write_text
 # Types as safetensors calls them, and those in which tensors are kept.
 KINDS = {"F32": np.float32, "F16": np.float32, "BF16": jnp.bfloat16}
 EXPECTED = "a folder with Wan's .safetensors files, or one such file"
-ADVICE = "give all shards of one text-to-video transformer, nothing else, and the model's preset"
+ADVICE = (
+    "give all shards of one text-to-video transformer, nothing else, and the model's preset"
+)
 # Of ComfyUI's files.
 PREFIX = "model.diffusion_model."
 
@@ -73,7 +75,9 @@ def import_wan(model: ModelConfig, source: Path, target: Path) -> layouts.Layout
     """
     layouts.check_wan_model(model)
     if target.exists():
-        raise InputError("option --to", target, "something there already", "a new file", "name one")
+        raise InputError(
+            "option --to", target, "something there already", "a new file", "name one"
+        )
     stored = _stored(source)
     layout, names = _layout(model, source, stored)
     leaves = layouts.abstract_leaves(model)
@@ -87,11 +91,15 @@ def import_wan(model: ModelConfig, source: Path, target: Path) -> layouts.Layout
     slots = {}
     for leaf, x in leaves.items():
         kinds = {KINDS[stored[n].kind] for n, place in names.items() if place.leaf == leaf}
-        slots[leaf] = Slot(np.dtype(kinds.pop() if len(kinds) == 1 else np.float32), x.shape)
+        slots[leaf] = Slot(
+            np.dtype(kinds.pop() if len(kinds) == 1 else np.float32), x.shape
+        )
 
     def pieces() -> Pieces:
         for leaf, x in leaves.items():
-            for layer in layouts.layers_of(model, leaf) if leaf.startswith(trainable.ADDED) else ():
+            for layer in (
+                layouts.layers_of(model, leaf) if leaf.startswith(trainable.ADDED) else ()
+            ):
                 yield leaf, layer, initial_value(leaf, x.shape[layer is not None :])
         for name in sorted(names, key=lambda name: stored[name].file):
             leaf, layer, _ = names[name]
@@ -102,7 +110,9 @@ def import_wan(model: ModelConfig, source: Path, target: Path) -> layouts.Layout
             yield leaf, layer, layouts.from_wan(leaf, tensor).astype(slots[leaf].dtype)
 
     metadata = {"model": to_dict(model), "origin": f"Wan, {layout} layout"}
-    write_safetensors(target, slots, pieces(), {k: json.dumps(v) for k, v in metadata.items()})
+    write_safetensors(
+        target, slots, pieces(), {k: json.dumps(v) for k, v in metadata.items()}
+    )
     return layout
 
 
@@ -130,7 +140,9 @@ def _stored(source: Path) -> dict[str, Stored]:
     for x in found:
         short = x.name.removeprefix(PREFIX)
         where = f"{x.file}, tensor {x.name}"
-        check_field(where, short not in tensors, "it in another file, too", "every tensor once")
+        check_field(
+            where, short not in tensors, "it in another file, too", "every tensor once"
+        )
         tensors[short] = x
     return tensors
 
@@ -208,11 +220,15 @@ def export_wan(
         index = {"metadata": total, "weight_map": weight_map}
         _write_json(folder / "diffusion_pytorch_model.safetensors.index.json", index)
     _write_json(folder / "config.json", layouts.diffusers_config(model))
-    added = [leaf for leaf in layouts.abstract_leaves(model) if leaf.startswith(trainable.ADDED)]
+    added = [
+        leaf for leaf in layouts.abstract_leaves(model) if leaf.startswith(trainable.ADDED)
+    ]
     return [leaf for leaf in added if _is_trained(model, source, leaf)]
 
 
-def _pieces(source: Path, model: ModelConfig, names: dict[str, layouts.LeafPlace]) -> Pieces:
+def _pieces(
+    source: Path, model: ModelConfig, names: dict[str, layouts.LeafPlace]
+) -> Pieces:
     """Yield the tensors of a shard, as `write_safetensors` takes them."""
     for name, (leaf, layer, _) in names.items():
         yield name, None, layouts.to_wan(leaf, _read(source, leaf, layer), model.patch)

@@ -162,7 +162,15 @@ def diffusers_config(model: ModelConfig) -> dict[str, Any]:
 def original_config(model: ModelConfig) -> dict[str, Any]:
     """Return the fields of WanModel, in the repositories of Wan 2.1 and 2.2."""
     ours = diffusers_config(model)
-    same = ("patch_size", "text_dim", "freq_dim", "ffn_dim", "num_layers", "cross_attn_norm", "eps")
+    same = (
+        "patch_size",
+        "text_dim",
+        "freq_dim",
+        "ffn_dim",
+        "num_layers",
+        "cross_attn_norm",
+        "eps",
+    )
     return {name: ours[name] for name in same} | {
         "_class_name": "WanModel",
         "dim": model.width,
@@ -190,7 +198,9 @@ def check_config_json(model: ModelConfig, about: Path) -> None:
         wanted = original_config(model) if is_original else diffusers_config(model)
         needed = "num_heads" if is_original else "num_attention_heads"
         compared = {needed, *published} - IGNORED
-        differs = sorted(name for name in compared if published.get(name) != wanted.get(name))
+        differs = sorted(
+            name for name in compared if published.get(name) != wanted.get(name)
+        )
         found, expected = (
             ", ".join(f"{name} {fields.get(name)}" for name in differs)
             for fields in (published, wanted)

@@ -52,22 +52,30 @@ def prompt_encoder(folder: Path) -> PromptEncoder:
     Raises:
       InputError: the extra is not installed, or the folder cannot be loaded.
     """
-    torch, transformers = (load_extra(x, "extra", "text") for x in ("torch", "transformers"))
+    torch, transformers = (
+        load_extra(x, "extra", "text") for x in ("torch", "transformers")
+    )
     tokenizer = _pretrained(transformers.AutoTokenizer, folder, "tokenizer")
     encoder = _pretrained(transformers.UMT5EncoderModel, folder, "text_encoder").eval()
 
     def encode(prompt):
         words = " ".join(html.unescape(html.unescape(prompt)).split())
         ids = tokenizer(words, truncation=False, verbose=False)["input_ids"]
-        inputs = tokenizer(words, truncation=True, max_length=TEXT_TOKENS, return_tensors="pt")
+        inputs = tokenizer(
+            words, truncation=True, max_length=TEXT_TOKENS, return_tensors="pt"
+        )
         with torch.inference_mode():
-            rows = encoder(inputs["input_ids"], inputs["attention_mask"]).last_hidden_state[0]
+            rows = encoder(inputs["input_ids"], inputs["attention_mask"]).last_hidden_state[
+                0
+            ]
         return rows.float().numpy(), len(ids)
 
     return encode
 
 
-def load_text(config: Config, field: Literal["text", "negative_text"] = "text") -> Rows | None:
+def load_text(
+    config: Config, field: Literal["text", "negative_text"] = "text"
+) -> Rows | None:
     """Return the embedding that a field of the config names; None where it names none.
 
     Raises:
@@ -98,7 +106,9 @@ def load_training_texts(config: Config) -> tuple[Rows | None, Rows | None]:
     if text.shape != negative.shape:
         found = f"{len(negative)} tokens"
         expected = f"{len(text)}, as many as text has"
-        raise InputError("embedding", config.negative_text, found, expected, "embed both alike")
+        raise InputError(
+            "embedding", config.negative_text, found, expected, "embed both alike"
+        )
     return None if has_captions else text, negative
 
 
@@ -122,13 +132,17 @@ def prompt_embedding(prompt: str, width: int, encoder: PromptEncoder | None) -> 
     if encoder is None:
         found = "words and no --text_encoder"
         expected = "the folder of umT5, or a prompt from full4d embed-text (text.npz)"
-        do = "get text_encoder and tokenizer of Wan-AI/Wan2.2-TI2V-5B-Diffusers (Apache-2.0)"
+        do = (
+            "get text_encoder and tokenizer of Wan-AI/Wan2.2-TI2V-5B-Diffusers (Apache-2.0)"
+        )
         raise InputError("option", "PROMPT", found, expected, do)
     rows = encoder(prompt)[0]
     if rows.shape[1] != width:
         expected = f"rows of {width} numbers"
         do = "give umT5-XXL, which Wan reads"
-        raise InputError("option", "--text_encoder", f"rows of {rows.shape[1]}", expected, do)
+        raise InputError(
+            "option", "--text_encoder", f"rows of {rows.shape[1]}", expected, do
+        )
     return padded(rows)
 
 

@@ -69,7 +69,8 @@ def beyond_borders(
     short = min(disparity.shape)
     # The light of the borders with faint detail of the mirror image.
     mirrored, repeated = (
-        cv2.GaussianBlur(x.astype(np.float32), (0, 0), detail_share * short) for x in wide[:2]
+        cv2.GaussianBlur(x.astype(np.float32), (0, 0), detail_share * short)
+        for x in wide[:2]
     )
     detail = wide.mirrored - mirrored
     strength = np.abs(detail).max(-1, keepdims=True)
@@ -92,7 +93,9 @@ def _sideways(wide: Wide, count: int) -> Wide:
     if count == 0:
         return wide
     flipped = Wide._make(np.ascontiguousarray(x[:, ::-1]) for x in wide)
-    parts = zip(_to_the_right(flipped, count), wide, _to_the_right(wide, count), strict=True)
+    parts = zip(
+        _to_the_right(flipped, count), wide, _to_the_right(wide, count), strict=True
+    )
     return Wide._make(np.concatenate([a[:, ::-1], b, c], 1) for a, b, c in parts)
 
 
@@ -109,7 +112,8 @@ def _to_the_right(wide: Wide, count: int) -> Wide:
     for stretch in reversed(steep_lines.steep_stretches(wide.mirrored, count)):
         here, *steep = _along(stretch, height, beyond)
         crossed, inside, depth = (
-            np.where(here, x, y) for x, y in zip(steep, (crossed, inside, depth), strict=True)
+            np.where(here, x, y)
+            for x, y in zip(steep, (crossed, inside, depth), strict=True)
         )
         level = np.where(here, rows[:, None], level)
     border = np.full(crossed.shape, width - 1)
@@ -120,7 +124,9 @@ def _to_the_right(wide: Wide, count: int) -> Wide:
     )
 
 
-def _crossed(slopes: Values, height: int, beyond: Int[ndarray, " q"], top: int = 0) -> Beyond:
+def _crossed(
+    slopes: Values, height: int, beyond: Int[ndarray, " q"], top: int = 0
+) -> Beyond:
     """Return where the line through each place beyond crosses the border; slopes start at `top`."""
     # Lines that start above or below the slopes cross the border's continuation.
     far = height + round(abs(slopes).max() * len(beyond))
@@ -175,7 +181,9 @@ def crossing_slopes(picture: Picture, count: int) -> Values:
     nearness = np.linspace(0, 1, across.shape[1], dtype=np.float32)
     crosses = down**2 / (down**2 + across**2 + 1e-3)
     both, vertical = (
-        cv2.GaussianBlur((x * nearness).sum(1, keepdims=True), (1, 0), sigmaX=1, sigmaY=sigma)[:, 0]
+        cv2.GaussianBlur(
+            (x * nearness).sum(1, keepdims=True), (1, 0), sigmaX=1, sigmaY=sigma
+        )[:, 0]
         for x in (crosses * across * down, crosses * down**2)
     )
     calm = calm_share * vertical.mean()
@@ -188,7 +196,10 @@ def crossing_slopes(picture: Picture, count: int) -> Values:
 
 
 def _sample(
-    values: Shaped[ndarray, "h w *c"], rows: Beyond, columns: Shaped[ndarray, "h q"], border: int
+    values: Shaped[ndarray, "h w *c"],
+    rows: Beyond,
+    columns: Shaped[ndarray, "h q"],
+    border: int,
 ) -> Shaped[ndarray, "h q *c"]:
     """Return values between pixels, and beyond the picture as OpenCV's `border` says."""
     places = columns.astype(np.float32), rows.astype(np.float32)

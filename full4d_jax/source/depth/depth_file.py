@@ -40,7 +40,8 @@ Answer = Float[np.ndarray, "r q"]
 
 EXPECTED_NETWORK = "a network from one picture of three float colours to a map"
 EXPORT_ADVICE = (
-    "export it from colours (1 3 h w) to depth (1 h w), or see docs/howto.md on depth networks"
+    "export it from colours (1 3 h w) to depth (1 h w), "
+    "or see docs/howto.md on depth networks"
 )
 WHAT = "depth network"
 RELATIVE_ADVICE = (
@@ -93,7 +94,10 @@ class DepthFile:
         if focal is None:
             return None
         width = self.sides(*frames.shape[1:3])[1]
-        each = [focal(self._outputs(frames[i]), width) for i in evenly(len(frames), asked_frames)]
+        each = [
+            focal(self._outputs(frames[i]), width)
+            for i in evenly(len(frames), asked_frames)
+        ]
         # Over the width of the picture: 157 and 3 degrees.
         focals = [x for x in each if x is not None and 0.1 < x < 20]
         if not focals:
@@ -152,8 +156,12 @@ def open_depth_file(path: Path, kind: DepthKind | None = None) -> DepthFile:
       InputError: the file is missing or holds something else, or a library is missing.
     """
     file = onnx_network.open_file(WHAT, path, EXPECTED_NETWORK, EXPORT_ADVICE)
-    network = onnx_network.as_network(file, axes=(4, 5), numbers={"num_tokens": MOGE_TOKENS})
-    several = [count for count in network.shape[:-3] if isinstance(count, int) and count > 1]
+    network = onnx_network.as_network(
+        file, axes=(4, 5), numbers={"num_tokens": MOGE_TOKENS}
+    )
+    several = [
+        count for count in network.shape[:-3] if isinstance(count, int) and count > 1
+    ]
     if several:
         raise file.refused(f"an input of {several[0]} pictures")
     signature = signatures.signature_of(len(network.shape), file.outputs)
@@ -211,7 +219,9 @@ def _require_relative(path: Path, stages: tuple[int, ...]) -> None:
     ):
         if found != expected:
             where = f"{config}, {name}"
-            raise InputError("config", where, found, f"{expected} as of V2", RELATIVE_ADVICE)
+            raise InputError(
+                "config", where, found, f"{expected} as of V2", RELATIVE_ADVICE
+            )
 
 
 def _compared(network: DepthFile, named_kind: DepthKind | None = None) -> DepthFile:
@@ -227,7 +237,9 @@ def _compared(network: DepthFile, named_kind: DepthKind | None = None) -> DepthF
     correlation = correlation_with_disparity(network.map(example_frame()))
     note = ""
     if abs(correlation) < sure_correlation:
-        note = "our network cannot confirm this on a frame of the package's clip: look at it"
+        note = (
+            "our network cannot confirm this on a frame of the package's clip: look at it"
+        )
     elif (correlation > 0) != (kind == "disparity"):
         grow = "when near" if correlation > 0 else "with distance"
         note = f"its values grow {grow} on a frame of the package's clip, by our network"
@@ -244,7 +256,9 @@ def correlation_with_disparity(values: Map) -> float:
 
     Where values are 0, unknown, they do not count; it is 0 where they are one.
     """
-    disparity = cv2.resize(example_disparity(), values.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    disparity = cv2.resize(
+        example_disparity(), values.shape[::-1], interpolation=cv2.INTER_LINEAR
+    )
     known = values != 0
     if known.sum() < 2 or np.ptp(values[known]) == 0:
         return 0.0
@@ -267,10 +281,14 @@ def example_disparity() -> Map:
     network = estimate.load_depth()
     size = network.sides(*frame.shape[:2])
     small = cv2.resize(frame, size[::-1], interpolation=cv2.INTER_AREA)
-    return 1 / np.asarray(estimate.predict_depth(network, to_model(small[None]))[0], np.float32)
+    return 1 / np.asarray(
+        estimate.predict_depth(network, to_model(small[None]))[0], np.float32
+    )
 
 
-def resize_colors(frame: Picture, height: int, width: int) -> Float[np.ndarray, "height width 3"]:
+def resize_colors(
+    frame: Picture, height: int, width: int
+) -> Float[np.ndarray, "height width 3"]:
     """Return the whole frame in [0, 1] at another size."""
     method = cv2.INTER_AREA if height < frame.shape[0] else cv2.INTER_CUBIC
     resized = cv2.resize(frame, (width, height), interpolation=method)

@@ -55,7 +55,9 @@ def enlarge_disparity(
     return jax.lax.map(lambda x: _enlarge(*x), (disparity, small, frames))
 
 
-def _enlarge(disparity: Map, small: Frame, frame: Float[Array, "H W 3"]) -> Float[Array, "H W"]:
+def _enlarge(
+    disparity: Map, small: Frame, frame: Float[Array, "H W 3"]
+) -> Float[Array, "H W"]:
     # Relative difference of neighbouring disparities at which an edge begins.
     edge_jump = 0.12
     # The module's c, a distance of colours in [-1, 1].

@@ -39,7 +39,14 @@ from full4d_jax.models.weights import (
     model_of_metadata,
 )
 from full4d_jax.session.errors import InputError, input_errors, require_file
-from full4d_jax.source.depth.enlarge import Film, Frame, Map, Maps, enlarge_disparity, smooth_depth
+from full4d_jax.source.depth.enlarge import (
+    Film,
+    Frame,
+    Map,
+    Maps,
+    enlarge_disparity,
+    smooth_depth,
+)
 from input_pipeline.plain_files import check_field, load_array, load_arrays
 
 WEIGHTS = SHIPPED / "depth.safetensors"
@@ -87,7 +94,9 @@ def load_depth(checkpoint: str | Path | None = None) -> DepthNetwork:
     _, metadata = load_params(path)
     config = model_of_metadata(path, metadata, DepthNetConfig)
     trunk = load_tiefenrausch(TIEFENRAUSCH)
-    shapes = jax.jit(init_params, static_argnums=0).eval_shape(config, trunk, jax.random.key(0))
+    shapes = jax.jit(init_params, static_argnums=0).eval_shape(
+        config, trunk, jax.random.key(0)
+    )
     params, _ = load_params(path, like=shapes)
     if config.fine:
         params["rooms"] = load_shipped("fast_depth")
@@ -127,7 +136,11 @@ def predict_depth(network: DepthNetwork, frames: Film, *, still: bool = True) ->
     # long to compile, does for clips of any length. Within another program it is a loop.
     one = partial(_log_depth, network)
     is_traced = isinstance(frames, Tracer)
-    logs = jax.lax.map(one, frames) if is_traced else jnp.stack([one(frame) for frame in frames])
+    logs = (
+        jax.lax.map(one, frames)
+        if is_traced
+        else jnp.stack([one(frame) for frame in frames])
+    )
     return align_median(jnp.exp(stabilise(frames, logs) if still else logs))
 
 
@@ -158,7 +171,9 @@ def similarity(frames: Film, frame: Frame) -> Maps:
     # Distance of colours in [-1, 1] that still may be the same surface.
     colour_sigma = 0.15
     distance = reduce((frames - frame[None]) ** 2, "t h w c -> t h w", "sum")
-    total = jax.lax.reduce_window(distance, 0.0, jax.lax.add, compared_window, (1, 1, 1), "SAME")
+    total = jax.lax.reduce_window(
+        distance, 0.0, jax.lax.add, compared_window, (1, 1, 1), "SAME"
+    )
     return jnp.exp(-total / math.prod(compared_window) / colour_sigma**2)
 
 

@@ -102,8 +102,14 @@ def open_network(which: str | None, kind: DepthKind | None = None) -> AnyNetwork
     require_file(WHAT, path, KINDS, "check the path")
     if kind is not None:
         expected = "an .onnx file as --depth_network beside it"
-        raise InputError("option", "--depth_kind", kind, expected, "leave it out, or give one")
-    return open_depth_anything(path) if is_depth_anything(tensor_shapes(path)) else load_depth(path)
+        raise InputError(
+            "option", "--depth_kind", kind, expected, "leave it out, or give one"
+        )
+    return (
+        open_depth_anything(path)
+        if is_depth_anything(tensor_shapes(path))
+        else load_depth(path)
+    )
 
 
 def load_estimator(which: str, kind: DepthKind | None = None) -> Estimate:
@@ -130,7 +136,9 @@ def estimator_mark(which: str) -> str:
     return f"{which} {hashlib.sha256(network_file(which).read_bytes()).hexdigest()[:16]}"
 
 
-def source_depth(network: AnyNetwork, frames: Film, *, still: bool = True) -> Float[Array, "t h w"]:
+def source_depth(
+    network: AnyNetwork, frames: Film, *, still: bool = True
+) -> Float[Array, "t h w"]:
     """Return depth of a video of any size in [-1, 1], with median 1 at t = 0; 0 where unknown.
 
     Unless the camera stands `still`, pixels of different frames are not averaged.
@@ -202,7 +210,9 @@ def one_line(values: Maps, frames: Film) -> Maps:
 
 
 def fit_scale_and_shift(
-    values: Float[ndarray, "*n"], target: Float[ndarray, "*n"], weights: Float[ndarray, "*n"]
+    values: Float[ndarray, "*n"],
+    target: Float[ndarray, "*n"],
+    weights: Float[ndarray, "*n"],
 ) -> tuple[float, float]:
     """Return scale > 0 and shift that take most of the values near the target.
 
@@ -214,7 +224,9 @@ def fit_scale_and_shift(
     # Share that any line needs; below it medians and ranges are made equal.
     least_weight = 0.01
     step = max(1, values.size // fitted_points)
-    x, y, own_weights = (np.ravel(a)[::step].astype(np.float64) for a in (values, target, weights))
+    x, y, own_weights = (
+        np.ravel(a)[::step].astype(np.float64) for a in (values, target, weights)
+    )
     weights = own_weights
     least = 1e-3 * max(float(np.ptp(y)), 1e-12)
     scale = 0.0

@@ -80,7 +80,11 @@ def open_file(what: str, path: Path, expected: str, see: str) -> OnnxFile:
     Raises:
       InputError: there is no such file, it holds something else, or onnxruntime is missing.
     """
-    wanted_providers = ("CUDAExecutionProvider", "CoreMLExecutionProvider", "CPUExecutionProvider")
+    wanted_providers = (
+        "CUDAExecutionProvider",
+        "CoreMLExecutionProvider",
+        "CPUExecutionProvider",
+    )
     errors.require_file(what, path, expected, see)
     runtime: Any = extras.load_extra("onnxruntime", what, path)
     try:
@@ -93,7 +97,9 @@ def open_file(what: str, path: Path, expected: str, see: str) -> OnnxFile:
         inputs = session.get_inputs()
         each = ", ".join(f"{x.name} {x.type} {x.shape}" for x in inputs)
         described = f"inputs {each}; outputs {', '.join(outputs)}"
-        return OnnxFile(what, path, expected, see, session, inputs, outputs, described, metadata)
+        return OnnxFile(
+            what, path, expected, see, session, inputs, outputs, described, metadata
+        )
     except Exception as error:  # the library's errors share no other class
         raise errors.InputError(what, path, error, expected, see) from None
 
@@ -121,7 +127,9 @@ def as_network(
     for entry in file.inputs:
         if numbers and entry.name in numbers and entry.type in INTEGER_TYPES:
             shape = [1] * len(entry.shape)  # () or (1,)
-            constants[entry.name] = np.full(shape, numbers[entry.name], INTEGER_TYPES[entry.type])
+            constants[entry.name] = np.full(
+                shape, numbers[entry.name], INTEGER_TYPES[entry.type]
+            )
         else:
             pictures.append(entry)
     if len(pictures) != inputs:

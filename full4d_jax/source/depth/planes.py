@@ -36,7 +36,16 @@ from jaxtyping import Bool, Float
 from numpy import ndarray
 from scipy.sparse.linalg import splu
 
-from full4d_jax.geometry.arrays import Map, Maps, Mask, Masks, Picture, Pictures, Points, Values
+from full4d_jax.geometry.arrays import (
+    Map,
+    Maps,
+    Mask,
+    Masks,
+    Picture,
+    Pictures,
+    Points,
+    Values,
+)
 from full4d_jax.source.depth.lines import SegmentPoints, UprightLines, segment_points
 from gaussians.fitting.stillness import median_where
 
@@ -86,7 +95,9 @@ def flatten_planes(
     return (depth * np.exp(shows_rest * correction)).astype(depth.dtype)
 
 
-def _flatten(depth: Map, frame: Picture, usable: Mask, upright_lines: UprightLines | None) -> Map:
+def _flatten(
+    depth: Map, frame: Picture, usable: Mask, upright_lines: UprightLines | None
+) -> Map:
     """Return the depth of one picture, flattened; 1 where it is not usable."""
     # Relative second differences from which pixels keep the estimate's shape.
     bent_range = (0.03, 0.08)
@@ -132,7 +143,9 @@ def _at_nodes(disparity: Map, rows: Rows, columns: Columns) -> Nodes:
     """Return disparity at nodes, linear between pixels but for edges, where it is the nearest's."""
     x, y = np.meshgrid(columns - 0.5, rows - 0.5)
     places = (x.astype(np.float32), y.astype(np.float32))
-    linear = cv2.remap(disparity, *places, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    linear = cv2.remap(
+        disparity, *places, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
     nearest = disparity[np.ix_(rows.astype(int), columns.astype(int))]
     return np.where(np.abs(np.log(linear / nearest)) < ALIKE_LOG_DEPTH / 4, linear, nearest)
 
@@ -167,7 +180,9 @@ class _Grid(NamedTuple):
         weight /= weight.sum(1, keepdims=True)
         starts = np.arange(0, weight.size + 1, 4)
         shape = len(points), self.log.size
-        return sparse.csr_matrix((weight.ravel(), np.stack(corners, 1).ravel(), starts), shape)
+        return sparse.csr_matrix(
+            (weight.ravel(), np.stack(corners, 1).ravel(), starts), shape
+        )
 
 
 class LineEquation(NamedTuple):
@@ -182,14 +197,18 @@ class LineEquation(NamedTuple):
     shape: Float[ndarray, "n k"]
 
 
-def _line(grid: _Grid, segment: SegmentPoints, shape: Float[ndarray, "n k"]) -> LineEquation:
+def _line(
+    grid: _Grid, segment: SegmentPoints, shape: Float[ndarray, "n k"]
+) -> LineEquation:
     """Return a segment's part in the equation."""
     read = grid.interpolation(segment.points, -np.log(segment.depth))
     scale = np.median(segment.depth)
     return LineEquation(sparse.csr_matrix(scale * read), scale * shape)
 
 
-def _solve(estimate: Nodes, known: Bool[ndarray, "r c"], lines: Sequence[LineEquation]) -> Nodes:
+def _solve(
+    estimate: Nodes, known: Bool[ndarray, "r c"], lines: Sequence[LineEquation]
+) -> Nodes:
     """Return the disparity x of the nodes, by the module's equation."""
     # These are four times as fast as the defaults of SuperLU.
     symmetric_solver = {
@@ -231,13 +250,18 @@ def _solve(estimate: Nodes, known: Bool[ndarray, "r c"], lines: Sequence[LineEqu
         smooth = smooth_weight * (second.T @ flat @ second)
         system = sparse.block_diag([fixed + smooth, pad]) + straight
         factors = splu(system.tocsc(), **symmetric_solver)
-        solution = factors.solve(np.pad(trust / d, (0, extra)))[: d.size].reshape(estimate.shape)
+        solution = factors.solve(np.pad(trust / d, (0, extra)))[: d.size].reshape(
+            estimate.shape
+        )
         x = np.maximum(nearest_projective(solution, estimate, known, lines).ravel(), d / 5)
     return x.reshape(estimate.shape)
 
 
 def nearest_projective(
-    disparity: Nodes, target: Nodes, known: Bool[ndarray, "r c"], lines: Sequence[LineEquation]
+    disparity: Nodes,
+    target: Nodes,
+    known: Bool[ndarray, "r c"],
+    lines: Sequence[LineEquation],
 ) -> Nodes:
     """Return p x + q u + r v + s nearest to `target` in least squares of relative differences.
 
@@ -252,7 +276,9 @@ def nearest_projective(
     for read, shape in (line for line in lines if line.shape.shape[1] == 1):
         at_line = read @ terms.reshape(-1, 4)
         bends.append(at_line - shape @ np.linalg.lstsq(shape, at_line)[0])
-    system = np.concatenate([relative, np.sqrt(LINE_WEIGHT / TRUST_WEIGHT) * np.concatenate(bends)])
+    system = np.concatenate(
+        [relative, np.sqrt(LINE_WEIGHT / TRUST_WEIGHT) * np.concatenate(bends)]
+    )
     goal = np.repeat([1.0, 0.0], [len(relative), len(system) - len(relative)])
     return terms @ np.linalg.lstsq(system, goal)[0]
 
@@ -272,7 +298,10 @@ def _differences(n: int, order: int) -> sparse.csr_matrix:
 def _bends(disparity: Nodes) -> Nodes:
     """Return the largest relative second difference around each node."""
     padded = np.pad(disparity, 1, "reflect", reflect_type="odd")
-    bends = (np.abs(np.diff(padded[:, 1:-1], 2, axis=0)), np.abs(np.diff(padded[1:-1], 2, axis=1)))
+    bends = (
+        np.abs(np.diff(padded[:, 1:-1], 2, axis=0)),
+        np.abs(np.diff(padded[1:-1], 2, axis=1)),
+    )
     return cv2.dilate(np.maximum(*bends) / disparity, np.ones((3, 3)))
 
 

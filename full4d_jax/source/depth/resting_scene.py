@@ -70,7 +70,11 @@ SUBJECT_GAP = 0.04
 
 
 def clean_plate(
-    depth: Maps, frames: Pictures, labels: Labels, backdrop: Backdrop | None, estimate: Estimate
+    depth: Maps,
+    frames: Pictures,
+    labels: Labels,
+    backdrop: Backdrop | None,
+    estimate: Estimate,
 ) -> CleanPlate:
     """Return what a camera does not see: behind subjects, and beyond its borders.
 
@@ -90,7 +94,9 @@ def clean_plate(
         depth, frames, labels = (x[middle] for x in (depth, frames, labels))
         unseen = np.zeros(frames.shape[1:3], bool)
         backdrop = Backdrop(frames[0].astype(np.float32), ~unseen, unseen)
-    near = np.stack([cv2.dilate(as_bytes(label > 0), disc(outline_pixels)) for label in labels])
+    near = np.stack(
+        [cv2.dilate(as_bytes(label > 0), disc(outline_pixels)) for label in labels]
+    )
     rests = near == 0
     is_shown = np.asarray(rests.any(0))
     resting_colours = median_where(frames.astype(np.float32), rests)
@@ -102,7 +108,9 @@ def clean_plate(
     rows, columns = (round(BEYOND_SHARE * side) for side in is_shown.shape)
     known = np.pad(is_shown & (resting > 0), ((rows, rows), (columns, columns)))
     wide_picture, wide_disparity = beyond_borders(picture, 1 / behind, rows, columns)
-    return CleanPlate(wide_picture, np.where(known, np.float32(0), 1 / wide_disparity), instant)
+    return CleanPlate(
+        wide_picture, np.where(known, np.float32(0), 1 / wide_disparity), instant
+    )
 
 
 def _depth_of(picture: Picture, resting: Map, estimate: Estimate) -> Map:
@@ -150,7 +158,9 @@ def inpainted(picture: Picture, hole: Mask) -> Picture:
 
 
 @jax.jit
-def _averages(picture: UInt8[Array, "h w 3"], hole: Bool[Array, "h w"]) -> Float[Array, "h w 3"]:
+def _averages(
+    picture: UInt8[Array, "h w 3"], hole: Bool[Array, "h w"]
+) -> Float[Array, "h w 3"]:
     """Return the picture in [-1, 1] with its hole filled by push-pull."""
     return push_pull(picture.astype(jnp.float32) / 127.5 - 1, 1.0 - hole[..., None])
 
@@ -164,7 +174,9 @@ def _with_residual(
 ) -> Float[Array, "h w 3"]:
     """Return the whole picture; the hole has the size at which the network sees the picture."""
     small = jax.image.resize(filled, (*hole.shape, 3), "linear")
-    residual = inpainting.added(config, params, small[None], hole[None].astype(jnp.float32))[0]
+    residual = inpainting.added(
+        config, params, small[None], hole[None].astype(jnp.float32)
+    )[0]
     return jnp.clip(filled + jax.image.resize(residual, filled.shape, "linear"), -1, 1)
 
 
@@ -220,7 +232,9 @@ def resting_disparity(disparity: Maps, rests: Masks) -> Map:
     return np.where(np.isfinite(median), median, 0.0)
 
 
-def resting_disparity_along(depth: Maps, rests: Masks, lens: Lens, world_to_camera: Poses) -> Maps:
+def resting_disparity_along(
+    depth: Maps, rests: Masks, lens: Lens, world_to_camera: Poses
+) -> Maps:
     """Return the disparity of what rests, as other instants show it; 0 where none does.
 
     Where several resting points fall on one pixel, the nearest counts.

@@ -33,7 +33,9 @@ IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
 
 def depth_output(outputs: Outputs) -> ndarray:
     """Return the output that is called depth, not its confidence, or the first one."""
-    named = [name for name in outputs if "depth" in name.lower() and "conf" not in name.lower()]
+    named = [
+        name for name in outputs if "depth" in name.lower() and "conf" not in name.lower()
+    ]
     return outputs[named[0] if named else next(iter(outputs))]
 
 

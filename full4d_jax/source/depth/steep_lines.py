@@ -81,7 +81,9 @@ def steep_stretches(picture: Picture, count: int) -> list[Stretch]:
             free[first:end] = False
             continue
         top, upper = _grown(outlines, free, first, slopes[0], short)
-        below, lower = _grown(outlines[:, ::-1], free[::-1], height - end, slopes[-1], short)
+        below, lower = _grown(
+            outlines[:, ::-1], free[::-1], height - end, slopes[-1], short
+        )
         rows = np.arange(top, height - below)
         free[rows] = False
         slopes = np.interp(rows, np.arange(first, end), slopes)

@@ -51,7 +51,9 @@ class Foot(NamedTuple):
     weight: float
 
 
-def stand_upright(depth: Maps, subjects: Subjects, lens: Lens, *, up: Direction = UP) -> Maps:
+def stand_upright(
+    depth: Maps, subjects: Subjects, lens: Lens, *, up: Direction = UP
+) -> Maps:
     """Return depth in which subjects stand on the ground and nothing is between them and the rest.
 
     Args:
@@ -67,8 +69,13 @@ def stand_upright(depth: Maps, subjects: Subjects, lens: Lens, *, up: Direction 
     for number, kind in enumerate(subjects.kinds, 1):
         if kind not in STANDING_KINDS:
             continue
-        instants = {t: mask for t, mask in enumerate(subjects.labels == number) if mask.any()}
-        feet = {t: _find_foot(before[t], mask, subjects.labels[t]) for t, mask in instants.items()}
+        instants = {
+            t: mask for t, mask in enumerate(subjects.labels == number) if mask.any()
+        }
+        feet = {
+            t: _find_foot(before[t], mask, subjects.labels[t])
+            for t, mask in instants.items()
+        }
         steady = _steady_feet(feet)
         for t, mask in instants.items():
             lies = mask.any(0).sum() > lying_ratio * mask.any(1).sum()
@@ -155,7 +162,10 @@ def _ground(
 
 
 def _weighted_fit(
-    system: Float[ndarray, "n k"], values: Values, weight: Values, slack: Float[ndarray, " k"]
+    system: Float[ndarray, "n k"],
+    values: Values,
+    weight: Values,
+    slack: Float[ndarray, " k"],
 ) -> Float[ndarray, " k"]:
     """Return the x of least sum weight (system x - values)^2 + sum slack x^2."""
     weighted = system * weight[:, None]
@@ -195,7 +205,9 @@ def _body(disparity: Map, mask: Mask, foot: Foot, lens: Lens, up: Direction) -> 
     # Horizontal, along the view.
     across = np.array([0.0, 0.0, 1.0]) - np.array(up) * up[2]
     y, x = np.mgrid[: mask.shape[0], : mask.shape[1]]
-    rays = np.stack([(x - lens[0, 2]) / lens[0, 0], (y - lens[1, 2]) / lens[1, 1], 1 + 0 * x], -1)
+    rays = np.stack(
+        [(x - lens[0, 2]) / lens[0, 0], (y - lens[1, 2]) / lens[1, 1], 1 + 0 * x], -1
+    )
     at_foot = rays[foot.y, int(foot.x)] @ across
     plane = foot.disparity * (rays @ across) / at_foot
     inner = (cv2.erode(as_bytes(mask), SMEARED) > 0) & (disparity > 0)
@@ -281,7 +293,8 @@ def forget_rim(depth: Maps, labels: Labels) -> Maps:
     # Of the short side: how far around a subject a network may smear it.
     smear_share = 0.06
     rim, gap = (
-        disc(max(3, round(share * min(depth.shape[1:])))) for share in (smear_share, gap_share)
+        disc(max(3, round(share * min(depth.shape[1:]))))
+        for share in (smear_share, gap_share)
     )
     border = len(gap)  # so that the frame's borders enclose nothing
     inner = np.s_[border:-border, border:-border]

@@ -26,8 +26,12 @@ from input_pipeline.cameras import invert
 from input_pipeline.depth_alignment import MIN_MATCHES, SparseDepth
 from input_pipeline.importers.camera_path import CameraPath
 
-NOTICEABLE_MOTION = 0.004  # of the picture's width that the background moves: two pixels of 455
-UNCERTAIN_MOTION = 0.015  # of the width: up to here, a thing may move before a still background
+NOTICEABLE_MOTION = (
+    0.004  # of the picture's width that the background moves: two pixels of 455
+)
+UNCERTAIN_MOTION = (
+    0.015  # of the width: up to here, a thing may move before a still background
+)
 LEAST_AGREEMENT = 0.5  # of the matches that must agree with given poses
 Large = Callable[[], tuple[UInt8[ndarray, "t h w 3"], Float[ndarray, "3 3"]]]
 
@@ -89,7 +93,9 @@ def _stands(turning: tracking.Turning, gray: UInt8[ndarray, "t r q"]) -> bool:
     least_standing = 0.1  # of the corners that stay, if the background stands
     if turning.moved < NOTICEABLE_MOTION:
         return True
-    return turning.moved < UNCERTAIN_MOTION and tracking.standing_share(gray) > least_standing
+    return (
+        turning.moved < UNCERTAIN_MOTION and tracking.standing_share(gray) > least_standing
+    )
 
 
 def path_objection(structure: Structure | None, columns: int) -> str:
@@ -122,7 +128,10 @@ def path_from_poses(
     """
     # Of the given poses' misfit, below which another reading is clearly better.
     better_misfit = 0.75
-    other_readings = {"as camera-to-world": invert, "in reversed time": lambda poses: poses[::-1]}
+    other_readings = {
+        "as camera-to-world": invert,
+        "in reversed time": lambda poses: poses[::-1],
+    }
     path = poses_at(poses, file, video, instants)
     note = f"its camera moves; its path is that of {file.name}"
     if not paths.travels(path):
@@ -132,7 +141,9 @@ def path_from_poses(
     readings = {}
     for name, read in other_readings.items():
         other = poses._replace(world_to_camera=read(poses.world_to_camera))
-        readings[name] = paths.path_agreement(matched, poses_at(other, file, video, instants))
+        readings[name] = paths.path_agreement(
+            matched, poses_at(other, file, video, instants)
+        )
     fitting = {name: x.misfit for name, x in readings.items() if x.share >= LEAST_AGREEMENT}
     better = min(fitting, key=fitting.__getitem__, default="")
     if better and fitting[better] >= better_misfit * agree.misfit:
@@ -164,7 +175,7 @@ def _turned(turning: tracking.Turning, why: str) -> SourcePath:
     seen = f"{moved}; {rest}, and {why}"
     if turning.left > undone_share * turning.moved or turning.lost:
         warning = (
-            f"the camera seems to move, but is taken to stand, so the scene will smear: {seen}"
+            f"the camera seems to move but is taken to stand; the scene will smear: {seen}"
         )
         return still_path(len(path))._replace(warning=warning)
     return SourcePath(path, None, note, f"the camera moves: {seen}")

@@ -58,10 +58,14 @@ def settle_scale(
     poses = np.asarray(cameras.world_to_camera[0])
     points = points_in(source)
     if points is not None:
-        by_frame = estimated and camera_moves(poses)  # at rest, frames are consistent already
+        by_frame = estimated and camera_moves(
+            poses
+        )  # at rest, frames are consistent already
         scaled = align_to_points(depth, points, estimated=by_frame)
     elif estimated and camera_moves(poses) and not travels(poses):
-        scaled = _scaled_to_first(depth, poses[:, :3, :3], np.asarray(cameras.intrinsics[0]))
+        scaled = _scaled_to_first(
+            depth, poses[:, :3, :3], np.asarray(cameras.intrinsics[0])
+        )
     else:
         return depth, 1.0
     unit = float(np.median(scaled[0][scaled[0] > 0]))
@@ -179,7 +183,9 @@ def _map(
         farthest_ratio * np.quantile(true, 0.95)
     )  # the points do not reach what is farther
     known = depth > 0
-    return np.where(known, 1 / np.maximum(slope / np.where(known, depth, 1) + shift, least), 0)
+    return np.where(
+        known, 1 / np.maximum(slope / np.where(known, depth, 1) + shift, least), 0
+    )
 
 
 def _error(depth: Float[ndarray, " n"], true: Float[ndarray, " n"]) -> float:
@@ -188,7 +194,9 @@ def _error(depth: Float[ndarray, " n"], true: Float[ndarray, " n"]) -> float:
 
 
 def _scaled_to_first(
-    depth: Float[ndarray, "t h w"], rotations: Float[ndarray, "t 3 3"], lens: Float[ndarray, "3 3"]
+    depth: Float[ndarray, "t h w"],
+    rotations: Float[ndarray, "t 3 3"],
+    lens: Float[ndarray, "3 3"],
 ) -> Float[ndarray, "t h w"]:
     """Return depth whose frames are alike where they show what the first frame shows."""
     turned = steadied(depth.astype(np.float32), rotations, lens)

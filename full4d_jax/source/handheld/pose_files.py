@@ -35,7 +35,9 @@ def read_poses(file: Path, video: Path) -> CameraPath:
         if abs(columns * height / (rows * width) - 1) > shape_tolerance:
             found = f"pictures of {columns}x{rows}"
             expected = f"the shape of {width}x{height}"
-            raise InputError("poses", file, found, expected, "calibrate the video's own frames")
+            raise InputError(
+                "poses", file, found, expected, "calibrate the video's own frames"
+            )
     return path
 
 
@@ -59,7 +61,9 @@ def poses_at(
         with input_errors("video", "encode it again"):
             times = video_files.frame_times(video)
         if len(poses) < 2 or len(times) < 2:
-            expected = f"{len(instants)}, one an instant, or one for every frame of the video"
+            expected = (
+                f"{len(instants)}, one an instant, or one for every frame of the video"
+            )
             raise InputError("poses", file, len(poses), expected, POSES_ADVICE)
         poses = interpolate_poses(poses, _pose_times(len(poses), times), instants)
     return cameras.relative_to(poses, poses[0])

@@ -77,7 +77,10 @@ class Checkpoints:
             # A killed process leaves them.
             cleanup_tmp_directories=True,
         )
-        handlers = {"state": ocp.StandardCheckpointHandler(), "record": ocp.JsonCheckpointHandler()}
+        handlers = {
+            "state": ocp.StandardCheckpointHandler(),
+            "record": ocp.JsonCheckpointHandler(),
+        }
         try:
             with disk_errors(self.folder):
                 self.manager = ocp.CheckpointManager(
@@ -106,7 +109,9 @@ class Checkpoints:
         """Step of the newest complete checkpoint."""
         return self.manager.latest_step()
 
-    def save(self, state: TrainState, record: dict[str, Any], loss: float = math.inf) -> None:
+    def save(
+        self, state: TrainState, record: dict[str, Any], loss: float = math.inf
+    ) -> None:
         """Start saving; returns before the files are complete.
 
         Args:
@@ -127,7 +132,9 @@ class Checkpoints:
         with disk_errors(self.folder, self._newest):
             self.manager.save(step, args=args, force=True)
 
-    def restore(self, like: TrainState, check: Check | None = None) -> tuple[TrainState, Any]:
+    def restore(
+        self, like: TrainState, check: Check | None = None
+    ) -> tuple[TrainState, Any]:
         """Return the newest undamaged state, and its record.
 
         A damaged checkpoint is reported on stderr and moved to `damaged-STEP`.
@@ -156,7 +163,9 @@ class Checkpoints:
                     place = f"{self.folder}, step {step}"
                     expected = "files that can be read"
                     do = "try again; it stays where it is"
-                    raise InputError("checkpoint", place, error.strerror, expected, do) from error
+                    raise InputError(
+                        "checkpoint", place, error.strerror, expected, do
+                    ) from error
                 self._move_aside(step, error)
         found = f"only damaged checkpoints ({len(steps)})"
         expected = "one that can be read"
@@ -268,7 +277,9 @@ def marks(tree: Any) -> dict[str, str]:
     # One after the other: on simulated devices, several communicating programs can deadlock.
     leaves = jax.tree.leaves_with_path(tree)
     read = {dotted(path): jax.device_get(_mark(x)) for path, x in leaves}
-    return {name: "".join(f"{int(word):08x}" for word in pair) for name, pair in read.items()}
+    return {
+        name: "".join(f"{int(word):08x}" for word in pair) for name, pair in read.items()
+    }
 
 
 def digest(record: dict[str, Any]) -> str:

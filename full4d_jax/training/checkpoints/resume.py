@@ -49,7 +49,11 @@ def run_record(
     Raises:
       InputError: there is no mask `config.model.mask`.
     """
-    begin = None if init is None else {"path": shown(str(init)), "summary": summary_beside(init)}
+    begin = (
+        None
+        if init is None
+        else {"path": shown(str(init)), "summary": summary_beside(init)}
+    )
     plain = json.loads(shown(json.dumps(to_dict(config), ensure_ascii=False)))
     # Only priors have a mask.
     mask = masks.mask_file(plain["model"].get("mask", masks.PAPER))
@@ -82,7 +86,9 @@ def without_machine_paths(record: Any) -> Any:
     if not isinstance(record, dict):
         return record
     values = {name: without_machine_paths(x) for name, x in record.items()}
-    return values | {name: Path(x).name for name, x in values.items() if name in FOLDERS and x}
+    return values | {
+        name: Path(x).name for name, x in values.items() if name in FOLDERS and x
+    }
 
 
 def git_revision(folder: Path) -> dict[str, Any] | None:
@@ -93,7 +99,11 @@ def git_revision(folder: Path) -> dict[str, Any] | None:
 
     def git(*words: str) -> str:
         done = subprocess.run(
-            ["git", "-C", folder, *words], capture_output=True, text=True, check=True, timeout=30
+            ["git", "-C", folder, *words],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=30,
         )
         return done.stdout.strip()
 
@@ -113,7 +123,9 @@ def hardware() -> str:
     return f"{jax.device_count()} x {jax.devices()[0].device_kind} on {machine}"
 
 
-def check_same_run(stored: dict[str, Any], present: dict[str, Any], out: Path, step: int) -> None:
+def check_same_run(
+    stored: dict[str, Any], present: dict[str, Any], out: Path, step: int
+) -> None:
     """Refuse to resume another run than the one whose checkpoint at `step` lies in `out`.
 
     A field that one of the records lacks did not exist in the program that wrote it.
@@ -135,7 +147,9 @@ def check_same_run(stored: dict[str, Any], present: dict[str, Any], out: Path, s
     if steps < step:
         found = f"a checkpoint at step {step}"
         do = "give a larger number or another --out"
-        raise InputError("training run", f"{out}, training.steps", found, f"at most {steps}", do)
+        raise InputError(
+            "training run", f"{out}, training.steps", found, f"at most {steps}", do
+        )
 
 
 def tell_differences(stored: dict[str, Any], present: dict[str, Any]) -> None:
@@ -143,7 +157,9 @@ def tell_differences(stored: dict[str, Any], present: dict[str, Any]) -> None:
     for name in ("versions", "devices", "mesh", "flags", "git"):
         old = stored.get(name, present[name])
         if old != present[name]:
-            print(f"since that checkpoint: {name} {old} -> {present[name]}", file=sys.stderr)
+            print(
+                f"since that checkpoint: {name} {old} -> {present[name]}", file=sys.stderr
+            )
 
 
 def cut_metrics(path: Path, step: int) -> None:

@@ -113,7 +113,9 @@ def open_sources(config: Config, mesh: Mesh | None = None) -> dict[str, Source]:
     elif data.pseudo < 1:
         sources["rendered"] = Source(
             1 - data.pseudo,
-            lambda start: rendered_batches(config, _draws(config, range(data.scenes), start), mesh),
+            lambda start: rendered_batches(
+                config, _draws(config, range(data.scenes), start), mesh
+            ),
             lambda number: next(_draws(config, range(data.scenes), number)).tolist(),
         )
     if data.pseudo:
@@ -133,7 +135,9 @@ def open_sources(config: Config, mesh: Mesh | None = None) -> dict[str, Source]:
     return sources
 
 
-def rendered_batches(config: Config, draws: Iterator[Scenes], mesh: Mesh | None) -> Iterator[Batch]:
+def rendered_batches(
+    config: Config, draws: Iterator[Scenes], mesh: Mesh | None
+) -> Iterator[Batch]:
     """Return batches of the rendered scenes with these indices."""
     if not config.model.moves_base:
         return _rendered(config, draws, mesh)
@@ -142,7 +146,11 @@ def rendered_batches(config: Config, draws: Iterator[Scenes], mesh: Mesh | None)
 
 
 def video_batches(
-    config: Config, files: list[Path], make: Callable[..., Batch], start: int, mesh: Mesh | None
+    config: Config,
+    files: list[Path],
+    make: Callable[..., Batch],
+    start: int,
+    mesh: Mesh | None,
 ) -> Iterator[Batch]:
     """Return batches of clips that `make` makes of single videos, from batch `start` on.
 
@@ -163,7 +171,11 @@ def video_batches(
         data = replace(data, height=height, width=width)
     if files:
         read = partial(_random_window, data=data)
-        order: dict[str, Any] = {"seed": config.seed, "start_step": start, "batch_size": size}
+        order: dict[str, Any] = {
+            "seed": config.seed,
+            "start_step": start,
+            "batch_size": size,
+        }
         videos = loader.make_loader(files, **order, transform=read, rows=rows.tolist())
     else:
         others = replace(config, data=data, seed=config.seed ^ VIDEO_STREAM)
@@ -238,12 +250,16 @@ def reprojected(
     return jax.lax.map(one, (keys, videos))
 
 
-def _rendered(config: Config, draws: Iterator[Scenes], mesh: Mesh | None) -> Iterator[Batch]:
+def _rendered(
+    config: Config, draws: Iterator[Scenes], mesh: Mesh | None
+) -> Iterator[Batch]:
     """Yield batches of rendered scenes."""
     data = config.data
     network = load_depth() if data.estimated else None
     # What else the data are made of changes nothing in the program, which takes seconds to compile.
-    program = _rendering(replace(data, records=(), videos="", pseudo=0.0, pseudo_views=2), mesh)
+    program = _rendering(
+        replace(data, records=(), videos="", pseudo=0.0, pseudo_views=2), mesh
+    )
     for scenes in draws:
         yield program(put_batch(mesh, scenes), network)
 
@@ -257,11 +273,15 @@ def _rendering(data: DataConfig, mesh: Mesh | None) -> Callable[..., Batch]:
     samples = spec("samples")
     inputs = samples, PartitionSpec()
     return jax.jit(
-        jax.shard_map(render, mesh=mesh, in_specs=inputs, out_specs=samples, check_vma=False)
+        jax.shard_map(
+            render, mesh=mesh, in_specs=inputs, out_specs=samples, check_vma=False
+        )
     )
 
 
-def _render(data: DataConfig, indices: Int[Array, "b"], network: DepthNetwork | None) -> Batch:
+def _render(
+    data: DataConfig, indices: Int[Array, "b"], network: DepthNetwork | None
+) -> Batch:
     """Render scenes; a share `data.estimated` has its depth from the network."""
     batch = procedural_batch(indices, data)
     if network is None:
@@ -276,7 +296,9 @@ def _render(data: DataConfig, indices: Int[Array, "b"], network: DepthNetwork | 
 
         return jax.lax.cond(chance < data.estimated, estimate, lambda: depth)
 
-    return batch._replace(depth=jax.lax.map(one, (indices, batch.frames[:, 0], batch.depth)))
+    return batch._replace(
+        depth=jax.lax.map(one, (indices, batch.frames[:, 0], batch.depth))
+    )
 
 
 def _as_floats(videos: Shaped[Array, "*p t h w 3"]) -> Float[Array, "*p t h w 3"]:

@@ -65,7 +65,9 @@ def choose(config: Config, sized: Sized, rng: np.random.Generator) -> Sized:
     example = sized.example
     views, frames = example.frames.shape
     # Windows were chosen when they were encoded.
-    joined = example.codec and (example.latents.shape[1] < frames or example.projections.size)
+    joined = example.codec and (
+        example.latents.shape[1] < frames or example.projections.size
+    )
     strides = (1,) if joined else data.strides
     times = choose_times(rng, frames, data.frames, strides=strides)
     if not config.model.needs_cameras:
@@ -75,12 +77,16 @@ def choose(config: Config, sized: Sized, rng: np.random.Generator) -> Sized:
     for source in rng.permutation(candidates):
         depth = transforms.decode_depth(example.depth16.item(source, times[0]))
         # Depth may be known only at the rim, which is cropped away.
-        if transforms.cover(depth, example.intrinsics[source], sized.height, sized.width)[0].any():
+        if transforms.cover(depth, example.intrinsics[source], sized.height, sized.width)[
+            0
+        ].any():
             break
     else:
         crop = f"the middle {sized.height}x{sized.width} pixels"
         found = f"no depth at instant {times[0]} in {crop}"
-        raise ValueError(f"scene {example.scene_id}: found {found}, expected that of some view")
+        raise ValueError(
+            f"scene {example.scene_id}: found {found}, expected that of some view"
+        )
     places = cameras.centers(example.world_to_camera[:, times[0]])
     spread = data.targets == "spread"
     chosen = choose_views(rng, places, data.views, sources=[source], spread=spread)
@@ -128,13 +134,17 @@ def load(config: Config, sized: Sized, clips: Batch, place: int) -> None:
         return
     transforms.decode_depths(example._replace(depth16=example.depth16[:1]), depth[None])
     try:
-        clips.depth[place], clips.world_to_camera[place] = transforms.to_source(depth, poses)
+        clips.depth[place], clips.world_to_camera[place] = transforms.to_source(
+            depth, poses
+        )
     except ValueError as error:
         # The lens shows other pixels than `choose` looked at.
         raise ValueError(f"scene {example.scene_id}: {error}") from None
 
 
-def choose_projected(config: Config, sized: Sized, rng: np.random.Generator) -> ProjectedBatch:
+def choose_projected(
+    config: Config, sized: Sized, rng: np.random.Generator
+) -> ProjectedBatch:
     """Return a clip in the host's memory, without batch axis.
 
     Raises:

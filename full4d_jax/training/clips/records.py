@@ -57,7 +57,9 @@ def batches_of(config: Config, mixture: Mixture, start: int, mesh: Mesh | None) 
     return (finish(put(clip)) for clip in batches_with_motion(config.model, clips))
 
 
-def host_clips(config: Config, mixture: Mixture, start: int, rows: Sequence[int]) -> Batches:
+def host_clips(
+    config: Config, mixture: Mixture, start: int, rows: Sequence[int]
+) -> Batches:
     """Return this host's rows of each batch, in its memory."""
     order: dict[str, Any] = {
         "seed": config.seed,
@@ -65,7 +67,9 @@ def host_clips(config: Config, mixture: Mixture, start: int, rows: Sequence[int]
         "start_step": start,
     }
     if config.data.projections:
-        return make_loader(mixture, **order, transform=partial(choose_projected, config), rows=rows)
+        return make_loader(
+            mixture, **order, transform=partial(choose_projected, config), rows=rows
+        )
     filling = Filling(partial(allocate, config), partial(load, config))
     chosen = partial(choose, config)
     return make_loader(mixture, **order, transform=chosen, filling=filling, rows=rows)
@@ -91,7 +95,9 @@ def open_records(config: Config, *, held_out: bool = False) -> Mixture:
         numbers = [n for n, x in enumerate(records.scene_ids) if (x in scenes) == held_out]
         if not numbers and not held_out:
             do = "lower --data.held_out, or leave the dataset out"
-            raise InputError("dataset", records.folder, "all scenes held out", "others too", do)
+            raise InputError(
+                "dataset", records.folder, "all scenes held out", "others too", do
+            )
         groups = defaultdict(list)
         for number in numbers:
             groups[clip_size(config, records.clips[number])].append(number)
@@ -119,7 +125,9 @@ def held_out_scenes(config: Config, opened: Sequence[Records]) -> frozenset[str]
         raise InputError("dataset", opened[0].folder, "1 scene", "at least 2", do)
     count = min(max(round(share * len(scenes)), 1), len(scenes) - 1)
     # Salted: the splits of a dataset are cut by the plain hash of the same names.
-    order = sorted(scenes, key=lambda scene: hashlib.sha256(f"held out: {scene}".encode()).digest())
+    order = sorted(
+        scenes, key=lambda scene: hashlib.sha256(f"held out: {scene}".encode()).digest()
+    )
     return frozenset(order[:count])
 
 
@@ -167,7 +175,9 @@ def _names_at(
     names = tuple([name(x.records, i) for i in x.numbers] for x in clips)
     named = mixture._replace(sources=names)
     size = config.training.batch
-    return next(make_loader(named, seed=config.seed, batch_size=size, start_step=position)).tolist()
+    return next(
+        make_loader(named, seed=config.seed, batch_size=size, start_step=position)
+    ).tolist()
 
 
 def _to_floats(clips: Batch) -> Batch:
@@ -186,7 +196,9 @@ def with_motion(batch: Batch) -> Batch:
     frames = np.asarray(batch.frames)
     clips = frames if frames.dtype == np.uint8 else to_uint8(to_unit(frames))
     carried = np.stack([carried_motion(clip) for clip in clips])
-    found = [(motion, trusted[..., None]) for motion, trusted in map(motion_from_first, clips)]
+    found = [
+        (motion, trusted[..., None]) for motion, trusted in map(motion_from_first, clips)
+    ]
     true = np.stack([np.concatenate(x, -1, dtype=np.float32) for x in found])
     return batch._replace(motion=jnp.asarray(carried), true_motion=jnp.asarray(true))
 
@@ -196,7 +208,9 @@ def _check_clips(config: Config, opened: Sequence[Records]) -> None:
     clips = [clip for records in opened for clip in records.clips]
     has_latents = any(clip["codec"] for clip in clips)
     takes_lines = config.data.lines and not config.model.needs_cameras
-    require("data.lines", True, not (has_latents and takes_lines), "False with cached latents")
+    require(
+        "data.lines", True, not (has_latents and takes_lines), "False with cached latents"
+    )
     codec = codec_id(config) if has_latents else None
     for records in opened:
         for number, clip in enumerate(records.clips):
@@ -205,7 +219,9 @@ def _check_clips(config: Config, opened: Sequence[Records]) -> None:
                 raise InputError("dataset", where, found, expected, do)
 
 
-def _misfits(config: Config, clip: Facts, codec: str | None) -> Iterator[tuple[str, str, str]]:
+def _misfits(
+    config: Config, clip: Facts, codec: str | None
+) -> Iterator[tuple[str, str, str]]:
     """Yield what is found and expected, and what to do, for each reason against a clip.
 
     Args:
@@ -227,7 +243,9 @@ def _misfits(config: Config, clip: Facts, codec: str | None) -> Iterator[tuple[s
         do = "make the dataset with depth, or train a model with --model.projection none"
         yield "no view with depth", expected, do
     if data.captions and clip["text"][1:] != [model.text_width]:
-        found = f"text of width {clip['text'][1]}" if clip["text"] else "no embedded caption"
+        found = (
+            f"text of width {clip['text'][1]}" if clip["text"] else "no embedded caption"
+        )
         do = "encode it with --text_encoder, or leave --data.captions out"
         yield found, f"text of width {model.text_width}", do
 

@@ -68,12 +68,17 @@ def report_programs(
     costs: dict[str, dict[str, Any]] = {}
     needed = 0.0
     for name, trace in programs.items():
-        print(f"compiling {name} for {about['devices']} x {about['device_kind']} ...", flush=True)
+        print(
+            f"compiling {name} for {about['devices']} x {about['device_kind']} ...",
+            flush=True,
+        )
         flops = None if costs else about.get("flops")
         costs[name] = compile_program(trace, about["device_kind"], flops, about["devices"])
         _print_cost(costs[name])
         results = [cost.get("memory", {}).get("output", 0) for cost in costs.values()]
-        own = (x["bytes_per_device"] - y for x, y in zip(costs.values(), results, strict=True))
+        own = (
+            x["bytes_per_device"] - y for x, y in zip(costs.values(), results, strict=True)
+        )
         needed = sum(results) + max(own)
         if json_file:
             found = about | {"bytes_per_device": needed, "programs": costs}
@@ -141,7 +146,9 @@ def compile_program(
     return cost
 
 
-def gpu_seconds(work: Work, gpu: Gpu, seconds_between_kernels: float = 2e-6) -> dict[str, float]:
+def gpu_seconds(
+    work: Work, gpu: Gpu, seconds_between_kernels: float = 2e-6
+) -> dict[str, float]:
     """Return the seconds of the parts of a program's work on one GPU.
 
     Attention runs at the share of the peak that was `MEASURED`, on any GPU. Other products run at
@@ -156,7 +163,9 @@ def gpu_seconds(work: Work, gpu: Gpu, seconds_between_kernels: float = 2e-6) -> 
     return {
         "memory": work.bytes / gpu.bandwidth,
         "launches": work.launches * seconds_between_kernels,
-        "products": sum(flops / rates.get(kind, peak) for kind, flops in work.products.items()),
+        "products": sum(
+            flops / rates.get(kind, peak) for kind, flops in work.products.items()
+        ),
     }
 
 
@@ -164,14 +173,20 @@ def _print_cost(cost: dict[str, Any]) -> None:
     if "error" in cost:
         print("  does not compile   ", cost["error"])
         return
-    words = ", ".join(f"{name} {size / BYTES_PER_GIB:.2f}" for name, size in cost["memory"].items())
-    print(f"  memory of a device  {cost['bytes_per_device'] / BYTES_PER_GIB:.2f} GiB ({words})")
+    words = ", ".join(
+        f"{name} {size / BYTES_PER_GIB:.2f}" for name, size in cost["memory"].items()
+    )
+    print(
+        f"  memory of a device  {cost['bytes_per_device'] / BYTES_PER_GIB:.2f} GiB ({words})"
+    )
     print(f"  compiled in         {cost['compile_seconds']:.0f} s")
     for kind, traffic in cost["collectives"].items():
         size = traffic["bytes"] / BYTES_PER_GIB
         print(f"    {kind:18} {traffic['count']:6} x, {size:9.2f} GiB a device")
     work = cost.get("work", {})
-    products = ", ".join(f"{x:.3g} in {name}" for name, x in work.get("products", {}).items())
+    products = ", ".join(
+        f"{x:.3g} in {name}" for name, x in work.get("products", {}).items()
+    )
     for part, seconds in cost.get("seconds", {}).items():
         origin = ORIGINS[part].format(**work | {"products": products})
         print(f"  {part:20}{1e3 * seconds:.1f} ms: {origin}")

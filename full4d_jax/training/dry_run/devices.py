@@ -40,9 +40,19 @@ class Gpu(NamedTuple):
 
 def _gpu_of_row(row: str) -> tuple[str, Gpu]:
     """Return the name and the GPU of a row of `GPU_TABLE`."""
-    name, capability, cores, units, clock, bandwidth, memory, cache, threads, shared, kind = (
-        row.split(maxsplit=10)
-    )
+    (
+        name,
+        capability,
+        cores,
+        units,
+        clock,
+        bandwidth,
+        memory,
+        cache,
+        threads,
+        shared,
+        kind,
+    ) = row.split(maxsplit=10)
     major, minor = capability.split(".")
     description = f"""
         gpu_device_info {{
@@ -96,7 +106,9 @@ def _gpus(topology: str, gpu: Gpu) -> list[Any]:
     number = int(count[1]) if count else 0
     hosts = max(1, number // GPUS_PER_HOST)
     if not number or (number % GPUS_PER_HOST and number > GPUS_PER_HOST):
-        expected = f"a GPU's name and a number of up to {GPUS_PER_HOST}, or a multiple of it"
+        expected = (
+            f"a GPU's name and a number of up to {GPUS_PER_HOST}, or a multiple of it"
+        )
         raise InputError("option", "--topology", topology, expected, "e.g. h100:8")
     load_extra("jax_plugins.xla_cuda12", "extra", "cuda, the compiler for GPU")
     shape = f"1x{hosts}x{number // hosts}"
@@ -115,5 +127,7 @@ def _tpus(topology: str, slices: int) -> list[Any]:
     except Exception as error:
         expected = "a TPU slice, e.g. v5p:4x4x8, v6e:8x8 or v5e:4x4, or GPUs, e.g. h100:8"
         words = " ".join(str(error).split())[:200]
-        raise InputError("option", "--topology", f"{topology} ({words})", expected, "") from None
+        raise InputError(
+            "option", "--topology", f"{topology} ({words})", expected, ""
+        ) from None
     return list(description.devices)

@@ -11,8 +11,23 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import NamedTuple
 
-COLLECTIVES = ("all-to-all", "all-gather", "reduce-scatter", "all-reduce", "collective-permute")
-BYTES_OF_NUMBERS = {"pred": 1, "s8": 1, "u8": 1, "bf16": 2, "f16": 2, "s64": 8, "f64": 8, "u64": 8}
+COLLECTIVES = (
+    "all-to-all",
+    "all-gather",
+    "reduce-scatter",
+    "all-reduce",
+    "collective-permute",
+)
+BYTES_OF_NUMBERS = {
+    "pred": 1,
+    "s8": 1,
+    "u8": 1,
+    "bf16": 2,
+    "f16": 2,
+    "s64": 8,
+    "f64": 8,
+    "u64": 8,
+}
 # Its type and its sides.
 _ARRAY = re.compile(r"(\w+)\[([\d,]*)\]")
 _COMPUTATION = re.compile(r"(ENTRY )?%?([\w.-]+) \(.*\{$")
@@ -21,7 +36,9 @@ _NAMES = re.compile(r"%([\w.-]+)")
 _LOOP = re.compile(r"condition=%?([\w.-]+), body=%?([\w.-]+)")
 _TRIPS = re.compile(r'known_trip_count[^}]*?"n":"(\d+)"')
 _CALLS = re.compile(r"(?:calls|to_apply)=%?([\w.-]+)")
-_BRANCHES = re.compile(r"branch_computations=\{([^}]*)\}|(?:true|false)_computation=%?([\w.-]+)")
+_BRANCHES = re.compile(
+    r"branch_computations=\{([^}]*)\}|(?:true|false)_computation=%?([\w.-]+)"
+)
 _CHANNEL = re.compile(r"channel_id=(\d+)")
 _CYCLES = re.compile(r'"estimated_cycles":"(\d+)"')
 
@@ -99,7 +116,9 @@ def _count_runs(computations: dict[str, list[Instruction]], entry: str) -> Count
     # Largest constant of a computation.
     limits: dict[str, int] = {}
     for name, body in computations.items():
-        constants = [x.text for x in body if x.op == "constant" and x.type.startswith("s32[]")]
+        constants = [
+            x.text for x in body if x.op == "constant" and x.type.startswith("s32[]")
+        ]
         numbers = [int(x[0]) for x in map(re.compile(r"\d+").match, constants) if x]
         limits[name] = max(numbers, default=1)
     # Callees by their caller, each with its trips.
@@ -110,7 +129,9 @@ def _count_runs(computations: dict[str, list[Instruction]], entry: str) -> Count
                 trips = _TRIPS.search(line.text)
                 calls[name].append((loop[2], int(trips[1]) if trips else limits[loop[1]]))
             else:
-                branches = " ".join(listed or one for listed, one in _BRANCHES.findall(line.text))
+                branches = " ".join(
+                    listed or one for listed, one in _BRANCHES.findall(line.text)
+                )
                 callees = line.calls + re.findall(r"[\w.-]+", branches)
                 calls[name] += [(callee, 1) for callee in callees]
     runs: Counter[str] = Counter()
@@ -137,7 +158,9 @@ def array_bytes(kind: str) -> int:
 
 def bytes_of(arrays: list[tuple[str, list[int]]]) -> int:
     """Return the bytes of arrays, as `arrays_of` gives them."""
-    return sum(BYTES_OF_NUMBERS.get(numbers, 4) * math.prod(sides) for numbers, sides in arrays)
+    return sum(
+        BYTES_OF_NUMBERS.get(numbers, 4) * math.prod(sides) for numbers, sides in arrays
+    )
 
 
 def collectives(program: Program) -> dict[str, dict[str, int]]:
@@ -180,7 +203,9 @@ def estimate_cycles(program: Program) -> int:
     unknown_cycles = 2**62
     found = ((name, _CYCLES.search(line.text)) for name, line in program.instructions())
     known = ((name, int(x[1])) for name, x in found if x)
-    return sum(program.runs[name] * cycles for name, cycles in known if cycles < unknown_cycles)
+    return sum(
+        program.runs[name] * cycles for name, cycles in known if cycles < unknown_cycles
+    )
 
 
 def kernel_runs(program: Program) -> Counter[str]:

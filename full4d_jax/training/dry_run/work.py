@@ -127,7 +127,9 @@ def _fusion_bytes(body: list[Instruction]) -> int:
             total += sum(array_bytes(x.type) for x in used_by)
             continue
         # Those that write in place into a buffer of its size.
-        updates = [x.op == "dynamic-update-slice" and array_bytes(x.type) == size for x in used_by]
+        updates = [
+            x.op == "dynamic-update-slice" and array_bytes(x.type) == size for x in used_by
+        ]
         if not (updates and all(updates)):
             total += size
     return total
@@ -190,11 +192,15 @@ def kernel_products(jaxpr: Any, program: Program) -> int:
         by_name[name] = max(products, by_name.get(name, 0))
     runs_by_name = kernel_runs(program)
     if unknown := sorted(set(runs_by_name) - set(by_name)):
-        raise ValueError(f"kernels: found {unknown} in the program, expected {sorted(by_name)}")
+        raise ValueError(
+            f"kernels: found {unknown} in the program, expected {sorted(by_name)}"
+        )
     return sum(runs * by_name[name] for name, runs in runs_by_name.items())
 
 
-def _kernels(jaxpr: Any, active: Mapping[tuple[int, ...], float]) -> Iterator[tuple[str, int]]:
+def _kernels(
+    jaxpr: Any, active: Mapping[tuple[int, ...], float]
+) -> Iterator[tuple[str, int]]:
     """Yield the name and the operations of each call of a kernel in a program.
 
     Args:

@@ -15,7 +15,16 @@ from full4d_jax.media.video import write_video
 from input_pipeline.cameras import nearest_to_axes, relative_to, rescale
 
 CONFIG = ("--config", "four_real")
-SIZES = ("--data.views", "3", "--data.frames", "3", "--data.height", "32", "--data.width", "32")
+SIZES = (
+    "--data.views",
+    "3",
+    "--data.frames",
+    "3",
+    "--data.height",
+    "32",
+    "--data.width",
+    "32",
+)
 FIT = ("--lift.steps", "20", "--lift.capacity", "900", "--lift.perceptual", "0")
 SHOWN = ("--orbit_seconds", "0.1", "--size", "32")
 
@@ -39,7 +48,12 @@ def videos(tmp_path_factory) -> Path:
 def given(videos: Path, *names: str) -> list[str]:
     row = [str(videos / "row.mp4")] * ("row" in names)
     files = {"freeze_time": "column.mp4", "poses": "poses.json"}
-    flags = [x for name in files if name in names for x in (f"--{name}", str(videos / files[name]))]
+    flags = [
+        x
+        for name in files
+        if name in names
+        for x in (f"--{name}", str(videos / files[name]))
+    ]
     return [*row, *flags, "--fps", "3"]
 
 
@@ -55,17 +69,24 @@ def made(videos, tmp_path_factory) -> Path:
 def test_two_videos_and_poses_become_a_scene(made):
     shown = {"scene.html", "scene.npz", "scene.png", "orbit.mp4", "bullet.mp4", "grid.png"}
     assert shown <= {path.name for path in made.iterdir()}
-    grid, report = np.load(made / "grid.npz"), json.loads((made / "report.json").read_text())
+    grid, report = (
+        np.load(made / "grid.npz"),
+        json.loads((made / "report.json").read_text()),
+    )
     assert (grid["origin"] == Origin.REAL).sum() == 5
     true = relative_to(arc(9), arc(9)[0])[::4]
     middle = nearest_to_axes(true)
     assert middle is not None
     unit = float(np.linalg.norm(middle))
-    np.testing.assert_allclose(grid["world_to_camera"][:, -1], rescale(true, unit), atol=1e-4)
+    np.testing.assert_allclose(
+        grid["world_to_camera"][:, -1], rescale(true, unit), atol=1e-4
+    )
     assert np.isfinite(report["fitted_psnr"])
     sheet = cv2.imread(str(made / "scene.png"))
     assert sheet is not None
-    assert 50 < np.median(sheet[100:-10, 100:]) < 200  # grey, as the room is, not black or empty
+    assert (
+        50 < np.median(sheet[100:-10, 100:]) < 200
+    )  # grey, as the room is, not black or empty
     assert "cameras of" in report["source"]
 
 

@@ -26,7 +26,14 @@ from full4d_jax.models.dit import init_params
 from full4d_jax.models.weights import save_params
 from full4d_jax.source.options import VideoOptions, WanOptions, WordsOptions
 
-SIZES = {"codec_stride": 2, "width": 24, "layers": 1, "heads": 2, "ffn": 32, "text_width": 10}
+SIZES = {
+    "codec_stride": 2,
+    "width": 24,
+    "layers": 1,
+    "heads": 2,
+    "ffn": 32,
+    "text_width": 10,
+}
 SMALL = replace(
     WAN,
     model=replace(WAN.model, **SIZES, first_frame=True),

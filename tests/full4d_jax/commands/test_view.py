@@ -54,7 +54,9 @@ def finished_run(folder: Path) -> Path:
     """Write the files of a run that `view` needs."""
     stages = Stages(folder, say=lambda line: None)
     frames = np.zeros((3, 2, 96, 128, 3), np.uint8)
-    grid = Grid(frames=frames, origin=all_real(frames), times=np.arange(2) / 8, cameras=cameras())
+    grid = Grid(
+        frames=frames, origin=all_real(frames), times=np.arange(2) / 8, cameras=cameras()
+    )
     stages.run("grid", {}, lambda: grid_arrays(grid))
     stages.run("scene", {}, lambda: to_arrays(moving_ball()))
     return folder
@@ -94,11 +96,15 @@ def serving(secret: str = ""):
 def test_other_web_sites_get_nothing():
     with serving() as server:
         here = f"localhost:{server.server_port}"
-        assert asked(server, Host=here) == asked(server, Host=f"127.0.0.1:{server.server_port}")
+        assert asked(server, Host=here) == asked(
+            server, Host=f"127.0.0.1:{server.server_port}"
+        )
         assert asked(server, Host=here) == 200
         assert asked(server, Host=here, Origin=f"http://{here}") == 200
         assert asked(server, Host=here, Origin="https://evil.example") == 403
-        assert asked(server, Host="evil.example") == 403  # a name that was made to point here
+        assert (
+            asked(server, Host="evil.example") == 403
+        )  # a name that was made to point here
         assert asked(server, Host="") == 403
 
 

@@ -27,11 +27,15 @@ GUIDED = SamplerConfig(text_guidance=5.0)
 
 
 def windows(*, size, overlap, steps=4, noise=1.0):
-    return SamplerConfig(steps=steps, noise=noise, window_frames=size, window_overlap=overlap)
+    return SamplerConfig(
+        steps=steps, noise=noise, window_frames=size, window_overlap=overlap
+    )
 
 
 def parted(*, views=0, frames=0):
-    return LiftConfig(distillation="gradient", distilled_views=views, distilled_frames=frames)
+    return LiftConfig(
+        distillation="gradient", distilled_views=views, distilled_frames=frames
+    )
 
 
 def put(config, name, value):
@@ -68,7 +72,10 @@ def test_presets_pass(path):
         ("sampler.group_views", Config(sampler=SamplerConfig(group_views=1))),
         ("lift.distilled_frames", Config(model=WAN, data=DATA, lift=parted(frames=6))),
         ("sampler.window_overlap", Config(sampler=windows(size=4, overlap=4))),
-        ("sampler.text_guidance", Config(text="a.npz", sampler=GUIDED)),  # a model without text
+        (
+            "sampler.text_guidance",
+            Config(text="a.npz", sampler=GUIDED),
+        ),  # a model without text
         ("data.pseudo", put(Config(), "data.pseudo", 0.5)),
         ("data.projections", Config(data=replace(MIXED, projections=2))),
         ("data.pseudo_views", Config(model=POSELESS, data=replace(MIXED, pseudo_views=4))),
@@ -77,5 +84,7 @@ def test_presets_pass(path):
     ],
 )
 def test_the_field_is_named(name, config):
-    with pytest.raises(InputError, match=rf"^config: {name}: found .* expected .*--{name}$"):
+    with pytest.raises(
+        InputError, match=rf"^config: {name}: found .* expected .*--{name}$"
+    ):
         check_config(config)

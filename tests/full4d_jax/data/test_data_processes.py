@@ -14,7 +14,9 @@ from input_pipeline.datasets.dataset import open_dataset, write_dataset
 from input_pipeline.datasets.shards import FOLDER
 from input_pipeline.procedural.clips import ProceduralClips
 
-SIZE = "--data.views 2 --data.frames 2 --data.height 16 --data.width 16 --data.projections 1"
+SIZE = (
+    "--data.views 2 --data.frames 2 --data.height 16 --data.width 16 --data.projections 1"
+)
 CLIPS = 16  # a file each, so that a process is killed long before its last
 
 
@@ -35,7 +37,8 @@ def files_of(folder) -> dict[str, bytes]:
     """Return what lies in a data set; of tfds's file without the folder's name."""
     files = [x for x in folder.rglob("*") if x.is_file() and not x.name.startswith(LOCK)]
     return {
-        str(x.relative_to(folder)): x.read_bytes().replace(bytes(folder), b"HERE") for x in files
+        str(x.relative_to(folder)): x.read_bytes().replace(bytes(folder), b"HERE")
+        for x in files
     }
 
 

@@ -43,7 +43,9 @@ def test_the_file_fits_what_run_takes(folder, capsys):
     assert depth.shape == (size.frames, size.height, size.width) == (2, 48, 64)
     assert np.median(depth[0][depth[0] > 0]) == pytest.approx(1, abs=1e-5)
     np.testing.assert_allclose(
-        depth_from_file(out, 2, 48, 64), depth / np.median(depth[0][depth[0] > 0]), rtol=1e-5
+        depth_from_file(out, 2, 48, 64),
+        depth / np.median(depth[0][depth[0] > 0]),
+        rtol=1e-5,
     )
     assert np.asarray(Image.open(out.with_suffix(".png"))).std() > 10
 

@@ -52,7 +52,9 @@ def test_true_views_beat_wrong_cameras_shuffled_views_and_noise(room):
     assert truth["median"] < 0.5
     assert truth["below_one"] > 0.8
     assert 0.5 * truth["matches"] < truth["verified"] <= truth["matches"]
-    wrong = consistency.epipolar(room.frames, cameras_of(room, room.world_to_camera[[0, 2, 1]]))
+    wrong = consistency.epipolar(
+        room.frames, cameras_of(room, room.world_to_camera[[0, 2, 1]])
+    )
     shuffled = consistency.epipolar(room.frames[[1, 0, 2]], cameras)
     for bad in (wrong, shuffled):
         assert bad["matches"] == pytest.approx(truth["matches"], rel=0.1)
@@ -102,7 +104,9 @@ def scores_of(folder) -> dict:
 def test_a_folder_gets_a_table_numbers_and_a_page(grid, tmp_path, capsys):
     save_grid(tmp_path, grid)
     marks = {"fingerprint": "scene", "before": json.dumps({"grid": "this"}), "seconds": 1.0}
-    scene = to_arrays(far_wall()) | {name: np.asarray(value) for name, value in marks.items()}
+    scene = to_arrays(far_wall()) | {
+        name: np.asarray(value) for name, value in marks.items()
+    }
     save_arrays(tmp_path / "scene.npz", scene)
     assert main(["evaluate", str(tmp_path)]) == 0
     scores_file = scores_of(tmp_path)
@@ -154,8 +158,14 @@ def test_running_again_scores_what_is_new_or_changed(grid, tmp_path):
 @pytest.mark.extra("onnx")
 @pytest.mark.extra("onnxruntime")
 def test_networks_add_their_scores(grid, tmp_path, capsys):
-    two = Cameras(grid.cameras.intrinsics[:2], grid.cameras.world_to_camera[:2, :2], 96, 128)
-    short = {"frames": grid.frames[:2, :2], "origin": grid.origin[:2, :2], "times": grid.times[:2]}
+    two = Cameras(
+        grid.cameras.intrinsics[:2], grid.cameras.world_to_camera[:2, :2], 96, 128
+    )
+    short = {
+        "frames": grid.frames[:2, :2],
+        "origin": grid.origin[:2, :2],
+        "times": grid.times[:2],
+    }
     save_grid(tmp_path, replace(grid, cameras=two, **short))
     with np.load(GOLDENS / "tiny_clip.npz") as golden:
         np.save(tmp_path / "text.npy", golden["embedding"])

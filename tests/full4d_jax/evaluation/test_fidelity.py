@@ -52,7 +52,9 @@ def test_what_moves_is_what_differs_from_the_median():
         place = (0, time, slice(2, 8), slice(10 * time, 10 * time + 6))
         truth[place] += (MOVED_SHARE + 0.01) * np.array([1, -1, 1], np.float32)
         expected[place] = 1
-    truth[0, :, 0, 0] += np.linspace(0, MOVED_SHARE, 5)[:, None]  # light that changes a little
+    truth[0, :, 0, 0] += np.linspace(0, MOVED_SHARE, 5)[
+        :, None
+    ]  # light that changes a little
     np.testing.assert_array_equal(moving_region(truth, still(1, 5)), expected)
 
 
@@ -62,7 +64,9 @@ def test_every_measure_finds_noise_worse_than_a_shade():
     rng = np.random.default_rng(0)
     truth, noise = rng.random((2, 1, 1, 64, 64, 3)).astype(np.float32)
     distances = load_distances(vgg=True)
-    shade, other = (known(fidelity_scores(x, truth, {}, distances)) for x in (truth + 0.01, noise))
+    shade, other = (
+        known(fidelity_scores(x, truth, {}, distances)) for x in (truth + 0.01, noise)
+    )
     for measure, sign in {"psnr": -1, "ssim": -1, "lpips": 1, "lpips_vgg": 1}.items():
         assert sign * shade[measure] < sign * other[measure], measure
 

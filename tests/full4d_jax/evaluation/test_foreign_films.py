@@ -22,7 +22,9 @@ BASELINES = [COPY, INPAINT, PUSH_PULL, REAL]
 @pytest.fixture(autouse=True)
 def no_lpips(monkeypatch):
     """`test_fidelity.py` has it; here its networks would take most of the time."""
-    monkeypatch.setattr("full4d_jax.evaluation.foreign_films.load_distances", lambda **_: {})
+    monkeypatch.setattr(
+        "full4d_jax.evaluation.foreign_films.load_distances", lambda **_: {}
+    )
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +67,9 @@ def scores_of(out) -> dict:
 
 def test_films_get_a_column_each_beside_the_baselines(clip, capture, tmp_path, capsys):
     """An error of .1 is 20 dB."""
-    away = np.where(clip.frames < 128, clip.frames + 25.5, clip.frames - 25.5).astype(np.uint8)
+    away = np.where(clip.frames < 128, clip.frames + 25.5, clip.frames - 25.5).astype(
+        np.uint8
+    )
     mine = write_films(tmp_path / "mine", {"left": clip.frames[0], "right": away[2]})
     out = tmp_path / "out"
     argv = ["--truth", str(capture), "--source_camera", "middle", "--out", str(out)]
@@ -94,7 +98,9 @@ def test_films_get_a_column_each_beside_the_baselines(clip, capture, tmp_path, c
     assert np.asarray(Image.open(out / "films.png")).shape[0] > 2 * 128
 
 
-def test_films_of_another_shape_and_damaged_ones_are_refused(clip, capture, tmp_path, capsys):
+def test_films_of_another_shape_and_damaged_ones_are_refused(
+    clip, capture, tmp_path, capsys
+):
     square = write_films(tmp_path / "square", {"middle": clip.frames[1, :, :, :HEIGHT]})
     line = refusal(capsys, "evaluate", square, "--truth", capture)
     assert "film middle: found 48x48, expected the shape of the source's 64x48" in line

@@ -48,7 +48,9 @@ def test_known_normal_distributions(size, counts):
     known = zip(means, spreads, counts, strict=True)
     sets = [draw(mean, covariance, n, n) for mean, covariance, n in known]
     root = np.real(scipy.linalg.sqrtm(spreads[0] @ spreads[1]))
-    expected = ((means[1] - means[0]) ** 2).sum() + np.trace(spreads[0] + spreads[1] - 2 * root)
+    expected = ((means[1] - means[0]) ** 2).sum() + np.trace(
+        spreads[0] + spreads[1] - 2 * root
+    )
     assert frechet_distance(*sets) == pytest.approx(expected, rel=1e-9)
     assert frechet_distance(*sets[::-1]) == pytest.approx(expected, rel=1e-9)
 
@@ -88,7 +90,12 @@ def test_short_clips_go_there_and_back_and_long_ones_are_cut():
 
 
 def write_grid(
-    folder: Path, seed: int, brightness: float = 1.0, *, views: int = VIEWS, times: int = TIMES
+    folder: Path,
+    seed: int,
+    brightness: float = 1.0,
+    *,
+    views: int = VIEWS,
+    times: int = TIMES,
 ) -> np.ndarray:
     """An output folder with stripes that move, of colours by chance."""
     rng = np.random.default_rng(seed)
@@ -161,7 +168,16 @@ def test_sets_that_are_too_small_are_refused_before_work(mean_colours, tmp_path,
 
 
 def test_a_dataset_is_a_reference(tmp_path, capsys):
-    argv = ["data", "procedural", "--out", str(tmp_path / "set"), "--scenes", "2", "--views", "3"]
+    argv = [
+        "data",
+        "procedural",
+        "--out",
+        str(tmp_path / "set"),
+        "--scenes",
+        "2",
+        "--views",
+        "3",
+    ]
     assert main([*argv, "--frames", "2", "--height", "32", "--width", "48"]) == 0
     grids = open_reference(tmp_path / "set", "train")
     assert [(grid.views, grid.times) for grid in grids] == [(3, 2)] * 2

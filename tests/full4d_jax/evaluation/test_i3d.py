@@ -8,7 +8,9 @@ import pytest
 
 from full4d_jax.evaluation.frechet import load_i3d, to_clip
 
-BRANCHES = {f"b{i}{k}": f"Branch_{i}/Conv3d_0{k}_{n}x{n}" for i in (1, 2) for k, n in ("a1", "b3")}
+BRANCHES = {
+    f"b{i}{k}": f"Branch_{i}/Conv3d_0{k}_{n}x{n}" for i in (1, 2) for k, n in ("a1", "b3")
+}
 BRANCHES |= {"b0": "Branch_0/Conv3d_0a_1x1", "b3b": "Branch_3/Conv3d_0b_1x1"}
 
 
@@ -17,7 +19,9 @@ def waves(speed: float, colors: int = 0) -> np.ndarray:
     y, x = np.mgrid[:96, :128] / 96
     time, channel = np.arange(16)[:, None, None, None], np.arange(3)[None, None, None]
     moved = 9 * x[None, ..., None] + speed * time / 3 + channel + colors
-    return np.round(127.5 + 120 * np.sin(moved) * np.cos(7 * y)[None, ..., None]).astype(np.uint8)
+    return np.round(127.5 + 120 * np.sin(moved) * np.cos(7 * y)[None, ..., None]).astype(
+        np.uint8
+    )
 
 
 def reference(torch, port, saved):

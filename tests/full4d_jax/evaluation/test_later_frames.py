@@ -65,9 +65,13 @@ def widest(result, name: str) -> dict:
 
 
 @pytest.mark.slow
-def test_true_depth_is_far_above_a_copy_at_any_unit_of_the_path(tmp_path, monkeypatch, capsys):
+def test_true_depth_is_far_above_a_copy_at_any_unit_of_the_path(
+    tmp_path, monkeypatch, capsys
+):
     video = write_clip(tmp_path / "room.mp4", arc())
-    poses = write_poses(tmp_path / "path.json", rescale(arc() @ orbit(40.0, 20.0, 3.0), 1 / 7))
+    poses = write_poses(
+        tmp_path / "path.json", rescale(arc() @ orbit(40.0, 20.0, 3.0), 1 / 7)
+    )
     options, out = (video, "--poses", poses, *SIZE[2:]), tmp_path / "out"
     result = evaluate(out, *options)
     assert frames_of(result) == FRAMES - 1
@@ -97,7 +101,9 @@ def test_photographs_are_undistorted_and_in_the_order_of_their_names(tmp_path):
     assert pulled["psnr_seen"] > copied["psnr_seen"] + 5
     frames = later_frames.open_photographs(tmp_path / "photos", 96).frames[0]
     border = [frames[:, 0], frames[:, -1], frames[:, :, 0], frames[:, :, -1]]
-    assert min(side.max(-1).mean() for side in border) > 60, "undistorting leaves black borders"
+    assert min(side.max(-1).mean() for side in border) > 60, (
+        "undistorting leaves black borders"
+    )
 
 
 def test_a_camera_that_stays_has_no_truth(capsys, tmp_path):

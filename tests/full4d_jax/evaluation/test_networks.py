@@ -27,7 +27,10 @@ def test_an_exported_clip_embeds_a_picture_as_transformers_does():
         picture, expected = golden["picture"], golden["embedding"]
     found = load_clip(GOLDENS / "tiny_clip.onnx")(picture)
     np.testing.assert_allclose(found, expected, atol=1e-5)
-    assert np.abs(load_clip(GOLDENS / "tiny_clip.onnx")(picture[:, ::-1]) - expected).max() > 0.01
+    assert (
+        np.abs(load_clip(GOLDENS / "tiny_clip.onnx")(picture[:, ::-1]) - expected).max()
+        > 0.01
+    )
 
 
 def test_angles_between_known_embeddings():

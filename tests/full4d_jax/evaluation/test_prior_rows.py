@@ -48,7 +48,9 @@ def wall(shift: float, size: int = 16) -> Grid:
     texture = np.random.default_rng(0).integers(0, 256, (size, size, 3), np.uint8)
     moved = np.eye(4, dtype=np.float32)
     moved[0, 3] = -shift
-    intrinsics = np.array([[focal, 0, size / 2], [0, focal, size / 2], [0, 0, 1]], np.float32)
+    intrinsics = np.array(
+        [[focal, 0, size / 2], [0, focal, size / 2], [0, 0, 1]], np.float32
+    )
     frames = np.stack([texture, np.roll(texture, -round(shift * focal), 1)])[:, None]
     poses = np.stack([np.eye(4, dtype=np.float32), moved])[:, None]
     cameras = Cameras(np.stack([intrinsics] * 2), poses, size, size)
@@ -75,7 +77,9 @@ def test_an_untrained_prior_is_the_push_pull_row(monkeypatch):
     judge = untrained(dataclasses.replace(CONFIG, data=data))
     grid = wall(0.25)
     clip = prior_rows.rows_of_clip(judge, 7, grid)
-    filled = {name: frames for (name, depth), frames in clip.rows.items() if depth == "true"}
+    filled = {
+        name: frames for (name, depth), frames in clip.rows.items() if depth == "true"
+    }
     np.testing.assert_allclose(filled[SHIPPED], filled[PUSH_PULL], atol=1e-5)
     hidden = unseen(grid)
     assert hidden is not None
@@ -135,11 +139,17 @@ def test_clips_are_cut_from_records_in_the_source_frame(rooms):
         cameras = grid.known_cameras
         np.testing.assert_array_equal(cameras.intrinsics, whole.intrinsics[views])
         np.testing.assert_allclose(cameras.world_to_camera[0, 0], np.eye(4), atol=1e-6)
-        apart = np.linalg.norm(np.diff(centers(whole.world_to_camera[views, 0]), axis=0), axis=-1)
-        found = np.linalg.norm(np.diff(centers(cameras.world_to_camera[:, 0]), axis=0), axis=-1)
+        apart = np.linalg.norm(
+            np.diff(centers(whole.world_to_camera[views, 0]), axis=0), axis=-1
+        )
+        found = np.linalg.norm(
+            np.diff(centers(cameras.world_to_camera[:, 0]), axis=0), axis=-1
+        )
         if example.scene_id == "room1":
             assert grid.depth is None
-            np.testing.assert_allclose(apart / found, 1.8, rtol=0.01)  # of all cameras to one point
+            np.testing.assert_allclose(
+                apart / found, 1.8, rtol=0.01
+            )  # of all cameras to one point
         else:
             assert grid.depth is not None
             assert np.median(grid.depth[0, 0]) == pytest.approx(1, abs=1e-3)
@@ -149,7 +159,9 @@ def test_clips_are_cut_from_records_in_the_source_frame(rooms):
 
 @pytest.mark.slow
 def test_an_interrupted_split_goes_on_where_it_stopped(rooms, tmp_path, monkeypatch):
-    monkeypatch.setattr(prior_rows, "NOISY_STEPS", (1,))  # each number of steps compiles a program
+    monkeypatch.setattr(
+        prior_rows, "NOISY_STEPS", (1,)
+    )  # each number of steps compiles a program
     judge, records = untrained(CONFIG), open_split(rooms[0], "test")
     whole, scored = prior_rows.score, []
 
@@ -190,7 +202,10 @@ def test_an_interrupted_split_goes_on_where_it_stopped(rooms, tmp_path, monkeypa
 
 
 def test_running_again_continues_after_the_last_whole_line(tmp_path):
-    path, lines = tmp_path / "scores.jsonl", (("held-out", 0), ("held-out", 2), ("rooms", 1))
+    path, lines = (
+        tmp_path / "scores.jsonl",
+        (("held-out", 0), ("held-out", 2), ("rooms", 1)),
+    )
     assert open_lines(path, "a") == {}
     kept = {line: {"group": line[0], "scene": line[1], "rows": []} for line in lines}
     for line in kept.values():

@@ -21,7 +21,10 @@ from input_pipeline.datasets.dataset import open_dataset, write_dataset
 from input_pipeline.transforms import decode
 
 HEIGHT, WIDTH, UNIT = 48, 64, 1.7
-SOURCE, INSTANTS = 1, [0, 1, 3]  # uneven, as where the record's rate is no multiple of the grid's
+SOURCE, INSTANTS = (
+    1,
+    [0, 1, 3],
+)  # uneven, as where the record's rate is no multiple of the grid's
 TARGETS = [0, 2, 3]
 
 
@@ -67,7 +70,11 @@ def write(folder, dataset, whole, shown=(SOURCE, *TARGETS), /, **changes):
         "enlarged": False,
     }
     grid["origin"][0] = Origin.REAL
-    place = {"dataset": records.content, "split": "test", "clip": records.scene_ids.index("room")}
+    place = {
+        "dataset": records.content,
+        "split": "test",
+        "clip": records.scene_ids.index("room"),
+    }
     place |= {"view": SOURCE, "views": shown, "instants": INSTANTS, "unit": UNIT}
     grid |= place | changes
     arrays = {name: np.asarray(x) for name, x in grid.items() if x is not None}
@@ -97,7 +104,11 @@ def test_a_grid_is_compared_in_its_own_views(dataset, whole, tmp_path, capsys):
     write(tmp_path, dataset, whole, frames=frames)
     assert evaluate(tmp_path, dataset) == 0
     found = rows_of(tmp_path, "grid")
-    assert (found["source_view"], found["instants"], found["unit"]) == (SOURCE, INSTANTS, UNIT)
+    assert (found["source_view"], found["instants"], found["unit"]) == (
+        SOURCE,
+        INSTANTS,
+        UNIT,
+    )
     assert (found["scene"], found["split"], found["depth"]) == ("room", "test", "record")
     rows = found["by"]
     assert rows["generated grid", 3]["psnr"] == pytest.approx(20.0, abs=0.1)
@@ -105,7 +116,9 @@ def test_a_grid_is_compared_in_its_own_views(dataset, whole, tmp_path, capsys):
     assert rows["generated grid", "all views"]["psnr"] == pytest.approx(24.8, abs=0.1)
     for other in ("copy the source", "projection + cv2.inpaint (Telea)"):
         assert rows[other, "all views"]["psnr"] < 20
-        assert rows[other, "all views"]["ssim"] < rows["generated grid", "all views"]["ssim"]
+        assert (
+            rows[other, "all views"]["ssim"] < rows["generated grid", "all views"]["ssim"]
+        )
     assert rows["generated grid", 3]["psnr_unseen"] == pytest.approx(20, abs=0.5)
     page = (tmp_path / "truth_grid.md").read_text()
     assert page in capsys.readouterr().out
@@ -113,7 +126,9 @@ def test_a_grid_is_compared_in_its_own_views(dataset, whole, tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_a_scene_is_rendered_by_all_cameras_of_the_clip(dataset, whole, tmp_path, monkeypatch):
+def test_a_scene_is_rendered_by_all_cameras_of_the_clip(
+    dataset, whole, tmp_path, monkeypatch
+):
     """Gaussians at the true surfaces look like the views that no grid had."""
     # The projection is held above, and its programs take long to compile.
     monkeypatch.setattr(real_views, "compare", only_copied)
@@ -173,7 +188,9 @@ def test_some_instants_and_what_was_held_out_have_scores_of_their_own(
     parts["fitted"] = [*mean[2, :2], *mean[3]]
     for name, values in parts.items():
         expected = -10 * np.log10(np.mean(values))
-        assert found["by"]["4D Gaussians", name]["psnr"] == pytest.approx(expected, abs=1e-3)
+        assert found["by"]["4D Gaussians", name]["psnr"] == pytest.approx(
+            expected, abs=1e-3
+        )
     text = (tmp_path / "truth_scene.md").read_text()
     assert "These views were not fitted: 0." in text
 
@@ -201,7 +218,9 @@ def test_folders_without_a_record_and_other_data_sets_are_refused(
     assert "grid.npz: found no record of a data set" in line
     assert "give full4d run, sample or lift a data set" in line
     write_dataset(tmp_path / "other", Clips([clip]), name="room", splits={"test": 1.0})
-    assert "give that data set as --truth, or run again" in refused(given=tmp_path / "other")
+    assert "give that data set as --truth, or run again" in refused(
+        given=tmp_path / "other"
+    )
     assert "expected a saved scene" in refused("--scene")
     assert "no view but what was given" in refused(shown=(SOURCE,))
     assert "--split: found test, expected none, with --truth" in refused("--split", "test")

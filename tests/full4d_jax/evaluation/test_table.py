@@ -37,7 +37,9 @@ def test_differences_pair_by_scene_whatever_the_order():
     records = [record(scene, 3.0 + 0.1 * (scene % 2)) for scene in (3, 0, 2, 1)]
     found = summary(records)
     pair = {"name": SHIPPED, "depth": "true"}
-    gain = next(x for x in found["differences"] if x.items() >= (pair | {"minus": INPAINT}).items())
+    gain = next(
+        x for x in found["differences"] if x.items() >= (pair | {"minus": INPAINT}).items()
+    )
     assert gain["psnr"]["mean"] == pytest.approx(3.05)
     assert gain["psnr"]["error"] < 0.05
     row = next(x for x in found["rows"] if x.items() >= pair.items())
@@ -49,9 +51,14 @@ def test_differences_pair_by_scene_whatever_the_order():
 def test_page_names_every_row_and_says_what_is_missing():
     records = [record(scene, 3.0, lpips=False) for scene in range(2)]
     page = markdown(
-        summary(records), "# Evaluation", compared=[SHIPPED], missing={"LPIPS": "no package"}
+        summary(records),
+        "# Evaluation",
+        compared=[SHIPPED],
+        missing={"LPIPS": "no package"},
     )
-    assert page.startswith("# Evaluation\n\n## held-out: 2 scenes\n\nMeans over clips: hole")
+    assert page.startswith(
+        "# Evaluation\n\n## held-out: 2 scenes\n\nMeans over clips: hole"
+    )
     for text in (COPY, f"{SHIPPED} − {INPAINT}", "18.50 ± 0.50", "+3.00 ± 0.00"):
         assert text in page
     assert "- LPIPS not scored: no package" in page

@@ -26,7 +26,9 @@ def cameras(height: int = SIDE, instants: int = INSTANTS) -> Cameras:
 
 
 def clip(views: int = 1) -> tuple[np.ndarray, np.ndarray]:
-    frames = np.random.default_rng(0).integers(0, 255, (views, INSTANTS, SIDE, SIDE, 3), np.uint8)
+    frames = np.random.default_rng(0).integers(
+        0, 255, (views, INSTANTS, SIDE, SIDE, 3), np.uint8
+    )
     return frames, np.ones(frames.shape[:4], np.float32)
 
 

@@ -74,7 +74,11 @@ def shot(data: DataConfig):
     poses = orbit(np.linspace(0, 40, data.views), np.zeros(data.views))
     poses = np.repeat(poses[:, None], data.frames, 1)
     lens = np.repeat(intrinsics_from_fov(55.0, *size[1:])[None], data.views, 0)
-    given = rng.uniform(-1, 1, (1, *size, 3)), np.ones((1, *size)), Cameras(lens, poses, *size[1:])
+    given = (
+        rng.uniform(-1, 1, (1, *size, 3)),
+        np.ones((1, *size)),
+        Cameras(lens, poses, *size[1:]),
+    )
     return jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), given)
 
 
@@ -113,7 +117,11 @@ def test_the_velocity_for_a_scene_is_that_of_one_device(experiment):
     z = jax.random.normal(jax.random.key(3), (VIEWS - 1, FRAMES, 4, 4, 48))
     ask = jax.jit(target_velocity)
     expected, found = (
-        ask(bind_prior(open_prior(on(mesh, config), path), *shot(config.data)), z, jnp.float32(0.6))
+        ask(
+            bind_prior(open_prior(on(mesh, config), path), *shot(config.data)),
+            z,
+            jnp.float32(0.6),
+        )
         for mesh in (MeshConfig(), SHARDED)
     )
     assert_same(found, expected)
@@ -121,8 +129,12 @@ def test_the_velocity_for_a_scene_is_that_of_one_device(experiment):
 
 def test_a_filled_grid_is_that_of_one_device(experiment):
     config, path = experiment(UNPOSED)
-    config = dataclasses.replace(config, data=dataclasses.replace(config.data, views=4, frames=4))
-    frames = np.random.default_rng(0).uniform(-1, 1, (4, 4, SIDE, SIDE, 3)).astype(np.float32)
+    config = dataclasses.replace(
+        config, data=dataclasses.replace(config.data, views=4, frames=4)
+    )
+    frames = (
+        np.random.default_rng(0).uniform(-1, 1, (4, 4, SIDE, SIDE, 3)).astype(np.float32)
+    )
     real = np.zeros((4, 4), bool)
     real[0], real[:, 0] = True, True
     expected, found = (
@@ -141,18 +153,26 @@ def test_offloaded_weights_make_the_same_grid_on_one_device(experiment):
     assert {type(x) for x in jax.tree.leaves(one.params)} != {np.ndarray}
     assert {type(x) for x in jax.tree.leaves(kept.params)} == {np.ndarray}
     assert not kept.for_codec.params
-    assert prior_settings(offloaded, path) == prior_settings(config, path)  # grids stay valid
+    assert prior_settings(offloaded, path) == prior_settings(
+        config, path
+    )  # grids stay valid
     source, depth, cameras = shot(config.data)
     found, expected = (
-        generate_grid(prior, source, depth, cameras, jax.random.key(2))[0] for prior in (kept, one)
+        generate_grid(prior, source, depth, cameras, jax.random.key(2))[0]
+        for prior in (kept, one)
     )
     np.testing.assert_array_equal(found, expected)
     z, tau = jnp.ones((VIEWS - 1, FRAMES, 4, 4, 48)), jnp.float32(0.6)
     found, expected = (
-        target_velocity(bind_prior(prior, source, depth, cameras), z, tau) for prior in (kept, one)
+        target_velocity(bind_prior(prior, source, depth, cameras), z, tau)
+        for prior in (kept, one)
     )
     np.testing.assert_array_equal(found, expected)
     asked = teacher_between("cached", kept, (source[0] + 1) / 2, depth[0], cameras)
-    assert np.ndarray not in {type(x) for x in jax.tree.leaves(asked.params)}  # a fit asks often
-    with pytest.raises(InputError, match=r"sampler\.offload: found on 8 devices, expected on one"):
+    assert np.ndarray not in {
+        type(x) for x in jax.tree.leaves(asked.params)
+    }  # a fit asks often
+    with pytest.raises(
+        InputError, match=r"sampler\.offload: found on 8 devices, expected on one"
+    ):
         open_prior(on(SHARDED, offloaded), path)

@@ -73,7 +73,8 @@ def clips():
     poses = jnp.broadcast_to(jnp.eye(4), (2, 4, 5, 4, 4))
     poses = poses.at[..., :3, 3].set(0.3 * jax.random.normal(keys[2], (2, 4, 5, 3)))
     lenses = (
-        jnp.broadcast_to(K, (2, 4, 3, 3)) * jnp.array([1.0, 1.2, 0.8, 1.1])[None, :, None, None]
+        jnp.broadcast_to(K, (2, 4, 3, 3))
+        * jnp.array([1.0, 1.2, 0.8, 1.1])[None, :, None, None]
     )
     return frames, depth, Cameras(lenses.at[..., 2, 2].set(1.0), poses, 16, 16)
 

@@ -37,7 +37,9 @@ def random_grid(views=3, times=3):
 def bind(model, params, grid, real):
     lens = jnp.broadcast_to(jnp.eye(3), (1, len(grid), 3, 3))
     poses = jnp.broadcast_to(jnp.eye(4), (1, *grid.shape[:2], 4, 4))
-    conditions = conditions_of_real(grid[None], jnp.asarray(real)[None], Cameras(lens, poses, 8, 8))
+    conditions = conditions_of_real(
+        grid[None], jnp.asarray(real)[None], Cameras(lens, poses, 8, 8)
+    )
     apply = jax.jit(velocity(model, params))
     return lambda z, tau: apply(z, tau, conditions)
 

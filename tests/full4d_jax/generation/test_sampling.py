@@ -110,9 +110,13 @@ def setting(request):
 def grid(setting, sampler, views=None, frames=slice(None)):
     """The grid, or that of some of its views and frames, as if nothing else were there."""
     config, params, (video, depth, cameras) = setting
-    cameras = cameras.views(np.arange(VIEWS) if views is None else np.array(views)).frames(frames)
+    cameras = cameras.views(np.arange(VIEWS) if views is None else np.array(views)).frames(
+        frames
+    )
     poses = cameras.world_to_camera
-    poses = poses @ jnp.linalg.inv(poses[:1, :1])  # the world is the source at the first frame
+    poses = poses @ jnp.linalg.inv(
+        poses[:1, :1]
+    )  # the world is the source at the first frame
     cameras = dataclasses.replace(cameras, world_to_camera=poses)
     prior = Prior(config.model, sampler, params)
     return generate_grid(prior, video[:, frames], depth[:, frames], cameras, KEY)[0]
@@ -122,10 +126,16 @@ def grid(setting, sampler, views=None, frames=slice(None)):
 def test_one_call_is_that_of_every_group_and_window_alone(setting):
     found = grid(setting, SamplerConfig(group_views=4, window_frames=3))
     np.testing.assert_array_equal(found[:1], setting[2][0])
-    starts = {0: range(3), 3: range(3, 6), 4: range(6, 7)}  # the last window has two frames already
+    starts = {
+        0: range(3),
+        3: range(3, 6),
+        4: range(6, 7),
+    }  # the last window has two frames already
     groups = view_groups(VIEWS - 1, 3, 1)[0] + 1
     once = [view for view in range(1, VIEWS) if (groups == view).sum() == 1]
-    assert len(once) >= VIEWS - 2  # one view of 11 is in two groups of 3, and gets their mean
+    assert (
+        len(once) >= VIEWS - 2
+    )  # one view of 11 is in two groups of 3, and gets their mean
     for start, kept in starts.items():
         for members in groups:
             part = grid(setting, SamplerConfig(), [0, *members], slice(start, start + 3))

@@ -23,7 +23,9 @@ WALL, CARD = 1.5, 0.7
 LENS = intrinsics_from_fov(60.0, SIDE, SIDE)
 STILL = np.tile(np.eye(4), (TIMES, 1, 1))
 SLIDING = STILL.copy()
-SLIDING[:, 0, 3] = -0.072 * np.arange(TIMES)  # to the right, 2 pixels of the wall at every instant
+SLIDING[:, 0, 3] = -0.072 * np.arange(
+    TIMES
+)  # to the right, 2 pixels of the wall at every instant
 
 
 def clip(poses):
@@ -42,7 +44,9 @@ def clip(poses):
 
 def shown(known: StaticPoints, t: int, pose):
     """Return where points that are hidden at an instant lie in the source's picture."""
-    points = np.asarray(known.points)[np.asarray(known.hidden[t])] @ pose[:3, :3].T + pose[:3, 3]
+    points = (
+        np.asarray(known.points)[np.asarray(known.hidden[t])] @ pose[:3, :3].T + pose[:3, 3]
+    )
     x, y = np.floor((points @ LENS.T)[:, :2] / points[:, 2:]).astype(int).T
     inside = (x >= 0) & (x < SIDE) & (y >= 0) & (y < SIDE)
     picture = np.zeros((SIDE, SIDE), bool)
@@ -54,7 +58,9 @@ def shown(known: StaticPoints, t: int, pose):
 def test_the_wall_is_known_where_the_card_hides_it(poses):
     frames, depth, card = clip(poses)
     known = find_static_points(frames, depth, LENS, poses)
-    assert np.asarray(known.colours)[np.asarray(known.hidden).any(0)].max() < 0.25  # no card
+    assert (
+        np.asarray(known.colours)[np.asarray(known.hidden).any(0)].max() < 0.25
+    )  # no card
     for t in range(TIMES):
         picture, beyond, points = shown(known, t, poses[t])
         np.testing.assert_allclose(points[:, 2], WALL, atol=1e-4)
@@ -69,13 +75,19 @@ def test_a_clean_plate_shows_the_wall_behind_a_card_that_stays():
     card[10:40, 20:27] = True
     wall = np.asarray(moving[0]).copy()
     wall[10:40, 3:10] = np.asarray(moving[5])[10:40, 3:10]
-    frames = jnp.asarray(np.stack([np.where(card[..., None], np.float32(0.9), wall)] * TIMES))
-    depth = jnp.asarray(np.stack([np.where(card, np.float32(CARD), np.float32(WALL))] * TIMES))
+    frames = jnp.asarray(
+        np.stack([np.where(card[..., None], np.float32(0.9), wall)] * TIMES)
+    )
+    depth = jnp.asarray(
+        np.stack([np.where(card, np.float32(CARD), np.float32(WALL))] * TIMES)
+    )
     shown_wall = np.round(127.5 * (wall + 1)).astype(np.uint8)
     plate = CleanPlate(shown_wall, np.where(card, np.float32(WALL), np.float32(0)), 0)
     hidden = behind_subjects(plate, frames, depth, LENS, STILL)
     assert hidden is not None
-    assert (np.asarray(hidden.hidden).sum(1) == card.sum()).all(), "and none of those that pad them"
+    assert (np.asarray(hidden.hidden).sum(1) == card.sum()).all(), (
+        "and none of those that pad them"
+    )
     lens, eye = jnp.asarray(LENS, jnp.float32), jnp.eye(4)
     target = jnp.asarray(orbit(12.0, 0.0), jnp.float32)
     known = find_static_points(frames, depth, LENS, STILL).at(2)

@@ -15,7 +15,14 @@ from full4d_jax.generation.video import make_video, sample_unipc, video_guides, 
 from full4d_jax.models.dit import init_params
 from full4d_jax.session.errors import InputError
 
-SIZES = {"codec_stride": 2, "width": 24, "layers": 2, "heads": 2, "ffn": 32, "text_width": 10}
+SIZES = {
+    "codec_stride": 2,
+    "width": 24,
+    "layers": 2,
+    "heads": 2,
+    "ffn": 32,
+    "text_width": 10,
+}
 MODEL = replace(WAN.model, **SIZES, remat="none", first_frame=True)
 SAMPLER = SamplerConfig(steps=3, noise=1.0, shift=5.0, text_guidance=4.0)
 SIZE = (12, 16)
@@ -90,7 +97,12 @@ def test_latents_equal_those_of_diffusers_pipeline(begins_with_a_picture, tmp_pa
     from full4d_jax.models.weights import load_params
 
     torch.manual_seed(0)
-    sizes = {"num_attention_heads": 2, "attention_head_dim": 24, "ffn_dim": 72, "num_layers": 2}
+    sizes = {
+        "num_attention_heads": 2,
+        "attention_head_dim": 24,
+        "ffn_dim": 72,
+        "num_layers": 2,
+    }
     channels = {"in_channels": 12, "out_channels": 12, "text_dim": 14}
     transformer = WanTransformer3DModel(**sizes, **channels).eval().requires_grad_(False)
     for name, x in transformer.named_parameters():  # nothing stays at an initial 0 or 1
@@ -103,7 +115,9 @@ def test_latents_equal_those_of_diffusers_pipeline(begins_with_a_picture, tmp_pa
         prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=SAMPLER.shift
     )
     kind = WanImageToVideoPipeline if begins_with_a_picture else WanPipeline
-    encoders = {"image_encoder": None, "image_processor": None} if begins_with_a_picture else {}
+    encoders = (
+        {"image_encoder": None, "image_processor": None} if begins_with_a_picture else {}
+    )
     pipeline = kind(
         tokenizer=None,
         text_encoder=None,
@@ -152,6 +166,8 @@ def test_latents_equal_those_of_diffusers_pipeline(begins_with_a_picture, tmp_pa
         start = jnp.asarray(expected[:, :, :1])
         z = z.at[:, :, :1].set(start)
     flow = bind_guided(prior, video_guides(prior, z, start))
-    found = jax.jit(lambda z: sample_unipc(flow, z, wan_times(SAMPLER.steps, SAMPLER.shift)))(z)
+    found = jax.jit(
+        lambda z: sample_unipc(flow, z, wan_times(SAMPLER.steps, SAMPLER.shift))
+    )(z)
     assert np.abs(expected).max() > 0.5
     np.testing.assert_allclose(found, expected, atol=2e-4)

@@ -26,7 +26,12 @@ class Encoder(torch.nn.Module):
 
 folder = Path(__file__).parent
 torch.manual_seed(0)
-sizes = {"hidden_size": 8, "intermediate_size": 8, "num_attention_heads": 2, "patch_size": 28}
+sizes = {
+    "hidden_size": 8,
+    "intermediate_size": 8,
+    "num_attention_heads": 2,
+    "patch_size": 28,
+}
 config = CLIPVisionConfig(num_hidden_layers=1, projection_dim=6, **sizes)
 clip = CLIPVisionModelWithProjection(config).eval()
 with torch.no_grad():
@@ -35,13 +40,18 @@ with torch.no_grad():
 file = folder / "tiny_clip.onnx"
 torch.onnx.export(Encoder(clip), (torch.zeros(1, 3, 224, 224),), file, external_data=False)
 model = onnx.load(file)
-for node in [*model.graph.node, *model.graph.input, *model.graph.output, *model.graph.value_info]:
+for node in [
+    *model.graph.node,
+    *model.graph.input,
+    *model.graph.output,
+    *model.graph.value_info,
+]:
     del node.metadata_props[:]  # the machine's stack traces
 onnx.save(model, file)
 y, x = np.mgrid[:260, :450]
-picture = np.stack([x // 16 * 8, y // 16 * 15, np.where((x + y) % 60 < 25, 200, 40)], -1).astype(
-    np.uint8
-)
+picture = np.stack(
+    [x // 16 * 8, y // 16 * 15, np.where((x + y) % 60 < 25, 200, 40)], -1
+).astype(np.uint8)
 processor = CLIPImageProcessor(use_fast=False)
 pixels = processor(Image.fromarray(picture), return_tensors="pt")["pixel_values"]
 with torch.no_grad():

@@ -31,15 +31,22 @@ save(model, Path(__file__).with_name("slope.onnx"))
 def save_depth(name: str, nodes: list, shape: list, outputs: dict, constants: dict) -> None:
     """Write a network of one input x."""
     given = {"red": np.array([1, 0, 0], np.float32).reshape(1, 3, 1, 1), **constants}
-    pool = helper.make_node("AveragePool", ["frames"], ["p"], kernel_shape=[2, 2], strides=[2, 2])
+    pool = helper.make_node(
+        "AveragePool", ["frames"], ["p"], kernel_shape=[2, 2], strides=[2, 2]
+    )
     graph = helper.make_graph(
         [*nodes[:1], pool, helper.make_node("Conv", ["p", "red"], ["r"]), *nodes[1:]],
         name,
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
-        [helper.make_tensor_value_info(x, TensorProto.FLOAT, axes) for x, axes in outputs.items()],
+        [
+            helper.make_tensor_value_info(x, TensorProto.FLOAT, axes)
+            for x, axes in outputs.items()
+        ],
         [numpy_helper.from_array(np.asarray(value), key) for key, value in given.items()],
     )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    model = helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9
+    )
     checker.check_model(model)
     save(model, Path(__file__).with_name(f"{name}.onnx"))
 

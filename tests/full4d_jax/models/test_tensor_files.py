@@ -51,6 +51,10 @@ def test_tensors_stay_inside_their_storage(tmp_path):
     ):
         for name in whole.namelist():
             content = whole.read(name)
-            cut.writestr(name, content[:-4] if "/data/" in name and len(content) > 4 else content)
-    with pytest.raises(InputError, match=r"shape \(4, 6\), .* reaches beyond its 23 numbers"):
+            cut.writestr(
+                name, content[:-4] if "/data/" in name and len(content) > 4 else content
+            )
+    with pytest.raises(
+        InputError, match=r"shape \(4, 6\), .* reaches beyond its 23 numbers"
+    ):
         read_tensors(tmp_path / "x.pth")

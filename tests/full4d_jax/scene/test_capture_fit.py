@@ -11,7 +11,12 @@ from full4d_jax.cameras import Cameras
 from full4d_jax.config import LiftConfig
 from full4d_jax.grid import Grid, Origin
 from full4d_jax.media.pictures import to_uint8
-from full4d_jax.scene.capture_fit import find_background, fit_arrays, lift_capture, to_floats
+from full4d_jax.scene.capture_fit import (
+    find_background,
+    fit_arrays,
+    lift_capture,
+    to_floats,
+)
 from full4d_jax.scene.initial_gaussians import find_start, match_points
 from full4d_jax.scene.reading import background_in, from_arrays
 from full4d_jax.session.errors import InputError
@@ -40,7 +45,10 @@ def ball(instants=1, behind=GREEN):
     origin = np.full((VIEWS, instants), Origin.REAL, np.uint8)
     origin[held_out_pictures(VIEWS, instants, "auto")] = Origin.HELD_OUT
     grid = Grid(
-        frames=to_uint8(frames), origin=origin, times=np.arange(instants) / 8, cameras=cameras
+        frames=to_uint8(frames),
+        origin=origin,
+        times=np.arange(instants) / 8,
+        cameras=cameras,
     )
     return grid, np.broadcast_to(inside, frames.shape[:4])
 
@@ -59,7 +67,9 @@ def places(scene):
 
 @pytest.mark.slow
 def test_matched_points_of_a_still_room_lie_on_its_walls():
-    room = decode(make_room(views=8, height=192, width=256, frames=1), height=192, width=256)
+    room = decode(
+        make_room(views=8, height=192, width=256, frames=1), height=192, width=256
+    )
     cameras = Cameras(room.intrinsics, room.world_to_camera, 192, 256)
     positions, _ = match_points(room.frames / np.float32(255), cameras, 10_000)
     off = np.abs(np.abs(positions) - HALF).min(1)
@@ -96,7 +106,9 @@ def test_a_ball_before_a_plain_background_is_seen_from_elsewhere():
     said = []
     given, _ = ball()
     found = lift_capture(SETTINGS, given, jax.random.key(0), say=said.append)
-    assert "hull; background: one colour, 26 204 51; held out: views 4 (--held_out" in said[0]
+    assert (
+        "hull; background: one colour, 26 204 51; held out: views 4 (--held_out" in said[0]
+    )
     np.testing.assert_allclose(found.background, GREEN, atol=1e-6)
     assert found.held_out_psnr > 22
     steps, reached = zip(*found.watched, strict=True)
@@ -104,7 +116,9 @@ def test_a_ball_before_a_plain_background_is_seen_from_elsewhere():
     assert reached[-1] > 22
     arrays = fit_arrays(found)
     np.testing.assert_allclose(background_in(arrays), GREEN)
-    np.testing.assert_array_equal(from_arrays(arrays).gaussians.means, found.scene.gaussians.means)
+    np.testing.assert_array_equal(
+        from_arrays(arrays).gaussians.means, found.scene.gaussians.means
+    )
 
 
 def pictures(behind):
@@ -142,5 +156,7 @@ def test_masks_say_what_is_random_or_not_fitted(wanted):
     found = find_background(wanted, frames, inside)
     np.testing.assert_array_equal(found.subject, inside)
     assert (found.random, found.ignored) == (wanted == "random", wanted == "unknown")
-    with pytest.raises(InputError, match=f"lift.background: found {wanted}, expected masks"):
+    with pytest.raises(
+        InputError, match=f"lift.background: found {wanted}, expected masks"
+    ):
         find_background(wanted, frames, None)

@@ -49,7 +49,9 @@ def test_it_is_the_mean_of_pixels_and_of_the_distance_to_pictures_without_it(add
         logits = gaussians.logit_opacities
         logits = logits if i is None else logits.at[i].set(-20.0)
         shown = gaussians._replace(logit_opacities=logits)
-        return np.asarray(render(shown, camera, antialiased=True, max_intersections=2**14).rgb)
+        return np.asarray(
+            render(shown, camera, antialiased=True, max_intersections=2**14).rgb
+        )
 
     whole = without(None)
     expected = []

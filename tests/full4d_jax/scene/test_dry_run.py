@@ -10,7 +10,14 @@ import pytest
 from moving_scene import twelve_gaussians
 
 from full4d_jax.cameras import Cameras
-from full4d_jax.config import Config, DataConfig, LiftConfig, MeshConfig, ModelConfig, SamplerConfig
+from full4d_jax.config import (
+    Config,
+    DataConfig,
+    LiftConfig,
+    MeshConfig,
+    ModelConfig,
+    SamplerConfig,
+)
 from full4d_jax.generation import generate
 from full4d_jax.generation.generate import generate_grid
 from full4d_jax.generation.prior import prior_with
@@ -54,7 +61,10 @@ def mesh():
 
 def asked(mesh, config=CONFIG):
     """A prior on the mesh, and a source video with depth and cameras."""
-    like, made = parameter_shapes(config.model, mesh), init_params(config.model, jax.random.key(0))
+    like, made = (
+        parameter_shapes(config.model, mesh),
+        init_params(config.model, jax.random.key(0)),
+    )
     params = jax.tree.map(lambda x, y: jax.device_put(y, x.sharding), like, made)
     v, t = config.data.views, config.data.frames
     poses = np.repeat(orbit(np.linspace(0, 40, v), np.zeros(v))[:, None], t, 1)
@@ -104,15 +114,23 @@ def test_sample_runs_what_is_inspected(mesh, monkeypatch):
 def test_lift_asks_what_is_inspected(mesh, monkeypatch, unchecked):  # cameras are shapes
     prior, given = asked(mesh)
     with tracing(monkeypatch, generate, "guides_program") as before:
-        teacher, video = teacher_between("cached", prior, *given), jnp.zeros((2, 2, 16, 16, 3))
+        teacher, video = (
+            teacher_between("cached", prior, *given),
+            jnp.zeros((2, 2, 16, 16, 3)),
+        )
     names = "encode_shown", "flow_to_data", "decode_taught"
     with tracing(monkeypatch, distillation, *names) as ran:
         distillation_targets(video, teacher, jnp.float32(0.5), jax.random.key(0))
-    programs, order = lift_programs(CONFIG, mesh), ("projection and codec", "encoding", *AT_LAST)
+    programs, order = (
+        lift_programs(CONFIG, mesh),
+        ("projection and codec", "encoding", *AT_LAST),
+    )
     assert set(programs) == set(order)
     for name, run in zip(order, before + ran, strict=True):
         inspected = programs[name]()
-        assert str(inspected.jaxpr) == str(run.jaxpr)  # shapes and types of its arguments too
+        assert str(inspected.jaxpr) == str(
+            run.jaxpr
+        )  # shapes and types of its arguments too
     assert teacher.params.guides[1].projection.sharding.is_fully_replicated
 
 
@@ -124,7 +142,9 @@ PART = dataclasses.replace(
 
 
 @pytest.mark.slow
-def test_the_gradient_form_asks_what_is_inspected_as_on_one_device(mesh, monkeypatch, unchecked):
+def test_the_gradient_form_asks_what_is_inspected_as_on_one_device(
+    mesh, monkeypatch, unchecked
+):
     settings, scene = {"views": 1, "frames": 2}, still(twelve_gaussians())
 
     def learned(mesh):

@@ -23,7 +23,9 @@ def grid() -> Grid:
     rng = np.random.default_rng(0)
     poses = np.repeat(orbit(np.array([0.0, 20.0]), np.zeros(2))[:, None], 2, 1)
     lens = intrinsics_from_fov(55.0, SIDE, SIDE)
-    cameras = Cameras(np.stack([lens] * 2).astype(np.float32), poses.astype(np.float32), SIDE, SIDE)
+    cameras = Cameras(
+        np.stack([lens] * 2).astype(np.float32), poses.astype(np.float32), SIDE, SIDE
+    )
     frames = rng.integers(0, 256, (2, 2, SIDE, SIDE, 3), np.uint8)
     return around_source(frames, np.ones((1, 2, SIDE, SIDE), np.float32), cameras)
 

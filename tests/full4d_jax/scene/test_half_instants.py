@@ -15,7 +15,9 @@ HEIGHT, WIDTH, INSTANTS = 96, 128, 3
 SIDE, WALL, SQUARE = 30, 2.0, 1.0  # pixels, and depths
 
 
-def picture(left: float, *, color: float = 1.0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def picture(
+    left: float, *, color: float = 1.0
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return colours, depth and mask of a textured square before a textured wall."""
     y, x = np.mgrid[:HEIGHT, :WIDTH]
     wall = 0.3 + 0.1 * np.sin(x / 3) * np.sin(y / 4)
@@ -43,9 +45,13 @@ def test_what_no_instant_explains_becomes_seeds_before_the_wall_for_half_as_long
     assert may_move[squares[0]].mean() > 0.9
     assert np.median(grown["depth"][0, 1][may_move & squares[0]]) == pytest.approx(SQUARE)
     assert may_move[~squares[0]].mean() < 0.1
-    np.testing.assert_allclose(grown["durations"][0, 1], FIRST_DURATION_STEPS / 4, rtol=1e-6)
+    np.testing.assert_allclose(
+        grown["durations"][0, 1], FIRST_DURATION_STEPS / 4, rtol=1e-6
+    )
     shown = depth[0, 0] == SQUARE
-    assert np.median(grown["durations"][0, 0][shown]) == pytest.approx(FIRST_DURATION_STEPS / 4)
+    assert np.median(grown["durations"][0, 0][shown]) == pytest.approx(
+        FIRST_DURATION_STEPS / 4
+    )
 
 
 def test_the_square_keeps_its_velocity_beside_pictures_between():
@@ -55,6 +61,10 @@ def test_the_square_keeps_its_velocity_beside_pictures_between():
     grown = with_instants_between(frames, depth, poses, between)
     lens = np.array([[[100.0, 0, WIDTH / 2], [0, 100.0, HEIGHT / 2], [0, 0, 1]]])
     scene = initialize(**grown, intrinsics=lens, capacity=4000, key=jax.random.key(0))
-    moving = (np.asarray(scene.logit_gates) < 0) & (np.asarray(scene.gaussians.means[:, 2]) < 1.2)
+    moving = (np.asarray(scene.logit_gates) < 0) & (
+        np.asarray(scene.gaussians.means[:, 2]) < 1.2
+    )
     assert moving.any()
-    assert np.median(np.asarray(scene.velocities)[moving, 0]) == pytest.approx(0.08, abs=0.01)
+    assert np.median(np.asarray(scene.velocities)[moving, 0]) == pytest.approx(
+        0.08, abs=0.01
+    )

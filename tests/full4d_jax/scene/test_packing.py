@@ -16,7 +16,8 @@ def unpack_rotations(packed: np.ndarray) -> np.ndarray:
     three = (levels - 511.5) / 511.5 * np.sqrt(0.5)
     four = np.sqrt(np.maximum(0, 1 - (three**2).sum(-1)))
     rows = [
-        np.insert(row, index, x) for row, x, index in zip(three, four, packed >> 30, strict=True)
+        np.insert(row, index, x)
+        for row, x, index in zip(three, four, packed >> 30, strict=True)
     ]
     return np.array(rows)
 
@@ -69,5 +70,7 @@ def test_between_samples_a_bending_scene_is_where_its_network_takes_it():
         assert np.abs(between("log_scale") - wanted).mean() < 0.004
         p, q = (unpack_rotations(each["rotation"]) for each in (first, second))
         q *= np.sign((p * q).sum(1, keepdims=True))
-        turned = angles_between((1 - share) * p + share * q, np.asarray(truth.quaternions)[seen])
+        turned = angles_between(
+            (1 - share) * p + share * q, np.asarray(truth.quaternions)[seen]
+        )
         assert np.degrees(turned.mean()) < 0.4

@@ -25,7 +25,9 @@ def bytes_of(text: str) -> bytes:
     groups = []
     for code in map(ord, text):
         unsafe, low = divmod(code, 128)
-        groups.append(f"{(0, 10, 13, 60)[unsafe - 2]:07b}{low:07b}" if unsafe else f"{code:07b}")
+        groups.append(
+            f"{(0, 10, 13, 60)[unsafe - 2]:07b}{low:07b}" if unsafe else f"{code:07b}"
+        )
     bits = "".join(groups)
     return bytes(int(bits[i : i + 8], 2) for i in range(0, len(bits) - 7, 8))
 
@@ -40,7 +42,9 @@ def data(text: str) -> bytes:
 
 def program(text: str) -> dict:
     """The style, controls and scripts in a page."""
-    found = re.search(r'<script class="code" type="text/plain" data-length="(\d+)">([^<]*)<', text)
+    found = re.search(
+        r'<script class="code" type="text/plain" data-length="(\d+)">([^<]*)<', text
+    )
     assert found
     return json.loads(zlib.decompress(bytes_of(found[2])[: int(found[1])]))
 
@@ -55,7 +59,10 @@ def test_the_page_holds_the_scene_and_its_cameras(tmp_path):
     assert data(text) == squeezed(packed).content
     settings = json.loads(part(text, "settings"))
     parts = settings["scene"].pop("parts")
-    assert [len(part["columns"]) for part in parts] == [14, 17]  # always there, and for a while
+    assert [len(part["columns"]) for part in parts] == [
+        14,
+        17,
+    ]  # always there, and for a while
     assert sum(part["count"] for part in parts) == len(packed.records)
     sizes = {"count": len(packed.records), "length": len(squeezed(packed).content)}
     assert settings["scene"] == {"samples": 0, "still": False, "harmonic": 0} | sizes

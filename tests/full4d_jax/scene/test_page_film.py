@@ -16,7 +16,9 @@ from input_pipeline.importers.camera_path import read_path
 
 def bytes_of(browser, buffer: str) -> bytes:
     """An ArrayBuffer of the page."""
-    script = f"btoa([...new Uint8Array({buffer})].map((x) => String.fromCharCode(x)).join(''))"
+    script = (
+        f"btoa([...new Uint8Array({buffer})].map((x) => String.fromCharCode(x)).join(''))"
+    )
     return base64.b64decode(browser.script(script))
 
 
@@ -34,7 +36,9 @@ def test_the_address_leads_back_to_the_view(opened):
     opened.script("viewer.camera.finish()")
     opened.click("document.getElementById('link')")
     address = opened.script("location.href")
-    fields = urllib.parse.parse_qs(urllib.parse.urlparse(address).fragment, keep_blank_values=True)
+    fields = urllib.parse.parse_qs(
+        urllib.parse.urlparse(address).fragment, keep_blank_values=True
+    )
     assert fields["time"] == ["0.25"]
     assert fields["shift"] == ["0.05,0,0"]
     opened.wait("viewer.camera.shown")
@@ -51,7 +55,9 @@ def keep_two(browser) -> None:
     browser.script(
         "(viewer.camera.goal.azimuth = 20, viewer.clock.seek(1), viewer.camera.finish())"
     )
-    browser.wait("Math.abs(viewer.camera.shown.pose.eye[0]) > 0.3 || viewer.changed === false")
+    browser.wait(
+        "Math.abs(viewer.camera.shown.pose.eye[0]) > 0.3 || viewer.changed === false"
+    )
     browser.script("viewer.draw()")
     browser.click("document.getElementById('keep')")
     browser.wait("document.getElementById('kept').textContent == '2 keyframes'")
@@ -66,10 +72,14 @@ def test_keyframes_become_a_path_that_render_reads(tmp_path, opened):
     assert len(path.world_to_camera) == 49
     assert path.times is not None
     np.testing.assert_allclose(path.times[[0, -1]], [0.25, 1], atol=1e-9)
-    eyes = -np.einsum("nji,nj->ni", path.world_to_camera[:, :3, :3], path.world_to_camera[:, :3, 3])
+    eyes = -np.einsum(
+        "nji,nj->ni", path.world_to_camera[:, :3, :3], path.world_to_camera[:, :3, 3]
+    )
     azimuth = np.radians(20)
     np.testing.assert_allclose(eyes[0], 0, atol=1e-6)
-    np.testing.assert_allclose(eyes[-1], [np.sin(azimuth), 0, 1 - np.cos(azimuth)], atol=1e-3)
+    np.testing.assert_allclose(
+        eyes[-1], [np.sin(azimuth), 0, 1 - np.cos(azimuth)], atol=1e-3
+    )
     assert json.loads(content)["image_size"] == [960, 720]
     opened.click("document.getElementById('drop')")
     opened.wait("document.getElementById('kept').textContent == '1 keyframe'")

@@ -14,7 +14,10 @@ from gaussians import Camera
 from input_pipeline.cameras import orbit
 
 WIDTH, HEIGHT = 160, 128  # of an eye's picture
-TANGENTS = {"left": (0.9, 0.7, 0.6, 0.8), "right": (0.7, 0.9, 0.6, 0.8)}  # to left, right, up, down
+TANGENTS = {
+    "left": (0.9, 0.7, 0.6, 0.8),
+    "right": (0.7, 0.9, 0.6, 0.8),
+}  # to left, right, up, down
 APART = {"left": -0.5, "right": 0.5}  # metres; wide, so that the eyes differ clearly
 STAND_IN = """<script>
 const device = { mode: "MODE", asked: null, steps: [] };
@@ -101,7 +104,11 @@ def camera_of(eye: str, scale: float) -> Camera:
 def step(browser, now: float) -> None:
     """A picture of the headset, at a time in milliseconds."""
     views = [
-        {"eye": eye, "matrix": eye_in_room(eye).T.ravel(), "projection": projection(eye).T.ravel()}
+        {
+            "eye": eye,
+            "matrix": eye_in_room(eye).T.ravel(),
+            "projection": projection(eye).T.ravel(),
+        }
         for eye in APART
     ]
     words = json.dumps([now, head().T.ravel(), views], default=np.ndarray.tolist)

@@ -27,7 +27,9 @@ def decoded(content: bytes) -> tuple[np.ndarray, int]:
         return np.concatenate(parts, 1), stream.rate
 
 
-@pytest.mark.parametrize(("start", "seconds", "sound_at"), [(1.5, 1.86, 0.0), (0.0, 4.0, 1.0)])
+@pytest.mark.parametrize(
+    ("start", "seconds", "sound_at"), [(1.5, 1.86, 0.0), (0.0, 4.0, 1.0)]
+)
 def test_the_sound_is_that_of_the_part(tmp_path, start, seconds, sound_at):
     film = write_film(tmp_path / "film.mp4", seconds=4, sound_at=sound_at)
     sound = read_sound(film, np.array([start, start + seconds]))
@@ -68,5 +70,7 @@ def test_the_sound_keeps_step_in_a_browser(tmp_path, browser):
     browser.wait(f"{apart} < 0.2")
     browser.key("m")
     browser.wait("viewer.sound.element.paused && !viewer.sound.on")
-    heights = [browser.place(f"document.getElementById('{x}')")["y"] for x in ("play", "ask")]
+    heights = [
+        browser.place(f"document.getElementById('{x}')")["y"] for x in ("play", "ask")
+    ]
     assert heights[0] == heights[1]  # the buttons are in one row

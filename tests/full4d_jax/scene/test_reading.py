@@ -23,7 +23,9 @@ def test_arrays_that_do_not_fit_together_are_refused(tmp_path):
     saved: dict[str, Any] = dict(np.load(path))
     saved["depth"] = np.ones((1, 3, 16, 16), np.float32)
     np.savez(path, **saved)
-    with pytest.raises(InputError, match=r"grid.npz, array depth: found float32 \(1, 3, 16, 16\)"):
+    with pytest.raises(
+        InputError, match=r"grid.npz, array depth: found float32 \(1, 3, 16, 16\)"
+    ):
         read_grid(stages)
 
 

@@ -11,7 +11,14 @@ from full4d_jax.cameras import Cameras
 from full4d_jax.media.video import read_video
 from full4d_jax.scene.renders import scene_renderer, write_film, write_renders
 from full4d_jax.scene.show_options import RenderOptions
-from gaussians import Camera, DynamicGaussians, Gaussians, intersection_budget, render, still
+from gaussians import (
+    Camera,
+    DynamicGaussians,
+    Gaussians,
+    intersection_budget,
+    render,
+    still,
+)
 from input_pipeline.cameras import intrinsics_from_fov, orbit
 from input_pipeline.importers.camera_path import CameraPath
 
@@ -79,6 +86,8 @@ def test_a_film_is_what_render_draws_along_a_path(tmp_path, scene):
         camera = Camera(jnp.asarray(pose, jnp.float32), wide, 192, 128)
         drawn = np.clip(render(scene.at(time), camera, antialiased=True).rgb, 0, 1)
         assert ((frame / 255 - drawn) ** 2).mean() < 10**-2.8
-    write_film(tmp_path / "plain.mp4", scene, CameraPath(poses, None, None), source, size=32)
+    write_film(
+        tmp_path / "plain.mp4", scene, CameraPath(poses, None, None), source, size=32
+    )
     plain = read_video(tmp_path / "plain.mp4", height=32, width=48, frames=3, fps=24)
     np.testing.assert_allclose(plain.timestamps, np.arange(3) / 24, atol=1e-3)

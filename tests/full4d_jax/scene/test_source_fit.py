@@ -21,7 +21,9 @@ from input_pipeline.cameras import intrinsics_from_fov, orbit
 
 
 def test_cameras_between_are_half_way_and_look_at_the_pivot():
-    azimuths = np.array([0.0, 40.0, -50.0, 15.0])  # the source first, the others in any order
+    azimuths = np.array(
+        [0.0, 40.0, -50.0, 15.0]
+    )  # the source first, the others in any order
     poses = np.repeat(orbit(azimuths, np.zeros(4))[:, None], 2, 1)
     lenses = np.zeros((4, 3, 3), np.float32)
     middle = np.asarray(half_way(Cameras(lenses, poses, 8, 8)).world_to_camera)
@@ -37,7 +39,9 @@ DEBUG = load_config("configs/debug.py")
 
 def asking(form, **changes):
     """Settings of a small fit that asks its prior in this way."""
-    return dataclasses.replace(DEBUG.lift, distillation=form, steps=10, capacity=100, **changes)
+    return dataclasses.replace(
+        DEBUG.lift, distillation=form, steps=10, capacity=100, **changes
+    )
 
 
 def noisy_grid():
@@ -77,11 +81,17 @@ def test_a_larger_grid_is_judged_at_the_size_that_the_prior_has_learned(params):
     large = teacher_between("gradient", prior, larger[0], twice, wide, rows=rows)
 
     def shrunk(video):
-        return jax.image.resize(video, (*video.shape[:2], rows, frames.shape[3], 3), "linear")
+        return jax.image.resize(
+            video, (*video.shape[:2], rows, frames.shape[3], 3), "linear"
+        )
 
     small = teacher_between("gradient", prior, shrunk(larger[:1])[0], depth, cameras)
-    assert large.cameras.height == 2 * small.cameras.height  # renders stay as large as the grid
-    for a, b in zip(jax.tree.leaves(small.params), jax.tree.leaves(large.params), strict=True):
+    assert (
+        large.cameras.height == 2 * small.cameras.height
+    )  # renders stay as large as the grid
+    for a, b in zip(
+        jax.tree.leaves(small.params), jax.tree.leaves(large.params), strict=True
+    ):
         np.testing.assert_allclose(a, b, atol=1e-5)
 
     def loss(video, asked):

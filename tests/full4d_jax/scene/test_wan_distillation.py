@@ -62,7 +62,9 @@ def test_a_window_is_asked_about_as_a_clip_of_its_own(prior, window):
     frames, depth, cameras = grid(LONGER)
     turn = orbit(np.linspace(0, 8, LONGER), np.zeros(LONGER)).astype(np.float32)
     cameras = dataclasses.replace(cameras, world_to_camera=cameras.world_to_camera @ turn)
-    whole = teacher_between("gradient", prior, frames[0], depth, cameras, views=1, frames=FRAMES)
+    whole = teacher_between(
+        "gradient", prior, frames[0], depth, cameras, views=1, frames=FRAMES
+    )
     start, view = 4 * window, jnp.array([1])
     at = slice(start, start + FRAMES)
     assert whole.windows is not None
@@ -90,7 +92,9 @@ def test_a_video_is_pulled_by_the_guided_velocity_through_the_encoder(prior):
     """By the equations: dL/dx = E'(x)^T 2 tau (v - u) / n, with v guided twice."""
     frames, depth, cameras = grid(FRAMES)
     teacher = teacher_between("gradient", prior, frames[0], depth, cameras)
-    video = jnp.asarray(np.random.default_rng(2).uniform(0, 1, (VIEWS - 1, *frames.shape[1:])))
+    video = jnp.asarray(
+        np.random.default_rng(2).uniform(0, 1, (VIEWS - 1, *frames.shape[1:]))
+    )
     video, tau, key = video.astype(jnp.float32), jnp.float32(0.6), jax.random.key(3)
 
     @jax.jit
@@ -125,8 +129,13 @@ def test_a_video_is_pulled_by_the_guided_velocity_through_the_encoder(prior):
         noise = jax.random.normal(key, z.shape)
         noisy = (1 - tau) * z + tau * noise
         source = whole.projection[0, :1]
-        source = (1 - tau) * source + tau * jax.random.normal(jax.random.key(0), source.shape)
-        network, seen = velocity(prior.model, prior.params), jnp.concatenate([source, noisy])
+        source = (1 - tau) * source + tau * jax.random.normal(
+            jax.random.key(0), source.shape
+        )
+        network, seen = (
+            velocity(prior.model, prior.params),
+            jnp.concatenate([source, noisy]),
+        )
         v, *without = (network(seen[None], tau[None], x)[0, 1:] for x in (whole, *others))
         v = v + (GUIDANCE - 1) * (v - without[0]) + (OF_TEXT - 1) * (v - without[1])
         off = tau * (v - (noise - z))

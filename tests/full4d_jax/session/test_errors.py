@@ -9,7 +9,9 @@ from full4d_jax.session.errors import InputError, input_errors
 
 
 def test_control_characters_are_shown_as_escapes():
-    error = InputError("video", "a\x1b[31m\x07.mp4", "x\rfull4d: done\x9b2J", "a\nvideo", "retry")
+    error = InputError(
+        "video", "a\x1b[31m\x07.mp4", "x\rfull4d: done\x9b2J", "a\nvideo", "retry"
+    )
     assert str(error) == (
         r"video: a\x1b[31m\x07.mp4: found x\rfull4d: done\x9b2J, expected a video; retry"
     )
@@ -24,7 +26,10 @@ def test_control_characters_are_shown_as_escapes():
     ],
 )
 def test_what_readers_raise_for_strange_content_is_one_line(error):
-    with pytest.raises(InputError) as caught, input_errors("scene", "give another file", "a.ply"):
+    with (
+        pytest.raises(InputError) as caught,
+        input_errors("scene", "give another file", "a.ply"),
+    ):
         raise error
     line = str(caught.value)
     assert line.startswith("scene: a.ply: found what cannot be read")

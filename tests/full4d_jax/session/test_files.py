@@ -25,7 +25,9 @@ sys.stdin.read()
 def held(folder: Path, *part: int) -> Iterator[int]:
     """Another process, by its number, that holds a folder or a part of it; killed at the end."""
     words = [sys.executable, "-c", HOLD, str(folder), *map(str, part)]
-    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+    with subprocess.Popen(
+        words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == "held\n"
         yield other.pid

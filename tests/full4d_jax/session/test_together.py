@@ -58,7 +58,10 @@ def test_one_program_in_two_processes(failing, tmp_path):
     ("options", "message"),
     [
         (["--processes", "2"], "--processes: found 2, expected none without a coordinator"),
-        (["--coordinator", "a:1234", "--processes", "2"], "--process: found -1, expected 0 to 1"),
+        (
+            ["--coordinator", "a:1234", "--processes", "2"],
+            "--process: found -1, expected 0 to 1",
+        ),
     ],
 )
 def test_refused_in_one_line(options, message, tmp_path, capsys):

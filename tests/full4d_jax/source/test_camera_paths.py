@@ -35,7 +35,9 @@ SIZE = {"frames": 3, "height": 64, "width": 64}
 @pytest.mark.parametrize("preset", ["arc", "ring", "spiral"])
 @pytest.mark.parametrize("views", [5])
 def test_targets_are_distinct_look_at_the_pivot_and_stay_in_range(preset, views):
-    targets = preset_targets(preset, targets=views - 1, frames=3, azimuth=50.0, elevation=10.0)
+    targets = preset_targets(
+        preset, targets=views - 1, frames=3, azimuth=50.0, elevation=10.0
+    )
     path = grid_cameras(still_camera(LENS, **SIZE), targets)
     assert path.world_to_camera.shape == (views, 3, 4, 4)
     np.testing.assert_allclose(path.world_to_camera[0, 0], np.eye(4), atol=1e-6)
@@ -73,11 +75,15 @@ def test_presets_look_at_what_moves():
     assert subject_depth(frames, depth) == 1.0
 
     preset = preset_targets("ring", targets=3, frames=2, azimuth=20.0, elevation=8.0)
-    near = grid_cameras(still_camera(LENS, **SIZE | {"frames": 2}), look_at_subject(preset, 0.4))
+    near = grid_cameras(
+        still_camera(LENS, **SIZE | {"frames": 2}), look_at_subject(preset, 0.4)
+    )
     pivot = pivot_of(near.world_to_camera)
     np.testing.assert_allclose(pivot, [0, 0, 0.4], atol=1e-6)
     expected = angles_of(preset.world_to_camera)
-    np.testing.assert_allclose(angles_of(near.world_to_camera[1:], pivot), expected, atol=1e-3)
+    np.testing.assert_allclose(
+        angles_of(near.world_to_camera[1:], pivot), expected, atol=1e-3
+    )
 
 
 def test_targets_that_follow_keep_their_place_beside_a_moving_source():
@@ -110,8 +116,12 @@ def test_file_round_trip_with_moving_cameras_and_scaled_intrinsics(tmp_path):
     size = {"frames": 3, "height": 48, "width": 64}
     views = grid_cameras(still_camera(LENS, **size), load_targets(path, **size))
     np.testing.assert_allclose(views.world_to_camera[1:], poses, atol=1e-6)
-    np.testing.assert_allclose(views.world_to_camera[0], np.broadcast_to(np.eye(4), (3, 4, 4)))
-    np.testing.assert_allclose(views.intrinsics[1], intrinsics_from_fov(40.0, 48, 64), rtol=1e-6)
+    np.testing.assert_allclose(
+        views.world_to_camera[0], np.broadcast_to(np.eye(4), (3, 4, 4))
+    )
+    np.testing.assert_allclose(
+        views.intrinsics[1], intrinsics_from_fov(40.0, 48, 64), rtol=1e-6
+    )
     still = write(tmp_path / "s.json", world_to_camera=poses[:, 0].tolist())
     poses = load_targets(still, frames=5, height=64, width=64).world_to_camera
     assert poses.shape == (2, 5, 4, 4)

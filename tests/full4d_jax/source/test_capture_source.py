@@ -19,7 +19,13 @@ from full4d_jax.session.stages import Stages
 from full4d_jax.source.capture_source import held_out_pictures, open_capture
 from full4d_jax.source.opening import keep_capture
 from full4d_jax.source.options import CaptureOptions
-from input_pipeline.cameras import centers, intrinsics_from_fov, invert, nearest_to_axes, orbit
+from input_pipeline.cameras import (
+    centers,
+    intrinsics_from_fov,
+    invert,
+    nearest_to_axes,
+    orbit,
+)
 from input_pipeline.transforms import decode_jpeg
 
 SIDE = 16
@@ -64,7 +70,9 @@ def test_the_folder_of_a_capture_is_read_as_it_is_imported(tmp_path):
     assert found.depth.shape == (3, 2, 48, 64)
     assert found.about.place is None
     shutil.copytree(tmp_path / "all" / "rig", tmp_path / "all" / "again")
-    with pytest.raises(InputError, match="found 2 scenes, expected one; make a data set of it"):
+    with pytest.raises(
+        InputError, match="found 2 scenes, expected one; make a data set of it"
+    ):
         open_capture(CaptureOptions(tmp_path / "all"))
 
 

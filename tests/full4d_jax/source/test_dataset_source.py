@@ -50,8 +50,12 @@ def test_the_source_leads_and_its_frame_is_the_world(dataset, clips):
     assert found.about.place.instants.tolist() == [1, 2, 3]
     whole = decode(clips[1], height=16, width=16)
     np.testing.assert_array_equal(found.frames[0], whole.frames[2, 1:4])
-    np.testing.assert_array_equal(found.known_cameras.intrinsics, whole.intrinsics[[2, 0, 1]])
-    np.testing.assert_allclose(found.known_cameras.world_to_camera[0, 0], np.eye(4), atol=1e-6)
+    np.testing.assert_array_equal(
+        found.known_cameras.intrinsics, whole.intrinsics[[2, 0, 1]]
+    )
+    np.testing.assert_allclose(
+        found.known_cameras.world_to_camera[0, 0], np.eye(4), atol=1e-6
+    )
     assert len(found.depth) == 1
     assert (found.real_rows, len(found.frames)) == (1, 3)
     first = found.depth[0, 0]
@@ -121,7 +125,9 @@ def test_a_clip_is_a_capture(dataset, clips):
     unit = np.median(depth[0, 0][depth[0, 0] > 0])
     np.testing.assert_allclose(found.depth * found.about.place.unit, depth, rtol=1e-5)
     np.testing.assert_array_equal(found.known_cameras.intrinsics, whole.intrinsics[[2, 0]])
-    np.testing.assert_allclose(found.known_cameras.world_to_camera[0, 0], np.eye(4), atol=1e-6)
+    np.testing.assert_allclose(
+        found.known_cameras.world_to_camera[0, 0], np.eye(4), atol=1e-6
+    )
     assert found.about.place.unit == pytest.approx(unit)
     assert found.about.place.instants.tolist() == [0, 1, 2, 3, 4]
     assert len(open_dataset_clip(DatasetClipOptions(dataset)).frames) == 3

@@ -11,7 +11,12 @@ from handheld_clips import arc, film
 from full4d_jax.config import DataConfig
 from full4d_jax.media.video import read_video, write_video
 from full4d_jax.session.errors import InputError
-from full4d_jax.source.film import MAX_PICTURES_AROUND, best_start, find_cut, pictures_around
+from full4d_jax.source.film import (
+    MAX_PICTURES_AROUND,
+    best_start,
+    find_cut,
+    pictures_around,
+)
 from full4d_jax.source.options import VideoOptions
 from full4d_jax.source.video_source import open_video_source
 
@@ -49,7 +54,9 @@ def test_a_cut_is_refused_and_what_is_said_helps(path):
     frames, _ = film(arc(12))
     frames[6:] = 255 - frames[6:, ::-1, ::-1]
     write_video(path, frames, FPS)
-    with pytest.raises(InputError, match=r"at 0.75 s.*--start 0.75.*--seconds 0.75") as refused:
+    with pytest.raises(
+        InputError, match=r"at 0.75 s.*--start 0.75.*--seconds 0.75"
+    ) as refused:
         open_video_source(DataConfig(frames=12, fps=FPS, **SIZE), VideoOptions(path))
     assert str(path) in str(refused.value)
     six = DataConfig(frames=6, fps=FPS, **SIZE)
@@ -92,7 +99,9 @@ def visited() -> np.ndarray:
 
 def around(path, frames: np.ndarray) -> np.ndarray | None:
     write_video(path, frames, FPS)
-    return pictures_around(path, read_video(path, height=96, width=128, frames=8, start=3.0))
+    return pictures_around(
+        path, read_video(path, height=96, width=128, frames=8, start=3.0)
+    )
 
 
 def test_they_show_what_was_there_before(visited, path):

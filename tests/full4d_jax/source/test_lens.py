@@ -8,7 +8,12 @@ from PIL import Image
 from tagged_films import write_film
 
 from full4d_jax.config import DataConfig
-from full4d_jax.source.lens import EXIF_BLOCK_TAG, QUICKTIME_FOCAL_LENGTH, focal_length, read_tag
+from full4d_jax.source.lens import (
+    EXIF_BLOCK_TAG,
+    QUICKTIME_FOCAL_LENGTH,
+    focal_length,
+    read_tag,
+)
 from full4d_jax.source.options import VideoOptions
 from full4d_jax.source.video_source import open_video_source
 

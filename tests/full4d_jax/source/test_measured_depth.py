@@ -49,7 +49,9 @@ def network(true: np.ndarray, kind) -> DepthFile:
     return DepthFile(Path("x.onnx"), called, DEPTH_ANYTHING, kind)
 
 
-@pytest.mark.parametrize("kind", ["depth", pytest.param("disparity", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "kind", ["depth", pytest.param("disparity", marks=pytest.mark.slow)]
+)
 def test_depth_that_is_given_again_is_as_right_as_at_first(kind):
     source, true = room()
     depth, unit, metres, *_ = measure.measure_depth(source, network(true, kind))
@@ -81,7 +83,9 @@ def test_what_is_smeared_between_two_legs_is_the_wall_behind(monkeypatch):
     def empty_room(picture: np.ndarray) -> np.ndarray:
         return np.full(picture.shape[:2], 2.0)
 
-    source = around_source(frames[None], depth[None], Cameras(lens[None], rest[None], 120, 160))
+    source = around_source(
+        frames[None], depth[None], Cameras(lens[None], rest[None], 120, 160)
+    )
     held, _ = measure.hold_facts(source, depth, empty_room)
     np.testing.assert_allclose(held[legs == 1], 1.0, rtol=0.05)
     np.testing.assert_allclose(held[legs == 0], 2.0, rtol=0.05)

@@ -26,7 +26,11 @@ def picture(shift: int = 0) -> np.ndarray:
 
 def coarse(frame: np.ndarray, mask: np.ndarray) -> np.ndarray:
     cells = cv2.resize(
-        mask.astype(np.float32), None, fx=1 / CELL, fy=1 / CELL, interpolation=cv2.INTER_AREA
+        mask.astype(np.float32),
+        None,
+        fx=1 / CELL,
+        fy=1 / CELL,
+        interpolation=cv2.INTER_AREA,
     )
     return cv2.resize(cells, frame.shape[1::-1], interpolation=cv2.INTER_LINEAR)
 

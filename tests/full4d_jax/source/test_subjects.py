@@ -56,11 +56,15 @@ def clip() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         masks.append(mask)
         # 8-pixel cells, as the network's.
         cells = cv2.resize(mask.astype(np.float32), (16, 12), interpolation=cv2.INTER_AREA)
-        shares[t, ..., 0] = cv2.resize(cells, (WIDTH, HEIGHT), interpolation=cv2.INTER_LINEAR)
+        shares[t, ..., 0] = cv2.resize(
+            cells, (WIDTH, HEIGHT), interpolation=cv2.INTER_LINEAR
+        )
     return np.stack(frames), np.stack(masks), shares
 
 
-def label_coarse(frames: np.ndarray, shares: np.ndarray, to_first: np.ndarray | None) -> Subjects:
+def label_coarse(
+    frames: np.ndarray, shares: np.ndarray, to_first: np.ndarray | None
+) -> Subjects:
     """Label subjects of which only coarse shares are known."""
     flows = sure_flows(frames)
     averaged = average_along_flow(shares, flows)
@@ -77,8 +81,14 @@ def test_colours_sharpen_coarse_masks(clip):
     frames, masks, shares = clip
     subjects = label_coarse(frames, shares, None)
     assert subjects.kinds == ("person",)
-    coarse = [overlap(share > 0.5, mask) for share, mask in zip(shares[..., 0], masks, strict=True)]
-    sharp = [overlap(label == 1, mask) for label, mask in zip(subjects.labels, masks, strict=True)]
+    coarse = [
+        overlap(share > 0.5, mask)
+        for share, mask in zip(shares[..., 0], masks, strict=True)
+    ]
+    sharp = [
+        overlap(label == 1, mask)
+        for label, mask in zip(subjects.labels, masks, strict=True)
+    ]
     assert max(coarse) < 0.9
     assert min(sharp) > 0.95
 
@@ -95,7 +105,9 @@ def test_of_a_resting_camera_what_moves_is_found_too(clip):
     shares[:, 60:] = 0
     subjects = label_coarse(frames, shares, AT_REST)
     person = 1 + subjects.kinds.index("person")
-    whole = [overlap(x == person, mask) for x, mask in zip(subjects.labels, masks, strict=True)]
+    whole = [
+        overlap(x == person, mask) for x, mask in zip(subjects.labels, masks, strict=True)
+    ]
     assert min(whole) > 0.8, "without motion it is .73"
 
 
@@ -119,7 +131,9 @@ def test_what_moves_before_a_camera_that_turns_is_found_as_before_one_at_rest():
     places = np.mgrid[:HEIGHT, :WIDTH][::-1].transpose(1, 2, 0) + 0.5
     rays = np.concatenate([places, np.ones((HEIGHT, WIDTH, 1))], -1) @ np.linalg.inv(lens).T
     steady = np.stack([background()] * FRAMES).astype(np.uint8)
-    steady[:, :, 6::16] = steady[:, :, 7::16] = 240  # posts, which differ if they are misplaced
+    steady[:, :, 6::16] = steady[:, :, 7::16] = (
+        240  # posts, which differ if they are misplaced
+    )
     masks = np.stack([walker(t) for t in range(FRAMES)])
     steady[masks] = (200, 40, 40)
     share = masks.astype(np.float32)
@@ -128,7 +142,9 @@ def test_what_moves_before_a_camera_that_turns_is_found_as_before_one_at_rest():
     people = []
     expected = []
     for frame, mask, moving, turn in zip(steady, masks, at_rest, turns, strict=True):
-        seen = rays @ turn @ lens.T  # the first camera's ray of each pixel, and its pixel there
+        seen = (
+            rays @ turn @ lens.T
+        )  # the first camera's ray of each pixel, and its pixel there
         x, y = cv2.split((seen[..., :2] / seen[..., 2:] - 0.5).astype(np.float32))
         turned.append(cv2.remap(frame, x, y, cv2.INTER_LINEAR, None, cv2.BORDER_REFLECT))
         people.append(cv2.remap(mask.astype(np.float32), x, y, cv2.INTER_LINEAR))

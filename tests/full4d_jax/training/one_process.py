@@ -32,7 +32,10 @@ mesh = training_mesh(config)
 assert mesh is not None
 state = init_state(config, jax.random.key(0), mesh)
 losses, rendered = [], []
-step, batches = jax.jit(in_mesh(mesh, train_step(config))), training_batches(config, 0, mesh)
+step, batches = (
+    jax.jit(in_mesh(mesh, train_step(config))),
+    training_batches(config, 0, mesh),
+)
 for _ in range(3):
     batch = next(batches)
     assert isinstance(batch, Batch)

@@ -76,9 +76,13 @@ def test_each_clip_trains_with_its_own_text(config, encoded, projections):
     @jax.jit
     def losses(params, batch, weights):
         own = loss(config, params, batch, key, Frozen(weights))[0]
-        turned = loss(config, params, batch._replace(text=batch.text[::-1]), key, Frozen(weights))
+        turned = loss(
+            config, params, batch._replace(text=batch.text[::-1]), key, Frozen(weights)
+        )
         rest = batch._replace(text=None)
-        alone = [loss(config, params, rest, key, Frozen(weights, text))[0] for text in texts]
+        alone = [
+            loss(config, params, rest, key, Frozen(weights, text))[0] for text in texts
+        ]
         return own, turned[0], *alone
 
     own, turned, *alone = losses(params, batch, weights)

@@ -36,7 +36,9 @@ def test_a_step_a_segment_ends_where_many_steps_end():
         def velocity(z, _):
             if place == TEACHER_STEPS:
                 return jnp.zeros_like(z)
-            times = SegmentTimes(*(fine[jnp.array([x])] for x in (place, place + 1, TEACHER_STEPS)))
+            times = SegmentTimes(
+                *(fine[jnp.array([x])] for x in (place, place + 1, TEACHER_STEPS))
+            )
             return segment_velocity(student(place + 1), exact, z, times)
 
         return velocity

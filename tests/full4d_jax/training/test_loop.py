@@ -56,13 +56,23 @@ def test_another_run_is_not_mixed_in(tmp_path):
     ):
         short(tmp_path / "out", init=weights, seed=1)
     for init in (None, other):
-        with pytest.raises(InputError, match=rf"init: found '{weights}'.*expected.*{init}.*--out"):
+        with pytest.raises(
+            InputError, match=rf"init: found '{weights}'.*expected.*{init}.*--out"
+        ):
             short(tmp_path / "out", init=init)
-    with pytest.raises(InputError, match=r"training.steps: found .*step 4, expected at most 3"):
+    with pytest.raises(
+        InputError, match=r"training.steps: found .*step 4, expected at most 3"
+    ):
         short(tmp_path / "out", init=weights, steps=3)
     assert (tmp_path / "out" / "metrics.jsonl").read_text() == before
 
     weights.with_suffix(".json").write_text('{"steps": 5}')  # trained anew since then
-    _, resumed = short(tmp_path / "out", init=weights, log_every=1, checkpoint_every=1, keep=1)
-    assert resumed["init"] == summary["init"] == {"path": weights.name, "summary": {"steps": 3}}
+    _, resumed = short(
+        tmp_path / "out", init=weights, log_every=1, checkpoint_every=1, keep=1
+    )
+    assert (
+        resumed["init"]
+        == summary["init"]
+        == {"path": weights.name, "summary": {"steps": 3}}
+    )
     assert resumed["config"]["training"]["steps"] == 7

@@ -65,7 +65,9 @@ def test_data_that_does_not_come_is_named(tmp_path, monkeypatch, capsys):
 def test_a_process_that_all_wait_for_is_named():
     hosts = ["process 0 (a)", "process 1 (b)", "process 2 (c)"]
     said = slow_process(np.array([0.1, 0.6, 0.0], np.float32), 2.0, hosts)
-    assert said.startswith("all wait for process 1 (b), whose data takes 1.2 s of the 2 s a step")
+    assert said.startswith(
+        "all wait for process 1 (b), whose data takes 1.2 s of the 2 s a step"
+    )
     assert not slow_process(np.array([0.5, 0.6, 0.4], np.float32), 2.0, hosts)
 
 

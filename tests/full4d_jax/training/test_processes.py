@@ -74,7 +74,9 @@ def run(count: int) -> list[dict]:
     processes = start_programs(words, 8 // count)
     outputs = outputs_of(processes)
     assert [process.returncode for process in processes] == [0] * count, outputs
-    lines = [[x for x in output.splitlines() if x.startswith('{"losses"')] for output in outputs]
+    lines = [
+        [x for x in output.splitlines() if x.startswith('{"losses"')] for output in outputs
+    ]
     return [json.loads(line) for (line,) in lines]
 
 

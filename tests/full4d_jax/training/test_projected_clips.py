@@ -60,7 +60,9 @@ def test_losses_are_those_of_clips_that_the_step_projects(config, exact):
 
 def picture_of(clips, latents) -> Batch:
     """The pictures of the clip that has these latents, its views in their order."""
-    clip = next(x for x in clips if any(np.array_equal(own, latents[0]) for own in x.latents))
+    clip = next(
+        x for x in clips if any(np.array_equal(own, latents[0]) for own in x.latents)
+    )
     own = list(clip.latents)
     views = [next(i for i, x in enumerate(own) if np.array_equal(x, y)) for y in latents]
     shown = decode(clip, height=16, width=16)
@@ -91,7 +93,9 @@ def test_inspect_compiles_the_program_that_train_runs(
 
     monkeypatch.setattr(loop, "jit_step", spy)
     # The sheet at the end is drawn by programs of its own, which take longer to compile.
-    monkeypatch.setattr(prior_training, "draw_sheet", lambda *_: np.zeros((8, 8, 3), np.uint8))
+    monkeypatch.setattr(
+        prior_training, "draw_sheet", lambda *_: np.zeros((8, 8, 3), np.uint8)
+    )
     train_prior(config, tmp_path, None)
     mesh = training_mesh(config)
     assert mesh is not None
@@ -124,7 +128,9 @@ def test_devices_that_share_a_clip_divide_its_projection_and_its_videos(config, 
 
 
 def test_what_does_not_fit_is_refused(config, encoded):
-    with pytest.raises(InputError, match="2 encoded projections, expected 3 that this model reads"):
+    with pytest.raises(
+        InputError, match="2 encoded projections, expected 3 that this model reads"
+    ):
         training_batches(on(config, encoded, projections=3), 0)
     reads = changed(config, model={"prediction": "residual"})
     with pytest.raises(InputError, match="none with its holes filled"):

@@ -72,12 +72,17 @@ def applied(optimizer: optax.GradientTransformation) -> list[dict[str, np.ndarra
     state, params, found = optimizer.init(PARAMS), PARAMS, []
     for i in range(4):
         keys = iter(jax.random.split(jax.random.key(i), 10))
-        gradients = jax.tree.map(lambda x, k=keys: jax.random.normal(next(k), x.shape), params)
+        gradients = jax.tree.map(
+            lambda x, k=keys: jax.random.normal(next(k), x.shape), params
+        )
         change, state = optimizer.update(gradients, state, params)
         params = optax.apply_updates(params, change)
         leaves = jax.tree.leaves_with_path(change)
         found.append(
-            {jax.tree_util.keystr(p, simple=True, separator="."): np.asarray(x) for p, x in leaves}
+            {
+                jax.tree_util.keystr(p, simple=True, separator="."): np.asarray(x)
+                for p, x in leaves
+            }
         )
     return found
 

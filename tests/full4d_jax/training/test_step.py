@@ -66,12 +66,16 @@ def test_prediction_of_the_velocity_is_trained_by_velocity_matching(batch):
     params, key = init_state(config, jax.random.key(0)).params, jax.random.key(7)
     found, _ = jax.jit(lambda params: loss(config, params, batch, key))(params)
     data, noise_key = batch.frames[:, 1:], jax.random.split(key, 3)[2]
-    noise = [jax.random.normal(jax.random.fold_in(noise_key, i), data.shape[1:]) for i in range(2)]
+    noise = [
+        jax.random.normal(jax.random.fold_in(noise_key, i), data.shape[1:])
+        for i in range(2)
+    ]
     np.testing.assert_allclose(found, ((jnp.stack(noise) - data) ** 2).mean(), rtol=1e-5)
 
 
 TEXTS = changed(
-    CONFIG, model={"layers": 1, "refiner": 0, "projection": "none", "cameras": (), "text_width": 8}
+    CONFIG,
+    model={"layers": 1, "refiner": 0, "projection": "none", "cameras": (), "text_width": 8},
 )
 
 
@@ -129,7 +133,9 @@ def random_state(config: Config) -> TrainState:
     params = jax.jit(init_params, static_argnums=0)(config.model, jax.random.key(0))
     leaves, tree = jax.tree.flatten(params)
     rng = np.random.default_rng(1)
-    leaves = [np.asarray(x) + 0.1 * rng.normal(size=x.shape).astype(np.float32) for x in leaves]
+    leaves = [
+        np.asarray(x) + 0.1 * rng.normal(size=x.shape).astype(np.float32) for x in leaves
+    ]
     return state_from_params(config, jax.device_put(jax.tree.unflatten(tree, leaves)))
 
 

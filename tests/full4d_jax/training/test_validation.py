@@ -151,4 +151,6 @@ def test_a_resumed_training_measures_the_same(dataset, tmp_path, monkeypatch):
     assert about["config"]["data"]["held_out"] == 0.3
     assert again["history"] == about["history"]
     for name in ("sheets/0000003.png", "sheet.png", "prior.safetensors"):
-        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "parts" / name).read_bytes()
+        assert (tmp_path / "whole" / name).read_bytes() == (
+            tmp_path / "parts" / name
+        ).read_bytes()

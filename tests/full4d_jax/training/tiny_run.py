@@ -57,7 +57,10 @@ def short(
     place: Callable[[jax.Array], jax.Array] = jnp.asarray
     if devices:
         mesh = jax.make_mesh(
-            (devices,), ("data",), (jax.sharding.AxisType.Auto,), devices=jax.devices()[:devices]
+            (devices,),
+            ("data",),
+            (jax.sharding.AxisType.Auto,),
+            devices=jax.devices()[:devices],
         )
 
         def shard(x: jax.Array) -> jax.Array:

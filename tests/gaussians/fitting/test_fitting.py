@@ -17,7 +17,9 @@ from gaussians.rendering.rasterizer import clip_budget, render_clip
 from gaussians.types import Camera, Gaussians
 
 SIZE, TIMES = 16, jnp.array([0.0, 0.5, 1.0])
-CONFIG = FitConfig(steps=150, chunk=75, means=1e-2, velocities=2e-2, log_scales=2e-2, colors=5e-2)
+CONFIG = FitConfig(
+    steps=150, chunk=75, means=1e-2, velocities=2e-2, log_scales=2e-2, colors=5e-2
+)
 
 
 def cameras(azimuths) -> Camera:
@@ -77,7 +79,11 @@ def mean_psnr(scene: Scene, targets: Targets) -> float:
 def test_fitting_explains_the_pictures_and_is_deterministic():
     targets, reports = pictures((-0.4, 0.4)), []
     result = fit(
-        start(), targets, CONFIG, jax.random.key(0), report=lambda *args: reports.append(args)
+        start(),
+        targets,
+        CONFIG,
+        jax.random.key(0),
+        report=lambda *args: reports.append(args),
     )
     assert [step for step, _ in reports] == [75, 150]
     assert reports[1][1]["loss"] < reports[0][1]["loss"]
@@ -117,7 +123,9 @@ def test_ssim_and_psnr_match_scikit_image():
     found = jax.jit(inner_ssim_map)(jnp.asarray(a), jnp.asarray(b)).mean()
     np.testing.assert_allclose(found, expected, atol=2e-5)
     reference = peak_signal_noise_ratio(a, b, data_range=1.0)
-    np.testing.assert_allclose(capped_psnr(jnp.asarray(a), jnp.asarray(b)), reference, rtol=1e-5)
+    np.testing.assert_allclose(
+        capped_psnr(jnp.asarray(a), jnp.asarray(b)), reference, rtol=1e-5
+    )
 
 
 def test_equal_pictures_have_no_loss_and_finite_gradient():

@@ -27,7 +27,9 @@ PEERS = jnp.full((6, 2), 0.5)
 @cache
 def pictures() -> Targets:
     """Return pictures of two cameras at three instants."""
-    views = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), beside((-0.1, 0.1), INSTANTS))
+    views = jax.tree.map(
+        lambda x: x.reshape(-1, *x.shape[2:]), beside((-0.1, 0.1), INSTANTS)
+    )
     times = jnp.tile(jnp.linspace(0, 1, INSTANTS), 2)
     frames = render_clip(twelve_moving(), views, times).rgb
     return Targets(frames, views, times, jnp.ones(6))
@@ -48,7 +50,12 @@ def start() -> Gaussians:
 @pytest.mark.slow
 def test_a_fit_that_was_stopped_goes_on_to_the_same_bits():
     prior = Distillation(
-        lambda _, z, tau: z - 0.5, same, same, None, beside((0.3,), INSTANTS), jnp.linspace(0, 1, 3)
+        lambda _, z, tau: z - 0.5,
+        same,
+        same,
+        None,
+        beside((0.3,), INSTANTS),
+        jnp.linspace(0, 1, 3),
     )
     config = FitConfig(
         steps=40, chunk=10, relocation=0.9, growth=0.5, opacity_pull=0.01, perceptual=0.1
@@ -62,7 +69,9 @@ def test_a_fit_that_was_stopped_goes_on_to_the_same_bits():
         asked = {"distillation": prior, "perceptual": to_gray}
         return fit(initial, targets, config, jax.random.key(0), **asked, **options)
 
-    whole = run(keep=kept.append, report=lambda step, metrics: alive.append(metrics["alive"]))
+    whole = run(
+        keep=kept.append, report=lambda step, metrics: alive.append(metrics["alive"])
+    )
     assert [int(state.step) for state in kept] == [10, 20, 30, 40]
     assert alive[0] == 18  # 12 and half as many, of 20
     assert alive[2] == 20
@@ -87,9 +96,13 @@ def test_exposures_of_the_views_are_found():
 
 def test_a_camera_that_stands_elsewhere_is_found():
     """The second camera is told .04 too far to the right of where its pictures were taken."""
-    told = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), beside((-0.1, 0.06), INSTANTS))
+    told = jax.tree.map(
+        lambda x: x.reshape(-1, *x.shape[2:]), beside((-0.1, 0.06), INSTANTS)
+    )
     targets = pictures()._replace(cameras=told, views=VIEWS, peers=PEERS)
-    config = FitConfig(steps=150, chunk=150, poses=3e-3, exposures=0.0, means=1e-4, still=True)
+    config = FitConfig(
+        steps=150, chunk=150, poses=3e-3, exposures=0.0, means=1e-4, still=True
+    )
     found = fit(twelve_moving(), targets, config, jax.random.key(0)).poses
     turn, shift = np.diff(np.asarray(found), axis=0)[0]
     # Seen from 1 away, a turn about the vertical acts as a shift.
@@ -144,4 +157,6 @@ def test_pixels_that_are_not_known_change_nothing():
     whole, ruined = run(targets.frames, known), run(black, known)
     np.testing.assert_equal(*jax.device_get((whole, ruined)))
     seen = run(targets.frames, jnp.ones_like(known))
-    assert not np.array_equal(seen.scene.gaussians.harmonics, whole.scene.gaussians.harmonics)
+    assert not np.array_equal(
+        seen.scene.gaussians.harmonics, whole.scene.gaussians.harmonics
+    )

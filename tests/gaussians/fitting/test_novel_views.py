@@ -79,8 +79,12 @@ def test_a_lesson_is_the_gradient_of_the_loss_of_what_was_drawn():
 
     loss, gradient = whole(twelve_moving())
     np.testing.assert_allclose(lesson.loss, loss, rtol=1e-5)
-    for found, expected in zip(*map(jax.tree.leaves, (lesson.gradient, gradient)), strict=True):
-        np.testing.assert_allclose(found, expected, atol=1e-5 * float(np.abs(expected).max()))
+    for found, expected in zip(
+        *map(jax.tree.leaves, (lesson.gradient, gradient)), strict=True
+    ):
+        np.testing.assert_allclose(
+            found, expected, atol=1e-5 * float(np.abs(expected).max())
+        )
     assert np.abs(lesson.gradient.gaussians.means).max() > 1e-3
 
 

@@ -48,7 +48,9 @@ def test_round_trip_within_the_steps_of_the_format(tmp_path, make_scene):
     np.testing.assert_allclose(after, before, atol=0.51 / 255)
     assert angles(a.quaternions, b.quaternions).max() < 0.005
     rest = np.clip(b.harmonics[:, 1:], -4, 4)
-    np.testing.assert_allclose(a.harmonics[:, 1:], rest, atol=1 / 32 + 1e-6)  # the ends: 1 / 32
+    np.testing.assert_allclose(
+        a.harmonics[:, 1:], rest, atol=1 / 32 + 1e-6
+    )  # the ends: 1 / 32
     inner = np.abs(rest) < 4 - 1 / 32
     np.testing.assert_allclose(a.harmonics[:, 1:][inner], rest[inner], atol=1 / 64 + 1e-6)
 
@@ -65,7 +67,9 @@ def test_a_real_file(shared_data, tmp_path):
         within = guitar.means[:, axis]
         first = within[:256]
         np.testing.assert_allclose([first.min(), first.max()], [low[0], high[0]], atol=1e-6)
-        np.testing.assert_allclose([within.min(), within.max()], [low.min(), high.max()], atol=1e-6)
+        np.testing.assert_allclose(
+            [within.min(), within.max()], [low.min(), high.max()], atol=1e-6
+        )
     np.testing.assert_allclose(np.linalg.norm(guitar.quaternions, axis=1), 1, atol=1e-5)
     save_packed_ply(tmp_path / "again.ply", guitar)
     assert (tmp_path / "again.ply").stat().st_size < 1.01 * path.stat().st_size
@@ -86,7 +90,9 @@ def test_another_tool_unpacks_the_real_file_to_the_same_numbers(
 
 def test_another_tool_reads_and_writes_what_we_do(tmp_path, make_scene, splat_transform):
     scene = make_scene(600, 3)
-    scene = scene._replace(harmonics=scene.harmonics.at[:, 1:].multiply(2.0))  # some beyond 4
+    scene = scene._replace(
+        harmonics=scene.harmonics.at[:, 1:].multiply(2.0)
+    )  # some beyond 4
     plain, ours, theirs = (
         tmp_path / f"{name}.ply" for name in ("plain", "o.compressed", "t.compressed")
     )
@@ -94,7 +100,11 @@ def test_another_tool_reads_and_writes_what_we_do(tmp_path, make_scene, splat_tr
     save_packed_ply(ours, scene)
     splat_transform(plain, theirs)
     assert "chunk" in read_tables(theirs)
-    for source in (plain, ours, theirs):  # what they read out of a file is what we read out of it
+    for source in (
+        plain,
+        ours,
+        theirs,
+    ):  # what they read out of a file is what we read out of it
         splat_transform(source, tmp_path / "read.ply")
         for a, b in zip(load_ply(source), load_ply(tmp_path / "read.ply"), strict=True):
             np.testing.assert_allclose(a, b, atol=1e-4)

@@ -50,7 +50,9 @@ def test_files_may_be_text_big_endian_or_of_doubles(tmp_path, valid, make_scene)
         valid.replace(b"ply\n", comment) + b"what follows the rows",
     ):
         (tmp_path / "other.ply").write_bytes(other)
-        np.testing.assert_equal(*jax.device_get((load_ply(tmp_path / "other.ply"), make_scene(9))))
+        np.testing.assert_equal(
+            *jax.device_get((load_ply(tmp_path / "other.ply"), make_scene(9)))
+        )
 
 
 @pytest.mark.parametrize(
@@ -63,7 +65,9 @@ def test_files_may_be_text_big_endian_or_of_doubles(tmp_path, valid, make_scene)
         (b"float x", b"list uchar float x"),
     ],
 )
-def test_wrong_headers_are_refused_with_file_field_found_and_expected(tmp_path, valid, old, new):
+def test_wrong_headers_are_refused_with_file_field_found_and_expected(
+    tmp_path, valid, old, new
+):
     assert valid.count(old) == 1
     path = tmp_path / "bad.ply"
     path.write_bytes(valid.replace(old, new))
@@ -72,16 +76,27 @@ def test_wrong_headers_are_refused_with_file_field_found_and_expected(tmp_path, 
 
 
 def test_a_file_cut_anywhere_is_refused(tmp_path, valid):
-    for size in (0, 3, 40, valid.index(b"end_header") + 11, len(valid) - 20, len(valid) - 1):
+    for size in (
+        0,
+        3,
+        40,
+        valid.index(b"end_header") + 11,
+        len(valid) - 20,
+        len(valid) - 1,
+    ):
         (tmp_path / "cut.ply").write_bytes(valid[:size])
         with pytest.raises(FormatError, match=r"cut\.ply: "):
             load_ply(tmp_path / "cut.ply")
 
 
 @pytest.mark.parametrize(("name", "value"), [("scale_1", np.inf), ("opacity", np.nan)])
-def test_numbers_that_are_none_are_refused_by_column_and_row(tmp_path, valid, vertex, name, value):
+def test_numbers_that_are_none_are_refused_by_column_and_row(
+    tmp_path, valid, vertex, name, value
+):
     vertex(tmp_path / "valid.ply")[name][[4, 6]] = value
-    with pytest.raises(FormatError, match=f"property {name}: found {value} in row 4 .2 such"):
+    with pytest.raises(
+        FormatError, match=f"property {name}: found {value} in row 4 .2 such"
+    ):
         load_ply(tmp_path / "valid.ply")
 
 

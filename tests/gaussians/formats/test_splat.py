@@ -22,7 +22,9 @@ def test_the_layout_is_32_bytes_a_gaussian(tmp_path):
     )
     save_splat(tmp_path / "one.splat", one)
     content = (tmp_path / "one.splat").read_bytes()
-    np.testing.assert_allclose(struct.unpack("<6f", content[:24]), [1, -2, 3, 0.5, 0.25, 0.125])
+    np.testing.assert_allclose(
+        struct.unpack("<6f", content[:24]), [1, -2, 3, 0.5, 0.25, 0.125]
+    )
     assert list(content[24:28]) == [255, 128, 0, 0]
     assert list(content[28:]) == [128, 0, 128, 128]
 
@@ -70,5 +72,8 @@ def test_another_tool_reads_the_same_numbers(tmp_path, make_scene, splat_transfo
     np.testing.assert_allclose(ours.log_scales, theirs.log_scales, atol=1e-5)
     np.testing.assert_allclose(ours.logit_opacities, theirs.logit_opacities, atol=1e-4)
     np.testing.assert_allclose(ours.harmonics, theirs.harmonics, atol=1e-5)
-    unit = [x.quaternions / jnp.linalg.norm(x.quaternions, axis=1)[:, None] for x in (ours, theirs)]
+    unit = [
+        x.quaternions / jnp.linalg.norm(x.quaternions, axis=1)[:, None]
+        for x in (ours, theirs)
+    ]
     np.testing.assert_allclose(*unit, atol=0.012)

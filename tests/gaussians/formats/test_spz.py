@@ -38,7 +38,9 @@ def test_round_trip_within_the_steps_of_the_format(tmp_path, make_scene):
     assert alike.min() > 1 - 1e-5
 
 
-def test_another_tool_sees_the_same_picture(tmp_path, moving, picture, psnr, splat_transform):
+def test_another_tool_sees_the_same_picture(
+    tmp_path, moving, picture, psnr, splat_transform
+):
     scene = moving(1).at(0.5)
     save_spz(tmp_path / "scene.spz", scene)
     splat_transform(tmp_path / "scene.spz", tmp_path / "scene.ply")
@@ -50,7 +52,9 @@ def test_another_tool_sees_the_same_picture(tmp_path, moving, picture, psnr, spl
 
 
 @pytest.mark.extra("gaussforge")
-@pytest.mark.parametrize(("version", "least"), [(2, 34), (3, 40), (4, 40)])  # 8 or 9 bits a turn
+@pytest.mark.parametrize(
+    ("version", "least"), [(2, 34), (3, 40), (4, 40)]
+)  # 8 or 9 bits a turn
 def test_niantics_own_library_reads_ours_and_writes_all_versions_for_us(
     tmp_path, moving, picture, psnr, gaussforge, version, least
 ):
@@ -60,15 +64,21 @@ def test_niantics_own_library_reads_ours_and_writes_all_versions_for_us(
     save_ply(tmp_path / "scene.ply", turned(scene))  # it leaves the axes as they are
     gaussforge(tmp_path / "scene.ply", tmp_path / "theirs.spz", spz_version=version)
     theirs = (tmp_path / "theirs.spz").read_bytes()
-    assert (theirs if version == 4 else gzip.decompress(theirs))[:5] == b"NGSP" + bytes([version])
+    assert (theirs if version == 4 else gzip.decompress(theirs))[:5] == b"NGSP" + bytes(
+        [version]
+    )
     ours = picture(scene)
     assert psnr(picture(turned(load_ply(tmp_path / "read.ply"))), ours) > 40
     again = load_spz(tmp_path / "theirs.spz")
     assert psnr(picture(again), ours) > least
-    gaussforge(tmp_path / "theirs.spz", tmp_path / "again.ply")  # the same numbers of one file
+    gaussforge(
+        tmp_path / "theirs.spz", tmp_path / "again.ply"
+    )  # the same numbers of one file
     expected = turned(load_ply(tmp_path / "again.ply"))
     for field in ("means", "quaternions", "log_scales", "harmonics"):
-        np.testing.assert_allclose(getattr(again, field), getattr(expected, field), atol=1e-5)
+        np.testing.assert_allclose(
+            getattr(again, field), getattr(expected, field), atol=1e-5
+        )
 
 
 def test_damaged_files_are_refused(tmp_path, make_scene):
@@ -86,7 +96,9 @@ def test_damaged_files_are_refused(tmp_path, make_scene):
         with pytest.raises(FormatError):
             load_spz(path)
     path.write_bytes(gzip.compress(whole[:12] + b"\4" + whole[13:]))
-    with pytest.raises(FormatError, match=r"bad.spz: header: found 3 Gaussians of degree 4, expec"):
+    with pytest.raises(
+        FormatError, match=r"bad.spz: header: found 3 Gaussians of degree 4, expec"
+    ):
         load_spz(path)
     far = make_scene(3)
     with pytest.raises(FormatError, match="means: found"):

@@ -65,9 +65,15 @@ def deviations(values: dict, *, double: bool) -> tuple[dict, dict]:
     kind = np.float64 if double else np.float32
     with jax.enable_x64(double):
         inputs = [kind(values[f"in_{name}"]) for name in make_gsplat.INPUTS]
-        cotangents = tuple(kind(values[f"cotangent_{name}"]) for name in make_gsplat.OUTPUTS)
+        cotangents = tuple(
+            kind(values[f"cotangent_{name}"]) for name in make_gsplat.OUTPUTS
+        )
         height, width = values["out_alpha"].shape
-        options = {"width": width, "height": height, "antialiased": bool(values["antialiased"])}
+        options = {
+            "width": width,
+            "height": height,
+            "antialiased": bool(values["antialiased"]),
+        }
         solved = solve(inputs, cotangents, **options)
         outputs, gradients, overflow = jax.tree.map(np.asarray, solved)
     assert int(overflow) == 0
@@ -143,7 +149,10 @@ def test_garden_matches_live_gsplat(torch, shared_data):
     for a, b in (
         (ours.rgb, theirs.rgb),
         (ours.alpha[..., None], theirs.alpha[..., None]),
-        ((ours.depth * ours.alpha)[..., None] / depth_scale, theirs.depth[..., None] / depth_scale),
+        (
+            (ours.depth * ours.alpha)[..., None] / depth_scale,
+            theirs.depth[..., None] / depth_scale,
+        ),
     ):
         error = np.abs(np.asarray(a) - b.numpy())
         assert error.mean() < 1e-6

@@ -40,7 +40,9 @@ def lists():
         rng.uniform(-0.5, 0.5, g) * spread,
         -spread * rng.uniform(0.5, 1.5, g),
         np.log(rng.uniform(0.02, 1.0, g)),
-        *rng.uniform(0, 1, (14, g)),  # colour, depth, features: more than a TPU's 8 sublanes
+        *rng.uniform(
+            0, 1, (14, g)
+        ),  # colour, depth, features: more than a TPU's 8 sublanes
     ]
     return jnp.asarray(np.stack(columns, -1), jnp.float32), bins, tiles
 
@@ -89,7 +91,9 @@ def named_functions():
     """Programs name the functions of their operations, which takes time in other tests."""
     jax.config.update("jax_traceback_in_locations_limit", 10)
     yield
-    jax.config.update("jax_traceback_in_locations_limit", 0)  # as in conftest.py of all tests
+    jax.config.update(
+        "jax_traceback_in_locations_limit", 0
+    )  # as in conftest.py of all tests
 
 
 @pytest.mark.usefixtures("named_functions")
@@ -104,7 +108,10 @@ def test_a_program_holds_the_formulation_of_the_platform_it_is_lowered_for(platf
     assert ("bin_quarters" in text, loops) == (platform == "cpu",) * 2
     assert ("bin_splats" in text) == (platform != "cpu")
     kernels = {"cuda": 3, "rocm": 3, "tpu": 2, "cpu": 0}
-    assert len(re.findall(r"custom_call @.*(?:triton|tpu_custom_call)", text)) == kernels[platform]
+    assert (
+        len(re.findall(r"custom_call @.*(?:triton|tpu_custom_call)", text))
+        == kernels[platform]
+    )
 
 
 @pytest.mark.parametrize(("capability", "kernels"), [("7.5", 0), ("12.0", 3)])
@@ -138,12 +145,20 @@ print("kernels", text.count("tpu_custom_call"))
 """
 
 
-@pytest.mark.skipif(not importlib.util.find_spec("libtpu"), reason="needs pip install libtpu")
+@pytest.mark.skipif(
+    not importlib.util.find_spec("libtpu"), reason="needs pip install libtpu"
+)
 @pytest.mark.parametrize("topology", ["v5p:2x2x1", "v6e:2x2"])
 def test_the_renderer_compiles_for_tpu(topology):
-    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "TPU_WORKER_HOSTNAMES": "localhost"}
+    environment = {
+        **os.environ,
+        "JAX_PLATFORMS": "cpu",
+        "TPU_WORKER_HOSTNAMES": "localhost",
+    }
     environment["ALLOW_MULTIPLE_LIBTPU_LOAD"] = "true"
     command = [sys.executable, "-c", COMPILE, topology]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=300
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     assert int(done.stdout.split("kernels")[1]) >= 2

@@ -52,7 +52,9 @@ def assert_same(ours, oracle, tolerance):
             assert a is b, name
             continue
         scale = max(1.0, float(jnp.abs(b).max()))
-        np.testing.assert_allclose(a / scale, b / scale, rtol=0, atol=tolerance, err_msg=name)
+        np.testing.assert_allclose(
+            a / scale, b / scale, rtol=0, atol=tolerance, err_msg=name
+        )
 
 
 @pytest.mark.parametrize(("antialiased", "side"), [(False, 16), (True, 32)])
@@ -92,7 +94,9 @@ def test_values_and_gradients_match_the_oracle(antialiased, side, monkeypatch):
     assert oracle[2].max() > 0.85
     for a, b in zip(ours, oracle, strict=True):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-5 * max(1.0, np.abs(b).max()))
-    for a, b in zip(jax.tree.leaves(our_gradients), jax.tree.leaves(gradients), strict=True):
+    for a, b in zip(
+        jax.tree.leaves(our_gradients), jax.tree.leaves(gradients), strict=True
+    ):
         scale = np.linalg.norm(b)
         assert scale > 0
         assert np.linalg.norm(a - b) < 1e-5 * scale
@@ -111,7 +115,9 @@ def test_surfaces_are_those_of_the_oracle():
         assert 0.05 < (mine < 0).mean() < 0.95
         assert len(np.unique(mine)) > 20
     same = np.asarray(ours.median_ids == oracle.median_ids)
-    np.testing.assert_allclose(ours.median_depth[same], oracle.median_depth[same], rtol=1e-5)
+    np.testing.assert_allclose(
+        ours.median_depth[same], oracle.median_depth[same], rtol=1e-5
+    )
     assert int(ours.overflow) == 0
     assert ours.ids.shape == (camera.height, camera.width)
 
@@ -128,7 +134,9 @@ def test_the_median_depth_follows_the_centre_that_it_belongs_to():
     middle = np.asarray(render_surfaces(scene, camera).median_ids)
     pixels = np.bincount(middle[middle >= 0], minlength=len(scene.means))
     axis = np.asarray(camera.world_to_camera)[2, :3]
-    np.testing.assert_allclose(jax.grad(total)(scene.means), pixels[:, None] * axis, rtol=1e-4)
+    np.testing.assert_allclose(
+        jax.grad(total)(scene.means), pixels[:, None] * axis, rtol=1e-4
+    )
 
 
 @pytest.mark.slow
@@ -183,7 +191,9 @@ def degenerate_scenes() -> dict[str, Gaussians]:
         "infinite mean": scene._replace(means=means.at[0].set(jnp.inf)),
         "nan colour": scene._replace(harmonics=harmonics.at[0, 1].set(jnp.nan)),
         "huge": scene._replace(log_scales=scales.at[0].set(60.0)),
-        "needle": scene._replace(log_scales=scales.at[0].set(jnp.array([8.0, -40.0, -40.0]))),
+        "needle": scene._replace(
+            log_scales=scales.at[0].set(jnp.array([8.0, -40.0, -40.0]))
+        ),
         "tiny": scene._replace(log_scales=scales.at[:].set(-60.0)),
         "behind": scene._replace(means=means - 20),
         "at the camera": scene._replace(means=means.at[0].set(0.0)),

@@ -66,9 +66,20 @@ def write_dycheck(path, rig, films, pictures):
         for time in (3, 1, 2):
             item = f"{camera}_{time:05}"
             ids[item] = {"warp_id": time, "appearance_id": time, "camera_id": camera}
-            there = {"orientation": pose[:3, :3].tolist(), "position": invert(pose)[:3, 3].tolist()}
-            lens = {"focal_length": 40.0, "principal_point": [16.0, 12.0], "image_size": [32, 24]}
-            lens |= {"pixel_aspect_ratio": 1.0, "skew": 0.0, "radial_distortion": [0.1, 0.2, 0.3]}
+            there = {
+                "orientation": pose[:3, :3].tolist(),
+                "position": invert(pose)[:3, 3].tolist(),
+            }
+            lens = {
+                "focal_length": 40.0,
+                "principal_point": [16.0, 12.0],
+                "image_size": [32, 24],
+            }
+            lens |= {
+                "pixel_aspect_ratio": 1.0,
+                "skew": 0.0,
+                "radial_distortion": [0.1, 0.2, 0.3],
+            }
             table = {**there, **lens, "tangential": [0.01, 0.02]}
             save(path / "camera" / f"{item}.json", table)
             if camera == 0:
@@ -88,7 +99,9 @@ def write_multicam(path, rig, films, pictures):
             right, down, forward = pose[:3, :3]
             rows = np.stack([forward, right, -down, invert(pose)[:3, 3]]) * [1, -1, 1]
             last = [0, 0, 0, 1]
-            words = [" ".join(map(str, [*row, end])) for row, end in zip(rows, last, strict=True)]
+            words = [
+                " ".join(map(str, [*row, end])) for row, end in zip(rows, last, strict=True)
+            ]
             frame[name] = " ".join(f"[{text}]" for text in words) + " "
         table[f"frame{t}"] = frame
     save(path / "cameras/camera_extrinsics.json", table)

@@ -21,7 +21,9 @@ def test_every_lens_and_pose_is_what_pycolmap_says(kind):
     assert list(cameras) == list(truth["images"])
     for name, lens in cameras.items():
         said = truth["images"][name]
-        np.testing.assert_allclose(lens.world_to_camera[:3], said["world_to_camera"], atol=1e-12)
+        np.testing.assert_allclose(
+            lens.world_to_camera[:3], said["world_to_camera"], atol=1e-12
+        )
         rotation, shift = lens.world_to_camera[:3, :3], lens.world_to_camera[:3, 3]
         bent = np.zeros(8)
         bent[: len(lens.distortion)] = lens.distortion
@@ -44,7 +46,9 @@ def test_photos_are_views_of_one_instant(tmp_path, write_pictures):
     (capture,) = colmap.read(path, None)
     assert [len(view.files) for view in capture.views] == [1] * 6
     assert capture.scene_id == "scène 影"
-    np.testing.assert_allclose(capture.views[4].distortion[:4], [0.05, -0.02, 0.003, -0.002])
+    np.testing.assert_allclose(
+        capture.views[4].distortion[:4], [0.05, -0.02, 0.003, -0.002]
+    )
 
 
 def test_films_get_the_camera_of_the_image_of_their_name(tmp_path, write_film):
@@ -78,7 +82,9 @@ def test_what_does_not_fit_is_named(tmp_path, write_pictures):
     for folder in folders:
         write_pictures([folder / "0.png", folder / "1.png"])
     (folders[3] / "1.png").unlink()
-    with pytest.raises(ValueError, match=r"found pictures cam1 2, .* cam4 1, .* expected as many"):
+    with pytest.raises(
+        ValueError, match=r"found pictures cam1 2, .* cam4 1, .* expected as many"
+    ):
         colmap.read(path, None)
     whole = (path / "sparse/0/images.bin").read_bytes()
     (path / "sparse/0/images.bin").write_bytes(whole[:-30])

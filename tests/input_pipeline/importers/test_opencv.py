@@ -42,7 +42,10 @@ def lists(rig):
 def toml(sections):
     lines = []
     for name, table in sections.items():
-        lines += [f"[{name}]", *(f"{key} = {json.dumps(value)}" for key, value in table.items())]
+        lines += [
+            f"[{name}]",
+            *(f"{key} = {json.dumps(value)}" for key, value in table.items()),
+        ]
     return "\n".join(lines)
 
 
@@ -79,7 +82,11 @@ def write_easymocap(folder, lists):
 def kalibr(poses, matrix, bent, model):
     """Text as Kalibr writes it; https://github.com/ethz-asl/kalibr/wiki/yaml-formats."""
     (fu, _, pu), (_, fv, pv), _ = matrix
-    lens = {"camera_model": "pinhole", "intrinsics": [fu, fv, pu, pv], "resolution": [32, 24]}
+    lens = {
+        "camera_model": "pinhole",
+        "intrinsics": [fu, fv, pu, pv],
+        "resolution": [32, 24],
+    }
     lens |= {"distortion_coeffs": bent, "distortion_model": model, "cam_overlaps": [1]}
     cameras = {f"cam{index}": {**lens} for index in range(len(poses))}
     for index in range(1, len(poses)):
@@ -97,18 +104,24 @@ def write(form, folder, lists):
         text = toml(named | {"metadata": {"adjusted": False, "error": 0.5}})
         (place / "calibration.toml").write_text(text)
     elif form == "caliscope":  # films are cam_1.mp4 and so on
-        numbered = {f"cameras.{n[3:]}": {"cam_id": int(n[3:]), **c} for n, c in lists.items()}
+        numbered = {
+            f"cameras.{n[3:]}": {"cam_id": int(n[3:]), **c} for n, c in lists.items()
+        }
         numbered["cameras.7"] = {"ignore": True, "matrix": "null", "rotation": "null"}
         (folder / "camera_array.toml").write_text(toml(numbered))
     elif form == "caliscope before 0.4":
         old = {f"cam_{n[3:]}": {"port": int(n[3:]), **c} for n, c in lists.items()}
         for camera in old.values():
             camera["rotation"] = cv2.Rodrigues(np.array(camera["rotation"]))[0].tolist()
-        (folder / "config.toml").write_text("CreationDate = 2023-03-31T09:56:43\n" + toml(old))
+        (folder / "config.toml").write_text(
+            "CreationDate = 2023-03-31T09:56:43\n" + toml(old)
+        )
     elif form == "easymocap":
         write_easymocap(folder, lists)
     elif form == "list":
-        (place / "rig.json").write_text(json.dumps([{"name": n, **c} for n, c in lists.items()]))
+        (place / "rig.json").write_text(
+            json.dumps([{"name": n, **c} for n, c in lists.items()])
+        )
     else:
         write_storage(place, lists, form)
 
@@ -131,12 +144,16 @@ def test_points_land_where_opencv_puts_them(form, films, lists, rig, check):
         expected = cv2.projectPoints(POINTS, rotation, shift, matrix, bent)[0][:, 0]
         seen = POINTS @ view.world_to_camera[0, :3, :3].T + view.world_to_camera[0, :3, 3]
         centred = view.intrinsics - np.array([[0, 0, 0.5], [0, 0, 0.5], [0, 0, 0]])
-        ours = cv2.projectPoints(seen, np.zeros(3), np.zeros(3), centred, view.distortion)[0]
+        ours = cv2.projectPoints(seen, np.zeros(3), np.zeros(3), centred, view.distortion)[
+            0
+        ]
         np.testing.assert_allclose(ours[:, 0], expected, atol=1e-6)
 
 
 FISHEYE = [0.05, -0.01, 0.003, -0.001]  # k1 k2 k3 k4
-EDGES = np.array([[x, y] for x in (0.5, 8, 16, 24, 31.5) for y in (0.5, 12, 23.5)])  # pixels
+EDGES = np.array(
+    [[x, y] for x in (0.5, 8, 16, 24, 31.5) for y in (0.5, 12, 23.5)]
+)  # pixels
 
 
 @pytest.mark.parametrize("form", [".yml", "aniposelib", "pose2sim", "kalibr", "ours"])
@@ -148,7 +165,11 @@ def test_a_fisheye_lens_meets_the_same_rays_as_opencv_s_own(form, films, lists, 
     lens = np.array(lists["cam1"]["matrix"])
     if form == ".yml":  # with K and D, as cv2.fisheye calls them
         for name, camera in lists.items():
-            fields = {"fisheye_model": 1, "K": camera["matrix"], "D": [[x] for x in FISHEYE]}
+            fields = {
+                "fisheye_model": 1,
+                "K": camera["matrix"],
+                "D": [[x] for x in FISHEYE],
+            }
             fields |= {"R": camera["rotation"], "T": camera["translation"]}
             storage(films / "calibration" / f"{name}.yml", fields)
     elif form == "ours":
@@ -182,7 +203,9 @@ def test_a_fisheye_lens_meets_the_same_rays_as_opencv_s_own(form, films, lists, 
         np.testing.assert_allclose(ours[:, 0], EDGES, atol=0.005)
 
 
-def test_kalibr_goes_from_camera_to_camera_in_metres(tmp_path, write_film, lists, rig, check):
+def test_kalibr_goes_from_camera_to_camera_in_metres(
+    tmp_path, write_film, lists, rig, check
+):
     for index in range(3):
         write_film(tmp_path / f"cam{index}.mp4", range(0, 20, 4), size=(24, 32))
     text = kalibr(rig[2], lists["cam1"]["matrix"], BENT[:4], "radtan")
@@ -197,15 +220,29 @@ def test_kalibr_goes_from_camera_to_camera_in_metres(tmp_path, write_film, lists
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("rotation", None, r"cam2: found name, .*, expected a field rotation \(one of Rot, R, "),
-        ("xi", [1.2], r"cam2: found a lens of the kind omnidirectional \(xi\), expected OpenCV"),
-        ("distortions", [0.1, -0.1, 0.1, 0], r"cam2, distortion: found four .* the field fisheye"),
+        (
+            "rotation",
+            None,
+            r"cam2: found name, .*, expected a field rotation \(one of Rot, R, ",
+        ),
+        (
+            "xi",
+            [1.2],
+            r"cam2: found a lens of the kind omnidirectional \(xi\), expected OpenCV",
+        ),
+        (
+            "distortions",
+            [0.1, -0.1, 0.1, 0],
+            r"cam2, distortion: found four .* the field fisheye",
+        ),
     ],
 )
 def test_what_is_wrong_is_named(films, lists, field, value, message):
     lists["cam2"] |= {field: value}
     if value is None:
         del lists["cam2"][field]
-    (films / "rig.json").write_text(json.dumps([{"name": n, **c} for n, c in lists.items()]))
+    (films / "rig.json").write_text(
+        json.dumps([{"name": n, **c} for n, c in lists.items()])
+    )
     with pytest.raises(ValueError, match=message):
         read_captures(films, "opencv", None)

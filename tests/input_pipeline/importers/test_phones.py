@@ -30,7 +30,14 @@ def phone(tmp_path, write_pictures) -> Path:
     """Four pictures of half the pixels that the lens is of; depth of 3 x 2, as it lies unpacked."""
     path = tmp_path / "walk"
     write_pictures([path / f"rgbd/{i}.jpg" for i in (8, 9, 10, 11)], size=(48, 64))
-    table = {"w": 128, "h": 96, "dw": 4, "dh": 3, "fps": 60, "K": [90, 0, 0, 0, 91, 0, 63, 47, 1]}
+    table = {
+        "w": 128,
+        "h": 96,
+        "dw": 4,
+        "dh": 3,
+        "fps": 60,
+        "K": [90, 0, 0, 0, 91, 0, 63, 47, 1],
+    }
     table["poses"] = []
     for i, pose in zip((8, 9, 10, 11), poses(), strict=True):
         (path / f"rgbd/{i}.depth").touch()
@@ -80,7 +87,9 @@ def test_record3d_has_depth_in_metres(phone):
     np.testing.assert_allclose(depth[..., 16:, :32], 1.5, rtol=1e-3)
     np.testing.assert_allclose(depth[..., 16:, 32:], 3, rtol=1e-3)
     (phone / "rgbd/9.depth").write_bytes(lzfse.compress(metres[1:].tobytes()))
-    with pytest.raises(ValueError, match=r"9\.depth: found 32 bytes, expected 48, 4x3 depth"):
+    with pytest.raises(
+        ValueError, match=r"9\.depth: found 32 bytes, expected 48, 4x3 depth"
+    ):
         CaptureClips(captures)[0]
     (phone / "rgbd/9.depth").write_bytes(b"none")
     with pytest.raises(ValueError, match=r"9\.depth: found .*, expected 4x3 depth"):
@@ -99,7 +108,14 @@ def packed(phone: Path) -> Path:
 
 def test_record3d_unpacks_nothing_else(phone):
     file = packed(phone)
-    names = ["../evil", "/tmp/evil", "rgbd/../../9.jpg", "rgbd/x/9.jpg", "rgbd\\9.jpg", "a.jpg"]
+    names = [
+        "../evil",
+        "/tmp/evil",
+        "rgbd/../../9.jpg",
+        "rgbd/x/9.jpg",
+        "rgbd\\9.jpg",
+        "a.jpg",
+    ]
     with zipfile.ZipFile(file, "a") as archive:
         for name in names:
             archive.writestr(name, b"")
@@ -110,7 +126,9 @@ def test_record3d_unpacks_nothing_else(phone):
         unpacked = [path for path in folder.parent.rglob("*") if not path.is_dir()]
         expected = [f"rgbd/{i}{end}" for i in (8, 9, 10, 11) for end in (".jpg", ".depth")]
         expected += ["metadata", "rgbd/12.jpg"]
-        assert sorted(str(path.relative_to(folder)) for path in unpacked) == sorted(expected)
+        assert sorted(str(path.relative_to(folder)) for path in unpacked) == sorted(
+            expected
+        )
         assert (folder / "rgbd/12.jpg").read_bytes() == b"/etc/hostname"
         assert not (folder / "rgbd/12.jpg").is_symlink()
 
@@ -143,8 +161,12 @@ def test_depth_of_two_frames_agrees_in_the_world(tmp_path):
     assert not depth[..., :unsure].any()  # 0.1 m by the files, whose confidence is 0
     for frame in (0, 3):
         points = unproject(depth[0, frame], example.intrinsics[0], poses[frame])[:, unsure:]
-        off = np.abs(np.abs(points) / HALF - 1).min(-1)  # from the nearest wall of the one room
-        assert np.quantile(off, 0.9) < 0.02  # depth has half of the pixels, and is not averaged
+        off = np.abs(np.abs(points) / HALF - 1).min(
+            -1
+        )  # from the nearest wall of the one room
+        assert (
+            np.quantile(off, 0.9) < 0.02
+        )  # depth has half of the pixels, and is not averaged
         assert (np.abs(points) < HALF * 1.03).all()
 
 
@@ -164,15 +186,19 @@ def test_lost_pictures_of_depth_leave_it_unknown_and_many_are_refused(tmp_path):
     assert (depth[whole, :, unsure:] > 0).all()
     (tmp_path / "depth/000019.png").unlink()
     message = (
-        "files: found no 000000.png, 000013.png, 000019.png in depth/ or confidence/, of 3 of 20"
+        "found no 000000.png, 000013.png, 000019.png in depth/ or confidence/, of 3 of 20"
     )
-    with pytest.raises(ValueError, match=f"{message} frames, expected at most 10% of them lost"):
+    with pytest.raises(
+        ValueError, match=f"{message} frames, expected at most 10% of them lost"
+    ):
         stray.read(tmp_path, None)
 
 
 def test_a_lens_of_another_film_is_named(tmp_path):
     write_stray(tmp_path, 2)
     (tmp_path / "camera_matrix.csv").write_text("1600, 0, 960\n0, 1600, 720\n0, 0, 1\n")
-    message = "found the lens's centre at 960, 720 of a film of 128x96, expected it in the middle"
+    message = (
+        "found the lens's centre at 960, 720 of a film of 128x96, expected it in the middle"
+    )
     with pytest.raises(ValueError, match=message):
         read_captures(tmp_path, "stray", None)

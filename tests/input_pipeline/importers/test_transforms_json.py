@@ -34,14 +34,23 @@ def test_poses_and_applied_transform(tmp_path, rig, write_pictures, check):
     whole = np.vstack([applied, [0, 0, 0, 1]])
     write_pictures([tmp_path / "images" / f"{name}.png" for name in names])
     frames = [
-        {"file_path": f"images/{name}.png", "transform_matrix": (whole @ opengl(pose)).tolist()}
+        {
+            "file_path": f"images/{name}.png",
+            "transform_matrix": (whole @ opengl(pose)).tolist(),
+        }
         for name, pose in zip(names, poses, strict=True)
     ]
     write(
-        tmp_path / "transforms.json", frames[::-1], w=32, h=24, applied_transform=applied.tolist()
+        tmp_path / "transforms.json",
+        frames[::-1],
+        w=32,
+        h=24,
+        applied_transform=applied.tolist(),
     )
     (capture,) = transforms_json.read(tmp_path, None)
-    check(capture.views, poses, lens)  # in natural order of names, although listed backwards
+    check(
+        capture.views, poses, lens
+    )  # in natural order of names, although listed backwards
 
 
 def test_dnerf_is_a_moving_camera_a_split(tmp_path, rig, write_pictures):
@@ -58,7 +67,9 @@ def test_dnerf_is_a_moving_camera_a_split(tmp_path, rig, write_pictures):
     assert train.scene_id == val.scene_id == tmp_path.name
     (view,) = train.views
     np.testing.assert_allclose(view.world_to_camera, poses, atol=1e-12)
-    np.testing.assert_allclose(view.timestamps, [0, 0.1, 0.2])  # shares of 3 frames, 10 a second
+    np.testing.assert_allclose(
+        view.timestamps, [0, 0.1, 0.2]
+    )  # shares of 3 frames, 10 a second
     focal = 16 / np.tan(0.4)
     np.testing.assert_allclose(view.intrinsics, [[focal, 0, 16], [0, focal, 12], [0, 0, 1]])
     (seconds,) = dnerf.read(tmp_path, None)[0].views
@@ -67,10 +78,14 @@ def test_dnerf_is_a_moving_camera_a_split(tmp_path, rig, write_pictures):
 
 def test_shares_of_time_are_of_one_whole_for_films_of_all_lengths(tmp_path, write_pictures):
     times = {"a": [0, 0.25, 0.5, 0.75, 1], "b": [0.5, 0.75]}
-    files = {f"{name}/{t}.png": time for name, ts in times.items() for t, time in enumerate(ts)}
+    files = {
+        f"{name}/{t}.png": time for name, ts in times.items() for t, time in enumerate(ts)
+    }
     write_pictures([tmp_path / file for file in files])
     pose = np.eye(4).tolist()
-    frames = [{"file_path": f, "time": t, "transform_matrix": pose} for f, t in files.items()]
+    frames = [
+        {"file_path": f, "time": t, "transform_matrix": pose} for f, t in files.items()
+    ]
     write(tmp_path / "transforms.json", frames, fl_x=40)
     (capture,) = transforms_json.read(tmp_path, 10.0)
     starts = {view.name: view.timestamps.tolist() for view in capture.views}
@@ -86,21 +101,34 @@ def test_a_folder_a_camera_with_depth_and_masks(tmp_path, rig, write_pictures, c
             files = {k: f"{k}/{name}/{t}.png" for k in ("images", "depth", "masks")}
             write_pictures([tmp_path / file for file in files.values()])
             frame = {"file_path": files["images"], "time": t / 4, **posed(pose)}
-            frames.append({**frame, "depth_file_path": files["depth"], "mask_path": files["masks"]})
+            frames.append(
+                {**frame, "depth_file_path": files["depth"], "mask_path": files["masks"]}
+            )
     write(tmp_path / "transforms.json", frames, w=32, h=24)
     (capture,) = transforms_json.read(tmp_path, None)
     check(capture.views, poses, lens)
     view = capture.views[0]
-    assert (len(view.files), len(view.depth), len(view.masks), view.depth_scale) == (2, 2, 2, 1e-3)
+    assert (len(view.files), len(view.depth), len(view.masks), view.depth_scale) == (
+        2,
+        2,
+        2,
+        1e-3,
+    )
 
 
 def test_films_of_several_cameras_in_one_folder(tmp_path, rig, write_pictures):
     """Neural 3D Video as others convert it: images/cam00_0041.png, listed by time."""
     stems = [f"cam{camera:02}_{t:04}" for t in (0, 9, 10) for camera in (0, 1, 10)]
     write_pictures([tmp_path / f"images/{stem}.png" for stem in stems])
-    poses: dict[str, np.ndarray] = dict(zip(("cam00", "cam01", "cam10"), rig[2], strict=True))
+    poses: dict[str, np.ndarray] = dict(
+        zip(("cam00", "cam01", "cam10"), rig[2], strict=True)
+    )
     frames = [
-        {"file_path": f"images/{stem}", "time": int(stem[6:]) / 30, **posed(poses[stem[:5]])}
+        {
+            "file_path": f"images/{stem}",
+            "time": int(stem[6:]) / 30,
+            **posed(poses[stem[:5]]),
+        }
         for stem in stems
     ]
     write(tmp_path / "transforms_train.json", frames, w=32, h=24)
@@ -127,7 +155,12 @@ def save(path: Path, content: dict) -> Path:
 def nerfstudio() -> dict:
     poses = convert(POSES, "opencv", "opengl")
     cameras = [
-        {"camera_to_world": pose.ravel().tolist(), "fov": FOV, "aspect": 4 / 3, "render_time": time}
+        {
+            "camera_to_world": pose.ravel().tolist(),
+            "fov": FOV,
+            "aspect": 4 / 3,
+            "render_time": time,
+        }
         for pose, time in zip(poses, TIMES, strict=True)
     ]
     size = {"render_height": 480, "render_width": 640, "fps": 12, "seconds": 0.25}

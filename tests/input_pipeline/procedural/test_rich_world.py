@@ -23,7 +23,9 @@ def scenes():
     """Clips of rich worlds."""
     size = {"views": 3, "frames": 3, "height": SIZE, "width": SIZE}
     angles, photos = jnp.array([12.0, -12.0]), jnp.asarray(PHOTO[None])
-    rich = partial(procedural_scene, **size, azimuths=angles, worlds="rich", textures=photos)
+    rich = partial(
+        procedural_scene, **size, azimuths=angles, worlds="rich", textures=photos
+    )
     make = jax.jit(rich)
     return [jax.device_get(make(index)) for index in (0, 1, 2, 5)]
 
@@ -33,7 +35,9 @@ def sampled(picture: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     columns = (x - 0.5).astype(np.float32)
     rows = (y - 0.5).astype(np.float32)
     colors = picture.astype(np.float32)
-    return cv2.remap(colors, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return cv2.remap(
+        colors, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
 
 
 def smooth(depth: np.ndarray) -> np.ndarray:

@@ -36,7 +36,10 @@ IMPLEMENTATIONS = {
 }
 SIZES = [  # b v t s k d, cross_half
     ((2, 3, 4, 5, 2, 8), True),
-    ((1, 3, 5, 7, 1, 8), True),  # the halves of an odd number: the last frame belongs to none
+    (
+        (1, 3, 5, 7, 1, 8),
+        True,
+    ),  # the halves of an odd number: the last frame belongs to none
     ((1, 4, 3, 5, 1, 8), False),
 ]
 NEAR = """
@@ -101,7 +104,9 @@ def test_flash_attends_to_another_number_of_keys(queries, keys):
     sizes = enumerate((queries, keys, keys, queries))
     draws = [normal(i, (2, n, 2, 16)) for i, n in sizes]
     ours = functools.partial(attend_to_all, interpret=True)
-    both = (jax.jit(with_gradients(f))(*draws) for f in (ours, jax.nn.dot_product_attention))
+    both = (
+        jax.jit(with_gradients(f))(*draws) for f in (ours, jax.nn.dot_product_attention)
+    )
     for a, b in zip(*both, strict=True):
         np.testing.assert_allclose(a, b, atol=3e-6)
 
@@ -111,7 +116,9 @@ def test_forward_mode():
 
     def run(attend):
         attend = functools.partial(attend, cross_half=True)
-        return jax.jit(lambda x, dx: jax.jvp(attend, x, dx))(tuple(draws[:3]), tuple(draws[3:]))
+        return jax.jit(lambda x, dx: jax.jvp(attend, x, dx))(
+            tuple(draws[:3]), tuple(draws[3:])
+        )
 
     for a, b in zip(run(merged_attention), run(oracle), strict=True):
         np.testing.assert_allclose(a, b, atol=3e-6)
@@ -148,7 +155,9 @@ def dense(q, k, v, cotangent, allowed):
 
     def attend(q, k, v):
         q, k, v = (rearrange(x, "b v t s k d -> b k (v t s) d") for x in (q, k, v))
-        logits = jnp.where(mask, jnp.einsum("bknd,bkmd->bknm", q, k) * width**-0.5, -jnp.inf)
+        logits = jnp.where(
+            mask, jnp.einsum("bknd,bkmd->bknm", q, k) * width**-0.5, -jnp.inf
+        )
         out = jnp.einsum("bknm,bkmd->bknd", jax.nn.softmax(logits, -1), v)
         return rearrange(out, "b k (v t s) d -> b v t s k d", v=views, t=frames)
 
@@ -174,11 +183,15 @@ def test_kernels_equal_the_dense_mask(kernel, mask):
 
 def test_the_lists_go_on_from_what_cudnn_read_of_own_views():
     shape = (1, 3, 4, 5, 1, 8)
-    attend = functools.partial(flash_attention, cross_half=True, rows_by_cudnn=True, interpret=True)
+    attend = functools.partial(
+        flash_attention, cross_half=True, rows_by_cudnn=True, interpret=True
+    )
     computed = solve(functools.partial(attend, mask="neighbours"), shape)
     for a, b in zip(computed, expected("neighbours", shape), strict=True):
         np.testing.assert_allclose(a, b, atol=3e-6)
-    with pytest.raises(InputError, match=r"model\.gpu_attention: found cudnn, expected flash"):
+    with pytest.raises(
+        InputError, match=r"model\.gpu_attention: found cudnn, expected flash"
+    ):
         solve(functools.partial(attend, mask="causal"), shape)
 
 

@@ -36,11 +36,15 @@ def operations(attend, shape, platform):
     """
     x = jax.ShapeDtypeStruct(shape, jnp.float32)
     lowered = (
-        jax.jit(with_gradients(attend)).trace(x, x, x, x).lower(lowering_platforms=(platform,))
+        jax.jit(with_gradients(attend))
+        .trace(x, x, x, x)
+        .lower(lowering_platforms=(platform,))
     )
     counts = collections.Counter(re.findall(r"stablehlo\.(\w+)", lowered.as_text()))
     choice = {"constant", "case", "return", "broadcast_in_dim"}
-    return collections.Counter({name: n for name, n in counts.items() if name not in choice})
+    return collections.Counter(
+        {name: n for name, n in counts.items() if name not in choice}
+    )
 
 
 @pytest.mark.parametrize(
@@ -63,7 +67,9 @@ def test_programs_hold_the_platforms_implementation_alone(platform, shape, chose
 def test_programs_for_gpus_attend_within_views_by_cudnn_where_they_should():
     """Each of the two passes once for all views; three kernels of ours for the others."""
     x = jax.ShapeDtypeStruct(LARGE, jnp.bfloat16)
-    traced = jax.jit(with_gradients(functools.partial(FUSED, rows_by_cudnn=True))).trace(x, x, x, x)
+    traced = jax.jit(with_gradients(functools.partial(FUSED, rows_by_cudnn=True))).trace(
+        x, x, x, x
+    )
     text = traced.lower(lowering_platforms=("cuda",)).as_text()
     calls = collections.Counter(re.findall(r"custom_call @([\w$.]+)", text))
     ours = calls.pop("__gpu$xla.gpu.triton")

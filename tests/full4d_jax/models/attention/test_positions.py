@@ -50,7 +50,9 @@ def test_equals_its_formula_pair_by_pair():
     shifted[..., :2, 2] -= 0.5
     cameras = np.zeros((V, T, 4, 4))
     cameras[..., 3, 3] = 1
-    cameras[..., :3, :] = shifted[0, :, None] @ np.asarray(motion, np.float64)[0, ..., :3, :]
+    cameras[..., :3, :] = (
+        shifted[0, :, None] @ np.asarray(motion, np.float64)[0, ..., :3, :]
+    )
     cameras = cameras.reshape(-1, 4, 4)
     allowed = allowed_frames(V, T, cross_half=True).reshape(V * T, -1)
     q, k, v = (x.reshape(V * T, tokens, heads, width) for x in (q, k, v))
@@ -59,7 +61,9 @@ def test_equals_its_formula_pair_by_pair():
             logits, values = [], []
             for j in np.flatnonzero(allowed[i]):
                 relative = np.eye(width)
-                relative[:8, :8] = np.kron(np.eye(2), cameras[i] @ np.linalg.inv(cameras[j]))
+                relative[:8, :8] = np.kron(
+                    np.eye(2), cameras[i] @ np.linalg.inv(cameras[j])
+                )
                 logits.append(q[i, :, head] @ relative @ k[j, :, head].T / np.sqrt(width))
                 values.append(v[j, :, head] @ relative.T)
             weights = np.exp(np.concatenate(logits, 1))
@@ -86,15 +90,21 @@ def test_target_views_are_a_set_with_their_cameras(cameras):
 def test_rotation_is_a_complex_product(turn):
     x = jax.random.normal(jax.random.key(0), (2, 12, 2, 12))
     angles = rotary_angles(jnp.arange(12), TokenGrid(1, 3, 4), 2, TURNED)
-    numbers = np.asarray(x[..., ::2] + 1j * x[..., 1::2]) * np.exp(1j * angles)[None, :, None]
+    numbers = (
+        np.asarray(x[..., ::2] + 1j * x[..., 1::2]) * np.exp(1j * angles)[None, :, None]
+    )
     turned = np.asarray(turn(x, angles))
     np.testing.assert_allclose(turned[..., ::2], np.real(numbers), atol=1e-5)
     np.testing.assert_allclose(turned[..., 1::2], np.imag(numbers), atol=1e-5)
 
 
-@pytest.mark.parametrize(("dtype", "rounding"), [(jnp.float32, 1e-6), (jnp.bfloat16, 2**-7)])
+@pytest.mark.parametrize(
+    ("dtype", "rounding"), [(jnp.float32, 1e-6), (jnp.bfloat16, 2**-7)]
+)
 def test_both_ways_of_turning_have_the_same_gradient(dtype, rounding):
-    x, cotangent = (jax.random.normal(jax.random.key(i), (2, 12, 2, 12), dtype) for i in range(2))
+    x, cotangent = (
+        jax.random.normal(jax.random.key(i), (2, 12, 2, 12), dtype) for i in range(2)
+    )
     angles = rotary_angles(jnp.arange(12), TokenGrid(1, 3, 4), 2, TURNED)
     in_pairs, by_product = (
         jax.vjp(lambda x, turn=turn: turn(x, angles), x)

@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 from dense_mask import oracle, with_gradients
 from jax.experimental.pallas.ops.tpu.splash_attention import splash_attention_mask as masks
-from jax.experimental.pallas.ops.tpu.splash_attention import splash_attention_mask_info as library
+from jax.experimental.pallas.ops.tpu.splash_attention import (
+    splash_attention_mask_info as library,
+)
 
 from full4d_jax.config.masks import allowed_frames
 from full4d_jax.models.attention.splash import Tiling, splash_from_frames, tile_lists
@@ -47,7 +49,9 @@ def decode(info, by_keys, side):
     data, active = (np.asarray(x)[0] for x in (info.data_next, info.block_mask))
     found = {}
     for place in np.argwhere(active):
-        row, column = (place[1], data[tuple(place)]) if by_keys else (place[0], data[tuple(place)])
+        row, column = (
+            (place[1], data[tuple(place)]) if by_keys else (place[0], data[tuple(place)])
+        )
         block = np.ones((side, side), bool)
         if active[tuple(place)] == 1:
             index = np.asarray(info.mask_next)[0][tuple(place)]
@@ -72,13 +76,21 @@ print("kernels", compiled.as_text().count("tpu_custom_call"))
 """
 
 
-@pytest.mark.skipif(not importlib.util.find_spec("libtpu"), reason="needs pip install libtpu")
+@pytest.mark.skipif(
+    not importlib.util.find_spec("libtpu"), reason="needs pip install libtpu"
+)
 def test_compiles_for_tpu_at_the_5b_models_grid():
-    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "TPU_WORKER_HOSTNAMES": "localhost"}
+    environment = {
+        **os.environ,
+        "JAX_PLATFORMS": "cpu",
+        "TPU_WORKER_HOSTNAMES": "localhost",
+    }
     environment["ALLOW_MULTIPLE_LIBTPU_LOAD"] = "true"
     sizes = [str(n) for n in (1, 6, 42, 252, 24, 128)]
     command = [sys.executable, "-c", COMPILE, "v6e:2x2", *sizes]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=300
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     assert int(done.stdout.split("kernels")[1]) == 3  # forward, dq, and dk with dv
 
@@ -95,7 +107,9 @@ def test_parts_of_the_frames_equal_the_dense_mask(shape, parts):
         queries = queries.reshape(1, parts, -1, tokens, 1, 8).swapaxes(0, 1)
 
         def one(x):
-            return splash_from_frames(x[0], keys, values, x[1], allowed=allowed, interpret=True)
+            return splash_from_frames(
+                x[0], keys, values, x[1], allowed=allowed, interpret=True
+            )
 
         out = jax.lax.map(one, (queries, jnp.arange(parts)))
         return out.swapaxes(0, 1).reshape(q.shape)

@@ -49,9 +49,13 @@ def subsampled(video):
 )
 def test_values_and_gradients_equal_diffusers(case, tmp_path):
     with np.load(GOLDENS / "wan_vae.npz") as file:
-        golden = {name.removeprefix(f"{case}_"): file[name] for name in file if case in name}
+        golden = {
+            name.removeprefix(f"{case}_"): file[name] for name in file if case in name
+        }
     shapes = json.loads(str(golden["shapes"]))
-    tensors = {name: make_wan_vae.weight(name, tuple(shape)) for name, shape in shapes.items()}
+    tensors = {
+        name: make_wan_vae.weight(name, tuple(shape)) for name, shape in shapes.items()
+    }
     save_file(tensors, tmp_path / "diffusion_pytorch_model.safetensors")
     (tmp_path / "config.json").write_text(str(golden["config"]))
     config, params = convert_vae(tmp_path)
@@ -73,7 +77,9 @@ def test_values_and_gradients_equal_diffusers(case, tmp_path):
     np.testing.assert_allclose(subsampled(video), golden["video"], atol=1e-4)
     scale = np.abs(golden["latents_gradient"]).max()
     assert scale > 0.1
-    np.testing.assert_allclose(gradient / scale, golden["latents_gradient"] / scale, atol=1e-4)
+    np.testing.assert_allclose(
+        gradient / scale, golden["latents_gradient"] / scale, atol=1e-4
+    )
 
 
 @pytest.mark.extra("diffusers", "torch")
@@ -95,7 +101,9 @@ def test_values_equal_diffusers(settings, frames, sides, tmp_path):
     config, params = convert_vae(tmp_path)
     pixels, stride, channels = config.strides
     latent = (2, 1 + (frames - 1) // stride, *sides, channels)
-    video = make_wan_vae.draw("video", (2, frames, *(n * pixels for n in sides), 3)).clip(-1, 1)
+    video = make_wan_vae.draw("video", (2, frames, *(n * pixels for n in sides), 3)).clip(
+        -1, 1
+    )
     latents = make_wan_vae.draw("latents", latent)
     mean, std = (torch.tensor(x).view(1, -1, 1, 1, 1) for x in (config.mean, config.std))
     with torch.no_grad():

@@ -48,7 +48,9 @@ def weight(name: str, shape: tuple[int, ...]) -> np.ndarray:
         return 1 + 0.1 * x
     if name.endswith("bias"):
         return 0.1 * x
-    size = 0.2 if name == "decoder.conv_out.weight" else 1.0  # diffusers clips frames to [-1, 1]
+    size = (
+        0.2 if name == "decoder.conv_out.weight" else 1.0
+    )  # diffusers clips frames to [-1, 1]
     return size * x / np.float32(np.sqrt(np.prod(shape[1:])))
 
 
@@ -81,7 +83,8 @@ def solve(case: str) -> dict[str, np.ndarray]:
     torch.set_num_threads(1)
     vae = module(CASES[case])
     given = {
-        name: torch.tensor(x).movedim(-1, 1).requires_grad_() for name, x in inputs(case).items()
+        name: torch.tensor(x).movedim(-1, 1).requires_grad_()
+        for name, x in inputs(case).items()
     }
     mean, std = (
         torch.tensor(vae.config[name]).view(1, -1, 1, 1, 1)
@@ -93,8 +96,12 @@ def solve(case: str) -> dict[str, np.ndarray]:
     solved = {
         "latents": latents,
         "video": video,
-        "video_gradient": torch.autograd.grad(latents, given["video"], given["to_latents"])[0],
-        "latents_gradient": torch.autograd.grad(video, given["latents"], given["to_video"])[0],
+        "video_gradient": torch.autograd.grad(latents, given["video"], given["to_latents"])[
+            0
+        ],
+        "latents_gradient": torch.autograd.grad(video, given["latents"], given["to_video"])[
+            0
+        ],
     }
     solved = {name: x.detach().movedim(1, -1).numpy() for name, x in solved.items()}
     for name in ("video", "video_gradient"):

@@ -35,12 +35,16 @@ def test_round_trip_is_equal_bit_for_bit(dtype, tmp_path):
     (tmp_path / "from").mkdir()
     save_file({k: theirs[k] for k in names[::2]}, tmp_path / "from" / "a-1.safetensors")
     save_file({k: theirs[k] for k in names[1::2]}, tmp_path / "from" / "a-2.safetensors")
-    assert import_wan(MODEL, tmp_path / "from", tmp_path / "ours.safetensors") == "diffusers"
+    assert (
+        import_wan(MODEL, tmp_path / "from", tmp_path / "ours.safetensors") == "diffusers"
+    )
     ours = load_file(tmp_path / "ours.safetensors")
     assert ours["blocks.ffn_in.kernel"].dtype == dtype
     assert ours["blocks.ffn_in.kernel"].shape == (2, 24, 40)
     assert export_wan(MODEL, tmp_path / "ours.safetensors", tmp_path / "to", 20_000) == []
-    index = json.loads((tmp_path / "to/diffusion_pytorch_model.safetensors.index.json").read_text())
+    index = json.loads(
+        (tmp_path / "to/diffusion_pytorch_model.safetensors.index.json").read_text()
+    )
     assert index["metadata"]["total_size"] == sum(x.nbytes for x in theirs.values())
     back = {}
     for path in (tmp_path / "to").glob("*.safetensors"):
@@ -61,7 +65,9 @@ def test_both_layouts_give_the_same_checkpoint(tmp_path):
             tensors = {f"model.diffusion_model.{k}": x for k, x in tensors.items()}
         save_file(tensors, tmp_path / f"{layout}{prefix}.safetensors")
         target = tmp_path / f"{layout}{prefix}.ours"
-        assert import_wan(MODEL, tmp_path / f"{layout}{prefix}.safetensors", target) == layout
+        assert (
+            import_wan(MODEL, tmp_path / f"{layout}{prefix}.safetensors", target) == layout
+        )
     first, *others = (load_file(path) for path in sorted(tmp_path.glob("*.ours")))
     for other in others:
         assert first.keys() == other.keys()
@@ -71,9 +77,14 @@ def test_both_layouts_give_the_same_checkpoint(tmp_path):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda x: x.pop("blocks.1.attn1.to_q.bias"), ["no blocks.1.attn1.to_q.bias (1 of"]),
         (
-            lambda x: x.update({"blocks.0.attn1.to_q.weight": np.zeros((24, 25), np.float32)}),
+            lambda x: x.pop("blocks.1.attn1.to_q.bias"),
+            ["no blocks.1.attn1.to_q.bias (1 of"],
+        ),
+        (
+            lambda x: x.update(
+                {"blocks.0.attn1.to_q.weight": np.zeros((24, 25), np.float32)}
+            ),
             ["tensor blocks.0.attn1.to_q.weight", "(24, 25)", "(24, 24)"],
         ),
     ],
@@ -97,7 +108,9 @@ def test_every_field_of_the_config_beside_the_weights_is_compared(layout, tmp_pa
         check_config_json(MODEL, about)
 
     theirs = fields | {"_diffusers_version": "0.33.0"}
-    check(theirs | ({"model_type": "ti2v"} if "num_heads" in fields else {"image_dim": None}))
+    check(
+        theirs | ({"model_type": "ti2v"} if "num_heads" in fields else {"image_dim": None})
+    )
     for field in fields.keys() - {"rope_max_seq_len"}:
         with pytest.raises(InputError, match=rf"{field} other, expected {field} "):
             check(theirs | {field: "other"})

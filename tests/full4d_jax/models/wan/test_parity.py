@@ -67,7 +67,9 @@ def solve(model: ModelConfig, params, values: dict) -> dict:
 def assert_close(found: dict, expected: dict, limit: float) -> None:
     for name in ("out", "gradient"):
         assert np.abs(expected[name]).max() > 0.5, f"{name} is too small to tell anything"
-        np.testing.assert_allclose(found[name], expected[name], rtol=0, atol=limit, err_msg=name)
+        np.testing.assert_allclose(
+            found[name], expected[name], rtol=0, atol=limit, err_msg=name
+        )
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +78,9 @@ def golden_params(tmp_path_factory):
 
     def convert(name: str, model: ModelConfig):
         folder = tmp_path_factory.mktemp(name)
-        shapes = {name: place.shape for name, place in wan_names(model, "diffusers").items()}
+        shapes = {
+            name: place.shape for name, place in wan_names(model, "diffusers").items()
+        }
         save_file(make_wan.weights(shapes), folder / "model.safetensors")
         import_wan(model, folder, folder / "ours")
         return load_params(folder / "ours", abstract_params(model))[0]

@@ -9,7 +9,12 @@ from full4d_jax.geometry.push_pull import push_pull
 from full4d_jax.grid import CleanPlate
 from full4d_jax.media.video import crop_resize
 from full4d_jax.source.backdrop import Backdrop
-from full4d_jax.source.depth.resting_scene import BEYOND_SHARE, clean_plate, depth_within, inpainted
+from full4d_jax.source.depth.resting_scene import (
+    BEYOND_SHARE,
+    clean_plate,
+    depth_within,
+    inpainted,
+)
 from input_pipeline.footage import PICTURES, listed, read_picture
 
 TIMES, HEIGHT, WIDTH = 3, 48, 64
@@ -89,7 +94,9 @@ def test_a_large_picture_is_filled_as_a_small_one_is():
     hole = np.zeros((256, 320), bool)
     hole[60:200, 150:170] = True
     large = cv2.resize(small, (961, 769), interpolation=cv2.INTER_NEAREST)
-    large_hole = cv2.resize(hole.astype(np.uint8), (961, 769), interpolation=cv2.INTER_NEAREST) > 0
+    large_hole = (
+        cv2.resize(hole.astype(np.uint8), (961, 769), interpolation=cv2.INTER_NEAREST) > 0
+    )
     filled = inpainted(small, hole)
     enlarged = cv2.resize(filled, (961, 769)).astype(int)
     error = np.abs(inpainted(large, large_hole).astype(int) - enlarged)
@@ -106,7 +113,9 @@ def somebody(rng: np.random.Generator) -> np.ndarray:
     return hole > 0
 
 
-def test_photographs_that_no_training_read_are_nearer_to_the_truth_than_by_averages(shared_data):
+def test_photographs_that_no_training_read_are_nearer_to_the_truth_than_by_averages(
+    shared_data,
+):
     """The mean over eight photographs; push-pull and OpenCV's inpainting fill the same holes."""
     photos = listed(shared_data / "data/real_photos", PICTURES)[4::5][::8]
     errors: dict[str, list[float]] = {"ours": [], "push-pull": [], "Telea": []}

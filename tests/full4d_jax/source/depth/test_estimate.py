@@ -35,7 +35,9 @@ def rich_frames():
     """Held-out frames (i h w 3) in [0, 1] with people and things, and their depth (i h w)."""
 
     def one(index):
-        clip = procedural_scene(index, views=1, frames=1, height=192, width=192, worlds="rich")
+        clip = procedural_scene(
+            index, views=1, frames=1, height=192, width=192, worlds="rich"
+        )
         return clip.frames[0, 0], clip.depth[0, 0]
 
     return jax.jit(partial(jax.lax.map, one))(HELD_OUT_START + jnp.arange(64, 72))

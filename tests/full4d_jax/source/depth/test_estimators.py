@@ -12,7 +12,12 @@ from random_depth_anything import write_random
 from full4d_jax.media.pictures import to_model
 from full4d_jax.session.errors import InputError
 from full4d_jax.source.depth.depth_file import DepthFile, example_frame
-from full4d_jax.source.depth.estimators import clip_depth, one_line, open_network, source_depth
+from full4d_jax.source.depth.estimators import (
+    clip_depth,
+    one_line,
+    open_network,
+    source_depth,
+)
 from full4d_jax.source.depth.onnx_network import Network
 from full4d_jax.source.depth.signatures import DEPTH_ANYTHING
 from full4d_jax.source.options import DepthKind
@@ -27,7 +32,10 @@ def test_run_takes_depth_anything_as_disparity(tmp_path, capsys):
     network = open_network(str(path))
     assert f"warning: {path}: {WARNING}" in capsys.readouterr().out
     assert isinstance(network, DepthFile)
-    assert "taken as disparity up to scale and shift, as of Depth Anything" in network.description
+    assert (
+        "taken as disparity up to scale and shift, as of Depth Anything"
+        in network.description
+    )
     assert "--depth_kind" not in network.description
     frames = example_frame()[None]
     depth = source_depth(network, to_model(frames))

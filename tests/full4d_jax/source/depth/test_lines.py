@@ -24,7 +24,9 @@ def posts(pitch: float) -> np.ndarray:
         ends = []
         for y in (-1.0, 1.0):  # of a post at distance 3, y down
             down = np.array([x, y * cosine - 3 * sine, y * sine + 3 * cosine])
-            ends.append((down[:2] / down[2] * FOCAL + (WIDTH / 2, HEIGHT / 2)).round().astype(int))
+            ends.append(
+                (down[:2] / down[2] * FOCAL + (WIDTH / 2, HEIGHT / 2)).round().astype(int)
+            )
         cv2.line(mask, tuple(map(int, ends[0])), tuple(map(int, ends[1])), 1, 4)
     return picture(mask > 0)
 

@@ -3,7 +3,11 @@
 import numpy as np
 import pytest
 
-from full4d_jax.source.depth.resting_scene import SUBJECT_GAP, resting_disparity_along, set_before
+from full4d_jax.source.depth.resting_scene import (
+    SUBJECT_GAP,
+    resting_disparity_along,
+    set_before,
+)
 
 T, H, W = 4, 20, 30
 LENS = np.array([[30.0, 0, 15], [0, 30.0, 10], [0, 0, 1]])

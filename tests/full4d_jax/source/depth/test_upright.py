@@ -59,4 +59,6 @@ def test_feet_are_steady_over_time():
     labels = np.stack([mask.astype(np.int32)] * len(flicker))
     upright = stand_upright(depth, Subjects(labels, ("person",)), LENS)
     feet = upright[:, BOTTOM - 3, 82]
-    assert np.abs(np.diff(np.log(feet))).max() < 0.5 * np.abs(np.diff(np.log(flicker))).max()
+    assert (
+        np.abs(np.diff(np.log(feet))).max() < 0.5 * np.abs(np.diff(np.log(flicker))).max()
+    )

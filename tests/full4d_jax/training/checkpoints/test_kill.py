@@ -87,7 +87,9 @@ def kill_somewhere(out: Path, chance: random.Random, during_save: bool) -> bool:
         while process.poll() is None and not saved_steps(out) - before:
             time.sleep(0.001)  # it has taken a step
         if during_save:
-            while process.poll() is None and not any((out / "checkpoints").glob(UNFINISHED)):
+            while process.poll() is None and not any(
+                (out / "checkpoints").glob(UNFINISHED)
+            ):
                 time.sleep(0.0005)
         time.sleep(chance.uniform(0, 0.01 if during_save else 0.3))
         process.send_signal(signal.SIGKILL)
@@ -99,8 +101,12 @@ def test_a_small_run_that_is_killed_goes_on_to_the_same_bits(tmp_path):
     out = tmp_path / "out"
     every: Any = {"steps": 12, "log_every": 1, "checkpoint_every": 1}
     slowly = command(out, pause=0.05, **every)
-    with subprocess.Popen(slowly, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        while process.poll() is None:  # it stands still while we look, or it might end meanwhile
+    with subprocess.Popen(
+        slowly, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
+        while (
+            process.poll() is None
+        ):  # it stands still while we look, or it might end meanwhile
             process.send_signal(signal.SIGSTOP)
             if saved_steps(out) & {"3", "4", "5"}:
                 break
@@ -123,7 +129,9 @@ def test_killed_runs_go_on_to_the_same_bits(straight, tmp_path):
         if kill_somewhere(out, chance, during_save=kills % 2 == 0):
             kills, parts = kills + 1, parts + 1
             in_saves += any((out / "checkpoints").glob(UNFINISHED))
-        if str(STEPS) in saved_steps(out):  # to the end between kills: the next in a new folder
+        if str(STEPS) in saved_steps(
+            out
+        ):  # to the end between kills: the next in a new folder
             finish([*TRAIN, out])
             assert digest(out) == digest(straight)
             out, parts = tmp_path / str(kills), 0

@@ -39,7 +39,9 @@ def finished(tmp_path_factory) -> tuple[Path, list]:
     with Checkpoints(folder, keep=3) as checkpoints:
         for step in range(2, STEPS + 1):
             state = at(step)
-            states.append(state._replace(params={**state.params, "x": jnp.array(1.0 * step)}))
+            states.append(
+                state._replace(params={**state.params, "x": jnp.array(1.0 * step)})
+            )
             checkpoints.save(states[-1], {"step": step})
     return folder, states
 
@@ -76,7 +78,10 @@ def test_every_damaged_byte_is_found(finished, tmp_path, capsys):
                 fell_back.add((path.parent.name, kind))
                 assert same(state, states[-2])
                 said = capsys.readouterr().err
-                assert f"WARNING: the checkpoint of step {STEPS} in {folder} is damaged" in said
+                assert (
+                    f"WARNING: the checkpoint of step {STEPS} in {folder} is damaged"
+                    in said
+                )
                 assert (folder / f"damaged-{STEPS}").is_dir()
     # The record, the index and the values of arrays are all such files.
     assert {("record", "flipped"), ("state", "flipped"), ("d", "flipped")} <= fell_back
@@ -164,7 +169,9 @@ EVERY: Any = {"steps": 6, "checkpoint_every": 1, "log_every": 1}
 
 def newest(out: Path):
     """Read with Orbax alone: a second `Checkpoints` would clean up while a run's does."""
-    steps = [int(path.name) for path in (out / "checkpoints").iterdir() if path.name.isdigit()]
+    steps = [
+        int(path.name) for path in (out / "checkpoints").iterdir() if path.name.isdigit()
+    ]
     path = out / "checkpoints" / str(max(steps)) / "state"
     return ocp.StandardCheckpointer().restore(path, first())
 
@@ -196,7 +203,9 @@ def test_files_that_may_not_grow(tmp_path):
         short(out, data=data, **EVERY)
     saved = newest(out)
     assert int(saved.step) == SAVED
-    told = rf"File too large.*the newest complete one is {SAVED}; make room.*the same command"
+    told = (
+        rf"File too large.*the newest complete one is {SAVED}; make room.*the same command"
+    )
     with largest_file(20_000), pytest.raises(InputError, match=told):
         short(out, **EVERY)
     assert same(newest(out), saved)

@@ -24,7 +24,9 @@ OPERATIONS = {
     "all-gather": (lambda x: jax.lax.all_gather(x, "d", axis=1, tiled=True), WHOLE),
     "all-to-all": (lambda x: jax.lax.all_to_all(x, "d", 0, 1, tiled=True), PART),
     "collective-permute": (
-        lambda x: jax.lax.ppermute(x, "d", [(i, (i + 1) % DEVICES) for i in range(DEVICES)]),
+        lambda x: jax.lax.ppermute(
+            x, "d", [(i, (i + 1) % DEVICES) for i in range(DEVICES)]
+        ),
         PART,
     ),
 }
@@ -119,7 +121,9 @@ def test_splash_attention_counts_the_tiles_that_it_does_not_skip():
         layer = jax.checkpoint(lambda x: splash_attention(x, x, x, cross_half=True))
         return jax.lax.scan(lambda x, _: (layer(x), None), x, length=4)[0].sum()
 
-    tokens_of_grid = jax.ShapeDtypeStruct((1, views, frames, tokens, heads, width), jnp.float32)
+    tokens_of_grid = jax.ShapeDtypeStruct(
+        (1, views, frames, tokens, heads, width), jnp.float32
+    )
     jaxpr = jax.jit(jax.grad(attend)).trace(tokens_of_grid).jaxpr
     allowed = allowed_frames(views, frames, cross_half=True)
     assert allowed.sum() < views * frames * allowed.reshape(views * frames, -1).sum(1).max()
@@ -164,12 +168,15 @@ custom_call_target="__cudnn$fmhaSoftmax"
 
 
 @pytest.mark.parametrize(
-    ("target", "products"), [("", {"cudnn_forward": 2}), ("Backward", {"cudnn_gradient": 5})]
+    ("target", "products"),
+    [("", {"cudnn_forward": 2}), ("Backward", {"cudnn_gradient": 5})],
 )
 def test_cudnns_attention_has_its_own_rate(target, products):
     hlo = CUDNN.replace("\\\n", "").replace("Softmax", f"Softmax{target}")
     one = 2 * 3 * 2 * 8 * 5 * 4  # product of all queries with their keys
-    assert count_work(read_program(hlo)).products == {kind: n * one for kind, n in products.items()}
+    assert count_work(read_program(hlo)).products == {
+        kind: n * one for kind, n in products.items()
+    }
 
 
 KERNEL = r"""
@@ -183,7 +190,8 @@ backend_config={name = "_draw", serialized_metadata = \
 
 
 @pytest.mark.parametrize(
-    ("kind", "size", "products"), [("bf16", 2, {"flash_forward": 512}), ("f32", 4, {"tf32": 512})]
+    ("kind", "size", "products"),
+    [("bf16", 2, {"flash_forward": 512}), ("f32", 4, {"tf32": 512})],
 )
 def test_a_kernels_products_are_what_its_metadata_says(kind, size, products):
     """Its rate was measured in half precision alone."""
