@@ -257,7 +257,7 @@ def _subjects(
         except errors.InputError as stale:
             missing[f"The scene in {folder.name}"] = f"{stale.found}; {stale.do}"
         else:
-            times = np.linspace(0, 1, grid.frames.shape[1]).tolist()
+            times = np.linspace(0, 1, grid.frames.shape[1])
             behind = background_in(scene)
             subjects[table.SCENE] = render_views(from_arrays(scene), cameras, times, behind)
     return cameras, subjects | {SOURCE: grid.frames[:1]}, missing
