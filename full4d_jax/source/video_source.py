@@ -56,16 +56,13 @@ def open_video_source(
     # Else the camera in between is unknown.
     rests = not camera_moves(path.world_to_camera)
     lenses, poses = (x[None].astype(np.float32) for x in (lens, path.world_to_camera))
-    between = None
-    if rests and video.between is not None and video.between_times is not None:
-        between = grid.PicturesBetween(video.between, video.between_times)
     return grid.Grid(
         frames=video.frames[None],
         origin=grid.all_real(video.frames[None]),
         times=video.timestamps,
         cameras=cameras.Cameras(lenses, poses, data.height, data.width),
         points=grid.seen_in(0, path.points),
-        between=between,
+        between=video.between if rests else None,
         around=film.pictures_around(options.video, video) if rests else None,
         about=grid.About(
             note="; ".join(filter(None, (note, path.note))),

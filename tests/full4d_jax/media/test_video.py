@@ -62,10 +62,9 @@ def test_pictures_between_are_the_files_own_nearest_to_half_way(tmp_path):
     path = write(tmp_path / "a.mp4", ramp(9), times=[0, 4, 12, 20, 24, 28, 36, 40, 44])
     video = read_video(path, height=48, width=64, frames=3, fps=5)
     np.testing.assert_allclose(video.timestamps, [0, 0.2, 0.4], atol=1e-6)
-    assert video.between_times is not None
     assert video.between is not None
-    np.testing.assert_allclose(video.between_times, [0.12, 0.28], atol=1e-6)
-    np.testing.assert_array_equal(levels(video.between), [2, 5])
+    np.testing.assert_allclose(video.between.times, [0.12, 0.28], atol=1e-6)
+    np.testing.assert_array_equal(levels(video.between.frames), [2, 5])
 
 
 @pytest.mark.parametrize("rotation", [180, -90])
