@@ -72,9 +72,8 @@ def read_inputs(
     prior = open_prior(config, checkpoint)
     if not config.model.needs_cameras:
         return Inputs(config.data, checkpoint, prior)
-    upsampler = complete.upsampler_for(
-        config, source.size.upsampler if source.size else None
-    )
+    weights = source.size.upsampler if source.size else None
+    upsampler = complete.upsampler_for(config, weights)
     size = size_of_result(config, source, enlarged=upsampler is not None)
     if upsampler is not None:
         prior = cascade.in_parts(prior, DEFAULT.data)

@@ -73,9 +73,8 @@ def make_film(film: PlannedFilm) -> UInt8[np.ndarray, "t h w 3"]:
     config = film.config
     wan = film.wan
     encoder = None
-    if wan.text_encoder is not None and not (
-        _is_file(film.prompt) and _is_file(wan.negative)
-    ):
+    are_words = not (_is_file(film.prompt) and _is_file(wan.negative))
+    if wan.text_encoder is not None and are_words:
         encoder = prompt_encoder(wan.text_encoder)
     width = config.model.text_width
     text = prompt_embedding(film.prompt, width, encoder)
@@ -86,15 +85,14 @@ def make_film(film: PlannedFilm) -> UInt8[np.ndarray, "t h w 3"]:
     prior = replace(prior, sampler=sampler, text=text, negative_text=avoided)
 
     data = config.data
-    calls = sampler.steps * (1 if wan.guidance == 1 else 2)
+    calls = sampler.steps * (1 + (wan.guidance != 1))
     shape = f"{data.frames} frames of {data.height}x{data.width}"
     print(f"making {shape} by {calls} calls of the network ...", flush=True)
     start = time.monotonic()
     size = data.height, data.width
     frames = make_video(prior, data.frames, size, jax.random.key(config.seed), film.first)
-    print(
-        f"{data.frames / data.fps:.1f} s of video, made in {time.monotonic() - start:.0f} s"
-    )
+    taken = time.monotonic() - start
+    print(f"{data.frames / data.fps:.1f} s of video, made in {taken:.0f} s")
     return frames
 
 
@@ -114,10 +112,8 @@ def film_in_folder(config: Config, source: WordsOptions, out: str | Path) -> Vid
     """
     preset = presets.load_config(source.wan)
     sampler = replace(preset.sampler, offload=config.sampler.offload)
-    codec = str(source.codec or "")
-    preset = replace(
-        preset, seed=config.seed, mesh=config.mesh, sampler=sampler, codec_weights=codec
-    )
+    preset = replace(preset, seed=config.seed, mesh=config.mesh, sampler=sampler)
+    preset = replace(preset, codec_weights=str(source.codec or ""))
     film = plan_film(preset, source.prompt, source.film)
     stages = Stages(files.hold_folder(out))
 
