@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float, Int, PRNGKeyArray, UInt8
+from jaxtyping import Bool, Float, PRNGKeyArray, UInt8
 from numpy import ndarray
 
 from full4d_jax.config import LiftConfig
@@ -112,13 +112,12 @@ def lift_capture(
     )
     say(f"start: {start.note}; background: {background.note}; held out: {_words(held_out)}")
     # A few held-out frames are scored on the way, which shows when a fit starts to overfit.
-    watched_pictures = _some(held_out, most=4)
     watched = []
 
     def watch(state):
-        if not len(watched_pictures[0]):
+        if not held_out.any():
             return {}
-        reached = scored(state.fitted.scene, grid, background, watched_pictures)
+        reached = scored(state.fitted.scene, grid, background, held_out, most=4)
         watched.append((int(state.step), reached))
         return {"held_out_psnr": reached}
 
@@ -130,15 +129,15 @@ def lift_capture(
         start.scene, targets, config, fit_key, watch=watch, report=report, partial=partial
     )
     # The result is scored on more frames than were watched, of fitted and held-out ones alike.
-    groups = (_some(mask, most=16) for mask in (~held_out, held_out))
     fitted_psnr, held_out_psnr = (
-        scored(result.scene, grid, background, group) for group in groups
+        scored(result.scene, grid, background, mask, most=16)
+        for mask in (~held_out, held_out)
     )
-    found = Fit(result.scene, background.color, fitted_psnr, held_out_psnr, tuple(watched))
+    fit = Fit(result.scene, background.color, fitted_psnr, held_out_psnr, tuple(watched))
     if agree:
-        return found
+        return fit
     measured = measure_disagreement(grid, views, result.exposures, result.poses)
-    return found._replace(disagreement=disagreement_arrays(views, *measured))
+    return fit._replace(disagreement=disagreement_arrays(views, *measured))
 
 
 def to_floats(frames: UInt8[ndarray, "*shape"]) -> Float[ndarray, "*shape"]:
@@ -183,12 +182,17 @@ def scored(
     scene: Scene,
     grid: Grid,
     background: Background,
-    pictures: tuple[Int[ndarray, "n"], Int[ndarray, "n"]],
+    mask: Bool[ndarray, "v t"],
+    most: int,
 ) -> float:
-    """Return the PSNR in dB of these views and instants, of the pixels that count; NaN for none."""
-    views, instants = pictures
-    if not len(views):
-        return float("nan")
+    """Return the PSNR in dB of at most `most` of the marked pictures; NaN for none.
+
+    Of the pixels those that count have a part in it.
+    """
+    places = np.argwhere(mask)
+    if not len(places):
+        return np.nan
+    views, instants = places[evenly(len(places), most)].T
     seen = scene, *_cameras_times(grid, views, instants)
     budget = clip_budget(*seen, slack=1.0)
     behind = jnp.array(background.color)
@@ -232,13 +236,6 @@ def _cameras_times(
     lenses = jnp.asarray(cameras.intrinsics[views])
     times = jnp.asarray(instants / max(grid.frames.shape[1] - 1, 1), jnp.float32)
     return Camera(poses, lenses, cameras.width, cameras.height), times
-
-
-def _some(mask: Bool[ndarray, "v t"], most: int) -> tuple[ndarray, ndarray]:
-    """Return views and instants of at most `most` of the marked pictures."""
-    views, instants = np.nonzero(mask)
-    chosen = evenly(len(views), most) if len(views) else []
-    return views[chosen], instants[chosen]
 
 
 def _words(held_out: Bool[ndarray, "v t"]) -> str:

@@ -91,9 +91,8 @@ def _gradient(
 
     def drawn(logs, feature):
         faint = instant._replace(logit_opacities=logs - jnp.log1p(-jnp.exp(logs)))
-        picture = render(
-            faint, camera, antialiased=True, max_intersections=budget, features=feature
-        )
+        draw = partial(render, antialiased=True, max_intersections=budget)
+        picture = draw(faint, camera, features=feature)
         assert picture.features is not None, "it was asked for"
         return picture.rgb, picture.features
 

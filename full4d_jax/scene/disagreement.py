@@ -20,7 +20,8 @@ from input_pipeline.cameras import centers, nearest_to_axes
 
 def peer_weights(grid: Grid, views: Int[ndarray, " n"]) -> Float32[ndarray, "n n"]:
     """Return for each of these views the weights of its peers, the nearest others."""
-    eyes = _eyes(grid, views)
+    poses = grid.known_cameras.world_to_camera[views, 0]
+    eyes = centers(np.asarray(poses, np.float64))
     distances = np.linalg.norm(eyes[:, None] - eyes[None], axis=-1)
     np.fill_diagonal(distances, np.inf)
     most_peers = 6
@@ -59,11 +60,11 @@ def measure_disagreement(
     )
     change, scale = (jnp.sqrt((x**2).mean((1, 2, 3))) for x in (changed, pictures))
     # Where a point on the optical axis is seen after the correction, against the axis.
-    middle = nearest_to_axes(np.asarray(cameras.world_to_camera, np.float64))
-    eyes = _eyes(grid, views)
-    distances = (
-        np.ones(len(views)) if middle is None else np.linalg.norm(eyes - middle, axis=1)
-    )
+    world_to_camera = np.asarray(cameras.world_to_camera, np.float64)
+    middle = nearest_to_axes(world_to_camera)
+    distances = np.ones(len(views))
+    if middle is not None:
+        distances = np.linalg.norm(centers(world_to_camera) - middle, axis=1)
     corrected = jax.vmap(correct_camera, (0, None, 0))(cameras, poses, numbers)
     motion = corrected.world_to_camera @ jnp.linalg.inv(cameras.world_to_camera)
     x, y, z = (motion[:, :3, 2] * distances[:, None] + motion[:, :3, 3]).T
@@ -86,8 +87,3 @@ def disagreement_arrays(
         "place_disagreement": np.asarray(means[1]),
         "disagreement": np.asarray(f"views disagree by {by}; {which}"),
     }
-
-
-def _eyes(grid: Grid, views: Int[ndarray, " n"]) -> Float[ndarray, "n 3"]:
-    """Return where the cameras of views stand at the first instant."""
-    return centers(np.asarray(grid.known_cameras.world_to_camera[views, 0], np.float64))

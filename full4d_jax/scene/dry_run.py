@@ -114,12 +114,8 @@ def queried_size(config: Config, program: Literal["sample", "lift"]) -> tuple[in
     if program == "sample":
         return data.views, data.frames
     form = settings.distillation
-    require(
-        "lift.distillation",
-        form,
-        form != "none",
-        "cached or gradient, which query the prior",
-    )
+    expected = "cached or gradient, which query the prior"
+    require("lift.distillation", form, form != "none", expected)
     if form == "cached":
         return data.views, data.frames
     novel = settings.distilled_views or data.views - 1
@@ -134,10 +130,10 @@ def query_flops(config: Config, program: Literal["sample", "lift"]) -> float:
     """
     sampler = config.sampler
     steps = sampler.steps
+    if program == "lift" and sampler.noise:
+        steps = Distillation.flow_steps
     if program == "lift" and config.lift.distillation == "gradient":
         steps = 1
-    elif program == "lift" and sampler.noise:
-        steps = Distillation.flow_steps
     guides = 1 + (sampler.guidance != 1) + (sampler.text_guidance != 1)
     about = queried_size(config, program)
     return guides * steps * flops.forward_flops(config, *about)
@@ -176,7 +172,7 @@ def _inputs(config: Config, frames: int) -> tuple[Any, Any, Any]:
     """Return the shapes of so many frames of the source, of their depth, and of the key."""
     size = 1, frames, config.data.height, config.data.width
     source, depth = (jax.ShapeDtypeStruct(x, jnp.float32) for x in ((*size, 3), size))
-    return source, depth, jax.eval_shape(lambda: jax.random.key(0))
+    return source, depth, jax.eval_shape(jax.random.key, 0)
 
 
 def _cameras(config: Config) -> Cameras:

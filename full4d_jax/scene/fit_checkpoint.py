@@ -40,13 +40,11 @@ class PartialFit:
         saved = read_arrays(self.path)
         is_own = str(saved.pop("mark", "")) == self.mark
         leaves, structure = jax.tree.flatten(fresh)
-        saved_leaves = [
-            saved[f"leaf_{i}"] for i in range(len(leaves)) if f"leaf_{i}" in saved
-        ]
-        kinds = [[(x.shape, x.dtype) for x in some] for some in (saved_leaves, leaves)]
-        if not is_own or kinds[0] != kinds[1]:
+        # They lie in the file in their order.
+        kept = list(saved.values()) if is_own else []
+        if [(x.shape, x.dtype) for x in kept] != [(x.shape, x.dtype) for x in leaves]:
             return fresh
-        state = jax.tree.unflatten(structure, [jnp.asarray(x) for x in saved_leaves])
+        state = jax.tree.unflatten(structure, map(jnp.asarray, kept))
         self.say(f"fitting goes on after step {int(state.step)} from {self.path}")
         return state
 

@@ -200,10 +200,10 @@ def memory_note(settings: LiftConfig, shape: tuple[int, ...]) -> str:
       shape: of the frames, (v t h w 3).
     """
     views, instants, height, width, _ = shape
-    needed = needed_to_fit(settings, shape)
+    needed = needed_to_fit(settings, shape) / 2**20
     return (
         f"fitting {settings.capacity} Gaussians to {views} views of {instants} frames of "
-        f"{width}x{height}: about {needed / 2**20:.0f} MiB beside the program and the prior"
+        f"{width}x{height}: about {needed:.0f} MiB beside the program and the prior"
     )
 
 
@@ -222,12 +222,8 @@ def cost_note(size: DataConfig, config: Config, lift: LiftConfig | None) -> str:
     if not config.model.needs_cameras:
         kind = FitKind.CAPTURED
         # The network sees a group of views in a window of frames at once, each with the first.
-        views = sampler.group_views if 1 < sampler.group_views < size.views else size.views
-        frames = (
-            sampler.window_frames
-            if 1 < sampler.window_frames < size.frames
-            else size.frames
-        )
+        views = _at_once(sampler.group_views, size.views)
+        frames = _at_once(sampler.window_frames, size.frames)
         needed += 5.4 * config.model.width * views * frames * size.height * size.width
         seconds = 15 + 6e-6 * sampler.steps * pixels
         do = "give smaller --data.height and --data.width, or --sampler.group_views"
@@ -237,13 +233,11 @@ def cost_note(size: DataConfig, config: Config, lift: LiftConfig | None) -> str:
     grid = f"{size.views} views of {size.frames} instants of {size.width}x{size.height}"
     available = available_memory()
     if needed > available:
-        found = f"{available / BYTES_PER_GIB:.1f} GiB free"
-        raise InputError(
-            "memory", grid, found, f"about {needed / BYTES_PER_GIB:.1f} GiB", do
-        )
+        found = f"{_gib(available)} free"
+        raise InputError("memory", grid, found, f"about {_gib(needed)}", do)
     minutes = seconds / 60
     time = f"about {minutes:.0f} min on two cores" if minutes >= 1 else "less than a minute"
-    return f"{grid}: {time}, and {needed / BYTES_PER_GIB:.1f} GiB"
+    return f"{grid}: {time}, and {_gib(needed)}"
 
 
 def check_fit_memory(settings: LiftConfig, shape: tuple[int, ...]) -> None:
@@ -259,11 +253,21 @@ def check_fit_memory(settings: LiftConfig, shape: tuple[int, ...]) -> None:
     needed = needed_to_fit(settings, shape)
     available = available_memory()
     if needed > available and jax.default_backend() == "cpu":
-        found = f"{settings.capacity} Gaussians, which take about {needed / BYTES_PER_GIB:.1f} GiB"
-        expected = f"what {available / BYTES_PER_GIB:.1f} GiB hold"
+        found = f"{settings.capacity} Gaussians, which take about {_gib(needed)}"
+        expected = f"what {_gib(available)} hold"
         raise InputError(
             "config", "lift.capacity", found, expected, "lower --lift.capacity"
         )
+
+
+def _at_once(part: int, whole: int) -> int:
+    """Return how many are seen at once, of which a `part` of more than one may be set."""
+    return part if 1 < part < whole else whole
+
+
+def _gib(size: float) -> str:
+    """Return bytes in words."""
+    return f"{size / BYTES_PER_GIB:.1f} GiB"
 
 
 def available_memory() -> float:

@@ -19,7 +19,7 @@ from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 from scipy.spatial import KDTree
 
-from full4d_jax.cameras import Cameras
+from full4d_jax.cameras import Cameras, sides
 from full4d_jax.config import LiftConfig
 from full4d_jax.geometry.stereo_depth import sweep
 from full4d_jax.media.pictures import to_uint8
@@ -151,10 +151,9 @@ def hull_points(
         points = carve(np.stack(wider), views, middle)
         colors = seen_colors(points, frames[:, instant], views)
         hulls.append((points, colors, np.full(len(points), instant)))
-    found = [np.concatenate(x) for x in zip(*hulls, strict=True)]
-    few = np.random.default_rng(0).permutation(len(found[0]))[:most]
-    points, colors, instants = (x[few] for x in found)
-    return points, colors, instants
+    points, colors, instants = (np.concatenate(x) for x in zip(*hulls, strict=True))
+    few = np.random.default_rng(0).permutation(len(points))[:most]
+    return points[few], colors[few], instants[few]
 
 
 def match_points(
@@ -213,9 +212,7 @@ def swept(
     v, t, h, w, _ = frames.shape
     # Largest short side of the pictures that are swept.
     most_rows = 128
-    scale = min(1.0, most_rows / min(h, w))
-    high = round(scale * h)
-    wide = round(scale * w)
+    high, wide = sides(h, w, min(most_rows, h, w), 1)
     lenses = resize_intrinsics(
         np.asarray(cameras.intrinsics), rows=high / h, columns=wide / w
     )
@@ -227,10 +224,10 @@ def swept(
         unit = float(np.median(np.linalg.norm(views.eyes - middle, axis=1)))
         ends = NEAREST_SHARE * unit, FARTHEST_SHARE * unit
         maps = sweep(np.stack(small), lenses, views.poses, *ends)
-        for view in range(v):
-            depth[view, instant] = cv2.resize(
-                maps[view], (w, h), interpolation=cv2.INTER_NEAREST
-            )
+        size = w, h
+        depth[:, instant] = [
+            cv2.resize(x, size, interpolation=cv2.INTER_NEAREST) for x in maps
+        ]
         if (maps > 0).mean() < SURE_SHARE:
             break
     return depth, float((depth[:, chosen] > 0).mean())

@@ -39,7 +39,8 @@ def run_scene(
     """Run the stage scene: fit 4D Gaussians to the grid; `look` is shown the start of the fit."""
     asks = fit_settings.queries_prior(config.lift, fit_settings.fit_kind(grid))
     weights = prior_path(config.model, checkpoint) if asks else None
-    sampler = replace(config.sampler, offload=False)  # which changes no scene
+    # Offloading changes no scene.
+    sampler = replace(config.sampler, offload=False)
     inputs = {
         "lift": config.lift,
         "sampler": sampler,
@@ -79,10 +80,9 @@ def lift(
       InputError: the grid has no cameras, or a setting of the lift section would do nothing.
     """
     if grid.cameras is None:
+        found = grid.about.unposed or None
         do = "give world-to-camera poses and intrinsics"
-        raise errors.InputError(
-            "grid", "cameras", grid.about.unposed or None, "those of all views", do
-        )
+        raise errors.InputError("grid", "cameras", found, "those of all views", do)
     fit_settings.check_lift(config.lift, None, fit_settings.fit_kind(grid))
     return reading.from_arrays(fit_scene(config, grid, prior=prior, say=say))
 

@@ -39,13 +39,8 @@ from gaussians.fitting.stillness import camera_moves
 from input_pipeline.cameras import intrinsics_from_fov, look_at
 from input_pipeline.whole_files import whole_file
 
-READ = (
-    "splats.vert",
-    "splats.frag",
-    "present.vert",
-    "present.frag",
-    "sorter.js",
-)  # by their ids
+# By their ids.
+READ = ("splats.vert", "splats.frag", "present.vert", "present.frag", "sorter.js")
 # In the order in which it runs.
 PROGRAM = (
     *("camera.js", "unpack.js", "clock.js", "pointers.js", "sorting.js", "renderer.js"),
@@ -177,8 +172,8 @@ def _data(content: bytes) -> str:
     parts = []
     for i in range(DATA_PARTS):
         part = text[i * length : (i + 1) * length]
-        parts.append(f'<script class="data" type="text/plain">{part}</script>')
-        parts.append(f"<script>loaded({(i + 1) / DATA_PARTS})</script>")
+        data = f'<script class="data" type="text/plain">{part}</script>'
+        parts += [data, f"<script>loaded({(i + 1) / DATA_PARTS})</script>"]
     return "\n".join(parts)
 
 
@@ -222,8 +217,7 @@ def fill_template(template: str, texts: Mapping[str, str]) -> str:
 
 def clip_seconds(times: Float[ndarray, " t"]) -> float:
     """Return how long a clip with these instants plays."""
-    seconds = float(times[-1] - times[0]) if len(times) else 0.0
-    return seconds if seconds > 0 else UNKNOWN_CLIP_SECONDS
+    return float(times[-1] - times[0]) or UNKNOWN_CLIP_SECONDS
 
 
 def run_viewing(
@@ -272,11 +266,9 @@ def overview(scene: Scene | Gaussians) -> Viewing:
     means = means[np.isfinite(means).all(1)].astype(np.float64)
     means = means if len(means) else PIVOT[None]
     pivot = np.median(means, 0)
-    radius = max(
-        float(np.quantile(np.linalg.norm(means - pivot, axis=1), 1 - missed_share)), 1e-3
-    )
-    distance = radius / np.sin(np.radians(fov) / 2)
-    eye = pivot - [0, 0, distance]
+    far = np.linalg.norm(means - pivot, axis=1)
+    radius = max(float(np.quantile(far, 1 - missed_share)), 1e-3)
+    eye = pivot - [0, 0, radius / np.sin(np.radians(fov) / 2)]
     lens = intrinsics_from_fov(fov, 480, 480).astype(np.float32)
     pose = look_at(eye, pivot).astype(np.float32)
     cameras = Cameras(lens[None], pose[None, None], 480, 480)
@@ -293,23 +285,19 @@ def _settings(
     cameras = viewing.cameras
     paths = np.asarray(cameras.world_to_camera)
     angles = angles_of(paths, viewing.pivot)
+    lenses = np.asarray(cameras.intrinsics)[:, [0, 1, 0, 1], [0, 1, 2, 2]]
     views = []
-    for i, (lens, poses) in enumerate(
-        zip(np.asarray(cameras.intrinsics), paths, strict=True)
-    ):
-        still = not camera_moves(poses)
-        views.append(
-            {
-                "name": "source" if i == 0 else str(i),
-                "lens": _rounded(lens[[0, 1, 0, 1], [0, 1, 2, 2]]),
-                "poses": [
-                    _rounded(pose[:3].ravel()) for pose in poses[: 1 if still else None]
-                ],
-                "angles": _rounded(angles[i, 0] if viewing.limit else np.zeros(2)),
-                "width": cameras.width,
-                "height": cameras.height,
-            }
-        )
+    for i, poses in enumerate(paths):
+        shown = poses if camera_moves(poses) else poses[:1]
+        view = {
+            "name": str(i) if i else "source",
+            "lens": _rounded(lenses[i]),
+            "poses": [_rounded(pose[:3].ravel()) for pose in shown],
+            "angles": _rounded(angles[i, 0] if viewing.limit else np.zeros(2)),
+            "width": cameras.width,
+            "height": cameras.height,
+        }
+        views.append(view)
     return {
         "scene": {
             "count": small.count,

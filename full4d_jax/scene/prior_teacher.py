@@ -16,7 +16,7 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, UInt32
+from jaxtyping import Array, Float, Int
 
 from full4d_jax.cameras import Cameras, sides
 from full4d_jax.generation import batch, cascade, sampling
@@ -174,26 +174,16 @@ def _run_on_mesh(
 ) -> Any:
     """Call a program of `gaussians`, whose last argument is a key, on the prior's mesh."""
     *asked, key = arguments
-    bound = teacher.params
     # What is bound lies on the mesh.
+    bound = teacher.params
     blind = replace(teacher, params=None)
-    run = partial(_run_bound, program, bound)
-    return processes.on_mesh(
-        bound.prior.mesh, run, video, blind, jax.random.key_data(key), *asked
-    )
 
+    def run(video, blind, key_data, *asked):
+        key = jax.random.wrap_key_data(jnp.asarray(key_data))
+        return program(video, replace(blind, params=bound), *asked, key)
 
-def _run_bound(
-    program: Callable[..., Any],
-    bound: BoundPrior,
-    video: Float[Array | np.ndarray, "v t h w 3"],
-    blind: Distillation,
-    key_data: UInt32[Array | np.ndarray, "2"],
-    *asked: Any,
-) -> Any:
-    """Call a program with the prior that this process has bound."""
-    key = jax.random.wrap_key_data(jnp.asarray(key_data))
-    return program(video, replace(blind, params=bound), *asked, key)
+    data = jax.random.key_data(key)
+    return processes.on_mesh(bound.prior.mesh, run, video, blind, data, *asked)
 
 
 def _encode(

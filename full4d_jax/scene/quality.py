@@ -53,10 +53,10 @@ class SourceQuality(NamedTuple):
     """
 
     source_psnr: float
-    moving_psnr: float
-    moving_psnr_worst: float
-    moving_psnr_worst_at: float
-    sharpness: float
+    moving_psnr: float = np.nan
+    moving_psnr_worst: float = np.nan
+    moving_psnr_worst_at: float = np.nan
+    sharpness: float = np.nan
     moving_psnr_between: float = np.nan
     straightness: float = np.nan
     straightness_worst_at: float = np.nan
@@ -114,15 +114,14 @@ def source_quality(
         _decibels(error[i][mask]) if mask.mean() >= LEAST_MOVING_SHARE else np.nan
         for i, mask in enumerate(moving)
     ]
-    worst = np.nan if np.isnan(by_instant).all() else float(np.nanmin(by_instant))
-    return SourceQuality(
-        source_psnr=_decibels(error),
-        moving_psnr=np.nan if np.isnan(worst) else _decibels(error[moving]),
-        moving_psnr_worst=worst,
-        moving_psnr_worst_at=np.nan
-        if np.isnan(worst)
-        else float(times[by_instant.index(worst)]),
-        sharpness=sharpness(renders, frames),
+    quality = SourceQuality(_decibels(error), sharpness=sharpness(renders, frames))
+    if np.isnan(by_instant).all():
+        return quality
+    worst = int(np.nanargmin(by_instant))
+    return quality._replace(
+        moving_psnr=_decibels(error[moving]),
+        moving_psnr_worst=by_instant[worst],
+        moving_psnr_worst_at=float(times[worst]),
     )
 
 

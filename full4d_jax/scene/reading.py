@@ -15,7 +15,7 @@ from full4d_jax.scene import page
 from full4d_jax.session.errors import InputError, input_errors, require_file
 from full4d_jax.session.stage_arrays import check_arrays
 from full4d_jax.session.stages import Stages
-from full4d_jax.source import row_and_column
+from full4d_jax.source.row_and_column import FILM_ADVICE
 from gaussians import (
     DeformingGaussians,
     DynamicGaussians,
@@ -43,9 +43,8 @@ def read_grid(stages: Stages) -> tuple[Grid, dict[str, Any]]:
     with input_errors("output folder", do):
         saved = load_json(path)
     if not isinstance(saved, dict):
-        raise InputError(
-            "saved config", path, type(saved).__name__, "a table of fields", do
-        )
+        found = type(saved).__name__
+        raise InputError("saved config", path, found, "a table of fields", do)
     return grid, saved
 
 
@@ -59,9 +58,7 @@ def posed_grid(stages: Stages) -> Grid:
     if grid.cameras is None:
         path = stages.folder / "grid.npz"
         found = f"a grid without cameras: {grid.about.unposed}".rstrip(": ")
-        raise InputError(
-            "output folder", path, found, "one with them", row_and_column.FILM_ADVICE
-        )
+        raise InputError("output folder", path, found, "one with them", FILM_ADVICE)
     return grid
 
 
@@ -161,6 +158,5 @@ def open_scene(source: Path) -> ShownScene:
     arrays = stages.finished("scene")
     grid = posed_grid(stages)
     viewing = page.run_viewing(grid.known_cameras, grid.frames[0], arrays.get("background"))
-    return ShownScene(
-        from_arrays(arrays), viewing, page.clip_seconds(grid.times), page.TITLE
-    )
+    seconds = page.clip_seconds(grid.times)
+    return ShownScene(from_arrays(arrays), viewing, seconds, page.TITLE)

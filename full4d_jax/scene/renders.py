@@ -30,17 +30,19 @@ from input_pipeline.cameras import orbit, resize_intrinsics
 from input_pipeline.importers.camera_path import CameraPath, read_path
 
 VIDEO_FPS = 24
+Draw = Callable[[Camera, float], Rendering]
+# Behind a scene; None is black.
+Color = Float[ndarray, "3"] | None
 
 
 def show_first_look(stages: Stages, grid: Grid, scene: Scene) -> None:
     """Write the page of a scene that is not fitted yet, and say so."""
-    for name in ("orbit.mp4", "bullet.mp4", "scene.png"):  # of an earlier scene
+    # Those of an earlier scene.
+    for name in ("orbit.mp4", "bullet.mp4", "scene.png"):
         (stages.folder / name).unlink(missing_ok=True)
-    _write_page(stages, grid, scene, None, quick=True)
+    path = _write_page(stages, grid, scene, None, quick=True)
     seconds = time.perf_counter() - stages.started
-    stages.say(
-        f"first look after {seconds:.0f} s, before fitting: {stages.folder / 'scene.html'}"
-    )
+    stages.say(f"first look after {seconds:.0f} s, before fitting: {path}")
 
 
 def show_scene(
@@ -54,16 +56,14 @@ def show_scene(
       arrays: what the stage `scene` saved.
       show: how the scene is shown.
     """
-    folder = stages.folder
+    cameras = grid.known_cameras
     scene = reading.from_arrays(arrays)
     behind = reading.background_in(arrays)
     between = grid.starts_at_its_end
     with stages.timed("renders"):
-        write_renders(
-            folder, scene, grid.known_cameras, show, background=behind, between=between
-        )
+        write_renders(stages.folder, scene, cameras, show, behind, between=between)
     with stages.timed("page"):
-        _write_page(stages, grid, scene, arrays.get("background"), quick=False)
+        _write_page(stages, grid, scene, arrays.get("background"))
 
 
 def read_film(path: Path) -> CameraPath:
@@ -72,9 +72,8 @@ def read_film(path: Path) -> CameraPath:
     Raises:
       InputError: It cannot be read.
     """
-    with errors.input_errors(
-        "camera path", "give another file as --path (docs/cameras.md)"
-    ):
+    do = "give another file as --path (docs/cameras.md)"
+    with errors.input_errors("camera path", do):
         return read_path(path)
 
 
@@ -84,17 +83,16 @@ def show_path(
     """Write path.mp4, the film of a camera path; arguments as of `show_scene`."""
     cameras = grid.known_cameras
     file = stages.folder / "path.mp4"
+    scene = reading.from_arrays(arrays)
     size = show.size or cameras.height
     behind = reading.background_in(arrays)
     with stages.timed("path"):
-        write_film(
-            file, reading.from_arrays(arrays), path, cameras, size=size, background=behind
-        )
+        write_film(file, scene, path, cameras, behind, size=size)
 
 
 def _write_page(
-    stages: Stages, grid: Grid, scene: Scene, background: ndarray | None, *, quick: bool
-) -> None:
+    stages: Stages, grid: Grid, scene: Scene, background: Color, quick: bool = False
+) -> Path:
     """Write the page of a scene; it plays as long as the source lasts, and with its sound."""
     viewing = page.run_viewing(grid.known_cameras, grid.frames[0], background)
     seconds = page.clip_seconds(grid.times)
@@ -103,8 +101,9 @@ def _write_page(
     page.write_page(path, scene, viewing, seconds=seconds, sound=sound, quick=quick)
     if sound is not None:
         of_sound = len(page.sound_element(sound))
-        scene_bytes = path.stat().st_size - of_sound
-        stages.say(f"page: {scene_bytes:,} bytes, and {of_sound:,} of sound")
+        others = path.stat().st_size - of_sound
+        stages.say(f"page: {others:,} bytes, and {of_sound:,} of sound")
+    return path
 
 
 def write_renders(
@@ -112,8 +111,8 @@ def write_renders(
     scene: Scene,
     cameras: Cameras,
     show: RenderOptions,
+    background: Color = None,
     *,
-    background: Float[ndarray, "3"] | None = None,
     between: bool = False,
 ) -> None:
     """Write `orbit.mp4`, `bullet.mp4` and `scene.png`: the scene from where no camera was.
@@ -156,12 +155,10 @@ def write_renders(
     azimuths = np.linspace(-show.sweep, show.sweep, 5)
     moments = (0.0, 0.5, 1.0)
     aside = seen_from(np.stack([azimuths, np.zeros(5)], 1))
-    across = [aside.camera(0, i) for i in range(len(azimuths))]
-    pictures = [
-        [to_uint8(draw(camera, moment).rgb) for camera in across] for moment in moments
-    ]
+    across = [aside.camera(0, i) for i in range(5)]
+    pictures = [[to_uint8(draw(x, moment).rgb) for x in across] for moment in moments]
     sheet = contact_sheet(
-        np.asarray(pictures),
+        np.array(pictures),
         rows=[f"time {moment:g}" for moment in moments],
         columns=[f"azimuth {azimuth:+.0f}" for azimuth in middle[0] + azimuths],
         title="the fitted scene; the source camera stands at azimuth 0",
@@ -174,9 +171,9 @@ def write_film(
     scene: Scene,
     path: CameraPath,
     source: Cameras,
+    background: Color = None,
     *,
     size: int,
-    background: Float[ndarray, "3"] | None = None,
 ) -> None:
     """Write a video of the scene from a camera that goes along a path.
 
@@ -187,8 +184,8 @@ def write_film(
       scene: in world units.
       path: in the world of the scene; its lens is used, or else the source's.
       source: cameras of the grid, view 0 first.
-      size: rows of the pictures.
       background: colour behind the scene; None is black.
+      size: rows of the pictures.
     """
     poses = path.world_to_camera.astype(np.float32)
     lens = np.asarray(source.intrinsics[0])
@@ -207,11 +204,7 @@ def write_film(
 
 
 def _write_video(
-    file: Path,
-    draw: Callable[[Camera, float], Rendering],
-    cameras: Cameras,
-    times: Float[ndarray, " n"],
-    fps: float,
+    file: Path, draw: Draw, cameras: Cameras, times: Float[ndarray, " n"], fps: float
 ) -> None:
     """Write what a camera sees along its path."""
     instants = progress.watch(file.name, range(len(times)))
@@ -219,9 +212,7 @@ def _write_video(
     write_video(file, np.stack(frames), fps)
 
 
-def scene_renderer(
-    scene: Scene, cameras: Cameras, background: Float[ndarray, "3"] | None = None
-) -> Callable[[Camera, float], Rendering]:
+def scene_renderer(scene: Scene, cameras: Cameras, background: Color = None) -> Draw:
     """Return a function that draws the scene from a camera at a normalised time.
 
     None as `background` is black.
@@ -234,11 +225,11 @@ def scene_renderer(
     at = jax.jit(type(scene).at)
     views, count = cameras.world_to_camera.shape[:2]
     few = range(0, count, max(1, count // (6 if views == 1 else 2)))
+    times = np.linspace(0, 1, len(few), dtype=np.float32)
+    count_budget = partial(intersection_budget, antialiased=True, slack=1.4)
     budget = max(
-        intersection_budget(
-            at(scene, time), cameras.camera(view, i), antialiased=True, slack=1.4
-        )
-        for i, time in zip(few, np.linspace(0, 1, len(few), dtype=np.float32), strict=True)
+        count_budget(at(scene, time), cameras.camera(view, i))
+        for i, time in zip(few, times, strict=True)
         for view in range(views)
     )
 
@@ -256,7 +247,7 @@ def render_views(
     scene: Scene,
     cameras: Cameras,
     times: Float[ndarray, " t"],
-    background: Float[ndarray, "3"] | None = None,
+    background: Color = None,
 ) -> UInt8[ndarray, "v t h w 3"]:
     """Render the scene from each view's cameras at the normalised times, over black or a colour."""
     draw = scene_renderer(scene, cameras, background)

@@ -142,9 +142,8 @@ def _seed_further(
     for i in range(1, len(depth)):
         own = jnp.where(seeds[i] > 0, depth[i], 0.0)
         reached = project_video(frames[i], own, cameras, i).mask[i:] > 0
-        seeds = (
-            seeds.at[i].set(own).at[i + 1 :].set(jnp.where(reached, 0.0, seeds[i + 1 :]))
-        )
+        later = jnp.where(reached, 0.0, seeds[i + 1 :])
+        seeds = seeds.at[i].set(own).at[i + 1 :].set(later)
     return seeds
 
 
@@ -168,9 +167,8 @@ def _grid_depth(
     views, times = frames.shape[:2]
 
     def filled(mask, disparity):
-        whole = Projection(
-            disparity[None, None, ..., None], mask[None, None], disparity[None, None]
-        )
+        whole = Projection(disparity[..., None], mask, disparity)
+        whole = jax.tree.map(lambda x: x[None, None], whole)
         return 1 / jnp.maximum(fill_holes(whole)[0, 0, ..., 0], 0.05)
 
     def one_source(depth):
@@ -179,15 +177,14 @@ def _grid_depth(
 
     def one_target(place):
         view, time = jnp.divmod(place, times)
-        relative = rays.relative_pose(poses[view + 1, time], poses[0, time])
-        frame = frames[0, time]
-        lens = lenses[view + 1]
-        places = (lenses[0], poses[0, time]), (lens, poses[view + 1, time])
-        front = splat_both(frame, depth[time], known.at(time), *places)
+        ends = [(lenses[i], poses[i, time]) for i in (0, view + 1)]
+        (_, pose), (lens, target_pose) = ends
+        relative = rays.relative_pose(target_pose, pose)
+        front = splat_both(frames[0, time], depth[time], known.at(time), *ends)
         # What no instant shows has no seed of the source: views that show it have some.
         whole = front
         if hidden is not None:
-            behind = splat_known(hidden.at(time), places[1], *depth.shape[1:])
+            behind = splat_known(hidden.at(time), ends[1], *depth.shape[1:])
             whole = fill_open(front, behind)
         depth_behind = filled(whole.mask, whole.disparity)
         behind = push_behind_source(depth_behind, lens, relative, source[time], lenses[0])
@@ -234,9 +231,10 @@ def with_rims(
         ends = [(1, 1) if i == axis else (0, 0) for i in range(4)]
         places = jnp.pad(disparity, ends[:3], mode="reflect", reflect_type="odd")
         colours = jnp.pad(frames, ends, mode="edge")
+        before = jnp.arange(depth.shape[axis])
         around = [
             (jnp.take(places, i, axis), jnp.take(colours, i, axis))
-            for i in (jnp.arange(depth.shape[axis]), 2 + jnp.arange(depth.shape[axis]))
+            for i in (before, 2 + before)
         ]
         for (front, near), (back, far) in (around, around[::-1]):
             is_edge = (front >= back) & (front + back - 2 * disparity > bend * disparity)

@@ -74,7 +74,6 @@ def page_server(page: str, *, port: int, secret: str = "") -> ThreadingHTTPServe
         except OSError as error:
             if error.errno not in (errno.EADDRINUSE, errno.EACCES):
                 raise
+    expected = f"a free one of the {PORTS_TRIED} from there on"
     do = "give another --port, or 0 for any"
-    raise InputError(
-        "option", "--port", port, f"a free one of the {PORTS_TRIED} from there on", do
-    )
+    raise InputError("option", "--port", port, expected, do)

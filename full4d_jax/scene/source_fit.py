@@ -24,6 +24,7 @@ from full4d_jax.scene.fit_settings import fit_settings
 from full4d_jax.scene.seeds import first_scene, grid_depth
 from gaussians import Scene, Targets, render_clip
 from gaussians.fitting.fit_step import FitState
+from input_pipeline.selection import evenly
 
 
 def lift_grid(
@@ -104,9 +105,7 @@ def source_psnr(
     """Return the PSNR in dB of a scene under way in the source camera, over a few instants."""
     most_instants = 4
     count = len(frames)
-    chosen = np.unique(
-        np.linspace(0, count - 1, min(count, most_instants)).round().astype(int)
-    )
+    chosen = np.array(evenly(count, most_instants))
     views = cameras.views([0]).frames(chosen).batched()
     flat = jax.tree.map(lambda x: x[0], views)
     moments = jnp.asarray(np.linspace(0, 1, count)[chosen], jnp.float32)

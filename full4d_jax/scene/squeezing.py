@@ -89,9 +89,8 @@ def squeezed(
     for (scale, in_tier), always, far in product(tiers, (True, False), (False, True)):
         rows = np.flatnonzero(in_tier & (is_always == always) & (is_far == far))
         if len(rows):
-            part, columns, order = _part(
-                records[rows], positions[rows], usual, scale, always
-            )
+            some = records[rows], positions[rows]
+            part, columns, order = _part(*some, usual, scale, always)
             parts.append(part)
             pieces += columns
             orders.append(rows[order])
@@ -161,12 +160,8 @@ def _part(
     described = []
     pieces = []
     for column in np.rint(np.column_stack(columns)).astype(np.int64).T:
-        choices = [
-            (window, _planes(column - _mean_before(column, window))) for window in (0, 8)
-        ]
-        window, planes = min(
-            choices, key=lambda x: sum(len(_deflated(plane)) for plane in x[1])
-        )
+        choices = [(x, _planes(column - _mean_before(column, x))) for x in (0, 8)]
+        window, planes = min(choices, key=lambda x: sum(len(_deflated(y)) for y in x[1]))
         described.append([window, len(planes)])
         pieces += planes
     part = {

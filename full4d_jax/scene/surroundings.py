@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 from numpy import ndarray
 
-from full4d_jax.cameras import Cameras
+from full4d_jax.cameras import Cameras, sides
 from full4d_jax.generation.projection_guidance import Projection, fill_holes
 from full4d_jax.geometry.rays import pixel_rays, relative_pose
 from full4d_jax.scene import renders, seeds
@@ -79,10 +79,8 @@ def surround(
     scene = jax.tree.map(np.array, with_space)
     # Pictures are small: a blur fills what is empty.
     short_side = 128
-    scale = min(1.0, short_side / min(cameras.height, cameras.width))
-    height, width = (
-        max(1, round(scale * side)) for side in (cameras.height, cameras.width)
-    )
+    rows = min(short_side, cameras.height, cameras.width)
+    height, width = sides(cameras.height, cameras.width, rows, 1)
     ratios = {"rows": height / cameras.height, "columns": width / cameras.width}
     lenses = resize_intrinsics(np.asarray(cameras.intrinsics), **ratios).astype(np.float32)
     cameras = Cameras(lenses, cameras.world_to_camera, height, width)
