@@ -20,7 +20,7 @@ from full4d_jax.generation.generate import flow_program, guides_program, views_p
 from full4d_jax.generation.prior import Prior, check_grid, check_offload
 from full4d_jax.models import flops, grid_mesh
 from full4d_jax.models.codecs.codec import codec_shapes
-from full4d_jax.models.sharding import shapes_on
+from full4d_jax.models.sharding import AnyMesh, shapes_on
 from full4d_jax.models.wan.text import load_text
 from full4d_jax.scene.prior_teacher import teacher_between
 from full4d_jax.session.fields import require
@@ -150,7 +150,7 @@ def weights_bytes(prior: Prior) -> dict[str, int]:
 
 
 def prior_shapes(
-    config: Config, mesh: grid_mesh.AnyMesh, program: Literal["sample", "lift"]
+    config: Config, mesh: AnyMesh, program: Literal["sample", "lift"]
 ) -> Prior:
     """Return the prior that `open_prior` reads on these devices, as shapes.
 
