@@ -78,6 +78,11 @@ class SceneOptions(SourceOptions):
     """Held-out procedural scenes."""
     judge: Annotated[JudgeOptions, Flat] = JudgeOptions()
 
+    @property
+    def numbers(self) -> range:
+        """The numbers of the scenes."""
+        return range(self.first, self.first + self.scenes)
+
 
 class GridOptions(SceneOptions):
     """Held-out procedural grids, filled from one row and one column by a model without poses."""
@@ -189,20 +194,21 @@ def evaluate(
         # It is a capture, or photographs with their poses.
         if not (source.video / "transforms.json").exists():
             source = ForeignFilmsOptions(source.video, rows=source.rows)
-    if isinstance(source, MadeOptions):
-        _score_made(source, out)
-    elif isinstance(source, ForeignFilmsOptions):
-        _score_films(source, out)
-    else:
-        check_config(config)
-        several = source.judge.several
-        from full4d_jax.generation.prior import check_shares
+    match source:
+        case MadeOptions():
+            _score_made(source, out)
+        case ForeignFilmsOptions():
+            _score_films(source, out)
+        case _:
+            check_config(config)
+            several = source.judge.several
+            from full4d_jax.generation.prior import check_shares
 
-        if several.are_several:
-            check_shares(config)
-        name = source.video.stem if isinstance(source, FilmOptions) else config.name
-        with output_of(several, _folder(out, name)) as folder:
-            _judge_prior(config, source, folder)
+            if several.are_several:
+                check_shares(config)
+            name = source.video.stem if isinstance(source, FilmOptions) else config.name
+            with output_of(several, _folder(out, name)) as folder:
+                _judge_prior(config, source, folder)
 
 
 def _folder(out: Path | None, name: str) -> Path:
@@ -227,18 +233,13 @@ def _judge_prior(config: Config, source: Prior, folder: Path) -> None:
             video = VideoOptions(
                 source.video, start, None, source.fov, source.poses, size=size
             )
-            upsampler = later_frames.open_upsampler(config, source.rows)
-            later_frames.evaluate_film(judge(), upsampler, folder, video)
+            later_frames.evaluate_film(judge(), folder, video)
+        case GridOptions():
+            depth = {x: options[x] for x in ("depth_network", "depth_kind")}
+            refuse(depth, "none, no depth")
+            prior_rows.evaluate_grids(judge(), folder, source.numbers)
         case _:
-            scenes = range(source.first, source.first + source.scenes)
-            score = prior_rows.evaluate_held_out
-            if isinstance(source, GridOptions):
-                refuse(
-                    {x: options[x] for x in ("depth_network", "depth_kind")},
-                    "none, no depth",
-                )
-                score = prior_rows.evaluate_grids
-            score(judge(), folder, scenes)
+            prior_rows.evaluate_held_out(judge(), folder, source.numbers)
 
 
 def _score_made(made: MadeOptions, out: Path | None) -> None:
@@ -247,26 +248,21 @@ def _score_made(made: MadeOptions, out: Path | None) -> None:
     Raises:
       InputError: options that do not go together, or what the scores refuse.
     """
+    from full4d_jax.evaluation.consistency import score_folder
+    from full4d_jax.evaluation.networks import load_scoring_networks
+    from full4d_jax.evaluation.real_views import score_with_truth
+
+    networks = vars(made.networks)
     kind = "scene" if made.scene or made.folder.is_file() else "grid"
     if made.truth:
-        from full4d_jax.evaluation.real_views import score_with_truth
-
         sets = {x: getattr(made, x) for x in ("reference", "split")}
-        refuse(vars(made.networks) | sets, "none, with --truth")
+        refuse(networks | sets, "none, with --truth")
         score_with_truth(made.folder, kind, made.truth, out, vgg=made.vgg)
         return
     fits = kind == "grid" and not made.vgg
     require("truth", "none", fits, "the data set that it was made from", what="option")
-    from full4d_jax.evaluation.consistency import score_folder
-    from full4d_jax.evaluation.networks import load_scoring_networks
-
-    score_folder(
-        made.folder,
-        load_scoring_networks(vars(made.networks)),
-        out,
-        reference=made.reference,
-        split=made.split or "train",
-    )
+    loaded = load_scoring_networks(networks)
+    score_folder(made.folder, loaded, out, made.reference, made.split or "train")
 
 
 def _score_films(source: ForeignFilmsOptions, out: Path | None) -> None:
@@ -283,13 +279,10 @@ def _score_films(source: ForeignFilmsOptions, out: Path | None) -> None:
 
     networks = load_scoring_networks(vars(source.networks))
     name = source.row or source.films.resolve().name
+    measures = vars(source.measures)
     if source.truth is None:
-        measures = source.measures
-        unused = {
-            "source_camera": source.source_camera,
-            "depth_network": measures.depth_network,
-        }
-        refuse(unused | {"depth_kind": measures.depth_kind}, "a --truth beside it")
+        unused = {x: measures[x] for x in ("depth_network", "depth_kind")}
+        refuse(unused | {"source_camera": source.source_camera}, "a --truth beside it")
         expected = "a capture whose cameras these are of, or cameras.json beside them"
         require("truth", "none", kind_of(source.films) == CAPTURE, expected, what="option")
         grid = open_capture(CaptureOptions(source.films, rows=source.rows))
@@ -299,4 +292,4 @@ def _score_films(source: ForeignFilmsOptions, out: Path | None) -> None:
         source.films, source.truth, source.source_camera, source.rows
     )
     folder = hold_folder(_folder(out, source.truth.resolve().name))
-    foreign_films.score_films(*filmed, name, folder, networks, **vars(source.measures))
+    foreign_films.score_films(*filmed, name, folder, networks, **measures)

@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from einops import repeat
-from jaxtyping import Array, ArrayLike, Bool, Float, UInt8
+from jaxtyping import Array, ArrayLike, Bool, Float
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.evaluation import table
@@ -42,7 +42,6 @@ Frames = Float[np.ndarray, "v t h w 3"]  # [0, 1]
 Mask = Float[np.ndarray, "v t h w"]  # 1 or 0
 # Pixels that count, by REGION_TITLES.
 Regions = Mapping[str, Mask]
-Picture = UInt8[np.ndarray, "h w 3"]
 
 
 class ClipRows(NamedTuple):
@@ -53,14 +52,12 @@ class ClipRows(NamedTuple):
       regions: pixels of these frames that are scored apart.
       rows: the frames of each row, by its name and the depth that it uses.
       details: further numbers of the clip, for its record.
-      pictures: what people see of the clip, by what it is.
     """
 
     truth: Frames
     regions: Regions
     rows: Mapping[tuple[str, str], Frames]
     details: Mapping[str, float | None] = MappingProxyType({})
-    pictures: Mapping[str, Picture] = MappingProxyType({})
 
     def part(self, chosen: Bool[np.ndarray, "v t"]) -> "ClipRows":
         """Return some of the frames as a clip of its own, each as a view of one instant."""

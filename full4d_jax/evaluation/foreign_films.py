@@ -18,9 +18,16 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from full4d_jax.evaluation import consistency, in_source, real_views, results, table
+from full4d_jax.evaluation import (
+    consistency,
+    frechet,
+    in_source,
+    real_views,
+    results,
+    table,
+)
 from full4d_jax.evaluation.fidelity import LEVELS, load_distances, score
-from full4d_jax.evaluation.frechet import Comparison, in_memory, open_i3d
+from full4d_jax.evaluation.frechet import open_i3d
 from full4d_jax.evaluation.networks import ScoringNetworks
 from full4d_jax.geometry.depth_maps import drop_depth_edges
 from full4d_jax.grid import Grid
@@ -30,6 +37,7 @@ from full4d_jax.source import capture_source, kinds, options
 from full4d_jax.source.depth.estimators import OURS, open_network, source_depth
 from input_pipeline import capture_clips, footage, transforms
 from input_pipeline.capture import Capture, View, make_view
+from input_pipeline.plain_files import check_field
 
 REAL = "the real films"
 # Two pictures have one shape if the quotient of their shapes is 1 up to this.
@@ -60,24 +68,21 @@ def read_films(
     """
     films = footage.find_footage(folder, footage.FILM_FOLDERS)
     kinds.require_kind(truth, (kinds.CAPTURE,))
-    with errors.input_errors("truth", "give a capture (docs/data.md) as --truth"):
+    with errors.input_errors("truth", "give a capture of one scene (docs/data.md)"):
         captures, scenes = capture_source.captures_of(truth)
-    # Films of one folder can be of one scene only, and no name says of which.
-    count = max(scenes, len(captures))
-    if count > 1:
-        raise errors.InputError(
-            "truth", truth, f"{count} scenes", "one", "give the folder of one"
-        )
+        # Films of one folder can be of one scene only, and no name says of which.
+        count = max(scenes, len(captures))
+        check_field(truth, count == 1, f"{count} scenes", "one")
     # The source was the method's input: films of other cameras alone are scored.
     capture = captures[0]
     views = {view.name: view for view in capture.views}
     source = source or capture.views[0].name
     expected = f"one of {', '.join(views)}"
     fields.require("source_camera", source, source in views, expected, what="option")
-    pairs = pair_by_name_or_order(list(films), list(views), source, folder)
     with errors.input_errors(
-        "films", "write each film as its camera's, in any size of that shape"
+        "films", "write each film under its camera's name, in any size of that shape"
     ):
+        pairs = pair_by_name_or_order(list(films), list(views), source, folder)
         # Films get the lens, the turn and the poses of their cameras, to be decoded alike.
         filmed = [
             _film_view(x, films[x], views[camera], capture) for x, camera in pairs.items()
@@ -111,22 +116,18 @@ def pair_by_name_or_order(
     Films in order are of all cameras, or of all but the source.
 
     Raises:
-      InputError: some films alone have a camera's name, or their number is another.
+      ValueError: some films alone have a camera's name, or their number is another.
     """
     targets = [camera for camera in cameras if camera != source]
-    pairs = {}
+    order: list[str] = []
     if set(films) <= set(cameras):
-        pairs = {name: name for name in films}
+        order = films
     elif not set(films) & set(cameras):
-        ordered = {len(x): x for x in (targets, cameras)}
-        pairs = dict(zip(films, ordered.get(len(films), ()), strict=False))
-    pairs = {film: camera for film, camera in pairs.items() if camera != source}
-    if not pairs:
-        found = f"{len(films)} films ({', '.join(films)})".replace(" ()", "")
-        expected = f"a film for each of {', '.join(targets)}, of its name or in this order"
-        raise errors.InputError(
-            "films", folder, found, expected, "rename them, or leave others out"
-        )
+        order = {len(x): x for x in (targets, cameras)}.get(len(films), [])
+    pairs = {x: y for x, y in zip(films, order, strict=False) if y != source}
+    found = f"{len(films)} films ({', '.join(films)})"
+    expected = f"a film for each of {', '.join(targets)}, of its name or in this order"
+    check_field(folder, pairs, found, expected)
     return pairs
 
 
@@ -136,11 +137,10 @@ def _film_view(film: str, files: tuple[Path, ...], camera: View, capture: Captur
     Raises:
       ValueError: naming the film that does not read.
     """
-    video = len(files) == 1 and files[0].suffix.lower() in footage.VIDEOS
-    fps = None if video else capture.fps
     start = float(max(view.timestamps[0] for view in capture.views))
+    lens = camera.intrinsics
     pose = camera.world_to_camera[0]
-    view = make_view(f"film {film}", files, camera.intrinsics, pose, fps=fps, offset=start)
+    view = make_view(f"film {film}", files, lens, pose, fps=capture.fps, offset=start)
     times = view.timestamps
     if len(times) == len(camera.timestamps):
         times = camera.timestamps
@@ -149,8 +149,7 @@ def _film_view(film: str, files: tuple[Path, ...], camera: View, capture: Captur
     height, width = footage.picture_size(camera.files[0])
     return view._replace(
         timestamps=times,
-        intrinsics=camera.intrinsics
-        * np.array([columns / width, rows / height, 1.0])[:, None],
+        intrinsics=lens * np.array([columns / width, rows / height, 1.0])[:, None],
         distortion=camera.distortion,
         world_to_camera=camera.world_to_camera[nearest],
         quarters=camera.quarters,
@@ -163,17 +162,15 @@ def _smallest_size(views: list[View]) -> tuple[int, int]:
     Raises:
       ValueError: naming the first view that differs from the source.
     """
-    stored = [footage.picture_size(view.files[0]) for view in views]
-    is_turned = [view.quarters % 2 for view in views]
-    sizes = [
-        (w, h) if turned else (h, w)
-        for (h, w), turned in zip(stored, is_turned, strict=True)
-    ]
+    sizes = []
+    for view in views:
+        rows, columns = footage.picture_size(view.files[0])
+        sizes.append((columns, rows) if view.quarters % 2 else (rows, columns))
     height, width = sizes[0]
     for view, (rows, columns) in zip(views, sizes, strict=True):
-        if abs(rows * width / (columns * height) - 1) > SHAPES_ALIKE:
-            expected = f"the shape of the source's {width}x{height}"
-            raise ValueError(f"{view.name}: found {columns}x{rows}, expected {expected}")
+        fits = abs(rows * width / (columns * height) - 1) <= SHAPES_ALIKE
+        expected = f"the shape of the source's {width}x{height}"
+        check_field(view.name, fits, f"{columns}x{rows}", expected)
     return min(sizes)
 
 
@@ -207,17 +204,18 @@ def score_films(
     Raises:
       InputError: the folder holds scores of another truth, or the name is that of a baseline.
     """
-    fits = name not in (table.COPY, table.INPAINT, table.PUSH_PULL, REAL)
-    fields.require(
-        "row", name, fits, "another name than those of the other rows", what="option"
-    )
+    baselines = [table.COPY, table.INPAINT, table.PUSH_PULL, REAL]
+    expected = "another name than those of the other rows"
+    fields.require("row", name, name not in baselines, expected, what="option")
     whose = "the capture"
     if truth.depth is None:
-        estimate = source_depth(
-            open_network(depth_network, depth_kind), to_model(truth.frames[0])
-        )
+        network = open_network(depth_network, depth_kind)
+        estimate = source_depth(network, to_model(truth.frames[0]))
         truth = replace(truth, depth=np.asarray(drop_depth_edges(estimate))[None])
         whose = f"the network {depth_network or OURS}"
+    compared = real_views.rows_of(name, films / LEVELS, truth)
+    rows = {row: frames for (row, _), frames in compared.rows.items()}
+    rows[REAL] = compared.truth
     # Scores of another truth are not comparable: whatever they depend on is part of the mark.
     distances = load_distances(vgg=vgg)
     absent = dict(networks.missing)
@@ -231,10 +229,6 @@ def score_films(
         "video": video is not None,
     }
     mark = stages.fingerprint("films 3", made_of, {})
-    compared = real_views.rows_of(name, films / LEVELS, truth)
-    rows = {row: frames for (row, _), frames in compared.rows.items()}
-    rows[REAL] = compared.truth
-    views, instants, height, width = films.shape[:4]
 
     def scored(_: str, row: str) -> dict[str, Any]:
         record = score(compared._replace(rows={(row, "none"): rows[row]}), distances)
@@ -242,10 +236,11 @@ def score_films(
         scores = consistency.grid_scores(frames, truth.known_cameras, networks)
         missing = dict(absent)
         if video:
-            comparison = Comparison([in_memory(frames)], [in_memory(truth.frames)], video)
-            comparison.add(row, frames)
-            scores |= comparison.distances(row)
-            missing |= comparison.too_few
+            made = {"films": [frechet.stored(lambda: frames)]}
+            real = [frechet.stored(lambda: truth.frames)]
+            found = frechet.compare(made, real, video)
+            scores |= found.distances.get("films", {})
+            missing |= found.too_few
         record["rows"][0] |= scores
         return record | {"missing": missing}
 
@@ -257,8 +252,8 @@ def score_films(
     kept = results.score_jobs(folder / "films.jsonl", mark, jobs, scored)
     records = {row: record for (_, row), record in kept.items()}
     # The tables keep methods of earlier calls; baselines come last.
-    methods = [row for row in records if row not in rows or row == name]
-    baselines = [row for row in rows if row != name]
+    methods = [row for row in records if row not in baselines]
+    views, instants, height, width = films.shape[:4]
     results.write_results(
         folder,
         "films",
@@ -266,5 +261,5 @@ def score_films(
         f"# Films against {truth.about.note}\n\n{views} cameras, {instants} instants of "
         f"{width}x{height}: {note}. Depth of the source is from {whose}.",
         about={"cameras": cameras},
-        picture=real_views.compared_sheet(compared, cameras),
+        picture=results.sheet(compared, cameras),
     )

@@ -12,7 +12,7 @@ even where both are drawn from the same distribution: compare distances of equal
 """
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -44,14 +44,7 @@ def frechet_distance(a: Float[np.ndarray, "n c"], b: Float[np.ndarray, "m c"]) -
 
     With centred features A and B, Tr (Σ_a Σ_b)^½ is the sum of the singular values of A Bᵀ over
     √((n-1)(m-1)), which needs no root of a matrix that may be singular.
-
-    Raises:
-      ValueError: a set has fewer than two members.
     """
-    if min(len(a), len(b)) < 2:
-        raise ValueError(
-            f"sets of {len(a)} and {len(b)}: found no spread, expected at least 2"
-        )
     a = np.asarray(a, np.float64)
     b = np.asarray(b, np.float64)
     mean = a.mean(0) - b.mean(0)
@@ -117,73 +110,68 @@ class StoredGrid(NamedTuple):
     read: Callable[[], Frames]
 
 
-def in_memory(frames: Frames) -> StoredGrid:
-    """Return a grid that is read already."""
-    views, times = frames.shape[:2]
-    return StoredGrid(views, times, lambda: frames)
+def stored(read: Callable[[], Frames]) -> StoredGrid:
+    """Return the grid that this reads."""
+    views, times = read().shape[:2]
+    return StoredGrid(views, times, read)
 
 
-class Comparison:
-    """The features of a reference set, and of the grids that are compared with it, one by one.
-
-    Clips of all grids are cut to the fewest frames and views that one of them has.
+class Compared(NamedTuple):
+    """What is known of sets of grids by comparing them with a reference set.
 
     Attributes:
-      keys: of NAMES, of the distances that can be computed.
+      distances: of each set, by key of NAMES, where the set is large enough.
+      sizes: the number of clips of each set, of the reference too.
       too_few: why a distance is missing whose sets are too small, by its name.
-      features: of each set, by the name of the set.
-
-    Args:
-      grids: the grids that will be compared, to count them.
-      reference: the grids to compare with.
-      video: I3D.
     """
 
-    def __init__(
-        self,
-        grids: Sequence[StoredGrid],
-        reference: Sequence[StoredGrid],
-        video: VideoFeatures,
-    ):
-        both = [*grids, *reference]
-        self._times = min(grid.times for grid in both)
-        self._views = min((grid.views for grid in both if grid.views > 1), default=1)
-        self._video = video
-        made = counts(grids)
-        compared = counts(reference)
-        self.too_few = {
-            name: f"found {made[key]} made and {compared[key]} to compare with, expected {ENOUGH}"
-            for key, name in NAMES.items()
-            if min(made[key], compared[key]) < SMALLEST_SET
-        }
-        self.keys = [key for key, name in NAMES.items() if name not in self.too_few]
-        self.features: dict[str, Features] = {"reference": {}}
-        for grid in reference if self.keys else []:
-            self.add("reference", grid.read())
+    distances: dict[str, dict[str, float]]
+    sizes: dict[str, dict[str, int]]
+    too_few: dict[str, str]
 
-    def add(self, name: str, frames: Frames) -> None:
-        """Add the features of all clips of a grid to the set of this name."""
-        if not self.keys:
-            return
-        videos = clips_in_time(frames)
-        clips = {
-            "fvd": videos[:, : self._times],
+
+def compare(
+    made: Mapping[str, Sequence[StoredGrid]],
+    reference: Sequence[StoredGrid],
+    video: VideoFeatures,
+) -> Compared:
+    """Compare sets of grids, the largest first, with a reference set.
+
+    Clips of all grids are cut to the fewest frames and views that one of them has.
+    """
+    sets = {**made, "reference": reference}
+    grids = [grid for members in sets.values() for grid in members]
+    times = min(grid.times for grid in grids)
+    views = min((grid.views for grid in grids if grid.views > 1), default=1)
+    largest = counts(next(iter(made.values())))
+    known = counts(reference)
+    too_few = {
+        name: f"found {largest[key]} made and {known[key]} to compare with, expected {ENOUGH}"
+        for key, name in NAMES.items()
+        if min(largest[key], known[key]) < SMALLEST_SET
+    }
+    keys = [key for key, name in NAMES.items() if name not in too_few]
+    features: dict[str, Features] = {}
+    for name, members in sets.items() if keys else ():
+        features[name] = {key: [] for key in keys}
+        for grid in progress.watch(f"{name}, features", members):
+            frames = grid.read()
             # For each instant the frames of all views in their order, the source's first.
-            "fvd_v": frames.swapaxes(0, 1)[:, : self._views] if len(frames) > 1 else [],
+            across = frames.swapaxes(0, 1)[:, :views] if len(frames) > 1 else []
+            clips = {"fvd": clips_in_time(frames)[:, :times], "fvd_v": across}
+            for key in keys:
+                features[name][key] += [video(to_clip(clip)) for clip in clips[key]]
+    distances = {
+        name: {
+            key: frechet_distance(np.stack(own), np.stack(features["reference"][key]))
+            for key, own in features[name].items()
+            if len(own) >= SMALLEST_SET
         }
-        jobs = [(key, clip) for key in self.keys for clip in clips[key]]
-        features = self.features.setdefault(name, {})
-        for key, clip in progress.watch(f"{name}, features", jobs):
-            features.setdefault(key, []).append(self._video(to_clip(clip)))
-
-    def distances(self, name: str) -> dict[str, float]:
-        """Return distances by key of NAMES, where the set is large enough."""
-        reference = self.features["reference"]
-        return {
-            key: frechet_distance(np.stack(features), np.stack(reference[key]))
-            for key, features in self.features.get(name, {}).items()
-            if len(features) >= SMALLEST_SET
-        }
+        for name in made
+        if keys
+    }
+    sizes = {x: {key: len(y) for key, y in own.items()} for x, own in features.items()}
+    return Compared(distances, sizes, too_few)
 
 
 def open_i3d(missing: dict[str, str]) -> VideoFeatures | None:
@@ -211,7 +199,7 @@ def open_reference(path: Path, split: str) -> list[StoredGrid]:
       InputError: it is none of these, or the dataset has no such split.
     """
     if require_kind(path, (DATASET, RUN, RUNS)) != DATASET:
-        return [open_grid(folder) for folder in runs_in(path)]
+        return [stored(partial(_grid_of, folder)) for folder in runs_in(path)]
     with errors.input_errors("reference", "give another dataset or split"):
         records = open_dataset(path, split)
     return [
@@ -220,24 +208,14 @@ def open_reference(path: Path, split: str) -> list[StoredGrid]:
     ]
 
 
-def open_grid(folder: Path) -> StoredGrid:
-    """Open the grid of an output folder.
-
-    Raises:
-      InputError: there is none.
-    """
-
-    def read() -> Frames:
-        return stages.Stages(folder).finished("grid")["frames"]
-
-    views, times = read().shape[:2]
-    return StoredGrid(views, times, read)
-
-
 def counts(grids: Sequence[StoredGrid]) -> dict[str, int]:
     """Count the clips of the grids, by key of NAMES."""
     videos = sum(max(1, grid.views - 1) for grid in grids)
     return {"fvd": videos, "fvd_v": sum(grid.times for grid in grids if grid.views > 1)}
+
+
+def _grid_of(folder: Path) -> Frames:
+    return stages.Stages(folder).finished("grid")["frames"]
 
 
 def _decoded(records: Records, index: int) -> Frames:

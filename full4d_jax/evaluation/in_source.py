@@ -8,9 +8,10 @@ from full4d_jax.cameras import Cameras, cameras_of
 from full4d_jax.config import DataConfig
 from full4d_jax.grid import About, Grid, all_real
 from full4d_jax.media.pictures import to_uint8
-from full4d_jax.session.errors import InputError, input_errors
+from full4d_jax.session.errors import input_errors
 from input_pipeline.cameras import nearest_to_axes, relative_to, rescale
 from input_pipeline.datasets.dataset import Records
+from input_pipeline.plain_files import check_field
 from input_pipeline.procedural.clips import scene_program
 from input_pipeline.procedural.scene import HELD_OUT_START
 from input_pipeline.selection import select
@@ -82,19 +83,16 @@ def check_split(records: Records, data: DataConfig) -> None:
     Raises:
       InputError: naming the clip, and what it has too few of.
     """
-    if not len(records):
-        do = "give another --split"
-        raise InputError(
-            "dataset", records.folder, f"no clip in {records.split}", "some", do
-        )
     least = {"views": data.views, "frames": (data.frames - 1) * data.strides[0] + 1}
-    for number, clip in enumerate(records.clips):
-        where = f"{records.folder}, {records.split} {number} ({clip['scene']})"
-        for field, needed in least.items():
-            if clip[field] < needed:
+    do = "give another --split, or lower --data.views or --data.frames"
+    with input_errors("dataset", do):
+        none = f"no clip in {records.split}"
+        check_field(records.folder, len(records), none, "some")
+        for number, clip in enumerate(records.clips):
+            where = f"{records.folder}, {records.split} {number} ({clip['scene']})"
+            for field, needed in least.items():
                 found = f"{clip[field]} {field}"
-                do = f"lower --data.{field}"
-                raise InputError("dataset", where, found, f"at least {needed}", do)
+                check_field(where, clip[field] >= needed, found, f"at least {needed}")
 
 
 def split_grid(records: Records, data: DataConfig, number: int) -> Grid:

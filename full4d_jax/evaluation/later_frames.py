@@ -31,7 +31,7 @@ from full4d_jax.generation.cascade import (
 )
 from full4d_jax.geometry.depth_maps import drop_depth_edges
 from full4d_jax.grid import About, Grid, all_real, points_in, seen_in
-from full4d_jax.media.pictures import to_model, to_uint8, to_unit
+from full4d_jax.media.pictures import to_model, to_unit
 from full4d_jax.models.upsampler import SIDE_MULTIPLE
 from full4d_jax.session import errors, fields
 from full4d_jax.source import size, video_source
@@ -44,6 +44,7 @@ from input_pipeline.depth_alignment import MIN_MATCHES, SparseDepth
 from input_pipeline.importers.camera_path import TRANSFORMS, CameraPath, path_files
 from input_pipeline.importers.detect import require_inside
 from input_pipeline.importers.transforms_json import read_transforms
+from input_pipeline.plain_files import check_field
 
 # Degrees from the source, from one to another; a frame beyond all is left out.
 RANGES = ((0, 5), (5, 10), (10, 20), (20, 30))
@@ -57,12 +58,10 @@ def open_upsampler(config: Config, rows: int | None) -> Upsampler:
     """
     upsampler = load_upsampler()
     least = upsampler.prior_rows
-    if config.model.codec != "pixels" or config.data.height != least:
-        found = f"codec {config.model.codec} at {config.data.height} rows"
-        expected = f"pixels of {least} rows, which the upsampler enlarges"
-        raise errors.InputError(
-            "config", config.name, found, expected, "leave the clip out"
-        )
+    found = f"{config.model.codec} at {config.data.height} rows"
+    fits = (config.model.codec, config.data.height) == ("pixels", least)
+    expected = f"pixels at {least} rows, which the upsampler enlarges"
+    fields.require("config", found, fits, expected, what="option")
     fits = rows is None or rows > least
     fields.require("rows", rows, fits, f"more than the prior's {least}", what="option")
     return upsampler
@@ -70,13 +69,13 @@ def open_upsampler(config: Config, rows: int | None) -> Upsampler:
 
 def open_film(
     config: Config, options: VideoOptions, network: AnyNetwork
-) -> tuple[Grid, dict[int, float]]:
+) -> tuple[Grid, Float[np.ndarray, " k"]]:
     """Read a video, or a folder of photographs with `transforms.json`, and estimate its depth.
 
     Returns:
       The grid of one instant, in world units: view 0 is the source, which has depth, the others are
       later frames, the truth. And the degrees between the source's camera and that of each later
-      frame, seen from the scene, by the frame's number in the clip.
+      frame, seen from the scene.
 
     Raises:
       InputError: it is unusable, or its camera's path is unknown.
@@ -88,25 +87,23 @@ def open_film(
             size.size_of_result(config, options, enlarged=True), options
         )
 
-    def refused(found: str, expected: str) -> errors.InputError:
-        do = "give --poses, or another --start"
-        return errors.InputError("video", options.video, found, expected, do)
-
-    # Of the points, those alone that the first frame sees.
-    points = points_in(source)
-    if points is None:
-        found = source.about.warning or "a camera that stays in its place"
-        raise refused(found, "one that goes past a still scene")
-    first = SparseDepth(*(values[points.instants == 0] for values in points))
-    count = len(first.depth)
-    if count < MIN_MATCHES:
-        found = f"{count} points in the first frame whose depth the path tells"
-        raise refused(found, f"at least {MIN_MATCHES}")
-    angles = angles_from_first(source, float(np.median(first.depth)))
     widest = RANGES[-1][-1]
-    later = [i for i in range(1, len(angles)) if angles[i] <= widest]
-    if not later:
-        raise refused("no later frame so near", f"one within {widest} degrees of the first")
+    with errors.input_errors("video", "give --poses, or another --start"):
+        points = points_in(source)
+        if points is None:
+            found = source.about.warning or "a camera that stays in its place"
+            expected = "one that goes past a still scene"
+            raise ValueError(f"{options.video}: found {found}, expected {expected}")
+        # Of the points, those alone that the first frame sees.
+        first = SparseDepth(*(values[points.instants == 0] for values in points))
+        count = len(first.depth)
+        found = f"{count} points in the first frame whose depth the path tells"
+        expected = f"at least {MIN_MATCHES}"
+        check_field(options.video, count >= MIN_MATCHES, found, expected)
+        angles = angles_from_first(source, float(np.median(first.depth)))
+        later = 1 + np.flatnonzero(angles[1:] < widest)
+        expected = f"one within {widest} degrees of the first"
+        check_field(options.video, later.size, "no later frame", expected)
     # Depth and path get one unit.
     known = np.asarray(source_depth(network, to_model(source.frames[0, :1]), still=False))
     source = replace(source, points=seen_in(0, first))
@@ -125,7 +122,7 @@ def open_film(
         depth=depth[:1, None],
         about=source.about,
     )
-    return grid, {i: float(angles[i]) for i in later}
+    return grid, angles[later]
 
 
 def angles_from_first(source: Grid, distance: float) -> Float[np.ndarray, " t"]:
@@ -156,43 +153,39 @@ def open_photographs(folder: Path, rows: int) -> Grid:
         require_inside(folder, [capture])
         taken = footage.first_picture(capture.views[0].files[0]).shape
         height, width = sides(taken[0], taken[1], rows, SIDE_MULTIPLE)
-        clip = transforms.decode(
-            capture_clips.CaptureClips([capture], frames=1)[0], height=height, width=width
-        )
-    if not np.allclose(clip.intrinsics, clip.intrinsics[:1], rtol=1e-3):
-        do = "leave the pictures of all but one out"
-        raise errors.InputError("video", file, "several lenses", "one", do)
+        example = capture_clips.CaptureClips([capture], frames=1)[0]
+        clip = transforms.decode(example, height=height, width=width)
+        one = np.allclose(clip.intrinsics, clip.intrinsics[:1], rtol=1e-3)
+        check_field(file, one, "several lenses", "one")
     lens = clip.intrinsics[:1]
     frames = clip.frames[:, 0]
-    instants = np.arange(len(frames), dtype=np.float64)
+    times = np.arange(len(frames), dtype=np.float64)
     poses = CameraPath(clip.world_to_camera[:, 0].astype(np.float64), None, None)
     large = frames, lens[0].astype(np.float64)
-    path = find_path.path_from_poses(poses, file, folder, instants, lambda: large)
+    path = find_path.path_from_poses(poses, file, folder, times, lambda: large)
     note = f"{len(frames)} photographs, resized to {width}x{height}; {path.note}"
     return Grid(
         frames=frames[None],
         origin=all_real(frames[None]),
-        times=instants,
+        times=times,
         cameras=Cameras(lens, path.world_to_camera[None].astype(np.float32), height, width),
         points=seen_in(0, path.points),
         about=About(note=note, warning=path.warning),
     )
 
 
-def evaluate_film(
-    judge: Judge, upsampler: Upsampler, folder: Path, options: VideoOptions
-) -> None:
+def evaluate_film(judge: Judge, folder: Path, options: VideoOptions) -> None:
     """Score a clip, frame by frame, and write the page.
 
     Args:
       judge: the models under evaluation.
-      upsampler: brings the prior's frames to full size.
       folder: for the results.
       options: the clip, its poses and its size.
 
     Raises:
       InputError: the clip is unusable, or the folder holds another evaluation.
     """
+    upsampler = open_upsampler(judge.config, options.size.rows)
     files = [options.video, *(path_files(options.poses) if options.poses else [])]
     if options.video.is_dir():
         files = sorted(path for path in options.video.rglob("*") if path.is_file())
@@ -201,19 +194,15 @@ def evaluate_film(
     grid, angles = open_film(judge.config, options, judge.depth)
     # Rows are made once, where some frame has no scores yet.
     filled = cache(lambda: rows_of_film(judge, upsampler, grid))
-    numbers = np.array([*angles])[:, None]
 
-    def rows_of(instant: int) -> ClipRows:
-        clip = filled().part(numbers == instant)
-        pictures = {"source": grid.frames[0, 0], "truth": to_uint8(clip.truth[0, 0])}
-        pictures |= {name: to_uint8(x[0, 0]) for (name, _), x in clip.rows.items()}
-        return clip._replace(details={"angle": angles[instant]}, pictures=pictures)
+    def rows_of(number: int) -> ClipRows:
+        clip = filled().part(np.arange(len(angles))[:, None] == number)
+        return clip._replace(details={"angle": float(angles[number])})
 
-    # A range has its lower edge, the last one both; its widest angle comes first.
-    groups: dict[str, list[int]] = {}
-    for instant in sorted(angles, key=angles.__getitem__):
-        low, high = max(edges for edges in RANGES if edges[0] <= angles[instant])
-        groups.setdefault(f"{low}-{high}°", []).insert(0, instant)
+    groups = {
+        f"{low}-{high}°": np.flatnonzero((low <= angles) & (angles < high)).tolist()
+        for low, high in RANGES
+    }
     preface = (
         f"# `{options.video.stem}` against its own later frames\n\n"
         f"The source is the first frame, the truth {len(angles)} later ones: "
@@ -221,7 +210,7 @@ def evaluate_film(
         "from the scene. A pixel is seen where the projection of the source by its estimated depth "
         f"(network: {judge.depth_name}) has a point."
     )
-    score_clips(judge, folder, groups, rows_of, clips, preface, CASCADE)
+    score_clips(judge, folder, groups, rows_of, clips, preface)
 
 
 def rows_of_film(judge: Judge, upsampler: Upsampler, grid: Grid) -> ClipRows:

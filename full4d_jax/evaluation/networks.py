@@ -20,7 +20,6 @@ import math
 from collections.abc import Callable, Mapping
 from itertools import combinations, pairwise
 from pathlib import Path
-from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -42,7 +41,7 @@ BY_FILE = {
 }
 
 Picture = UInt8[np.ndarray, "h w 3"]
-Square = Float32[np.ndarray, "side side 3"]
+Frames = UInt8[np.ndarray, "v t h w 3"]
 Vector = Float[np.ndarray, " c"]
 Embeddings = Float[np.ndarray, "v t c"]
 ImageFeatures = Callable[[Picture], Vector]
@@ -57,17 +56,18 @@ class ScoringNetworks(NamedTuple):
       prompt: embedding of the prompt by its text encoder.
       pointmaps: how sure DUSt3R is of the points of two pictures.
       files: the files, by option.
-      missing: why scores are not there, by their names.
     """
 
-    clip: ImageFeatures | None = None
-    prompt: Vector | None = None
-    pointmaps: Confidence | None = None
-    files: Mapping[str, Path | None] = MappingProxyType({})
-    missing: Mapping[str, str] = MappingProxyType({})
+    clip: ImageFeatures | None
+    prompt: Vector | None
+    pointmaps: Confidence | None
+    files: Mapping[str, Path | None]
 
-
-NO_NETWORKS = ScoringNetworks()
+    @property
+    def missing(self) -> dict[str, str]:
+        """Why scores are not there, by their names."""
+        names = BY_FILE.items()
+        return {name: f"no --{flag}; {SEE}" for flag, name in names if not self.files[flag]}
 
 
 def load_scoring_networks(files: Mapping[str, Path | None]) -> ScoringNetworks:
@@ -79,16 +79,12 @@ def load_scoring_networks(files: Mapping[str, Path | None]) -> ScoringNetworks:
     clip, prompt, pointmaps = (files[flag] for flag in BY_FILE)
     fits = bool(clip) or not prompt
     fields.require("clip_onnx", "none", fits, "one, with --clip_text", what="option")
-    embedding = load_clip(clip) if clip else None
-    missing = {
-        name: f"no --{flag}; {SEE}" for flag, name in BY_FILE.items() if not files[flag]
-    }
+    features = load_clip(clip) if clip else None
     return ScoringNetworks(
-        clip=embedding,
-        prompt=load_prompt(prompt, embedding) if prompt and embedding else None,
+        clip=features,
+        prompt=load_prompt(prompt, features) if prompt and features else None,
         pointmaps=load_pointmaps(pointmaps) if pointmaps else None,
         files=files,
-        missing=missing,
     )
 
 
@@ -158,16 +154,14 @@ def load_pointmaps(path: Path) -> Confidence:
     return see
 
 
-def pair_confidence(frames: UInt8[np.ndarray, "v t h w 3"], pointmaps: Confidence) -> float:
+def pair_confidence(frames: Frames, pointmaps: Confidence) -> float:
     """Return the confidence of neighbouring views of one instant, each pair in both orders."""
-    confidences = []
-    for t in range(frames.shape[1]):
-        for near, far in pairwise(frames[:, t]):
-            confidences += [pointmaps(near, far).mean(), pointmaps(far, near).mean()]
-    return float(np.mean(confidences))
+    pairs = [pair for instant in frames.swapaxes(0, 1) for pair in pairwise(instant)]
+    both = [(pointmaps(a, b).mean(), pointmaps(b, a).mean()) for a, b in pairs]
+    return float(np.mean(both))
 
 
-def clip_colors(frame: Picture, side: int) -> Square:
+def clip_colors(frame: Picture, side: int) -> Float32[np.ndarray, "side side 3"]:
     """Prepare a picture as OpenAI's CLIP: shorter side to `side`, bicubic, middle square."""
     height, width = frame.shape[:2]
     short = min(height, width)
@@ -179,7 +173,7 @@ def clip_colors(frame: Picture, side: int) -> Square:
     return (square / np.float32(255) - CLIP_MEAN) / CLIP_DEVIATION
 
 
-def embed(features: ImageFeatures, frames: UInt8[np.ndarray, "v t h w 3"]) -> Embeddings:
+def embed(features: ImageFeatures, frames: Frames) -> Embeddings:
     """Return the features of every frame of a grid, of length 1."""
     found = np.stack([[features(frame) for frame in video] for video in frames])
     return found / np.linalg.norm(found, axis=-1, keepdims=True)

@@ -1,10 +1,10 @@
 """Scores of what a prior makes of clips whose truth is known.
 
 A model with cameras gets the source of a clip, procedural or of a split. The rows are the source
-copied, the projection filled in two ways, and the prior at several sampler settings; all but the
-first once with true depth, where that is known, and once with a network's. The *unseen* pixels of a
-target frame are those where the projection of the one source frame of the same instant, with true
-depth if there is some, has no point: the same pixels for every row.
+copied, the projection filled in two ways, and the prior; all but the first once with true depth,
+where that is known, and once with a network's. The *unseen* pixels of a target frame are those
+where the projection of the one source frame of the same instant, with true depth if there is some,
+has no point: the same pixels for every row.
 
 A model without poses gets the first row and the first column of a procedural grid. Scores are of
 the hidden frames. Scenes in which nothing moves are left out, since the first column is the answer
@@ -13,7 +13,6 @@ there.
 Scores pool all frames of a clip, so that one clip is one sample. Pictures are in [0, 1].
 """
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -23,14 +22,13 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray
 
-from full4d_jax.config import Config, SamplerConfig
+from full4d_jax.config import Config
 from full4d_jax.evaluation import in_source, results, table
 from full4d_jax.evaluation.fidelity import (
     ClipRows,
     Distances,
-    Frames,
     compare,
     load_distances,
     rows_of_grid,
@@ -41,7 +39,7 @@ from full4d_jax.generation.prior import Prior, open_prior, prior_path, prior_set
 from full4d_jax.geometry import depth_maps, motion
 from full4d_jax.grid import Grid
 from full4d_jax.media.pictures import save_picture, to_model, to_uint8, to_unit
-from full4d_jax.session import errors, files, stages
+from full4d_jax.session import fields, files, stages
 from full4d_jax.source.depth.depth_file import DepthFile
 from full4d_jax.source.depth.estimate import depth_errors
 from full4d_jax.source.depth.estimators import (
@@ -54,9 +52,6 @@ from full4d_jax.source.depth.estimators import (
 from full4d_jax.source.options import DepthKind
 from input_pipeline.datasets.dataset import Records
 from input_pipeline.procedural.scene import HELD_OUT_START
-
-# Steps of the sampler, from noise.
-NOISY_STEPS = (1, 4, 16)
 
 
 class Judge(NamedTuple):
@@ -105,28 +100,14 @@ def open_judge(
     return Judge(config, prior, network, load_distances(vgg=vgg), name, made_of)
 
 
-def sampler_rows(config: Config) -> dict[str, SamplerConfig]:
-    """Return sampler settings by row name; the config's own is among them."""
-    sampler = config.sampler
-    rows = {"prior, 1 call, zero noise": dataclasses.replace(sampler, steps=1, noise=0.0)}
-    for steps in NOISY_STEPS:
-        name = f"prior, {steps} step{'s'[: steps > 1]} from noise"
-        rows[name] = dataclasses.replace(sampler, steps=steps, noise=1.0)
-    if sampler not in rows.values():
-        rows[f"prior, {sampler.steps} steps, noise x{sampler.noise:g}"] = sampler
-    return rows
-
-
-def shipped_row(config: Config) -> str:
-    """Return the name of the row that uses the config's own sampler setting."""
-    rows = sampler_rows(config)
-    return next(name for name, value in rows.items() if value == config.sampler)
+def noise_key(judge: Judge, scene: int) -> PRNGKeyArray:
+    """Return the key of a scene's noise."""
+    return jax.random.fold_in(jax.random.key(judge.config.seed), scene)
 
 
 def rows_of_clip(judge: Judge, scene: int, truth: Grid) -> ClipRows:
     """Fill the views around the source of a clip in every way, beside their truth."""
     source = to_model(truth.frames[:1])
-    cameras = truth.known_cameras
     estimate = source_depth(judge.depth, source[0])
     # Without edges, as in training; for the baselines too.
     depths = {judge.depth_name: depth_maps.drop_depth_edges(estimate)}
@@ -136,28 +117,12 @@ def rows_of_clip(judge: Judge, scene: int, truth: Grid) -> ClipRows:
         absrel = float(depth_errors(estimate, depths["true"])["absrel"])
     clip = compare(truth, depths)
     rows = dict(clip.rows)
-    priors, key = by_sampler(judge, scene)
+    key = noise_key(judge, scene)
     for name, depth in depths.items():
-        for row, prior in priors.items():
-            frames, *_ = generate.generate_grid(prior, source, depth[None], cameras, key)
-            rows[row, name] = to_unit(frames[1:])
-    # The view with the largest holes is shown.
-    view = clip.regions["_unseen"][:, -1].mean((-2, -1)).argmax()
-    shown = (table.INPAINT, table.PUSH_PULL, shipped_row(judge.config))
-    pictures = {"source": truth.frames[0, -1], "truth": truth.frames[1 + view, -1]}
-    for (row, name), frames in rows.items():
-        if row in shown:
-            pictures[f"{row}, {name}"] = to_uint8(frames[view, -1])
-    return clip._replace(rows=rows, details={"depth_absrel": absrel}, pictures=pictures)
-
-
-def by_sampler(judge: Judge, scene: int) -> tuple[dict[str, Prior], PRNGKeyArray]:
-    """Return the prior at each sampler setting, by row, and the key of a scene's noise."""
-    key = jax.random.fold_in(jax.random.key(judge.config.seed), scene)
-    rows = sampler_rows(judge.config)
-    return {
-        row: dataclasses.replace(judge.prior, sampler=x) for row, x in rows.items()
-    }, key
+        cameras = truth.known_cameras
+        frames, _ = generate.generate_grid(judge.prior, source, depth[None], cameras, key)
+        rows[table.PRIOR, name] = to_unit(frames[1:])
+    return clip._replace(rows=rows, details={"depth_absrel": absrel})
 
 
 def score_clips(
@@ -167,7 +132,6 @@ def score_clips(
     rows_of: Callable[[int], ClipRows],
     clips: object,
     preface: str,
-    shipped: str = "",
 ) -> None:
     """Score the clips that have no record yet, and write the pages.
 
@@ -179,24 +143,20 @@ def score_clips(
       clips: what stands for them: a picture of one for scenes that are code, the data set's hash
         for records. Other clips, models or settings are another evaluation.
       preface: head of the page, which says what was evaluated.
-      shipped: name of the row that the others are compared with; by default the config's own.
 
     Raises:
       InputError: the folder holds another evaluation.
     """
     shown_clips = 4  # of each group
-    shipped = shipped or shipped_row(judge.config)
-    fields = ("model", "data", "sampler", "seed")
-    settings = {name: getattr(judge.config, name) for name in fields} | dict(judge.made_of)
+    parts = ("model", "data", "sampler", "seed")
+    settings = {name: getattr(judge.config, name) for name in parts} | dict(judge.made_of)
     settings |= {"clip": clips, "distances": sorted(judge.distances)}
-    mark = stages.fingerprint("evaluation 4", settings, {})
+    mark = stages.fingerprint("evaluation 5", settings, {})
 
     def scored(group: str, scene: int) -> dict[str, Any]:
         clip = rows_of(scene)
         if scene in scenes[group][:shown_clips]:
-            picture = results.sheet(
-                {x: shown[None] for x, shown in clip.pictures.items()}, [""]
-            )
+            picture = results.sheet(clip, [str(i + 1) for i in range(len(clip.truth))])
             save_picture(folder / f"{group}-{scene}.png", picture)
         return score(clip, judge.distances)
 
@@ -204,8 +164,8 @@ def score_clips(
     records = results.score_jobs(folder / "scores.jsonl", mark, jobs, scored)
     # The file may hold scenes of other calls, such as those that weights were chosen by.
     asked = [records[key] for key in jobs]
-    preface += f" Baselines are compared with `{shipped}`. Weights and settings: `{mark}`."
-    results.write_results(folder, "evaluation", asked, preface, compared=(shipped,))
+    preface += f" Weights and settings: `{mark}`."
+    results.write_results(folder, "evaluation", asked, preface)
 
 
 def evaluate_held_out(judge: Judge, folder: Path, scenes: range) -> None:
@@ -252,23 +212,27 @@ def evaluate_grids(judge: Judge, folder: Path, scenes: range) -> None:
     Raises:
       InputError: there is none, or the folder holds another evaluation.
     """
-    config = judge.config
-    render = jax.jit(lambda index: batch.procedural_batch(index, config.data).frames[0])
+    data = judge.config.data
+    real = real_frames.row_and_column(data.views, data.frames)
+    render = jax.jit(lambda index: batch.procedural_batch(index, data).frames[0])
 
     def frames_of(scene: int) -> Float[Array, "v t h w 3"]:
         """Return a scene in [-1, 1]."""
         return render(jnp.array([HELD_OUT_START + scene]))
 
     def rows_of(scene: int) -> ClipRows:
-        return rows_of_hidden(judge, scene, frames_of(scene))
+        """Return the hidden frames of every row, each as a view of one instant."""
+        frames = frames_of(scene)
+        truth = to_unit(frames)
+        made = generate.fill_grid(judge.prior, frames, real, noise_key(judge, scene))
+        rows = rows_of_grid(truth, real) | {table.PRIOR: to_unit(made)}
+        return ClipRows(truth, {}, {(name, "none"): x for name, x in rows.items()}).part(
+            ~real
+        )
 
     moving = [scene for scene in scenes if moves(frames_of(scene))]
-    if not moving:
-        expected = "one in which something moves"
-        do = "give more --scenes"
-        raise errors.InputError(
-            "scenes", f"{scenes.start} to {scenes.stop - 1}", "none", expected, do
-        )
+    expected = "more, since in these nothing moves"
+    fields.require("scenes", len(scenes), bool(moving), expected, what="option")
     preface = (
         f"# Hidden frames of {len(moving)} held-out grids in which something moves\n\n"
         "The first row and the first column are real."
@@ -281,35 +245,3 @@ def moves(frames: Float[Array, "v t h w 3"]) -> bool:
     """Say whether 1 % of a grid's pixels in [-1, 1] change by a tenth of the range or more."""
     changed = motion.differs(np.asarray(frames), np.asarray(frames[:, :1]), 0.2).any(1)
     return bool(changed.mean() >= 0.01)
-
-
-def rows_of_hidden(judge: Judge, scene: int, frames: Float[Array, "v t h w 3"]) -> ClipRows:
-    """Fill the grid of a scene in every way, from frames in [-1, 1]."""
-    real = real_frames.row_and_column(*frames.shape[:2])
-    truth = to_unit(frames)
-    priors, key = by_sampler(judge, scene)
-    made = {
-        row: to_unit(generate.fill_grid(prior, frames, real, key))
-        for row, prior in priors.items()
-    }
-    return hidden_frames(truth, rows_of_grid(truth, real) | made, ~real)
-
-
-def hidden_frames(
-    truth: Frames, rows: Mapping[str, Frames], hidden: Bool[np.ndarray, "v t"]
-) -> ClipRows:
-    """Return the hidden frames of every row, each as a view of one instant."""
-    pictures = {
-        "first view and time": truth[0, 0],
-        "first view, last time": truth[0, -1],
-        "last view, first time": truth[-1, 0],
-        "truth": truth[-1, -1],
-    }
-    pictures |= {name: frames[-1, -1] for name, frames in rows.items()}
-    whole = ClipRows(
-        truth=truth,
-        regions={},
-        rows={(name, "none"): frames for name, frames in rows.items()},
-        pictures={name: to_uint8(picture) for name, picture in pictures.items()},
-    )
-    return whole.part(hidden)

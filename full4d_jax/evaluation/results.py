@@ -3,7 +3,7 @@
     NAME.jsonl   a line a clip, written as soon as it is scored; the same command goes on behind it
     NAME.md      tables (`table.markdown`)
     NAME.json    the same for programs
-    NAME.png     pictures; or for each of the first clips of a group GROUP-CLIP.png
+    NAME.png     pictures, where there is one truth; of many clips GROUP-CLIP.png for the first ones
 
 The first line of NAME.jsonl says what was evaluated; a line that a kill cut short is dropped.
 """
@@ -16,8 +16,9 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import UInt8
 
+from full4d_jax.evaluation.fidelity import ClipRows
 from full4d_jax.evaluation.table import markdown, summary
 from full4d_jax.media.pictures import contact_sheet, save_picture, to_uint8
 from full4d_jax.session import errors, extras, progress
@@ -89,7 +90,6 @@ def write_results(
     records: Sequence[dict],
     preface: str,
     *,
-    compared: Sequence[str] = (),
     missing: Mapping[str, str] = MappingProxyType({}),
     about: Mapping[str, Any] = MappingProxyType({}),
     picture: UInt8[np.ndarray, "h w 3"] | None = None,
@@ -101,10 +101,9 @@ def write_results(
       name: of the files.
       records: of all clips.
       preface: head of the page.
-      compared: names of the rows whose differences from baselines the page shows.
       missing: why scores are not there, by their names, beside what the records say.
       about: further content of the JSON file.
-      picture: NAME.png; None where the folder has other pictures.
+      picture: NAME.png; None for none.
     """
     absent = dict(missing)
     for record in records:
@@ -118,26 +117,26 @@ def write_results(
     # Marks of files differ from day to day, as the seconds in them do.
     clips = [{key: x for key, x in record.items() if key != "mark"} for record in records]
     result = found | {"clips": clips, "missing": absent} | dict(about)
-    page = markdown(found, preface, compared=compared, missing=absent)
+    page = markdown(found, preface, absent)
     write_text(folder / f"{name}.json", json.dumps(result, indent=1) + "\n")
     write_text(folder / f"{name}.md", page)
     if picture is not None:
         save_picture(folder / f"{name}.png", picture)
     errors.tell(page)
-    print(f"wrote {folder}/{name}.json, {name}.md and pictures")
+    print(f"wrote {folder}/{name}.json and {name}.md")
 
 
-def sheet(
-    columns: Mapping[str, UInt8[np.ndarray, "n h w 3"] | Float[np.ndarray, "n h w 3"]],
-    labels: Sequence[object],
-) -> UInt8[np.ndarray, "H W 3"]:
-    """Draw pictures in columns, those of [0, 1] as bytes; of many rows some, evenly spread."""
-    most_rows = 24
-    pictures = [x if x.dtype == np.uint8 else to_uint8(x) for x in columns.values()]
-    drawn = evenly(len(labels), most_rows)
+def sheet(clip: ClipRows, labels: Sequence[str]) -> UInt8[np.ndarray, "H W 3"]:
+    """Draw the truth and all rows at the last instant; of many views some, evenly spread."""
+    most_views = 24
+    drawn = evenly(len(labels), most_views)
+    columns = {"truth": clip.truth}
+    for (row, depth), frames in clip.rows.items():
+        columns[row if depth == "none" else f"{row}, {depth}"] = frames
+    pictures = np.stack([to_uint8(frames[drawn, -1]) for frames in columns.values()], 1)
     return contact_sheet(
-        np.stack(pictures, 1)[drawn],
-        rows=[str(labels[i]) for i in drawn],
+        pictures,
+        rows=[labels[i] for i in drawn],
         columns=list(columns),
         title="the last instant",
     )

@@ -12,14 +12,14 @@ pixel, no LPIPS) is null. An estimate is a mean over scenes with its standard er
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-# Scores as people write them, and the format of their numbers. Those of the second kind need no
-# truth, and get a line each.
+# Scores as people write them, and the format of their numbers; those of the second kind need no
+# truth.
 TRUE_HEADS = {
     "psnr": ("PSNR", ".2f"),
     "ssim": ("SSIM", ".3f"),
@@ -53,6 +53,7 @@ METRICS = tuple(HEADS)
 HEADS |= OTHER_HEADS
 # Scores of all clips together.
 OF_SETS = ("fvd", "fvd_v")
+PRIOR = "prior"
 COPY = "copy the source"
 INPAINT = "projection + cv2.inpaint (Telea)"
 PUSH_PULL = "projection + push-pull"
@@ -62,6 +63,8 @@ CASCADE = "cascade"
 NEAREST = "copy the nearest given frame"
 CHANGE = "copy, and add what changed in the row"
 MOVED = "copy, moved as the row moves and mixed with it"
+# Differences are those of the first from the second.
+METHODS = (PRIOR, CASCADE)
 BASELINES = (INPAINT, PUSH_PULL, NEAREST, CHANGE, MOVED)
 
 # Group, name and depth: "true", "ours", a file's name, or "none".
@@ -77,7 +80,7 @@ def gather(records: Sequence[dict]) -> dict[Row, Scenes]:
     for record in sorted(records, key=lambda x: (isinstance(x["scene"], str), x["scene"])):
         for entry in record["rows"]:
             row = record["group"], entry["row"], entry["depth"]
-            scores.setdefault(row, {}).setdefault(record["scene"], {}).update(entry)
+            scores.setdefault(row, {})[record["scene"]] = entry
     return scores
 
 
@@ -90,16 +93,16 @@ def estimate(values: Sequence[float | None]) -> Estimate:
     return {"mean": float(known.mean()) if count else None, "error": error, "scenes": count}
 
 
-def means(scenes: Scenes) -> dict[str, Estimate]:
-    """Return the mean of every score over the scenes of a row."""
-    names = dict.fromkeys(x for entry in scenes.values() for x in entry if x in HEADS)
-    return {x: estimate([entry.get(x) for entry in scenes.values()]) for x in names}
+def means(entries: Collection[dict], names: Container[str]) -> dict[str, Estimate]:
+    """Return the mean of every number of `names` over the entries that have it."""
+    found = dict.fromkeys(x for entry in entries for x in entry if x in names)
+    return {x: estimate([entry.get(x) for entry in entries]) for x in found}
 
 
 def differences(row: Scenes, baseline: Scenes) -> dict[str, Estimate]:
     """Return the mean of row - baseline over the scenes of both; of baseline - row for LPIPS."""
     found = {}
-    for name in (x for x in means(row) if x in METRICS):
+    for name in means(row.values(), METRICS):
         pairs = [(row[x].get(name), baseline[x].get(name)) for x in row if x in baseline]
         values = np.diff(np.array(pairs, np.float64).reshape(-1, 2))[:, 0]
         values = values if name.startswith("lpips") else -values
@@ -110,42 +113,36 @@ def differences(row: Scenes, baseline: Scenes) -> dict[str, Estimate]:
 def summary(records: Sequence[dict]) -> dict[str, Any]:
     """Return means of all rows and differences to the baselines, ready for JSON.
 
-    A row of a method has differences to the baselines above it of the same clips and depth.
+    A row of a method has differences to the baselines of the same clips and depth.
     """
     scores = gather(records)
-    rows = [
-        {"group": group, "name": name, "depth": depth, "scenes": len(scenes)}
-        | means(scenes)
-        for (group, name, depth), scenes in scores.items()
-    ]
-    pairs = [
-        {"group": group, "name": name, "depth": depth, "minus": other[1]}
-        | differences(scores[group, name, depth], scores[other])
-        for i, (group, name, depth) in enumerate(scores)
-        for other in list(scores)[:i]
-        if name not in BASELINES and other[1] in BASELINES and other[::2] == (group, depth)
-    ]
-    groups = dict.fromkeys(record["group"] for record in records)
-    return {
-        "groups": {group: _details(records, group) for group in groups},
-        "rows": rows,
-        "differences": pairs,
-    }
+    rows = []
+    pairs = []
+    for (group, name, depth), scenes in scores.items():
+        label = {"group": group, "name": name, "depth": depth}
+        rows.append(label | {"scenes": len(scenes)} | means(scenes.values(), HEADS))
+        below = BASELINES if name in METHODS else ()
+        pairs += [
+            label | {"minus": other} | differences(scenes, scores[group, other, depth])
+            for other in below
+            if (group, other, depth) in scores
+        ]
+    return {"groups": _details(records), "rows": rows, "differences": pairs}
 
 
-def _details(records: Sequence[dict], group: str) -> dict[str, Estimate]:
-    """Return estimates of the numbers of a group's clips that belong to no row."""
-    members = [record for record in records if record["group"] == group]
+def _details(records: Sequence[dict]) -> dict[str, dict[str, Estimate]]:
+    """Return estimates of the numbers of each group's clips that belong to no row."""
+    groups: dict[str, list[dict]] = {}
+    for record in records:
+        groups.setdefault(record["group"], []).append(record)
     other = {"group", "scene", "rows", "mark", "missing"}
-    names = dict.fromkeys(x for record in members for x in record if x not in other)
-    return {x: estimate([record.get(x) for record in members]) for x in names}
+    names = {x for record in records for x in record} - other
+    return {group: means(members, names) for group, members in groups.items()}
 
 
 def markdown(
     found: Mapping[str, Any],
     preface: str,
-    *,
-    compared: Sequence[str] = (),
     missing: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
     """Return the page: for each group tables of means, and differences to baselines.
@@ -153,71 +150,58 @@ def markdown(
     Args:
       found: the `summary` of all clips.
       preface: head of the page.
-      compared: names of the rows, beside baselines, whose differences the page shows.
       missing: why scores are not there, by their names.
     """
     parts = [preface]
-    for group, shares in found["groups"].items():
+    for group, details in found["groups"].items():
         rows = [row for row in found["rows"] if row["group"] == group]
+        gains = [
+            row | {"name": f"{row['name']} − {row['minus']}"}
+            for row in found["differences"]
+            if row["group"] == group
+        ]
         count = max((row["scenes"] for row in rows), default=0)
         parts.append(f"## {group}: {count} scenes" if count > 1 else f"## {group}")
         about = [
             f"{x.replace('_', ' ')} {y['mean']:.3f}"
-            for x, y in shares.items()
+            for x, y in details.items()
             if y["scenes"]
         ]
         if about:
             parts.append(f"Means over clips: {', '.join(about)}.")
-        lines = {(x["name"] + _of(x["scenes"], count), x["depth"]): x for x in rows}
-        gained = {
-            (f"{x['name']} − {x['minus']}", x["depth"]): x
-            for x in found["differences"]
-            if x["group"] == group and x["name"] in compared
-        }
         for region, title in REGION_TITLES.items():
             names = [name + region for name in TRUE_HEADS]
-            if cells := _cells("row", lines, names):
-                parts.append(f"{title}:\n\n{text_table(cells)}")
-            if cells := _cells("difference", gained, names, sign="+"):
-                title = "Paired differences; positive is better, for LPIPS too"
-                parts.append(f"{title}:\n\n{text_table(cells)}")
-        if cells := _cells("row", lines, list(OTHER_HEADS)):
-            heads, _, *turned = zip(*cells, strict=True)
-            parts.append(text_table([heads, *turned]))
+            parts += _table(title, rows, names)
+            title = "Paired differences; positive is better, for LPIPS too"
+            parts += _table(title, gains, names, sign="+")
+        parts += _table("Without truth", rows, list(OTHER_HEADS))
     absent = [f"- {name} not scored: {why}" for name, why in missing.items()]
     return "\n\n".join([*parts, "\n".join(absent)]).rstrip() + "\n"
 
 
-def _of(count: int, most: int) -> str:
-    """Say over how many scenes a mean is, where others are over more."""
-    return "" if count == most else f" ({count} of {most})"
-
-
-def _cells(
-    heading: str,
-    lines: Mapping[tuple[str, str], Mapping[str, Any]],
-    names: Sequence[str],
-    sign: str = "",
-) -> list[list[str]]:
-    """Return the table of those scores that some line has, heads first; empty without any.
+def _table(
+    title: str, rows: Sequence[Mapping[str, Any]], names: Sequence[str], sign: str = ""
+) -> list[str]:
+    """Return the table of those scores that some row has, under its title; empty without any.
 
     Args:
-      heading: of the first column.
-      lines: estimates, by what stands in the first columns.
+      title: what is scored.
+      rows: labels and estimates.
       names: of the scores, a column each.
       sign: "+" for differences.
     """
-    none = estimate([])
-    shown = [
-        x for x in names if any(line.get(x, none)["scenes"] for line in lines.values())
-    ]
+    counts = {
+        x: max((row[x]["scenes"] for row in rows if x in row), default=0) for x in names
+    }
+    shown = [x for x in names if counts[x]]
     if not shown:
         return []
-    cells = [[heading, "depth", *(HEADS[name][0] for name in shown)]]
-    for labels, line in lines.items():
-        most = max((line[x]["scenes"] for x in line if x in HEADS), default=0)
-        cells.append([*labels, *(_cell(line.get(x, none), x, most, sign) for x in shown)])
-    return cells
+    most = max(counts.values())
+    cells = [["row", "depth", *(HEADS[x][0] for x in shown)]]
+    for row in rows:
+        scores = [_cell(row.get(x, estimate([])), x, most, sign) for x in shown]
+        cells.append([row["name"], row["depth"], *scores])
+    return [f"{title}:\n\n{text_table(cells)}"]
 
 
 def _cell(value: Estimate, name: str, most: int, sign: str) -> str:
@@ -232,7 +216,9 @@ def _cell(value: Estimate, name: str, most: int, sign: str) -> str:
     text = f"{value['mean']:{sign}{form}}"
     if value["error"] is not None:
         text += f" ± {value['error']:{form}}"
-    return text if name in OF_SETS else text + _of(value["scenes"], most)
+    if value["scenes"] < most and name not in OF_SETS:
+        text += f" ({value['scenes']} of {most})"
+    return text
 
 
 def text_table(cells: Sequence[Sequence[str]]) -> str:

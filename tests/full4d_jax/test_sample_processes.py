@@ -74,7 +74,7 @@ def each_in_its_folder(
 @pytest.mark.slow
 def test_two_processes_have_the_scores_of_one(tmp_path):
     words = ["evaluate", *small_model("four_real", tmp_path), "--scenes", "1"]
-    words += ["--sampler.noise", "1", "--sampler.steps", "1"]  # a row that there is
+    words += ["--sampler.noise", "1", "--sampler.steps", "1"]
     assert main([*words, "--out", str(tmp_path / "one")]) == 0
     codes, outputs = each_in_its_folder([words, words], tmp_path, "--mesh.fsdp 4")
     assert codes == [0, 0], outputs

@@ -7,7 +7,6 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from PIL import Image
 from published_graphs import published
 from refused import refusal
 from textured_room import make_room
@@ -19,6 +18,7 @@ from full4d_jax.grid import Grid, all_real, grid_arrays
 from full4d_jax.scene.reading import to_arrays
 from full4d_jax.session.files import save_arrays
 from gaussians import DynamicGaussians, Gaussians
+from input_pipeline.matches import epipolar_distances
 from input_pipeline.transforms import decode
 
 GOLDENS = Path(__file__).parents[1] / "goldens"
@@ -42,7 +42,7 @@ def test_points_turned_off_their_lines_by_known_pixels():
     poses[1, 0, 3] = -1
     lens = np.array([[100, 0, 50], [0, 100, 50], [0, 0, 1.0]])
     points = np.array([[[60, 40], [50, 43]], [[30, 70], [25, 70]]], float)
-    distances = consistency.epipolar_distances(points, np.stack([lens, lens]), poses)
+    distances = epipolar_distances(points, np.stack([lens, lens]), poses)
     np.testing.assert_allclose(distances, [3 / np.sqrt(2), 0], atol=1e-9)
 
 
@@ -122,11 +122,6 @@ def test_a_folder_gets_a_table_numbers_and_a_page(grid, tmp_path, capsys):
     assert page in capsys.readouterr().out
     assert "epipolar error, pixels" in page
     assert "- FVD, FVD-V not scored: no --reference" in page
-    picture = np.asarray(Image.open(tmp_path / "consistency.png")).astype(int)
-    green = (picture[..., 1] > 200) & (picture[..., 0] < 120) & (picture[..., 2] < 150)
-    red = (picture[..., 0] > 200) & (picture[..., 1] < 120) & (picture[..., 2] < 120)
-    assert green.sum() > 2 * red.sum()
-    assert green.sum() > 500
 
 
 def save_grid(folder, grid: Grid, fingerprint: str = "this") -> None:

@@ -13,11 +13,11 @@ from full4d_jax.cameras import Cameras
 from full4d_jax.cli import main
 from full4d_jax.evaluation import frechet
 from full4d_jax.evaluation.frechet import (
-    Comparison,
-    StoredGrid,
     clips_in_time,
+    compare,
     frechet_distance,
     open_reference,
+    stored,
     to_clip,
 )
 from full4d_jax.grid import Grid, all_real, grid_arrays
@@ -63,8 +63,6 @@ def test_sets_smaller_than_their_features_have_the_distance_of_their_shares():
     expected = 9 + (np.sqrt(8) - np.sqrt(2)) ** 2
     assert frechet_distance(a, b + 3 * np.eye(50)[3]) == pytest.approx(expected)
     assert frechet_distance(a, a) == pytest.approx(0, abs=1e-12)
-    with pytest.raises(ValueError, match="sets of 1 and 2"):
-        frechet_distance(a[:1], b)
 
 
 def test_the_source_is_no_clip():
@@ -150,7 +148,6 @@ def test_folders_are_compared_with_folders(mean_colours, tmp_path, capsys):
     page = (tmp_path / "like" / "consistency.md").read_text()
     assert "| FVD-V " in page
     assert "- FVD not scored: found 6 made and 6 to compare with" in page
-    assert (tmp_path / "like" / "consistency.png").stat().st_size > 0
     assert page in capsys.readouterr().out
 
 
@@ -168,17 +165,9 @@ def test_sets_that_are_too_small_are_refused_before_work(mean_colours, tmp_path,
 
 
 def test_a_dataset_is_a_reference(tmp_path, capsys):
-    argv = [
-        "data",
-        "procedural",
-        "--out",
-        str(tmp_path / "set"),
-        "--scenes",
-        "2",
-        "--views",
-        "3",
-    ]
-    assert main([*argv, "--frames", "2", "--height", "32", "--width", "48"]) == 0
+    argv = ["data", "procedural", "--out", str(tmp_path / "set"), "--scenes", "2"]
+    argv += ["--views", "3", "--frames", "2", "--height", "32", "--width", "48"]
+    assert main(argv) == 0
     grids = open_reference(tmp_path / "set", "train")
     assert [(grid.views, grid.times) for grid in grids] == [(3, 2)] * 2
     frames = grids[1].read()
@@ -204,11 +193,11 @@ def test_clips_are_cut_to_what_all_have(monkeypatch):
         shown.append((len(clip), len(np.unique(clip[:, ::99, 9, 0], axis=0))))
         return clip.mean((1, 2, 3))[:2]
 
-    known = [StoredGrid(4, 18, lambda: reference)]
-    comparison = Comparison([StoredGrid(3, 20, lambda: made)], known, video)
-    assert shown == [(18, 18)] * 3 + [(16, 3)] * 18
-    comparison.add("made", made)
-    assert shown[21:] == [(18, 18)] * 2 + [(16, 3)] * 20
-    assert set(comparison.distances("made")) == {"fvd", "fvd_v"}
-    sizes = {x: {k: len(y) for k, y in z.items()} for x, z in comparison.features.items()}
-    assert sizes == {"made": {"fvd": 2, "fvd_v": 20}, "reference": {"fvd": 3, "fvd_v": 18}}
+    found = compare({"made": [stored(lambda: made)]}, [stored(lambda: reference)], video)
+    assert shown[:22] == [(18, 18)] * 2 + [(16, 3)] * 20
+    assert shown[22:] == [(18, 18)] * 3 + [(16, 3)] * 18
+    assert found.distances["made"].keys() == {"fvd", "fvd_v"}
+    assert found.sizes == {
+        "made": {"fvd": 2, "fvd_v": 20},
+        "reference": {"fvd": 3, "fvd_v": 18},
+    }

@@ -12,11 +12,11 @@ from textured_room import Clips, make_room
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import Config, DataConfig, LiftConfig, ModelConfig
 from full4d_jax.evaluation import prior_rows
-from full4d_jax.evaluation.fidelity import compare, score
+from full4d_jax.evaluation.fidelity import ClipRows, compare, score
 from full4d_jax.evaluation.in_source import check_split, split_grid
-from full4d_jax.evaluation.prior_rows import Judge, hidden_frames
+from full4d_jax.evaluation.prior_rows import Judge
 from full4d_jax.evaluation.results import append_line, open_lines
-from full4d_jax.evaluation.table import COPY, PUSH_PULL
+from full4d_jax.evaluation.table import COPY, PRIOR, PUSH_PULL
 from full4d_jax.generation.prior import prior_with
 from full4d_jax.generation.real_frames import row_and_column
 from full4d_jax.grid import Grid, all_real
@@ -29,7 +29,6 @@ from input_pipeline.cameras import centers
 from input_pipeline.datasets.dataset import write_dataset
 from input_pipeline.transforms import decode
 
-SHIPPED = "prior, 1 call, zero noise"
 CONFIG = Config(
     model=ModelConfig(width=64, layers=1, heads=1, ffn=64, refiner=0),
     data=DataConfig(views=3, frames=2, height=16, width=16, strides=(2,)),
@@ -70,9 +69,8 @@ def test_unseen_is_what_the_source_frame_does_not_show():
     np.testing.assert_array_equal(unseen(wall(0.25)), expected)
 
 
-def test_an_untrained_prior_is_the_push_pull_row(monkeypatch):
+def test_an_untrained_prior_is_the_push_pull_row():
     """Without noise its one call returns the filled projection: one start for both rows."""
-    monkeypatch.setattr(prior_rows, "NOISY_STEPS", ())
     data = DataConfig(views=2, frames=1, height=16, width=16)
     judge = untrained(dataclasses.replace(CONFIG, data=data))
     grid = wall(0.25)
@@ -80,7 +78,7 @@ def test_an_untrained_prior_is_the_push_pull_row(monkeypatch):
     filled = {
         name: frames for (name, depth), frames in clip.rows.items() if depth == "true"
     }
-    np.testing.assert_allclose(filled[SHIPPED], filled[PUSH_PULL], atol=1e-5)
+    np.testing.assert_allclose(filled[PRIOR], filled[PUSH_PULL], atol=1e-5)
     hidden = unseen(grid)
     assert hidden is not None
     seen = 1 - hidden[..., None]
@@ -101,8 +99,8 @@ def test_scores_of_grids_count_hidden_frames_only():
     wrong[0, 1] = 0  # given
 
     def scores() -> dict:
-        clip = hidden_frames(truth, {SHIPPED: wrong}, ~row_and_column(2, 2))
-        return score(clip, {})["rows"][0]
+        whole = ClipRows(truth, {}, {(PRIOR, "none"): wrong})
+        return score(whole.part(~row_and_column(2, 2)), {})["rows"][0]
 
     assert (scores()["psnr"], scores()["ssim"]) == (None, pytest.approx(1))  # exact
     wrong[1, 1] += 0.1
@@ -159,9 +157,6 @@ def test_clips_are_cut_from_records_in_the_source_frame(rooms):
 
 @pytest.mark.slow
 def test_an_interrupted_split_goes_on_where_it_stopped(rooms, tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        prior_rows, "NOISY_STEPS", (1,)
-    )  # each number of steps compiles a program
     judge, records = untrained(CONFIG), open_split(rooms[0], "test")
     whole, scored = prior_rows.score, []
 

@@ -7,12 +7,11 @@ from full4d_jax.evaluation.table import (
     COPY,
     INPAINT,
     METRICS,
+    PRIOR,
     PUSH_PULL,
     markdown,
     summary,
 )
-
-SHIPPED = "prior, 1 step"
 
 
 def record(scene, gain, *, hole=0.4, lpips=True, group="held-out"):
@@ -27,7 +26,7 @@ def record(scene, gain, *, hole=0.4, lpips=True, group="held-out"):
     for depth, loss in {"true": 0.0, "ours": 1.0}.items():
         base = 15.0 + scene - loss
         rows += [entry(INPAINT, depth, base), entry(PUSH_PULL, depth, base)]
-        rows += [entry(SHIPPED, depth, base + gain)]
+        rows += [entry(PRIOR, depth, base + gain)]
     shares = {"hole_fraction": hole, "moving_fraction": 0.1, "depth_absrel": 0.2}
     return {"group": group, "scene": scene, **shares, "rows": rows}
 
@@ -36,7 +35,7 @@ def test_differences_pair_by_scene_whatever_the_order():
     """Scenes differ by dB, gains by .1: only pairing leaves a small error."""
     records = [record(scene, 3.0 + 0.1 * (scene % 2)) for scene in (3, 0, 2, 1)]
     found = summary(records)
-    pair = {"name": SHIPPED, "depth": "true"}
+    pair = {"name": PRIOR, "depth": "true"}
     gain = next(
         x for x in found["differences"] if x.items() >= (pair | {"minus": INPAINT}).items()
     )
@@ -50,16 +49,11 @@ def test_differences_pair_by_scene_whatever_the_order():
 
 def test_page_names_every_row_and_says_what_is_missing():
     records = [record(scene, 3.0, lpips=False) for scene in range(2)]
-    page = markdown(
-        summary(records),
-        "# Evaluation",
-        compared=[SHIPPED],
-        missing={"LPIPS": "no package"},
-    )
+    page = markdown(summary(records), "# Evaluation", {"LPIPS": "no package"})
     assert page.startswith(
         "# Evaluation\n\n## held-out: 2 scenes\n\nMeans over clips: hole"
     )
-    for text in (COPY, f"{SHIPPED} − {INPAINT}", "18.50 ± 0.50", "+3.00 ± 0.00"):
+    for text in (COPY, f"{PRIOR} − {INPAINT}", "18.50 ± 0.50", "+3.00 ± 0.00"):
         assert text in page
     assert "- LPIPS not scored: no package" in page
     assert "moving fraction 0.100" in page
@@ -70,9 +64,9 @@ def test_page_names_every_row_and_says_what_is_missing():
 def test_a_summary_is_json_and_counts_the_scenes_of_each_score():
     records = [record(scene, 3.0, lpips=scene > 0) for scene in range(2)]
     found = json.loads(json.dumps(summary(records), allow_nan=False))
-    shipped = next(row for row in found["rows"] if row["name"] == SHIPPED)
+    shipped = next(row for row in found["rows"] if row["name"] == PRIOR)
     assert shipped["psnr"] == {"mean": 18.5, "error": 0.5, "scenes": 2}
     assert shipped["lpips"]["scenes"] == 1
     assert shipped["lpips"]["error"] is shipped["lpips_unseen"]["mean"] is None
     pairs = {(d["name"], d["minus"]) for d in found["differences"]}
-    assert pairs == {(SHIPPED, fill) for fill in (INPAINT, PUSH_PULL)}
+    assert pairs == {(PRIOR, fill) for fill in (INPAINT, PUSH_PULL)}
