@@ -1,7 +1,6 @@
 """Datasets written with progress, whole or in parts; those of rendered clips, or with depth."""
 
 from pathlib import Path
-from typing import Any
 
 import jax
 
@@ -18,26 +17,33 @@ from input_pipeline.procedural.gltf_scene import GltfClips
 
 
 def write_files(
-    out: Path, clips: ClipSource, writing: Writing, *, task: str, **words: Any
+    out: Path,
+    clips: ClipSource,
+    writing: Writing,
+    name: str,
+    splits: dict[str, float],
+    about: str,
 ) -> int:
-    """Write a dataset with progress of `task`; `words` are further arguments of `write_dataset`.
+    """Write a dataset with progress of `name`; see `write_dataset`.
 
     Returns:
       The number of files that other parts have not written yet.
     """
-    files = writing._asdict() | {"shards": writing.shards or None}
-    with progress.Progress(task, len(clips)) as report:
-        return write_dataset(out, clips, **files, **words, report=report)
+    words = writing._asdict() | {"shards": writing.shards or None}
+    words |= {"name": name, "splits": splits, "about": about}
+    with progress.Progress(name, len(clips)) as report:
+        return write_dataset(out, clips, **words, report=report)
 
 
 def build_dataset(
     out: Path,
     clips: ClipSource,
     writing: Writing,
-    *,
+    name: str,
+    splits: dict[str, float],
+    about: str,
     then: str,
     do: str = "choose another --out or option",
-    **words: Any,
 ) -> bool:
     """Write a dataset and say how it goes.
 
@@ -45,9 +51,11 @@ def build_dataset(
       out: folder of the dataset.
       clips: what to write.
       writing: how many files by how many processes.
+      name: of the dataset.
+      splits: shares of the scenes in each split.
+      about: how the clips were made.
       then: the command that may follow.
       do: what to try where the build is refused.
-      words: name, splits and how the clips were made, as in `write_dataset`.
 
     Returns:
       Whether all files are there now.
@@ -56,7 +64,7 @@ def build_dataset(
       InputError: the clips or the folder cannot be used.
     """
     with errors.input_errors("dataset", do):
-        missing = write_files(out, clips, writing, task=words["name"], **words)
+        missing = write_files(out, clips, writing, name, splits, about)
     if not is_done(out, missing):
         return False
     print(shown(f"{out}: {out / 'README.md'} says what is in it"))
@@ -95,8 +103,7 @@ def build_procedural(
             mark = textures_mark(clips.textures)
         about += f" Colours of pictures in {Path(clips.textures).name} ({mark})."
     then = f"train --config PRESET --data.records {out}"
-    words = {"name": "procedural", "splits": train_and_test(test), "about": about}
-    build_dataset(out, clips, writing, then=then, **words)
+    build_dataset(out, clips, writing, "procedural", train_and_test(test), about, then)
 
 
 def build_gltf(out: Path, clips: GltfClips, writing: Writing, *, test: float) -> None:
@@ -108,8 +115,7 @@ def build_gltf(out: Path, clips: GltfClips, writing: Writing, *, test: float) ->
         "full4d_jax."
     )
     then = f"train --config PRESET --data.records {out} (or mixed, {out}=1 OTHER=3)"
-    words = {"name": "gltf", "splits": train_and_test(test), "about": about}
-    build_dataset(out, clips, writing, then=then, **words)
+    build_dataset(out, clips, writing, "gltf", train_and_test(test), about, then)
 
 
 def _size(clips: ProceduralClips | GltfClips) -> str:
@@ -145,6 +151,5 @@ def estimate_dataset_depth(
     about = f"The split {split} of a dataset ({records.content}), "
     about += f"depth by {estimator_mark(network[0])} ({scale})."
     writing = writing._replace(threads=jax.local_device_count())
-    words = {"name": "depth", "splits": {split: 1.0}, "about": about}
     then = f"data check {out} --split {split}"
-    build_dataset(out, clips, writing, then=then, do=do, **words)
+    build_dataset(out, clips, writing, "depth", {split: 1.0}, about, then, do)

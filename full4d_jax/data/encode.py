@@ -24,7 +24,7 @@ from full4d_jax.cameras import Cameras
 from full4d_jax.config import Config, check_config
 from full4d_jax.data import build, clip_page, options
 from full4d_jax.generation import batch
-from full4d_jax.media.pictures import save_picture
+from full4d_jax.media.pictures import save_picture, to_model
 from full4d_jax.models.codecs.codec import codec_id, codec_weights, make_codec
 from full4d_jax.models.sharded_map import OnLocalDevices
 from full4d_jax.models.wan.text import prompt_encoder
@@ -104,7 +104,7 @@ def encode_projection(
     The config names the codec, and how often depth is corrupted (`data.corrupt_depth`).
     """
     model = config.model
-    video = frames.astype(jnp.float32) / 127.5 - 1
+    video = to_model(frames)
     depth = batch.draw_depth(batch.draw_shares(key, draw), depth, config.data)
     cameras = Cameras(lenses, poses, *depth.shape[1:])
     conditions, _ = batch.make_conditions(model, video[None], depth[None], cameras, weights)
@@ -125,7 +125,7 @@ def encode_views(
 ) -> Float16[Array, "v f i j c"]:
     """Encode the views of a clip one after the other."""
     codec = make_codec(config.model, weights)
-    latents = jax.lax.map(lambda x: codec.encode(x.astype(jnp.float32) / 127.5 - 1), frames)
+    latents = jax.lax.map(lambda x: codec.encode(to_model(x)), frames)
     return latents.astype(jnp.float16)
 
 
@@ -272,9 +272,9 @@ def encode_dataset(
     about += about_text
     about += "."
     writing = writing._replace(threads=jax.local_device_count())
-    words = {"name": "latents", "splits": {split: 1.0}, "about": about}
     then = f"train --config PRESET --data.records {out}"
-    if build.build_dataset(out, clips, writing, then=then, do=do, **words):
+    splits = {split: 1.0}
+    if build.build_dataset(out, clips, writing, "latents", splits, about, then, do):
         save_picture(out / "preview.png", clip_page.preview(open_dataset(out, split)[0]))
         print(buckets.shown(f"{out / 'preview.png'} shows the first clip"))
 

@@ -119,12 +119,9 @@ def _write(
     ).strip("_")
     try:
         with input_errors("capture", DO):
-            words = {
-                "name": name or "capture",
-                "splits": train_and_test(test),
-                "about": about,
-            }
-            if missing := write_files(folder, clips, writing, task="import", **words):
+            splits = train_and_test(test)
+            missing = write_files(folder, clips, writing, name or "capture", splits, about)
+            if missing:
                 return missing
             pictures.save_picture(
                 folder / PREVIEW, preview(dataset.open_dataset(folder)[0])

@@ -4,10 +4,9 @@ import shlex
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, UInt8
-from numpy import ndarray
 
 from full4d_jax import config, grid
+from full4d_jax.geometry.arrays import Maps, Picture
 from full4d_jax.media.pictures import color_depth, contact_sheet, save_picture
 from full4d_jax.session import errors, fields, files
 from full4d_jax.source import measure, options, video_source
@@ -55,7 +54,7 @@ def write_video_depth(video: options.VideoOptions, out: Path) -> None:
     print(f"next: {_next(video, out)}")
 
 
-def _sheet(source: grid.Grid, depth: Float[ndarray, "t h w"]) -> UInt8[ndarray, "H W 3"]:
+def _sheet(source: grid.Grid, depth: Maps) -> Picture:
     """Draw some frames above their depth."""
     most_instants = 6
     shown = evenly(len(depth), most_instants)

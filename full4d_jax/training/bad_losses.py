@@ -58,10 +58,8 @@ def to_json(losses: RunningLoss) -> dict[str, float | int]:
 
 def from_json(saved: dict[str, Any]) -> RunningLoss:
     """Return the running loss that `to_json` wrote."""
-    like = no_losses()._asdict()
-    return RunningLoss(
-        **{name: jnp.asarray(saved[name], x.dtype) for name, x in like.items()}
-    )
+    like = no_losses()
+    return jax.tree.map(lambda x, n: jnp.asarray(n, x.dtype), like, RunningLoss(**saved))
 
 
 def jit_step(step: Step, state: TrainState, losses: RunningLoss, spike: float) -> Any:
@@ -121,11 +119,11 @@ def record_bad_step(
     Raises:
       InputError: `config.on_bad_loss` says to stop, or too many steps in a row were bad.
     """
-    loss = float(metrics["loss"])
+    loss = metrics["loss"]
     mean = float(losses.mean)
     bad = f"loss {loss:.4g}"
     expected = "a finite loss"
-    norm = float(metrics.get("gradient_norm", loss))
+    norm = metrics.get("gradient_norm", loss)
     if math.isfinite(loss) and not math.isfinite(norm):
         bad += f", gradient norm {norm:.4g}"
         expected = "finite gradients"

@@ -19,13 +19,14 @@ import jax.numpy as jnp
 import numpy as np
 from einops import rearrange
 from jax.sharding import Mesh
-from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt8
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from full4d_jax.config import Config
 from full4d_jax.flow import Latents
 from full4d_jax.generation import generate, real_frames
 from full4d_jax.generation.batch import Batch, decode_videos
 from full4d_jax.generation.prior import Prior, prior_with
+from full4d_jax.geometry.arrays import Picture
 from full4d_jax.media.pictures import contact_sheet, to_uint8
 from full4d_jax.models import dit, sharding
 from full4d_jax.models.codecs.codec import Weights
@@ -54,7 +55,6 @@ from input_pipeline.procedural.scene import HELD_OUT_START
 TIME_BINS = 5
 # Of random numbers; training steps use the lower ones.
 VALIDATION_STREAM = 2**31 - 2
-Picture = UInt8[np.ndarray, "H W 3"]
 # At most so many clips are drawn.
 CLIPS_OF_SHEET = 3
 ROWS = ("source", "projection", "prior", "truth")

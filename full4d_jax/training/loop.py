@@ -16,13 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 from jax.experimental.multihost_utils import reached_preemption_sync_point
-from jaxtyping import UInt8
 
 from full4d_jax.config import TrainingConfig
+from full4d_jax.geometry.arrays import Picture
 from full4d_jax.models.functional import Params
-from full4d_jax.session.machine import disk_errors
+from full4d_jax.session.machine import ENDING, disk_errors
 from full4d_jax.training.bad_losses import Step, jit_step, record_bad_step
 from full4d_jax.training.checkpoints import manager, resume
 from full4d_jax.training.monitor import Monitor
@@ -32,7 +31,6 @@ from input_pipeline.whole_files import require_own
 
 # Of a training that saved before its end: the same command goes on.
 STOPPED_EXIT_CODE = 75
-ENDING = (signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True)
@@ -50,7 +48,7 @@ class Reporting:
 
     flops: float = 0.0
     peak: float | None = None
-    sheet: Callable[[Params], UInt8[np.ndarray, "H W 3"]] | None = None
+    sheet: Callable[[Params], Picture] | None = None
     validate: Callable[[Params], dict[str, float]] | None = None
     contents: Callable[[int], Any] = lambda position: position
     profile: tuple[int, int] | None = None
@@ -177,7 +175,7 @@ def _train(
                 run.save(checkpoints, means)
                 means = {}
             if is_due(config.sheet_every) and not is_last and reporting.sheet is not None:
-                monitor.picture(run.done, reporting.sheet(run.state.ema))
+                monitor.sheet(run.done, reporting.sheet(run.state.ema))
             if is_stopped and not is_last:
                 checkpoints.close()
                 monitor.say(f"saved at step {run.done}; resume with: {resume_command()}")

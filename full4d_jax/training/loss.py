@@ -127,12 +127,14 @@ def loss(
     else:
         prediction = predict(dit.prediction(config.model, params), clips, point)
     losses = weigh(config, clips, point, prediction)
-    metrics = report(config, losses, point, prediction, part)
+    # Clips of the whole batch that train the mean; they come first.
+    means = round(config.flow.mean_share * part.size)
+    metrics = report(losses, point, prediction, means, part)
     if frozen.distance is None:
         return metrics["loss"], metrics
     codec = make_codec(config.model, frozen.codec_weights)
-    term = perceptual(config, codec, frozen.distance, prediction, part)
-    share = config.flow.perceptual * term * count_means(config, part) / part.size
+    term = perceptual(codec, frozen.distance, prediction, means, part)
+    share = config.flow.perceptual * term * means / part.size
     total = metrics["loss"] + share
     return total, {**metrics, "loss": total, "perceptual": term}
 
@@ -166,11 +168,6 @@ def whole_batch(batch: Clips) -> BatchPart:
     """Return the only part of a batch that is not divided."""
     clips = count_clips(batch)
     return BatchPart(jnp.arange(clips), clips)
-
-
-def count_means(config: Config, part: BatchPart) -> int:
-    """Return how many clips of the whole batch train the mean; they come first."""
-    return round(config.flow.mean_share * part.size)
 
 
 def encode_clips(
@@ -317,17 +314,15 @@ def weigh(
 
 
 def report(
-    config: Config,
-    losses: PerClip,
-    point: FlowPoint,
-    prediction: Prediction,
-    part: BatchPart,
+    losses: PerClip, point: FlowPoint, prediction: Prediction, means: int, part: BatchPart
 ) -> Metrics:
-    """Return the metrics: sums over these clips, divided by the counts of the whole batch."""
+    """Return the metrics: sums over these clips, divided by the counts of the whole batch.
+
+    Of that `means` clips train the mean.
+    """
     error = ((prediction.predicted - prediction.data) ** 2).mean((3, 4, 5))
     error = flow.mean_of(point.hidden, error)
     is_mean = point.is_mean
-    means = count_means(config, part)
     bins = 10
     return {
         "loss": losses.mean() * (len(losses) / part.size),
@@ -338,14 +333,9 @@ def report(
 
 
 def perceptual(
-    config: Config,
-    codec: Codec,
-    distance: Distance,
-    prediction: Prediction,
-    part: BatchPart,
+    codec: Codec, distance: Distance, prediction: Prediction, means: int, part: BatchPart
 ) -> Float[Array, ""]:
-    """Return the mean LPIPS of the clips that train the mean, which come first."""
-    means = count_means(config, part)
+    """Return the mean LPIPS of the `means` clips that train the mean, which come first."""
     # No others are decoded.
     most = part.most_below(means)
     pair = [

@@ -21,8 +21,9 @@ from typing import Any, cast
 import jax
 import numpy as np
 from jax.experimental.multihost_utils import process_allgather
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 
+from full4d_jax.geometry.arrays import Picture
 from full4d_jax.media.pictures import save_picture
 from full4d_jax.session.progress import Progress
 from full4d_jax.training.checkpoints.resume import cut_metrics
@@ -126,12 +127,12 @@ class Monitor(contextlib.ExitStack):
             for board in self.boards:
                 board.scalars(step, numbers)
 
-    def picture(self, step: int, pixels: UInt8[np.ndarray, "H W 3"]) -> None:
+    def sheet(self, step: int, pixels: Picture) -> None:
         """Write a contact sheet."""
         if self.is_first:
             save_picture(make_own_folder(self.out / "sheets") / f"{step:07d}.png", pixels)
             for board in self.boards:
-                board.picture(step, "sheet", pixels)
+                board.sheet(step, pixels)
 
     def say(self, text: str) -> None:
         """Print a line, in the first process only."""
@@ -218,10 +219,8 @@ def memory_gib() -> float:
     """Return the peak of this process's fullest device, or of the process itself, in GiB."""
     stats = [device.memory_stats() or {} for device in jax.local_devices()]
     peaks = [x["peak_bytes_in_use"] for x in stats if "peak_bytes_in_use" in x]
-    most = (
-        max(peaks) if peaks else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    )
-    return most / 2**30
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return max(peaks, default=own) / 2**30
 
 
 class TensorBoard:
@@ -242,7 +241,7 @@ class TensorBoard:
         self.writer = event_file_writer.EventsWriter(
             str(folder / "events"), f".{time.time_ns()}"
         )
-        self._write(self.protocol.Event(step=done + 1, session_log={"status": "START"}))
+        self._write(done + 1, session_log={"status": "START"})
 
     def end(self, *_: object) -> None:
         """Close the file."""
@@ -251,17 +250,14 @@ class TensorBoard:
     def scalars(self, step: int, values: dict[str, float]) -> None:
         """Write numbers by name."""
         for name, value in values.items():
-            self._write(
-                self.protocol.Event(step=step, summary=self.summary.scalar(name, value))
-            )
+            self._write(step, summary=self.summary.scalar(name, value))
 
-    def picture(self, step: int, name: str, pixels: UInt8[np.ndarray, "H W 3"]) -> None:
-        """Write a picture."""
-        summary = self.summary.image(name, pixels, dataformats="HWC")
-        self._write(self.protocol.Event(step=step, summary=summary))
+    def sheet(self, step: int, pixels: Picture) -> None:
+        """Write a contact sheet."""
+        self._write(step, summary=self.summary.image("sheet", pixels, dataformats="HWC"))
 
-    def _write(self, event: Any) -> None:
-        event.wall_time = time.time()
+    def _write(self, step: int, **content: Any) -> None:
+        event = self.protocol.Event(step=step, wall_time=time.time(), **content)
         self.writer.write_event(event)
         self.writer.flush()
 
@@ -289,20 +285,17 @@ class WeightsAndBiases:
         """Send numbers by name."""
         self.run.log(values, step=step)
 
-    def picture(self, step: int, name: str, pixels: UInt8[np.ndarray, "H W 3"]) -> None:
-        """Send a picture."""
-        self.run.log({name: self.package.Image(pixels)}, step=step)
+    def sheet(self, step: int, pixels: Picture) -> None:
+        """Send a contact sheet."""
+        self.run.log({"sheet": self.package.Image(pixels)}, step=step)
 
 
 def open_boards(out: Path, done: int) -> list[TensorBoard | WeightsAndBiases]:
     """Return the boards of a run; Weights & Biases if `WANDB_PROJECT` is set."""
-    boards: list[TensorBoard | WeightsAndBiases] = [TensorBoard(out / "tensorboard", done)]
-    if os.environ.get(WANDB_PROJECT):
-        if importlib.util.find_spec("wandb") is None:
-            print(
-                f"{WANDB_PROJECT} is set, but nothing is sent: pip install wandb",
-                flush=True,
-            )
-        else:
-            boards.append(WeightsAndBiases(out, done))
-    return boards
+    board = TensorBoard(out / "tensorboard", done)
+    if not os.environ.get(WANDB_PROJECT):
+        return [board]
+    if importlib.util.find_spec("wandb"):
+        return [board, WeightsAndBiases(out, done)]
+    print(f"{WANDB_PROJECT} is set, but nothing is sent: pip install wandb", flush=True)
+    return [board]

@@ -75,12 +75,8 @@ def state_from_params(
     config: Config, params: Params, optimizer: optax.GradientTransformation | None = None
 ) -> TrainState:
     """Return step 0 with given parameters (`--init`)."""
-    return first_state(optimizer or config_optimizer(config), params)
-
-
-def config_optimizer(config: Config) -> optax.GradientTransformation:
-    """Return the optimizer that a config asks for."""
-    return make_optimizer(config.optimizer, config.training.steps)
+    usual = make_optimizer(config.optimizer, config.training.steps)
+    return first_state(optimizer or usual, params)
 
 
 def make_state(

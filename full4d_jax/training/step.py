@@ -26,8 +26,8 @@ from full4d_jax.training.loss import (
 from full4d_jax.training.state import (
     TrainState,
     apply_gradients,
-    config_optimizer,
     hold_constant,
+    make_optimizer,
     trained_leaves,
 )
 
@@ -53,7 +53,8 @@ def train_step(
     distance = load_lpips("flow.perceptual") if config.flow.perceptual else None
     text, negative = load_training_texts(config)
     frozen = Frozen(None, text, negative, distance)
-    return partial(_step, config, optimizer or config_optimizer(config), frozen)
+    usual = make_optimizer(config.optimizer, config.training.steps)
+    return partial(_step, config, optimizer or usual, frozen)
 
 
 def _step(

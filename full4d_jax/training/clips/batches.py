@@ -22,6 +22,7 @@ from jaxtyping import Array, Float, Int, Key, PRNGKeyArray, Shaped, UInt8
 from full4d_jax.config import Config, DataConfig
 from full4d_jax.generation.batch import Batch, procedural_batch
 from full4d_jax.geometry.depth_maps import drop_depth_edges
+from full4d_jax.media.pictures import to_model
 from full4d_jax.media.video import read_video
 from full4d_jax.models.sharding import put_batch, rows_here, spec
 from full4d_jax.session import errors, fields
@@ -45,7 +46,7 @@ class Source(NamedTuple):
 
     share: float
     batches: Callable[[int], Iterator[Any]]
-    names: Callable[[int], list[str | int]]
+    names: Callable[[int], Sequence[str | int]]
 
 
 def training_batches(config: Config, start: int, mesh: Mesh | None = None) -> Iterator[Any]:
@@ -73,7 +74,7 @@ def training_batches(config: Config, start: int, mesh: Mesh | None = None) -> It
     return mixed()
 
 
-def clips_at(config: Config, position: int) -> list[str | int]:
+def clips_at(config: Config, position: int) -> Sequence[str | int]:
     """Return the clips in the batch at a position in the data: names, or procedural scenes."""
     sources = open_sources(config)
     name, number = mixed_turns(sources)[position]
@@ -108,15 +109,14 @@ def open_sources(config: Config, mesh: Mesh | None = None) -> dict[str, Source]:
         sources["records"] = Source(
             1 - data.pseudo,
             lambda start: records.batches_of(config, mixture, start, mesh),
-            lambda number: [*records.record_names_at(config, number)],
+            partial(records.record_names_at, config),
         )
     elif data.pseudo < 1:
+        scenes = partial(records.draws, config, range(data.scenes))
         sources["rendered"] = Source(
             1 - data.pseudo,
-            lambda start: rendered_batches(
-                config, _draws(config, range(data.scenes), start), mesh
-            ),
-            lambda number: next(_draws(config, range(data.scenes), number)).tolist(),
+            lambda start: rendered_batches(config, scenes(start), mesh),
+            lambda number: next(scenes(number)).tolist(),
         )
     if data.pseudo:
         files = open_videos(data) if data.videos else []
@@ -130,7 +130,9 @@ def open_sources(config: Config, mesh: Mesh | None = None) -> dict[str, Source]:
         sources["videos"] = Source(
             data.pseudo,
             lambda start: video_batches(config, files, make, start, mesh),
-            lambda number: next(_draws(config, names, number)).tolist() if names else [],
+            lambda number: (
+                next(records.draws(config, names, number)).tolist() if names else []
+            ),
         )
     return sources
 
@@ -171,15 +173,10 @@ def video_batches(
         data = replace(data, height=height, width=width)
     if files:
         read = partial(_random_window, data=data)
-        order: dict[str, Any] = {
-            "seed": config.seed,
-            "start_step": start,
-            "batch_size": size,
-        }
-        videos = loader.make_loader(files, **order, transform=read, rows=rows.tolist())
+        videos = records.draws(config, files, start, transform=read, rows=rows.tolist())
     else:
         others = replace(config, data=data, seed=config.seed ^ VIDEO_STREAM)
-        draws = _draws(others, range(data.scenes), start)
+        draws = records.draws(others, range(data.scenes), start)
         videos = (batch.frames[rows, 0] for batch in _rendered(others, draws, None))
     stream_key = jax.random.fold_in(jax.random.key(config.seed), VIDEO_STREAM)
 
@@ -203,10 +200,12 @@ def warps(
       keys: of each clip.
       videos: bytes, or in [-1, 1], with a margin.
     """
-    views, height, width = size
-    warp = partial(pseudo_views.pseudo_grid, views=views, height=height, width=width)
+
+    def warp(key: PRNGKeyArray, video: Array) -> Array:
+        return pseudo_views.pseudo_grid(key, video, *size)
+
     frames = jax.vmap(warp)(keys, _as_floats(videos))
-    clips, _, instants = frames.shape[:3]
+    clips, views, instants, height, width, _ = frames.shape
     eye = jnp.eye(4)[None, None, None]
     return Batch(
         frames=frames,
@@ -303,13 +302,7 @@ def _render(
 
 def _as_floats(videos: Shaped[Array, "*p t h w 3"]) -> Float[Array, "*p t h w 3"]:
     """Return videos in [-1, 1]; those that were rendered are so already."""
-    return videos if videos.dtype == jnp.float32 else videos.astype(jnp.float32) / 127.5 - 1
-
-
-def _draws(config: Config, elements: Sequence[Any], start: int) -> Iterator[Any]:
-    """Return the elements in each batch, from batch `start` on, in the loader's order."""
-    size = config.training.batch
-    return loader.make_loader(elements, seed=config.seed, batch_size=size, start_step=start)
+    return videos if videos.dtype == jnp.float32 else to_model(videos)
 
 
 def open_videos(data: DataConfig) -> list[Path]:

@@ -16,7 +16,7 @@ from full4d_jax.config import Config, ModelConfig
 from full4d_jax.generation.batch import Batch
 from full4d_jax.generation.projected import ProjectedBatch
 from full4d_jax.geometry.motion import carried_motion, motion_from_first
-from full4d_jax.media.pictures import to_uint8, to_unit
+from full4d_jax.media.pictures import to_model, to_uint8, to_unit
 from full4d_jax.models.codecs.codec import codec_id
 from full4d_jax.models.sharding import put_batch, rows_here, sharding_on
 from full4d_jax.session.errors import InputError, input_errors
@@ -61,18 +61,20 @@ def host_clips(
     config: Config, mixture: Mixture, start: int, rows: Sequence[int]
 ) -> Batches:
     """Return this host's rows of each batch, in its memory."""
-    order: dict[str, Any] = {
-        "seed": config.seed,
-        "batch_size": config.training.batch,
-        "start_step": start,
-    }
     if config.data.projections:
-        return make_loader(
-            mixture, **order, transform=partial(choose_projected, config), rows=rows
-        )
+        projected = partial(choose_projected, config)
+        return draws(config, mixture, start, transform=projected, rows=rows)
     filling = Filling(partial(allocate, config), partial(load, config))
     chosen = partial(choose, config)
-    return make_loader(mixture, **order, transform=chosen, filling=filling, rows=rows)
+    return draws(config, mixture, start, transform=chosen, filling=filling, rows=rows)
+
+
+def draws(
+    config: Config, source: Sequence[Any] | Mixture, start: int, **more: Any
+) -> Iterator[Any]:
+    """Return what `make_loader` draws of a source in each batch, from batch `start` on."""
+    size = config.training.batch
+    return make_loader(source, seed=config.seed, batch_size=size, start_step=start, **more)
 
 
 def open_records(config: Config, *, held_out: bool = False) -> Mixture:
@@ -173,17 +175,13 @@ def _names_at(
     """Return the names of the clips in a batch; `name` gives that of a clip by its number."""
     clips: Any = mixture.sources
     names = tuple([name(x.records, i) for i in x.numbers] for x in clips)
-    named = mixture._replace(sources=names)
-    size = config.training.batch
-    return next(
-        make_loader(named, seed=config.seed, batch_size=size, start_step=position)
-    ).tolist()
+    return next(draws(config, mixture._replace(sources=names), position)).tolist()
 
 
 def _to_floats(clips: Batch) -> Batch:
     """Return what the host's memory holds in bytes and half floats as float32."""
     clips = jax.tree.map(lambda x: x.astype(jnp.float32), clips)
-    return clips._replace(frames=clips.frames / 127.5 - 1)
+    return clips._replace(frames=to_model(clips.frames))
 
 
 def batches_with_motion(model: ModelConfig, batches: Iterator[Any]) -> Iterator[Any]:

@@ -40,19 +40,8 @@ class Gpu(NamedTuple):
 
 def _gpu_of_row(row: str) -> tuple[str, Gpu]:
     """Return the name and the GPU of a row of `GPU_TABLE`."""
-    (
-        name,
-        capability,
-        cores,
-        units,
-        clock,
-        bandwidth,
-        memory,
-        cache,
-        threads,
-        shared,
-        kind,
-    ) = row.split(maxsplit=10)
+    name, capability, cores, units, clock, *others = row.split(maxsplit=10)
+    bandwidth, memory, cache, threads, shared, kind = others
     major, minor = capability.split(".")
     description = f"""
         gpu_device_info {{

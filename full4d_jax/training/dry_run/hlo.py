@@ -18,16 +18,7 @@ COLLECTIVES = (
     "all-reduce",
     "collective-permute",
 )
-BYTES_OF_NUMBERS = {
-    "pred": 1,
-    "s8": 1,
-    "u8": 1,
-    "bf16": 2,
-    "f16": 2,
-    "s64": 8,
-    "f64": 8,
-    "u64": 8,
-}
+BYTES_OF = {"pred": 1, "s8": 1, "u8": 1, "bf16": 2, "f16": 2, "s64": 8, "f64": 8, "u64": 8}
 # Its type and its sides.
 _ARRAY = re.compile(r"(\w+)\[([\d,]*)\]")
 _COMPUTATION = re.compile(r"(ENTRY )?%?([\w.-]+) \(.*\{$")
@@ -158,9 +149,7 @@ def array_bytes(kind: str) -> int:
 
 def bytes_of(arrays: list[tuple[str, list[int]]]) -> int:
     """Return the bytes of arrays, as `arrays_of` gives them."""
-    return sum(
-        BYTES_OF_NUMBERS.get(numbers, 4) * math.prod(sides) for numbers, sides in arrays
-    )
+    return sum(BYTES_OF.get(numbers, 4) * math.prod(sides) for numbers, sides in arrays)
 
 
 def collectives(program: Program) -> dict[str, dict[str, int]]:
