@@ -5,4 +5,11 @@ as `data check`, one public function a word), typed and documented: tyro makes t
 Modules import jax, and everything that imports jax, inside the function only: `--help` stays fast.
 """
 
+from typing import Annotated
+
+from full4d_jax.session.processes import ProcessOptions
+from full4d_jax.source.options import Flat
+
 SIZES = ("data.views", "data.frames", "data.height", "data.width")
+# Options of several processes.
+Several = Annotated[ProcessOptions, Flat]

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from full4d_jax.commands import SIZES
+from full4d_jax.commands import SIZES, Several
 from full4d_jax.config import Config, experiment
 from full4d_jax.data.options import (
     ClipCount,
@@ -15,13 +15,12 @@ from full4d_jax.data.options import (
     JobCount,
     SceneIndex,
     TestShare,
-    Writing,
     range_of,
     turns_of,
 )
 from full4d_jax.session import errors, fields
 from full4d_jax.session.files import hold_dataset
-from full4d_jax.session.processes import ALONE, ProcessOptions, one_part
+from full4d_jax.session.processes import ALONE, one_part
 from full4d_jax.source.options import DepthKind, Flat
 
 Instants = Annotated[int, fields.Between(1, 100_000)]
@@ -85,7 +84,7 @@ def import_(
         cut=Cut(frames, stride, size, range_of(instants), film),
         turns=turns_of(turn),
         test=test,
-        writing=Writing(files.shards, files.part(), jobs),
+        writing=files.writing(jobs),
         depth=depth,
         follow_links=follow_links,
     )
@@ -121,13 +120,13 @@ def procedural(
       files: the files of the new data set.
     """
     clip.check()
-    part = files.part()
+    writing = files.writing(jobs)
     last = 2**31 - scenes
     expected = f"at most {last:,}, so that there are {scenes} scenes"
     fields.require("first", first, first <= last, expected, what="option")
     if worlds != "rich":
         fields.refuse({"textures": textures}, "none but with --worlds rich")
-    folder = hold_dataset(out, part)
+    folder = hold_dataset(out, writing.part)
     from full4d_jax.data.build import build_procedural
     from input_pipeline.procedural.clips import ProceduralClips
 
@@ -140,7 +139,7 @@ def procedural(
         worlds=worlds,
         textures=str(textures or ""),
     )
-    build_procedural(folder, clips, Writing(files.shards, part, jobs), test=test)
+    build_procedural(folder, clips, writing, test=test)
 
 
 def gltf(
@@ -171,7 +170,7 @@ def gltf(
       files: the files of the new data set.
     """
     clip.check()
-    part = files.part()
+    writing = files.writing(jobs)
     from full4d_jax.data.build import build_gltf
     from input_pipeline.procedural.gltf_scene import GltfClips, find_assets
 
@@ -182,8 +181,7 @@ def gltf(
     source = GltfClips(
         found, clips, **asdict(clip), spread=spread, orbit=orbit, license=license
     )
-    folder = hold_dataset(out, part)
-    build_gltf(folder, source, Writing(files.shards, part, jobs), test=test)
+    build_gltf(hold_dataset(out, writing.part), source, writing, test=test)
 
 
 def encode(
@@ -197,7 +195,7 @@ def encode(
     text_encoder: Path | None = None,
     captions: Path | None = None,
     files: Files,
-    several: Annotated[ProcessOptions, Flat] = ALONE,
+    several: Several = ALONE,
 ) -> None:
     """Write a data set with a codec's latents, so that training need not encode (docs/data.md).
 
@@ -214,12 +212,12 @@ def encode(
       files: the files of the new data set.
       several: the other processes, each of which writes every n-th file.
     """
-    part = files.part(several)
+    writing = files.writing(several=several)
     from full4d_jax.data.encode import encode_dataset
 
-    with one_part(several, part) as part:
+    with one_part(several, writing.part) as part:
+        writing = writing._replace(part=part)
         folder = hold_dataset(out, part)
-        writing = Writing(files.shards, part)
         encode_dataset(config, dataset, folder, split, writing, text_encoder, captions)
 
 
@@ -256,7 +254,7 @@ def depth(
     depth_kind: DepthKind | None = None,
     scale: Literal["matches", "axes"] = "matches",
     files: Files,
-    several: Annotated[ProcessOptions, Flat] = ALONE,
+    several: Several = ALONE,
 ) -> None:
     """Estimate missing depth, in the units of the cameras, on all devices of this host.
 
@@ -270,11 +268,11 @@ def depth(
       files: the files of the new data set.
       several: the other processes, each of which writes every n-th file.
     """
-    part = files.part(several)
+    writing = files.writing(several=several)
     from full4d_jax.data.build import estimate_dataset_depth
 
     network = depth_network, depth_kind
-    with one_part(several, part) as part:
+    with one_part(several, writing.part) as part:
+        writing = writing._replace(part=part)
         folder = hold_dataset(out, part)
-        writing = Writing(files.shards, part)
         estimate_dataset_depth(dataset, network, folder, split, scale, writing)

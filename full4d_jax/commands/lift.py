@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import Annotated
 
+from full4d_jax.commands import Several
 from full4d_jax.config import Config
 from full4d_jax.session import fields, processes
-from full4d_jax.source.options import Flat, GridOptions, LiftOptions
+from full4d_jax.source.options import GridOptions, LiftOptions
 
 
 def lift(
@@ -14,7 +15,7 @@ def lift(
     source: LiftOptions,
     out: Path | None = None,
     checkpoint: Path | None = None,
-    several: Annotated[processes.ProcessOptions, Flat] = processes.ALONE,
+    several: Several = processes.ALONE,
 ) -> None:
     """Fit a scene to the grid in the folder of a run, or to a capture: writes scene.npz.
 

@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Annotated
 
-from full4d_jax.commands import SIZES
+from full4d_jax.commands import SIZES, Several
 from full4d_jax.config import Config
 from full4d_jax.session import fields, processes
-from full4d_jax.source.options import Flat, SampleOptions
+from full4d_jax.source.options import SampleOptions
 
 
 def sample(
@@ -18,7 +18,7 @@ def sample(
     source: SampleOptions,
     out: Path = Path("out"),
     checkpoint: Path | None = None,
-    several: Annotated[processes.ProcessOptions, Flat] = processes.ALONE,
+    several: Several = processes.ALONE,
 ) -> None:
     """Make a grid of views: writes grid.npz, grid.mp4 and grid.png.
 

@@ -4,21 +4,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
+from full4d_jax.commands import Several
 from full4d_jax.config import Config, check_config
 from full4d_jax.session import errors, fields, processes
-from full4d_jax.source.options import Flat
 
-TRAINED = (
-    "name",
-    "seed",
-    "codec_weights",
-    "text",
-    "negative_text",
-    "model",
-    "data",
-    "flow",
-)
-TRAINED += ("optimizer", "training", "mesh")
+TRAINED = ("name", "seed", "codec_weights", "text", "negative_text")
+TRAINED += ("model", "data", "flow", "optimizer", "training", "mesh")
 
 
 def train(
@@ -27,7 +18,7 @@ def train(
     out: Path | None = None,
     init: Path | None = None,
     profile: str = "",
-    several: Annotated[processes.ProcessOptions, Flat] = processes.ALONE,
+    several: Several = processes.ALONE,
 ) -> None:
     """Train the prior of a config; resume if the folder has checkpoints.
 

@@ -34,16 +34,14 @@ def check_config(config: Config) -> None:
         for name in names.split():
             value = attrgetter(name)(config)
             default = attrgetter(name)(usual)
-            require(
-                name, value, has_effect or value == default, f"{default!r}, or {needed}"
-            )
+            fits = has_effect or value == default
+            require(name, value, fits, f"{default!r}, or {needed}")
     model = config.model
     if model.mask != PAPER:
         # What is no mask of this grid is refused.
-        has_projected_half = model.projection == "frames"
-        frames = model.strides.latent_frames(config.data.frames)
-        frames *= 1 + has_projected_half
-        allowed_frames(config.data.views, frames, has_projected_half, model.mask)
+        cross_half = model.projection == "frames"
+        frames = model.strides.latent_frames(config.data.frames) * (1 + cross_half)
+        allowed_frames(config.data.views, frames, cross_half, model.mask)
 
 
 def _rules(config: Config) -> Iterator[Rule]:
@@ -102,11 +100,8 @@ def _rules(config: Config) -> Iterator[Rule]:
     # Training and sampling in parts, and adapters that take few steps.
     fits = training.batch % training.accumulate == 0
     yield "training.accumulate", fits, f"a divisor of the batch, {training.batch}"
-    yield (
-        "training.spike",
-        training.spike == 0 or training.spike > 1,
-        "0, or a factor above 1",
-    )
+    spike = training.spike
+    yield "training.spike", spike == 0 or spike > 1, "0, or a factor above 1"
     yield "sampler.group_views", sampler.group_views != 1, "0, or the source and more views"
     fits = sampler.window_frames != 1 or model.needs_cameras
     yield "sampler.window_frames", fits, "0, or the first instant and more"
@@ -134,10 +129,9 @@ def _effects(config: Config) -> Iterator[Rule]:
     can_move = not is_projected and model.codec == "pixels" and model.codec_stride == 1
     can_move &= model.prediction == "residual" and model.refiner > 0
     asks_in_parts = config.lift.distillation == "gradient"
-    overlaps = config.sampler.steps > 1 and config.sampler.noise > 0
-    has_texts = model.text_width > 0 and (
-        data.captions or config.text != config.negative_text
-    )
+    overlaps = is_projected and config.sampler.steps > 1 and config.sampler.noise > 0
+    differ = data.captions or config.text != config.negative_text
+    has_texts = model.text_width > 0 and differ
     texts = "a model with text, and captions or a text that is not also negative_text"
     yield "model.mask", model.attention == "fused", "model.attention fused"
     yield "model.first_frame", model.projection == "frames", "model.projection frames"
@@ -146,30 +140,16 @@ def _effects(config: Config) -> Iterator[Rule]:
     yield "flow.teacher_guidance", config.flow.segments > 0, "--flow.segments"
     yield "flow.teacher_guidance data.drop_text sampler.text_guidance", has_texts, texts
     yield "data.buckets data.held_out", bool(data.records), "--data.records"
-    yield (
-        "training.validate_every",
-        data.held_out > 0,
-        "--data.held_out, scenes to validate on",
-    )
+    yield "training.validate_every", data.held_out > 0, "scenes of --data.held_out"
     yield "data.lines", not is_projected, "a model without a projection"
-    yield (
-        "data.estimated",
-        is_projected and not data.records,
-        "rendered clips and a projection",
-    )
+    renders = is_projected and not data.records
+    yield "data.estimated", renders, "rendered clips and a projection"
     yield "data.projections sampler.guidance", is_projected, "a projection"
     yield "data.projections", not data.pseudo, "clips of records, not --data.pseudo"
     yield "data.videos", data.pseudo > 0, "--data.pseudo"
-    yield (
-        "data.pseudo_views",
-        is_projected and data.pseudo > 0,
-        "--data.pseudo, a projection",
-    )
+    reprojects = is_projected and data.pseudo > 0
+    yield "data.pseudo_views", reprojects, "--data.pseudo, a projection"
     yield "data.captions", model.text_width > 0, "a model with text (model.text_width)"
-    yield (
-        "sampler.window_overlap",
-        is_projected and overlaps,
-        "a projection, steps and noise",
-    )
+    yield "sampler.window_overlap", overlaps, "a projection, steps and noise"
     in_parts = "--lift.distillation gradient"
     yield "lift.distilled_views lift.distilled_frames", asks_in_parts, in_parts

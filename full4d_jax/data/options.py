@@ -40,8 +40,8 @@ class FileOptions:
     shard: str = "0/1"
     """i/n writes every n-th file from the i-th on; n commands make all, on any machines."""
 
-    def part(self, several: ProcessOptions = ALONE) -> tuple[int, int]:
-        """Return the numbers of i/n; of several processes each is a part itself.
+    def writing(self, jobs: int = 1, several: ProcessOptions = ALONE) -> Writing:
+        """Return how to write the part i/n; of several processes each is a part itself.
 
         Raises:
           InputError: it is something else, or given to several processes; or as `check_processes`.
@@ -54,7 +54,7 @@ class FileOptions:
         fits = not several.are_several or int(count) == 1
         expected = f"none with {several.flag}: each process is a part"
         require("shard", self.shard, fits, expected, what="option")
-        return int(index), int(count)
+        return Writing(self.shards, (int(index), int(count)), jobs)
 
 
 @dataclass(frozen=True)
