@@ -86,13 +86,9 @@ def jit_step(step: Step, state: TrainState, losses: RunningLoss, spike: float) -
         weight = 1 / steps_of_mean.astype(jnp.float32)
         mean = losses.mean + weight * (loss - losses.mean)
         good = RunningLoss(mean, losses.good + 1, 0 * bad)
-        before = (
-            state._replace(step=after.step),
-            losses._replace(in_a_row=losses.in_a_row + 1),
-        )
-        kept = jax.tree.map(
-            lambda old, new: jnp.where(bad, old, new), before, (after, good)
-        )
+        bad_losses = losses._replace(in_a_row=losses.in_a_row + 1)
+        before = state._replace(step=after.step), bad_losses
+        kept = jax.tree.map(lambda x, y: jnp.where(bad, x, y), before, (after, good))
         return *kept, {**metrics, "bad": kept[1].in_a_row}
 
     def sharding(x: Any) -> NamedSharding | None:

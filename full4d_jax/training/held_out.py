@@ -81,9 +81,7 @@ def make_validation(
     key = jax.random.fold_in(jax.random.key(config.seed), VALIDATION_STREAM)
 
     def validate(params: Params) -> dict[str, float]:
-        batches = (
-            islice(batches_of(config, part, 0, mesh), count) for part, count, _ in parts
-        )
+        batches = (islice(batches_of(config, x, 0, mesh), n) for x, n, _ in parts)
         measured = []
         for number, batch in enumerate(chain.from_iterable(batches)):
             batch_key = jax.random.fold_in(key, number)
@@ -212,9 +210,7 @@ def draw_sheet(config: Config, mesh: Mesh | None, params: Params) -> Picture:
     return contact_sheet(
         to_uint8(rearrange(rows / 2 + 0.5, "r n v h w c -> r (n v) h w c")),
         rows=ROWS if config.model.needs_cameras else ROWS_WITHOUT_PROJECTION,
-        columns=[
-            f"{scene}, view {number}" for scene in scenes[:clips] for number in numbers
-        ],
+        columns=[f"{scene}, view {i}" for scene in scenes[:clips] for i in numbers],
         title=f"{config.name}: held-out clips",
     )
 

@@ -90,20 +90,15 @@ def run_training(
     own = out / "checkpoints"
     require_own(own)
     folder = config.checkpoints or own
-    with (
-        disk_errors(out),
-        manager.Checkpoints(
-            folder, keep=config.keep, keep_best=config.keep_best
-        ) as checkpoints,
-    ):
+    limits = {"keep": config.keep, "keep_best": config.keep_best}
+    with disk_errors(out), manager.Checkpoints(folder, **limits) as checkpoints:
         run = start_or_resume(checkpoints, start, record, out)
         if run.done < config.steps:
             part = {"start": run.done, "steps": config.steps, "hardware": resume.hardware()}
             run.summary["parts"].append(part)
             _train(run, step, batches, config, out, frozen, reporting, checkpoints)
-    return run.state, resume.without_machine_paths(
-        {"steps": run.done, **run.summary, **run.record}
-    )
+    summary = {"steps": run.done, **run.summary, **run.record}
+    return run.state, resume.without_machine_paths(summary)
 
 
 def _train(
@@ -154,9 +149,8 @@ def _train(
 
             is_stopped = is_asked_to_stop(run.done)
             is_last = run.done == config.steps
-            validates = is_due(config.validate_every) or (
-                is_last and config.validate_every > 0
-            )
+            every = config.validate_every
+            validates = is_due(every) or (is_last and every > 0)
             logs = is_last or validates or is_due(config.log_every)
             saves = is_last or is_stopped or is_due(config.checkpoint_every)
             # Unless they are needed now, the metrics of step n - 1 are read while step n runs.

@@ -121,9 +121,8 @@ def loss(
     clips = encode_clips(config, batch, keys, frozen, part)
     point = draw_flow(config, clips, keys, part)
     if config.flow.segments:
-        prediction = predict_segment(
-            config, params, clips, point, keys, frozen.negative, part
-        )
+        negative = frozen.negative
+        prediction = predict_segment(config, params, clips, point, keys, negative, part)
     else:
         prediction = predict(dit.prediction(config.model, params), clips, point)
     losses = weigh(config, clips, point, prediction)
@@ -174,22 +173,21 @@ def encode_clips(
     config: Config, batch: Clips, keys: Keys, frozen: Frozen, part: BatchPart
 ) -> EncodedBatch:
     """Return the latents to generate and the conditions, with the text that each clip gets."""
+    model = config.model
+    data = config.data
     if isinstance(batch, Batch):
         weights = frozen.codec_weights
-        batch = prepare(batch, keys.encode, config.model, config.data, weights, part.places)
+        batch = prepare(batch, keys.encode, model, data, weights, part.places)
     elif isinstance(batch, ProjectedBatch):
-        batch = prepare_projected(
-            batch, keys.encode, config.model, config.data, part.places
-        )
+        batch = prepare_projected(batch, keys.encode, model, data, part.places)
     texts = batch.conditions.text
     if texts is None:
         if frozen.text is None:
             return batch
         texts = jnp.broadcast_to(frozen.text, (len(batch.latents), *frozen.text.shape))
     if frozen.negative is not None:
-        drops = (
-            draw_per_clip(jax.random.uniform, keys.text, part, 1, 1) < config.data.drop_text
-        )
+        chance = draw_per_clip(jax.random.uniform, keys.text, part, 1, 1)
+        drops = chance < config.data.drop_text
         texts = jnp.where(drops, frozen.negative[None], texts)
     return batch._replace(conditions=batch.conditions._replace(text=texts))
 
@@ -262,21 +260,20 @@ def predict_segment(
     times = draw_times(config, keys, part)
     conditions = clips.conditions
     held = jax.lax.stop_gradient(params)
-    network = velocity(
-        trainable.without_adapters(config.model), trainable.drop_adapters(held)
-    )
+    without = trainable.without_adapters(config.model)
+    network = velocity(without, trainable.drop_adapters(held))
     follower = velocity(config.model, held)
 
     def bound(network: Callable[..., Latents], conditions: Conditions) -> Velocity:
         return lambda z, tau: network(z, tau, conditions)
 
-    without = []
+    guides = []
     if config.flow.teacher_guidance != 1:
         assert negative is not None, "rules ask for two texts"
         text = jnp.broadcast_to(negative, (len(point.z), *negative.shape))
         without_text = bound(network, conditions._replace(text=text))
-        without.append((without_text, config.flow.teacher_guidance))
-    teacher = guided(bound(network, conditions), without)
+        guides.append((without_text, config.flow.teacher_guidance))
+    teacher = guided(bound(network, conditions), guides)
     target = segment_velocity(bound(follower, conditions), teacher, point.z, times)
     v = velocity(config.model, params)(point.z, point.tau, conditions)
     predicted, data = (flow.data_from_velocity(x, point.z, point.tau) for x in (v, target))
@@ -338,9 +335,8 @@ def perceptual(
     """Return the mean LPIPS of the `means` clips that train the mean, which come first."""
     # No others are decoded.
     most = part.most_below(means)
-    pair = [
-        codec.decode(x[:most]) / 2 + 0.5 for x in (prediction.predicted, prediction.data)
-    ]
-    a, b = (rearrange(x, "b v t h w c -> (b v t) h w c") for x in pair)
+    pair = prediction.predicted, prediction.data
+    pictures = [codec.decode(x[:most]) / 2 + 0.5 for x in pair]
+    a, b = (rearrange(x, "b v t h w c -> (b v t) h w c") for x in pictures)
     distances = distance(a, b).reshape(most, -1).mean(1)
     return (distances * (part.places[:most] < means)).sum() / max(means, 1)

@@ -148,10 +148,8 @@ class Monitor(contextlib.ExitStack):
         steps = step - self.step
         seconds = time.perf_counter() - self.since
         self.busy = self.step_seconds_of_run()
-        numbers = {
-            "memory_gib": memory_gib(),
-            "goodput": self.busy / (time.time() - self.began),
-        }
+        goodput = self.busy / (time.time() - self.began)
+        numbers = {"memory_gib": memory_gib(), "goodput": goodput}
         if steps > 0:
             self.step_seconds = seconds / steps
             numbers["seconds_per_step"] = self.step_seconds
@@ -238,9 +236,8 @@ class TensorBoard:
         self.summary = summary
         self.protocol = cast(Any, event_pb2)
         make_own_folder(folder)
-        self.writer = event_file_writer.EventsWriter(
-            str(folder / "events"), f".{time.time_ns()}"
-        )
+        name = str(folder / "events")
+        self.writer = event_file_writer.EventsWriter(name, f".{time.time_ns()}")
         self._write(done + 1, session_log={"status": "START"})
 
     def end(self, *_: object) -> None:
@@ -272,10 +269,9 @@ class WeightsAndBiases:
 
     def __init__(self, out: Path, done: int):
         self.package: Any = importlib.import_module("wandb")
-        name = out.resolve().name
-        self.run = self.package.init(
-            dir=str(out), group=name, name=f"{name} from step {done}"
-        )
+        group = out.resolve().name
+        name = f"{group} from step {done}"
+        self.run = self.package.init(dir=str(out), group=group, name=name)
 
     def end(self, error: object, *_: object) -> None:
         """End the run, as failed after an error."""

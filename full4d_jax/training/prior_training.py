@@ -58,9 +58,7 @@ def train_prior(
         scenes = sorted(held_out_scenes(config, folders))
         record |= {"records": contents(folders, weights), "held_out": scenes}
         if scenes and jax.process_index() == 0:
-            print(
-                f"{len(scenes)} scenes are held out of training, the first is {scenes[0]}"
-            )
+            print(f"{len(scenes)} scenes are held out of training, first {scenes[0]}")
     if init is not None:
         # A run that resumes does not read it.
         check_start(config.model, init)

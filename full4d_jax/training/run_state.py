@@ -69,9 +69,8 @@ class RunState:
             self.window.append(metrics)
             self.unsaved.append(metrics["loss"])
             for name in (k for k, x in metrics.items() if isinstance(x, list)):
-                self.summary[name] = np.add(
-                    self.summary.get(name, 0.0), metrics[name]
-                ).tolist()
+                before = self.summary.get(name, 0.0)
+                self.summary[name] = np.add(before, metrics[name]).tolist()
         self.pending = self.pending[ready:]
         return bad_steps
 

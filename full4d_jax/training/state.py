@@ -92,9 +92,8 @@ def make_state(
     """
     if mesh is None:
         return make(*arguments)
-    shardings = sharding.tree_shardings(
-        mesh, jax.eval_shape(make, *arguments), config.model.width
-    )
+    shapes = jax.eval_shape(make, *arguments)
+    shardings = sharding.tree_shardings(mesh, shapes, config.model.width)
     donated = tuple(range(len(arguments)))
     return jax.jit(make, out_shardings=shardings, donate_argnums=donated)(*arguments)
 
@@ -153,16 +152,20 @@ def learning_rate(config: OptimizerConfig, steps: int, peak: float) -> optax.Sch
 def block_matrices(params: optax.Params) -> Any:
     """Return Muon's dimensions: matrices of blocks are (layer, in, out); None for AdamW."""
     matrix = MuonDimensionNumbers(reduction_axis=1, output_axis=2)
-    return jax.tree.map(
-        lambda x: matrix if x.ndim == 3 and min(x.shape[1:]) >= 32 else None, params
-    )
+
+    def dimensions(x: Array) -> MuonDimensionNumbers | None:
+        return matrix if x.ndim == 3 and min(x.shape[1:]) >= 32 else None
+
+    return jax.tree.map(dimensions, params)
 
 
 def trained_leaves(trainable: str, params: Params) -> Params:
     """Return a tree of bools: the leaves that `OptimizerConfig.trainable` lets change."""
-    return jax.tree.map_with_path(
-        lambda path, _: is_trained(trainable, sharding.dotted(path)), params
-    )
+
+    def is_leaf_trained(path: Any, _: Any) -> bool:
+        return is_trained(trainable, sharding.dotted(path))
+
+    return jax.tree.map_with_path(is_leaf_trained, params)
 
 
 def hold_constant(params: Params, trained: Params) -> Params:

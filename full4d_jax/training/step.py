@@ -72,9 +72,8 @@ def _step(
 
     def objective(params: Params, batch: Clips, places: Int[Array, "p"]):
         measure = partial(loss, config, hold_constant(params, trained))
-        return mean_over_lines(
-            config, batch, key, frozen, BatchPart(places, clips), measure
-        )
+        part = BatchPart(places, clips)
+        return mean_over_lines(config, batch, key, frozen, part, measure)
 
     def gradient(batch: Clips, places: Int[Array, "p"]) -> tuple[Metrics, Params]:
         """Return the metrics and gradients of a part; None where nothing is trained."""

@@ -77,10 +77,8 @@ class Checkpoints:
             # A killed process leaves them.
             cleanup_tmp_directories=True,
         )
-        handlers = {
-            "state": ocp.StandardCheckpointHandler(),
-            "record": ocp.JsonCheckpointHandler(),
-        }
+        state = ocp.StandardCheckpointHandler()
+        handlers = {"state": state, "record": ocp.JsonCheckpointHandler()}
         try:
             with disk_errors(self.folder):
                 self.manager = ocp.CheckpointManager(
@@ -161,11 +159,9 @@ class Checkpoints:
                     raise
                 if isinstance(error, OSError) and error.errno not in (None, errno.ENOENT):
                     place = f"{self.folder}, step {step}"
-                    expected = "files that can be read"
-                    do = "try again; it stays where it is"
-                    raise InputError(
-                        "checkpoint", place, error.strerror, expected, do
-                    ) from error
+                    found = error.strerror
+                    words = "files that can be read", "try again; it stays where it is"
+                    raise InputError("checkpoint", place, found, *words) from error
                 self._move_aside(step, error)
         found = f"only damaged checkpoints ({len(steps)})"
         expected = "one that can be read"
@@ -277,9 +273,7 @@ def marks(tree: Any) -> dict[str, str]:
     # One after the other: on simulated devices, several communicating programs can deadlock.
     leaves = jax.tree.leaves_with_path(tree)
     read = {dotted(path): jax.device_get(_mark(x)) for path, x in leaves}
-    return {
-        name: "".join(f"{int(word):08x}" for word in pair) for name, pair in read.items()
-    }
+    return {name: "".join(f"{int(x):08x}" for x in pair) for name, pair in read.items()}
 
 
 def digest(record: dict[str, Any]) -> str:
@@ -300,9 +294,8 @@ def _mark(x: Shaped[Array, "..."]) -> UInt32[Array, "2"]:
         iota = jax.lax.broadcasted_iota(jnp.uint32, bits.shape, axis)
         place += iota * np.uint32(stride % 2**32)
     hashed = _mix(bits ^ _mix(place))
-    return jnp.stack(
-        [hashed.sum(dtype=jnp.uint32), (hashed * (2 * place + 1)).sum(dtype=jnp.uint32)]
-    )
+    pair = hashed, hashed * (2 * place + 1)
+    return jnp.stack([x.sum(dtype=jnp.uint32) for x in pair])
 
 
 def _mix(x: UInt32[Array, "..."]) -> UInt32[Array, "..."]:

@@ -36,9 +36,8 @@ def check_regular(folder: Path) -> None:
     """
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
         if path.is_symlink() and not path.name.isdigit():
-            raise InputError(
-                "checkpoints", path, "a link", "files and folders", "move it away"
-            )
+            do = "move it away"
+            raise InputError("checkpoints", path, "a link", "files and folders", do)
     for step in numbered(folder):
         for path in sorted(step.rglob("*")):
             found = "a device or a pipe"
@@ -52,6 +51,4 @@ def check_regular(folder: Path) -> None:
 
 def numbered(folder: Path) -> list[Path]:
     """Return the folders of whole checkpoints; none where there is no folder."""
-    return (
-        sorted(x for x in folder.iterdir() if x.name.isdigit()) if folder.is_dir() else []
-    )
+    return sorted(x for x in folder.glob("*") if x.name.isdigit())

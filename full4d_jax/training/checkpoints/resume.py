@@ -49,11 +49,7 @@ def run_record(
     Raises:
       InputError: there is no mask `config.model.mask`.
     """
-    begin = (
-        None
-        if init is None
-        else {"path": shown(str(init)), "summary": summary_beside(init)}
-    )
+    begin = init and {"path": shown(str(init)), "summary": summary_beside(init)}
     plain = json.loads(shown(json.dumps(to_dict(config), ensure_ascii=False)))
     # Only priors have a mask.
     mask = masks.mask_file(plain["model"].get("mask", masks.PAPER))
@@ -85,10 +81,9 @@ def without_machine_paths(record: Any) -> Any:
         return [without_machine_paths(x) for x in record]
     if not isinstance(record, dict):
         return record
-    values = {name: without_machine_paths(x) for name, x in record.items()}
-    return values | {
-        name: Path(x).name for name, x in values.items() if name in FOLDERS and x
-    }
+    plain = {name: without_machine_paths(x) for name, x in record.items()}
+    folders = {name: Path(plain[name]).name for name in FOLDERS if plain.get(name)}
+    return plain | folders
 
 
 def git_revision(folder: Path) -> dict[str, Any] | None:
@@ -145,21 +140,19 @@ def check_same_run(
         raise InputError("training run", f"{out}, {', '.join(differ)}", found, expected, do)
     steps = new.get("training.steps", step)
     if steps < step:
+        place = f"{out}, training.steps"
         found = f"a checkpoint at step {step}"
         do = "give a larger number or another --out"
-        raise InputError(
-            "training run", f"{out}, training.steps", found, f"at most {steps}", do
-        )
+        raise InputError("training run", place, found, f"at most {steps}", do)
 
 
 def tell_differences(stored: dict[str, Any], present: dict[str, Any]) -> None:
     """Report on stderr what changed besides the config, since bits may change with it."""
     for name in ("versions", "devices", "mesh", "flags", "git"):
-        old = stored.get(name, present[name])
-        if old != present[name]:
-            print(
-                f"since that checkpoint: {name} {old} -> {present[name]}", file=sys.stderr
-            )
+        new = present[name]
+        old = stored.get(name, new)
+        if old != new:
+            print(f"since that checkpoint: {name} {old} -> {new}", file=sys.stderr)
 
 
 def cut_metrics(path: Path, step: int) -> None:

@@ -242,9 +242,8 @@ def reprojected(
         if views == 2:
             clip, _ = pseudo_views.two_views(video, depth, lens, pose)
             return clip
-        return pseudo_views.several_views(
-            jax.random.fold_in(key, 2), video, depth, lens, pose, size
-        )
+        turns = jax.random.fold_in(key, 2)
+        return pseudo_views.several_views(turns, video, depth, lens, pose, size)
 
     return jax.lax.map(one, (keys, videos))
 
@@ -256,9 +255,8 @@ def _rendered(
     data = config.data
     network = load_depth() if data.estimated else None
     # What else the data are made of changes nothing in the program, which takes seconds to compile.
-    program = _rendering(
-        replace(data, records=(), videos="", pseudo=0.0, pseudo_views=2), mesh
-    )
+    rendered = replace(data, records=(), videos="", pseudo=0.0, pseudo_views=2)
+    program = _rendering(rendered, mesh)
     for scenes in draws:
         yield program(put_batch(mesh, scenes), network)
 
@@ -271,11 +269,10 @@ def _rendering(data: DataConfig, mesh: Mesh | None) -> Callable[..., Batch]:
         return jax.jit(render)
     samples = spec("samples")
     inputs = samples, PartitionSpec()
-    return jax.jit(
-        jax.shard_map(
-            render, mesh=mesh, in_specs=inputs, out_specs=samples, check_vma=False
-        )
+    mapped = jax.shard_map(
+        render, mesh=mesh, in_specs=inputs, out_specs=samples, check_vma=False
     )
+    return jax.jit(mapped)
 
 
 def _render(
@@ -295,9 +292,8 @@ def _render(
 
         return jax.lax.cond(chance < data.estimated, estimate, lambda: depth)
 
-    return batch._replace(
-        depth=jax.lax.map(one, (indices, batch.frames[:, 0], batch.depth))
-    )
+    depth = jax.lax.map(one, (indices, batch.frames[:, 0], batch.depth))
+    return batch._replace(depth=depth)
 
 
 def _as_floats(videos: Shaped[Array, "*p t h w 3"]) -> Float[Array, "*p t h w 3"]:

@@ -55,17 +55,15 @@ def warp_path(key: PRNGKeyArray, views: int) -> Float[Array, "v 3 3"]:
         x, y, turn, zoom, shear, *tilt = end * share
         cos = jnp.cos(turn)
         sin = jnp.sin(turn)
-        linear = jnp.array([[cos, -sin], [sin, cos]]) @ jnp.array(
-            [[1.0, shear], [0.0, 1.0]]
-        )
+        slant = jnp.array([[1.0, shear], [0.0, 1.0]])
+        linear = jnp.array([[cos, -sin], [sin, cos]]) @ slant
         warp = jnp.eye(3).at[:2, :2].set(jnp.exp(zoom) * linear)
         warp = warp.at[:2, 2].set(jnp.array([x, y])).at[2, :2].set(jnp.array(tilt))
         crop = jnp.diag(jnp.array([1 / VIDEO_PER_CROP, 1 / VIDEO_PER_CROP, 1.0])) @ warp
         corners = crop @ CORNERS.T
         reach = jnp.abs(corners[:2] / corners[2:]).max()
-        return (
-            jnp.diag(jnp.stack([*[jnp.minimum(1.0, 1 / reach)] * 2, jnp.ones(())])) @ crop
-        )
+        shrink = jnp.minimum(1.0, 1 / reach)
+        return jnp.diag(jnp.stack([shrink, shrink, jnp.ones(())])) @ crop
 
     return jax.vmap(homography)(jnp.linspace(0.0, 1.0, views))
 
@@ -184,9 +182,8 @@ def several_views(
     own_lens = lens.at[:2, 2].subtract(jnp.array([left, top]))
 
     def turned(key: PRNGKeyArray) -> tuple[Array, Array, Array]:
-        rotation, own, homography = turned_camera(
-            key, lens, (rows, columns), (height, width)
-        )
+        drawn = turned_camera(key, lens, (rows, columns), (height, width))
+        rotation, own, homography = drawn
         return warped(video, homography, height, width), rotation, own
 
     turned_frames, rotations, lenses = jax.vmap(turned)(jax.random.split(key, views - 2))
@@ -226,15 +223,13 @@ def turned_camera(
     across, down, around = jax.random.uniform(key, (3,), minval=-1.0)
     yaw = jnp.arctan(largest_shift * across * columns / (2 * focal))
     pitch = jnp.arctan(largest_shift * down * rows / (2 * focal))
-    rotation = (
-        _about(2, jnp.deg2rad(largest_roll) * around) @ _about(0, pitch) @ _about(1, yaw)
-    )
+    roll = jnp.deg2rad(largest_roll) * around
+    rotation = _about(2, roll) @ _about(0, pitch) @ _about(1, yaw)
     to_video = jnp.diag(jnp.stack([2 * focal / columns, 2 * focal / rows, jnp.ones(())]))
 
     def homography(zoom: Float[Array, ""]) -> Matrix:
-        reach = jnp.stack(
-            [width / (2 * focal * zoom), height / (2 * focal * zoom), jnp.ones(())]
-        )
+        sides = 2 * focal * zoom
+        reach = jnp.stack([width / sides, height / sides, jnp.ones(())])
         return to_video @ rotation.T @ jnp.diag(reach)
 
     # The smallest zoom that leaves the picture inside the video.

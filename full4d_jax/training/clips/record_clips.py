@@ -65,10 +65,8 @@ def choose(config: Config, sized: Sized, rng: np.random.Generator) -> Sized:
     example = sized.example
     views, frames = example.frames.shape
     # Windows were chosen when they were encoded.
-    joined = example.codec and (
-        example.latents.shape[1] < frames or example.projections.size
-    )
-    strides = (1,) if joined else data.strides
+    joins = example.latents.shape[1] < frames or example.projections.size
+    strides = (1,) if example.codec and joins else data.strides
     times = choose_times(rng, frames, data.frames, strides=strides)
     if not config.model.needs_cameras:
         chosen = choose_times(rng, views, data.views)
@@ -77,16 +75,14 @@ def choose(config: Config, sized: Sized, rng: np.random.Generator) -> Sized:
     for source in rng.permutation(candidates):
         depth = transforms.decode_depth(example.depth16.item(source, times[0]))
         # Depth may be known only at the rim, which is cropped away.
-        if transforms.cover(depth, example.intrinsics[source], sized.height, sized.width)[
-            0
-        ].any():
+        lens = example.intrinsics[source]
+        cropped, _ = transforms.cover(depth, lens, sized.height, sized.width)
+        if cropped.any():
             break
     else:
         crop = f"the middle {sized.height}x{sized.width} pixels"
-        found = f"no depth at instant {times[0]} in {crop}"
-        raise ValueError(
-            f"scene {example.scene_id}: found {found}, expected that of some view"
-        )
+        found = f"found no depth at instant {times[0]} in {crop}"
+        raise ValueError(f"scene {example.scene_id}: {found}, expected that of some view")
     places = cameras.centers(example.world_to_camera[:, times[0]])
     spread = data.targets == "spread"
     chosen = choose_views(rng, places, data.views, sources=[source], spread=spread)
@@ -134,12 +130,11 @@ def load(config: Config, sized: Sized, clips: Batch, place: int) -> None:
         return
     transforms.decode_depths(example._replace(depth16=example.depth16[:1]), depth[None])
     try:
-        clips.depth[place], clips.world_to_camera[place] = transforms.to_source(
-            depth, poses
-        )
+        moved = transforms.to_source(depth, poses)
     except ValueError as error:
         # The lens shows other pixels than `choose` looked at.
         raise ValueError(f"scene {example.scene_id}: {error}") from None
+    clips.depth[place], clips.world_to_camera[place] = moved
 
 
 def choose_projected(

@@ -96,10 +96,9 @@ def open_records(config: Config, *, held_out: bool = False) -> Mixture:
     for records, weight in zip(folders, weights, strict=True):
         numbers = [n for n, x in enumerate(records.scene_ids) if (x in scenes) == held_out]
         if not numbers and not held_out:
+            found = "all scenes held out"
             do = "lower --data.held_out, or leave the dataset out"
-            raise InputError(
-                "dataset", records.folder, "all scenes held out", "others too", do
-            )
+            raise InputError("dataset", records.folder, found, "others too", do)
         groups = defaultdict(list)
         for number in numbers:
             groups[clip_size(config, records.clips[number])].append(number)
@@ -126,11 +125,12 @@ def held_out_scenes(config: Config, opened: Sequence[Records]) -> frozenset[str]
         do = "add scenes, or leave --data.held_out out"
         raise InputError("dataset", opened[0].folder, "1 scene", "at least 2", do)
     count = min(max(round(share * len(scenes)), 1), len(scenes) - 1)
+
     # Salted: the splits of a dataset are cut by the plain hash of the same names.
-    order = sorted(
-        scenes, key=lambda scene: hashlib.sha256(f"held out: {scene}".encode()).digest()
-    )
-    return frozenset(order[:count])
+    def rank(scene: str) -> bytes:
+        return hashlib.sha256(f"held out: {scene}".encode()).digest()
+
+    return frozenset(sorted(scenes, key=rank)[:count])
 
 
 def open_folders(config: Config) -> tuple[list[Records], list[float]]:
@@ -194,10 +194,8 @@ def with_motion(batch: Batch) -> Batch:
     frames = np.asarray(batch.frames)
     clips = frames if frames.dtype == np.uint8 else to_uint8(to_unit(frames))
     carried = np.stack([carried_motion(clip) for clip in clips])
-    found = [
-        (motion, trusted[..., None]) for motion, trusted in map(motion_from_first, clips)
-    ]
-    true = np.stack([np.concatenate(x, -1, dtype=np.float32) for x in found])
+    pairs = [(x, trusted[..., None]) for x, trusted in map(motion_from_first, clips)]
+    true = np.stack([np.concatenate(x, -1, dtype=np.float32) for x in pairs])
     return batch._replace(motion=jnp.asarray(carried), true_motion=jnp.asarray(true))
 
 
@@ -206,9 +204,8 @@ def _check_clips(config: Config, opened: Sequence[Records]) -> None:
     clips = [clip for records in opened for clip in records.clips]
     has_latents = any(clip["codec"] for clip in clips)
     takes_lines = config.data.lines and not config.model.needs_cameras
-    require(
-        "data.lines", True, not (has_latents and takes_lines), "False with cached latents"
-    )
+    fits = not (has_latents and takes_lines)
+    require("data.lines", True, fits, "False with cached latents")
     codec = codec_id(config) if has_latents else None
     for records in opened:
         for number, clip in enumerate(records.clips):
@@ -241,9 +238,8 @@ def _misfits(
         do = "make the dataset with depth, or train a model with --model.projection none"
         yield "no view with depth", expected, do
     if data.captions and clip["text"][1:] != [model.text_width]:
-        found = (
-            f"text of width {clip['text'][1]}" if clip["text"] else "no embedded caption"
-        )
+        wide = clip["text"][1:]
+        found = f"text of width {wide[0]}" if wide else "no embedded caption"
         do = "encode it with --text_encoder, or leave --data.captions out"
         yield found, f"text of width {model.text_width}", do
 

@@ -67,24 +67,20 @@ def report_programs(
     """
     costs: dict[str, dict[str, Any]] = {}
     needed = 0.0
+    kind = about["device_kind"]
+    count = about["devices"]
     for name, trace in programs.items():
-        print(
-            f"compiling {name} for {about['devices']} x {about['device_kind']} ...",
-            flush=True,
-        )
+        print(f"compiling {name} for {count} x {kind} ...", flush=True)
         flops = None if costs else about.get("flops")
-        costs[name] = compile_program(trace, about["device_kind"], flops, about["devices"])
+        costs[name] = compile_program(trace, kind, flops, count)
         _print_cost(costs[name])
         results = [cost.get("memory", {}).get("output", 0) for cost in costs.values()]
-        own = (
-            x["bytes_per_device"] - y for x, y in zip(costs.values(), results, strict=True)
-        )
-        needed = sum(results) + max(own)
+        pairs = zip(costs.values(), results, strict=True)
+        needed = sum(results) + max(x["bytes_per_device"] - y for x, y in pairs)
         if json_file:
             found = about | {"bytes_per_device": needed, "programs": costs}
             write_text(json_file, json.dumps(found, indent=1) + "\n")
             print(f"wrote {json_file}", flush=True)
-    kind = about["device_kind"]
     line = f"memory of {kind} is not known here"
     if capacity := MEMORY.get(kind):
         free = 1 - needed / BYTES_PER_GIB / capacity
@@ -163,9 +159,7 @@ def gpu_seconds(
     return {
         "memory": work.bytes / gpu.bandwidth,
         "launches": work.launches * seconds_between_kernels,
-        "products": sum(
-            flops / rates.get(kind, peak) for kind, flops in work.products.items()
-        ),
+        "products": sum(x / rates.get(kind, peak) for kind, x in work.products.items()),
     }
 
 
@@ -173,20 +167,17 @@ def _print_cost(cost: dict[str, Any]) -> None:
     if "error" in cost:
         print("  does not compile   ", cost["error"])
         return
-    words = ", ".join(
-        f"{name} {size / BYTES_PER_GIB:.2f}" for name, size in cost["memory"].items()
-    )
-    print(
-        f"  memory of a device  {cost['bytes_per_device'] / BYTES_PER_GIB:.2f} GiB ({words})"
-    )
+    sizes = cost["memory"].items()
+    words = ", ".join(f"{name} {size / BYTES_PER_GIB:.2f}" for name, size in sizes)
+    held = cost["bytes_per_device"] / BYTES_PER_GIB
+    print(f"  memory of a device  {held:.2f} GiB ({words})")
     print(f"  compiled in         {cost['compile_seconds']:.0f} s")
     for kind, traffic in cost["collectives"].items():
         size = traffic["bytes"] / BYTES_PER_GIB
         print(f"    {kind:18} {traffic['count']:6} x, {size:9.2f} GiB a device")
     work = cost.get("work", {})
-    products = ", ".join(
-        f"{x:.3g} in {name}" for name, x in work.get("products", {}).items()
-    )
+    counts = work.get("products", {}).items()
+    products = ", ".join(f"{x:.3g} in {name}" for name, x in counts)
     for part, seconds in cost.get("seconds", {}).items():
         origin = ORIGINS[part].format(**work | {"products": products})
         print(f"  {part:20}{1e3 * seconds:.1f} ms: {origin}")

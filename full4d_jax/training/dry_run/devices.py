@@ -95,9 +95,7 @@ def _gpus(topology: str, gpu: Gpu) -> list[Any]:
     number = int(count[1]) if count else 0
     hosts = max(1, number // GPUS_PER_HOST)
     if not number or (number % GPUS_PER_HOST and number > GPUS_PER_HOST):
-        expected = (
-            f"a GPU's name and a number of up to {GPUS_PER_HOST}, or a multiple of it"
-        )
+        expected = f"a GPU's name and at most {GPUS_PER_HOST}, or a multiple of it"
         raise InputError("option", "--topology", topology, expected, "e.g. h100:8")
     load_extra("jax_plugins.xla_cuda12", "extra", "cuda, the compiler for GPU")
     shape = f"1x{hosts}x{number // hosts}"
@@ -115,8 +113,6 @@ def _tpus(topology: str, slices: int) -> list[Any]:
         )
     except Exception as error:
         expected = "a TPU slice, e.g. v5p:4x4x8, v6e:8x8 or v5e:4x4, or GPUs, e.g. h100:8"
-        words = " ".join(str(error).split())[:200]
-        raise InputError(
-            "option", "--topology", f"{topology} ({words})", expected, ""
-        ) from None
+        found = f"{topology} ({' '.join(str(error).split())[:200]})"
+        raise InputError("option", "--topology", found, expected, "") from None
     return list(description.devices)

@@ -107,10 +107,8 @@ def _count_runs(computations: dict[str, list[Instruction]], entry: str) -> Count
     # Largest constant of a computation.
     limits: dict[str, int] = {}
     for name, body in computations.items():
-        constants = [
-            x.text for x in body if x.op == "constant" and x.type.startswith("s32[]")
-        ]
-        numbers = [int(x[0]) for x in map(re.compile(r"\d+").match, constants) if x]
+        constants = [x for x in body if x.op == "constant" and x.type.startswith("s32[]")]
+        numbers = [int(n[0]) for x in constants if (n := re.match(r"\d+", x.text))]
         limits[name] = max(numbers, default=1)
     # Callees by their caller, each with its trips.
     calls: dict[str, list[tuple[str, int]]] = defaultdict(list)
@@ -120,9 +118,7 @@ def _count_runs(computations: dict[str, list[Instruction]], entry: str) -> Count
                 trips = _TRIPS.search(line.text)
                 calls[name].append((loop[2], int(trips[1]) if trips else limits[loop[1]]))
             else:
-                branches = " ".join(
-                    listed or one for listed, one in _BRANCHES.findall(line.text)
-                )
+                branches = " ".join(a or b for a, b in _BRANCHES.findall(line.text))
                 callees = line.calls + re.findall(r"[\w.-]+", branches)
                 calls[name] += [(callee, 1) for callee in callees]
     runs: Counter[str] = Counter()
@@ -192,9 +188,7 @@ def estimate_cycles(program: Program) -> int:
     unknown_cycles = 2**62
     found = ((name, _CYCLES.search(line.text)) for name, line in program.instructions())
     known = ((name, int(x[1])) for name, x in found if x)
-    return sum(
-        program.runs[name] * cycles for name, cycles in known if cycles < unknown_cycles
-    )
+    return sum(program.runs[name] * x for name, x in known if x < unknown_cycles)
 
 
 def kernel_runs(program: Program) -> Counter[str]:

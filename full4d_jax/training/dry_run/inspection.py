@@ -43,9 +43,8 @@ def batch_shapes(config: Config, mesh: AnyMesh) -> Batch | ProjectedBatch:
 
     def array(*sides: int, kind: Any = jnp.float32) -> Any:
         sharding = sharding_on(mesh, "samples", *[None] * len(sides))
-        return jax.ShapeDtypeStruct(
-            (config.training.batch, *sides), kind, sharding=sharding
-        )
+        shape = config.training.batch, *sides
+        return jax.ShapeDtypeStruct(shape, kind, sharding=sharding)
 
     text = None
     if data.captions:
@@ -207,12 +206,9 @@ def _print_model(config: Config, mesh: AnyMesh, state: Any) -> None:
         sharded = tuple(largest.sharding.spec)
         print(f"    {name:24} {count:>16,}  {shape:>18} sharded {sharded}")
     arrays = [x for x in jax.tree.leaves(state) if hasattr(x, "sharding")]
-    size = sum(
-        math.prod(x.sharding.shard_shape(x.shape)) * x.dtype.itemsize for x in arrays
-    )
-    print(
-        f"  state on a device   {size / BYTES_PER_GIB:.3f} GiB: parameters, average, optimizer"
-    )
+    shards = [(x.sharding.shard_shape(x.shape), x.dtype.itemsize) for x in arrays]
+    size = sum(math.prod(shape) * item for shape, item in shards) / BYTES_PER_GIB
+    print(f"  state on a device   {size:.3f} GiB: parameters, average, optimizer")
 
 
 def trace_step(config: Config, mesh: Mesh) -> Any:
@@ -220,7 +216,6 @@ def trace_step(config: Config, mesh: Mesh) -> Any:
     state = state_shapes(config, mesh)
     losses = shapes_on(mesh, jax.eval_shape(no_losses))
     weights = codec_shapes(config, mesh) if config.runs_codec else None
-    program = jit_step(
-        in_mesh(mesh, train_step(config)), state, losses, config.training.spike
-    )
+    step = in_mesh(mesh, train_step(config))
+    program = jit_step(step, state, losses, config.training.spike)
     return program.trace(state, losses, batch_shapes(config, mesh), weights)

@@ -127,10 +127,8 @@ def _fusion_bytes(body: list[Instruction]) -> int:
             total += sum(array_bytes(x.type) for x in used_by)
             continue
         # Those that write in place into a buffer of its size.
-        updates = [
-            x.op == "dynamic-update-slice" and array_bytes(x.type) == size for x in used_by
-        ]
-        if not (updates and all(updates)):
+        updates = {(x.op, array_bytes(x.type)) for x in used_by}
+        if updates != {("dynamic-update-slice", size)}:
             total += size
     return total
 
@@ -192,9 +190,7 @@ def kernel_products(jaxpr: Any, program: Program) -> int:
         by_name[name] = max(products, by_name.get(name, 0))
     runs_by_name = kernel_runs(program)
     if unknown := sorted(set(runs_by_name) - set(by_name)):
-        raise ValueError(
-            f"kernels: found {unknown} in the program, expected {sorted(by_name)}"
-        )
+        raise ValueError(f"kernels: found {unknown}, expected {sorted(by_name)}")
     return sum(runs * by_name[name] for name, runs in runs_by_name.items())
 
 
