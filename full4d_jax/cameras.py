@@ -56,11 +56,8 @@ class Cameras:
     def views(self, chosen: Index) -> Cameras:
         """Return the cameras of some views."""
         lenses = self.intrinsics[..., chosen, :, :]
-        return replace(
-            self,
-            intrinsics=lenses,
-            world_to_camera=self.world_to_camera[..., chosen, :, :, :],
-        )
+        poses = self.world_to_camera[..., chosen, :, :, :]
+        return replace(self, intrinsics=lenses, world_to_camera=poses)
 
     def frames(self, chosen: Index) -> Cameras:
         """Return the cameras at some instants."""
@@ -90,7 +87,8 @@ def sides(height: int, width: int, rows: int, multiple: int) -> tuple[int, int]:
     Both are the nearest multiples of `multiple`.
     """
     scale = rows / min(height, width)
-    high, wide = (
-        max(1, round(side * scale / multiple)) * multiple for side in (height, width)
-    )
-    return high, wide
+
+    def nearest(side: int) -> int:
+        return max(1, round(side * scale / multiple)) * multiple
+
+    return nearest(height), nearest(width)

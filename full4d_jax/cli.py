@@ -116,12 +116,9 @@ def _dispatch(words: list[str]) -> None:
     """
     if not words or words[0] in (*HELP, "help"):
         modules = {x: importlib.import_module(f"full4d_jax.commands.{x}") for x in verbs()}
-        _print_listing(
-            "full4d VERB [SOURCE] [--config PRESET] [--field.sub value ...]", modules
-        )
-        print(
-            f"\nfull4d VERB --help lists the options; {DEBUG} tells where an error arose."
-        )
+        usage = "full4d VERB [SOURCE] [--config PRESET] [--field.sub value ...]"
+        _print_listing(usage, modules)
+        print(f"\nfull4d VERB --help lists the options; {DEBUG} tells where errors arose.")
         return
     if words[0] == "--version":
         from full4d_jax.session.versions import our_version
@@ -145,9 +142,8 @@ def _require_word(word: str, known: Sequence[str] | dict[str, Any], prog: str) -
     """Refuse a word that is no command, and name those of a similar spelling."""
     if word not in known:
         similar = difflib.get_close_matches(word, list(known), n=3) or list(known)
-        raise errors.InputError(
-            "command", prog, word, " or ".join(similar), f"see {prog} --help"
-        )
+        expected = " or ".join(similar)
+        raise errors.InputError("command", prog, word, expected, f"see {prog} --help")
 
 
 def _print_listing(usage: str, documented: dict[str, Any]) -> None:
@@ -262,10 +258,8 @@ def _parse(
             about += "; --help-all lists them"
         # Its options come last.
         annotations["config"] = Annotated[type(config), flat]
-        parameter = parameters.pop("config")
-        parameters["config"] = parameter.replace(
-            default=config, kind=parameter.KEYWORD_ONLY
-        )
+        own = parameters.pop("config")
+        parameters["config"] = own.replace(default=config, kind=own.KEYWORD_ONLY)
     signature = inspect.Signature(list(parameters.values()))
     bind.__doc__ = function.__doc__
     bind.__signature__ = signature  # type: ignore[attr-defined]
@@ -298,16 +292,11 @@ def _hide_fields(values: Any, shown: Shown, prefix: str = "") -> Any:
             kind = tyro.conf.Suppress[field.type]
         fields.append((field.name, kind, dataclasses.field(default=value)))
     kind = type(values)
+    space = {"__doc__": kind.__doc__}
     part = dataclasses.make_dataclass(
-        kind.__name__,
-        fields,
-        bases=(kind,),
-        namespace={"__doc__": kind.__doc__},
-        frozen=True,
+        kind.__name__, fields, bases=(kind,), namespace=space, frozen=True
     )
-    return part(
-        **{name: value for name, value in vars(values).items() if name in shown.names}
-    )
+    return part(**{name: x for name, x in vars(values).items() if name in shown.names})
 
 
 if __name__ == "__main__":

@@ -198,9 +198,8 @@ class Grid:
     @property
     def follows_source(self) -> bool:
         """Whether depth of the source placed what a prior made: then real views count more."""
-        return (
-            self.depth is not None and self.has(Origin.GENERATED) and self.has(Origin.REAL)
-        )
+        is_mixed = self.has(Origin.GENERATED) and self.has(Origin.REAL)
+        return self.depth is not None and is_mixed
 
     @property
     def only_generated(self) -> bool:

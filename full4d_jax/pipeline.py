@@ -74,10 +74,11 @@ def run(
         raise errors.InputError(
             "option", "video", video, "none beside source", "leave one of them out"
         )
-    usual = (
-        options.VideoOptions() if config.model.needs_cameras else options.DemoGridOptions()
-    )
-    source = source or (options.VideoOptions(Path(video)) if video else usual)
+    if video:
+        source = options.VideoOptions(Path(video))
+    elif not source:
+        has_poses = config.model.needs_cameras
+        source = options.VideoOptions() if has_poses else options.DemoGridOptions()
     show = show or RenderOptions()
     fields.check_fields(show)
     used = None
@@ -120,9 +121,8 @@ def sample(
     files.hold_folder(out)
     _sample(stages, config, source, inputs, lifted=False)
     used = checkpoint or SHIPPED
-    return report.write_report(
-        stages, "sample", to_dict(config), checkpoint=used, source=source
-    )
+    plain = to_dict(config)
+    return report.write_report(stages, "sample", plain, checkpoint=used, source=source)
 
 
 def lift(

@@ -65,17 +65,14 @@ def splats(
         scene = still(scene)
     do = "give another target"
     if kind in MOVING and not isinstance(scene, gaussians.DynamicGaussians):
-        raise errors.InputError(
-            "scene", source, "motion by deformation", "freetime motion", do
-        )
+        found = "motion by deformation"
+        raise errors.InputError("scene", source, found, "freetime motion", do)
     if not moves and kind != ".html" and not isinstance(scene, gaussians.Gaussians):
         scene = scene.at(time)
     open_folder(target.parent if kind else target)
     with errors.input_errors("scene", do):
         if not kind:
-            assert not isinstance(scene, gaussians.Gaussians), (
-                "it was made one that does not move"
-            )
+            assert not isinstance(scene, gaussians.Gaussians), "still ones are 4D by now"
             gaussians.save_ply_sequence(target, scene, instants)
         elif kind == ".html":
             write_text(target, shown.page(seconds))
@@ -113,9 +110,8 @@ def codec(source: File, target: File, *, sha256: str = "") -> None:
     name, weights = codecs.convert_codec(path)
     codecs.save_codec(target, name, weights)
     print(f"{target}: {name}, {target.stat().st_size / 1e6:.2f} MB")
-    print(
-        f"next: full4d train --config PRESET --model.codec {name} --codec_weights {target}"
-    )
+    line = "next: full4d train --config PRESET"
+    print(f"{line} --model.codec {name} --codec_weights {target}")
 
 
 def wan(

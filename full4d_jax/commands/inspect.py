@@ -63,9 +63,8 @@ def inspect(
         refuse(of_a_step, "none but with the program step")
     if not topology:
         own = program if program in ANNOTATIONS else None
-        refuse(
-            of_a_step | {"json": json, "program": own}, "another one without a --topology"
-        )
+        unused = of_a_step | {"json": json, "program": own}
+        refuse(unused, "another one without a --topology")
     # Before jax is imported it is told that there is no TPU, no GPU and no other process.
     if topology:
         os.environ["JAX_PLATFORMS"] = "cpu"
@@ -104,9 +103,8 @@ def _inspect_annotation(
 
     mesh = make_mesh(MeshConfig(data=1), slice_devices(topology, 1)[:1])
     data = config.data
-    clip = (
-        f"{data.views} views of {data.frames} frames of {data.width}x{data.height} pixels"
-    )
+    size = f"{data.width}x{data.height} pixels"
+    clip = f"{data.views} views of {data.frames} frames of {size}"
     print(f"{config.name}: {clip}, on each device")
     programs = dry_run.encode_programs if program == "encode" else dry_run.depth_programs
     about = inspection.describe(config, topology, mesh) | {"program": program}
@@ -136,16 +134,14 @@ def _inspect_asking(
     from full4d_jax.training.dry_run.devices import slice_devices
 
     # Chips are those of a slice by name, or simulated ones.
-    require(
-        "program", program, config.model.needs_cameras, "step with model.projection none"
-    )
+    fits = config.model.needs_cameras
+    require("program", program, fits, "step with model.projection none")
     if topology:
         chips = slice_devices(topology, 1)
         mesh = grid_mesh(config.mesh, chips) or make_mesh(MeshConfig(data=1), chips[:1])
     else:
-        mesh = inspection.planned_mesh(
-            replace(config.mesh, data=config.mesh.data or 1), devices
-        )
+        asked = replace(config.mesh, data=config.mesh.data or 1)
+        mesh = inspection.planned_mesh(asked, devices)
     cut = {name: n for name, n in mesh.shape.items() if n > 1}
     # What stands before compiling: weights and work, by formula.
     held = dry_run.weights_bytes(dry_run.prior_shapes(config, mesh, program))

@@ -34,10 +34,8 @@ def view(
     text = shown.page(seconds)
     secret = secrets.token_urlsafe(16) if public else ""
     with page_server(text, port=port, secret=secret) as server:
-        address = (
-            f"http://{socket.gethostname() if public else 'localhost'}:{server.server_port}"
-        )
-        address += f"/{secret}"
+        host = socket.gethostname() if public else "localhost"
+        address = f"http://{host}:{server.server_port}/{secret}"
         print(f"{source}: {shown.count} Gaussians at {address}, Ctrl-C ends", flush=True)
         try:
             server.serve_forever()

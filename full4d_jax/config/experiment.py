@@ -107,12 +107,9 @@ class ModelConfig:
     @property
     def strides(self) -> Strides:
         """Those of the codec; `pixels` folds squares with sides of `codec_stride`."""
-        side = self.codec_stride
-        return (
-            KINDS[self.codec].strides
-            if self.codec in KINDS
-            else Strides(side, 1, 3 * side**2)
-        )
+        if self.codec in KINDS:
+            return KINDS[self.codec].strides
+        return Strides(self.codec_stride, 1, 3 * self.codec_stride**2)
 
 
 @dataclass(frozen=True)

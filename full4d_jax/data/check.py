@@ -79,13 +79,12 @@ def _check(
 
 def _copies(example: Example, owners: dict[bytes, str]) -> list[str]:
     """Return a problem for each scene that shares pictures; `owners` gains those of this clip."""
+    own = example.scene_id
     marks = {mark for row in pictures.file_marks(example) for mark in row}
-    scenes = {owners.setdefault(mark, example.scene_id) for mark in marks} - {
-        example.scene_id
-    }
+    others = {owners.setdefault(mark, own) for mark in marks} - {own}
     return [
         f"frames: found pictures of scene {name} again, expected other ones (splits cut by scene)"
-        for name in sorted(scenes)
+        for name in sorted(others)
     ]
 
 

@@ -63,14 +63,12 @@ def clip_page(
 
 def preview(example: Example) -> Picture:
     """Return a page of a clip whose files are whole; as `clip_page`, of four instants."""
-    instants = evenly(example.frames.shape[1], 4)
-    frames = [
-        [transforms.decode_frame(view, i) for i in instants] for view in example.frames
-    ]
     v, t = example.frames.shape
-    return clip_page(
-        example, frames, instants, f"{example.scene_id}: {v} views of {t} frames"
-    )
+    instants = evenly(t, 4)
+    decode = transforms.decode_frame
+    frames = [[decode(view, i) for i in instants] for view in example.frames]
+    title = f"{example.scene_id}: {v} views of {t} frames"
+    return clip_page(example, frames, instants, title)
 
 
 def _frustums(
@@ -96,9 +94,8 @@ def _frustums(
     step = max(1, len(places) // most_points)
     near = places[np.linalg.norm(places, axis=1) < farthest_point * unit][::step]
     lenses = example.intrinsics.astype(np.float64)
-    return pictures.frustums(
-        Cameras(lenses, cameras.rescale(poses, unit), *shape), points=near / unit
-    )
+    rig = Cameras(lenses, cameras.rescale(poses, unit), *shape)
+    return pictures.frustums(rig, points=near / unit)
 
 
 def _masked(frame: Picture, file: bytes) -> Picture:

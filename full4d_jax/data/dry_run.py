@@ -42,9 +42,8 @@ def encode_programs(config: Config, mesh: Mesh) -> Programs:
             jax.eval_shape(lambda: jax.random.key(0)),
             jax.ShapeDtypeStruct((), jnp.int32),
         )
-        programs["a projection"] = partial(
-            encode_projection.trace, config, weights, *inputs
-        )
+        project = partial(encode_projection.trace, config, weights, *inputs)
+        programs["a projection"] = project
     return programs
 
 
@@ -58,8 +57,5 @@ def depth_programs(config: Config, mesh: Mesh) -> Programs:
     network = load_depth()
     size = network.sides(config.data.height, config.data.width)
     picture = jax.ShapeDtypeStruct((1, *size, 3), jnp.float32)
-    return {
-        "a picture": partial(
-            jax.jit(predict_depth).trace, shapes_on(mesh, network), picture
-        )
-    }
+    predict = jax.jit(predict_depth)
+    return {"a picture": partial(predict.trace, shapes_on(mesh, network), picture)}

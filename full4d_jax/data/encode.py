@@ -83,8 +83,7 @@ def encoded_projections(
         lenses = example.intrinsics[in_order]
         encoded = encoder(frames[source], known, lenses, poses, key, draw)
         nothing = encoded.pop("nothing")
-        rows: dict[str, Any] = {}
-        rows |= {name: None if x is None else x[place] for name, x in encoded.items()}
+        rows: dict[str, Any] = {k: x if x is None else x[place] for k, x in encoded.items()}
         yield projection_to_bytes(Projected(source, poses[place], **rows, nothing=nothing))
 
 
@@ -157,12 +156,11 @@ class EncodedClips:
         self.cuts: list[tuple[int, np.ndarray]] = []
         self.left_out = 0
         for number, clip in enumerate(records.clips):
-            if not self.is_cut:
-                self.cuts.append((number, np.arange(clip["frames"])))
-                continue
-            starts = range(0, clip["frames"] - span + 1, span)
-            self.cuts += [(number, np.arange(i, i + span, data.strides[0])) for i in starts]
-            self.left_out += clip["frames"] - len(starts) * span
+            length = clip["frames"]
+            own, step = (span, data.strides[0]) if self.is_cut else (length, 1)
+            starts = range(0, length - own + 1, own)
+            self.cuts += [(number, np.arange(i, i + own, step)) for i in starts]
+            self.left_out += length - len(starts) * own
         self.scene_ids = [records.clips[number]["scene"] for number, _ in self.cuts]
 
     def __len__(self) -> int:
@@ -319,26 +317,23 @@ def caption_embedder(
             texts = load_json(file)
             require_layout(texts, {str: str}, str(file))
         digest = f" of {hashlib.sha256(file.read_bytes()).hexdigest()[:16]}"
-    with_caption = sum(clip["caption"] or clip["scene"] in texts for clip in records.clips)
-    if not with_caption:
+    count = sum(clip["caption"] or clip["scene"] in texts for clip in records.clips)
+    if not count:
+        found = "no clip with a caption"
         do = "give them as --captions FILE"
-        raise errors.InputError(
-            "dataset", records.folder, "no clip with a caption", "some", do
-        )
-    print(
-        f"{with_caption} of {len(records)} clips have a caption; an empty one is embedded too"
-    )
-    if unknown := sorted(set(texts) - set(records.scene_ids)):
+        raise errors.InputError("dataset", records.folder, found, "some", do)
+    print(f"{count} of {len(records)} clips have a caption; an empty one is embedded too")
+    if other := sorted(set(texts) - set(records.scene_ids)):
         print(
-            f"left out: {len(unknown)} captions of scenes that are not here, as {unknown[0]!r}"
+            f"left out: {len(other)} captions of scenes that are not here, as {other[0]!r}"
         )
     encode = lru_cache(maxsize=64)(prompt_encoder(text_encoder))
     width = encode("")[0].shape[1]
     if width != config.model.text_width:
+        found = f"width {width}"
         expected = f"{config.model.text_width}, the model's"
-        raise errors.InputError(
-            "text encoder", text_encoder, f"width {width}", expected, "give another"
-        )
+        do = "give another"
+        raise errors.InputError("text encoder", text_encoder, found, expected, do)
 
     # A tokenizer serves one thread at a time.
     alone = threading.Lock()

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -90,13 +91,12 @@ def import_folder(
         missing = _write(out, filled, about, writing, test=test)
     if not is_done(out, missing):
         return
-    print(buckets.shown(f"{out}: {len(clips)} clips of {len(set(clips.scene_ids))} scenes"))
-    print(
-        buckets.shown(
-            f"look at {out / PREVIEW}: frames of the first clip, and where the cameras stand"
-        )
-    )
-    print(buckets.shown(f"next: full4d data check {out}"))
+    for line in (
+        f"{out}: {len(clips)} clips of {len(set(clips.scene_ids))} scenes",
+        f"look at {out / PREVIEW}: frames of the first clip, and where the cameras stand",
+        f"next: full4d data check {out}",
+    ):
+        print(buckets.shown(line))
 
 
 def _write(
@@ -114,18 +114,14 @@ def _write(
         folder = out.with_name(f".{out.name}.partial")
         require_own(folder)
     files.hold_dataset(folder, writing.part)
-    name = "".join(
-        c if c.isascii() and c.isalnum() else "_" for c in out.name.lower()
-    ).strip("_")
+    name = re.sub(r"[^a-z0-9]", "_", out.name.lower()).strip("_") or "capture"
     try:
         with input_errors("capture", DO):
             splits = train_and_test(test)
-            missing = write_files(folder, clips, writing, name or "capture", splits, about)
-            if missing:
+            if missing := write_files(folder, clips, writing, name, splits, about):
                 return missing
-            pictures.save_picture(
-                folder / PREVIEW, preview(dataset.open_dataset(folder)[0])
-            )
+            first = dataset.open_dataset(folder)[0]
+            pictures.save_picture(folder / PREVIEW, preview(first))
     except ValueError:
         if at_once:
             shutil.rmtree(folder, ignore_errors=True)
@@ -230,9 +226,8 @@ def _require_new(out: Path) -> None:
             names = [name for name in stored_files(address) if not name.startswith(PROBE)]
         is_there = bool(names) and not any(map(dataset.FILE.fullmatch, names))
     if is_there:
-        raise InputError(
-            "dataset", out, "something there", "a new name", "choose another --out"
-        )
+        do = "choose another --out"
+        raise InputError("dataset", out, "something there", "a new name", do)
 
 
 def _check(path: Path, layout: str | None) -> None:

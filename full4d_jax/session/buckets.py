@@ -135,12 +135,10 @@ def with_copies(bound: partial[Any], copies: Copies) -> partial[Any]:
     Raises:
       InputError: something cannot be read, or nothing can be written where the output belongs.
     """
-    arguments = (
-        inspect.signature(bound.func).bind_partial(*bound.args, **bound.keywords).arguments
-    )
+    words = inspect.signature(bound.func).bind_partial(*bound.args, **bound.keywords)
     hints = get_type_hints(bound.func, include_extras=True)
     found = {}
-    for name, value in arguments.items():
+    for name, value in words.arguments.items():
         path_of = copies.readable
         if name in OUTPUTS:
             path_of = copies.of
@@ -234,11 +232,8 @@ def _upload_changes(address: str) -> None:
     names = [""]
     if not path.is_file():
         # Without locks and unfinished files.
-        below = [
-            x.relative_to(path)
-            for x in path.rglob("*")
-            if x.is_file() and not x.is_symlink()
-        ]
+        files = [x for x in path.rglob("*") if x.is_file() and not x.is_symlink()]
+        below = [x.relative_to(path) for x in files]
         names = [str(x) for x in below if not any(part.startswith(".") for part in x.parts)]
     changed = [
         name

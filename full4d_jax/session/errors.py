@@ -64,10 +64,11 @@ class PeerError(InputError):
 
 def printable(text: str) -> str:
     """Return a text with its control characters as escapes, so that no terminal obeys them."""
-    shown = (
-        c if c.isprintable() or (c.isspace() and c != "\r") else repr(c)[1:-1] for c in text
-    )
-    return "".join(shown)
+
+    def shown(c: str) -> bool:
+        return c.isprintable() or (c.isspace() and c != "\r")
+
+    return "".join(c if shown(c) else repr(c)[1:-1] for c in text)
 
 
 def tell(line: str) -> None:

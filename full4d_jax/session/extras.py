@@ -45,7 +45,6 @@ def load_extra(module: str, what: str, where: object) -> ModuleType:
         if (error.name or "").partition(".")[0] != module.partition(".")[0]:
             # What it needs itself is missing: its installation is damaged.
             raise
+        found = f"no module {module}"
         do = install(module.partition(".")[0])
-        raise InputError(
-            what, str(where), f"no module {module}", "it installed", do
-        ) from None
+        raise InputError(what, str(where), found, "it installed", do) from None

@@ -119,9 +119,8 @@ def check_machine() -> None:
     if tried.returncode:
         errors = tried.stderr.decode(errors="replace")
         fatal = re.search(r"^F.*?\] *(.*)", errors, re.MULTILINE)
-        expected = (
-            f"flags that jax starts with ({fatal[1] if fatal else errors[-200:]:.200})"
-        )
+        reason = fatal[1] if fatal else errors[-200:]
+        expected = f"flags that jax starts with ({reason:.200})"
         raise InputError("environment", "XLA_FLAGS", flags, expected, CORRECT)
 
 

@@ -72,20 +72,15 @@ def check_processes(options: ProcessOptions) -> None:
     count = options.processes
     number = options.process
     expected = "none without a coordinator, HOST:PORT of process 0"
-    rules = [
-        ("processes", count == 0, expected),
-        ("process", number == NO_NUMBER, expected),
-    ]
+    is_alone = number == NO_NUMBER
+    rules = [("processes", count == 0, expected), ("process", is_alone, expected)]
     if options.coordinator:
         is_address = re.fullmatch(r".+:\d{1,5}", options.coordinator) is not None
+        numbers = f"0 to {count - 1}, another one in each process"
         rules = [
             ("coordinator", is_address, "HOST:PORT of process 0"),
             ("processes", count > 1, "at least 2 with a coordinator"),
-            (
-                "process",
-                0 <= number < count,
-                f"0 to {count - 1}, another one in each process",
-            ),
+            ("process", 0 <= number < count, numbers),
         ]
     for name, fits, expected in rules:
         require(name, getattr(options, name), fits, expected, what="option")
@@ -132,22 +127,18 @@ def _wait_for_first(options: ProcessOptions) -> None:
     """
     pause_seconds = 1.0
     host, _, port = options.coordinator.rpartition(":")
+    address = host.strip("[]"), int(port)
     end = time.monotonic() + SECONDS_TO_WAIT
     while True:
         try:
-            socket.create_connection(
-                (host.strip("[]"), int(port)), timeout=pause_seconds
-            ).close()
+            socket.create_connection(address, timeout=pause_seconds).close()
             return
         except OSError as error:
             if time.monotonic() > end:
-                silence = (
-                    f"no answer in {SECONDS_TO_WAIT:.0f} s ({error.strerror or error})"
-                )
-                do = "check the address, the port and process 0"
-                raise InputError(
-                    "option", options.flag, silence, "process 0 there", do
-                ) from None
+                why = error.strerror or error
+                found = f"no answer in {SECONDS_TO_WAIT:.0f} s ({why})"
+                words = "process 0 there", "check the address, the port and process 0"
+                raise InputError("option", options.flag, found, *words) from None
         time.sleep(pause_seconds)
 
 
@@ -230,10 +221,13 @@ def agree() -> None:
     if jax.process_count() == 1:
         return
     if code := _worst_code():
-        do = "see what it printed"
-        error = PeerError("process", "another one", "an error", "its part of the work", do)
+        error = _peer_error("an error", "see what it printed")
         error.exit_code = code
         raise error
+
+
+def _peer_error(found: str, do: str) -> PeerError:
+    return PeerError("process", "another one", found, "its part of the work", do)
 
 
 def on_mesh(mesh: Any, make: Callable[..., Any], *arguments: Any) -> Any:
@@ -284,10 +278,8 @@ def _share_files(folder: Path) -> None:
     """Give every process the files of stages that the first has in its folder."""
     names = []
     if is_first_process():
-        files = (
-            x for x in folder.glob("*") if x.suffix in STAGE_FILES and not x.is_symlink()
-        )
-        names = sorted(x.name for x in files if x.is_file())
+        files = [x for x in folder.glob("*") if x.suffix in STAGE_FILES]
+        names = sorted(x.name for x in files if x.is_file() and not x.is_symlink())
     for name in json.loads(_of_first(json.dumps(names).encode())):
         path = folder / name
         data = _of_first(path.read_bytes() if is_first_process() else b"")
@@ -332,8 +324,5 @@ def _wait_for_all() -> None:
     try:
         ocp.multihost.get_barrier_sync_fn()(key="next", timeout_ms=week_ms)
     except jax.errors.JaxRuntimeError as error:
-        found = f"{error!s:.200}"
         do = "start all again: the same commands go on"
-        raise PeerError(
-            "process", "another one", found, "its part of the work", do
-        ) from None
+        raise _peer_error(f"{error!s:.200}", do) from None

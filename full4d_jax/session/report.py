@@ -12,8 +12,8 @@ from typing import Any
 
 import jax
 
-from full4d_jax.session.stage_arrays import STAGES
-from full4d_jax.session.stages import PLACE, Stages
+from full4d_jax.session.stage_arrays import PLACE, STAGES
+from full4d_jax.session.stages import Stages
 from full4d_jax.session.versions import OURS, versions_of
 from input_pipeline.whole_files import write_text
 
@@ -44,19 +44,16 @@ def write_report(
     grid = stages.arrays["grid"]
     scene = stages.arrays.get("scene", {})
     scores = {name: round(float(scene[name]), 4) for name in SCORES if name in scene}
-    sizes = zip(
-        ("views", "instants", "rows", "columns"), grid["frames"].shape, strict=False
-    )
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    names = ("views", "instants", "rows", "columns")
     report = {
         "command": command,
         "seconds": {name: round(value, 2) for name, value in stages.seconds.items()},
         "seconds_in_all": round(time.perf_counter() - stages.started, 2),
-        **dict(sizes),
+        **dict(zip(names, grid["frames"].shape, strict=False)),
         **{name: score for name, score in scores.items() if math.isfinite(score)},
         **{key: str(scene[key]) for key in ("disagreement",) if key in scene},
-        "peak_memory_gib": round(
-            resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2
-        ),
+        "peak_memory_gib": round(usage.ru_maxrss / 2**20, 2),
         "warnings": stages.warnings,
         "source": str(grid["note"]),
         "place": {name: grid[name].tolist() for name in PLACE if name in grid},

@@ -106,13 +106,15 @@ STAGES = {
 }
 # Beside the arrays of every stage: of what it is made, and how long that took.
 MARKS = {"fingerprint": "text", "before": "text", "seconds": "float"}
+# In a data set.
+PLACE = ("dataset", "split", "clip", "view", "views", "instants", "unit")
 # Arrays of which all are there or none.
 TOGETHER = [
+    PLACE,
     ("intrinsics", "world_to_camera"),
     ("between", "between_times"),
     ("plate", "plate_depth", "plate_instant"),
     ("point_views", "point_instants", "point_pixels", "point_depth"),
-    ("dataset", "split", "clip", "view", "views", "instants", "unit"),
     ("velocities", "moments", "log_durations", "logit_gates"),
     ("embeddings", "inner", "biases", "outer", "reach"),
 ]

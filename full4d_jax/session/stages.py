@@ -27,7 +27,6 @@ from input_pipeline.plain_files import load_arrays, parse_json, require_layout
 
 # Raise it when a stage computes something else from the same inputs.
 STAGE_VERSION = 23
-PLACE = ("dataset", "split", "clip", "view", "views", "instants", "unit")  # in a data set
 
 
 @dataclass
@@ -74,9 +73,8 @@ class Stages:
         path = self.folder / f"{name}.npz"
         # Refuse it before the work.
         if path.is_dir():
-            raise InputError(
-                "output folder", path, "a folder", "a file or nothing", "move it away"
-            )
+            do = "move it away"
+            raise InputError("output folder", path, "a folder", "a file or nothing", do)
         saved = read_arrays(path)
         if str(saved.get("fingerprint", "")) == mark:
             try:
@@ -109,16 +107,14 @@ class Stages:
         verb = "lift" if name == "scene" else "sample SOURCE --out"
         do = f"run full4d {verb} {self.folder} first"
         if not path.exists():
-            raise InputError(
-                "output folder", path, "no finished stage", f"a saved {name}", do
-            )
+            expected = f"a saved {name}"
+            raise InputError("output folder", path, "no finished stage", expected, do)
         with input_errors("output folder", do):
             saved = load_arrays(path)
             check_saved(name, saved, str(path))
-            before = parse_json(str(saved["before"]), f"{path}, before")
-            require_layout(
-                before, {f"{stage}?": str for stage in STAGES}, f"{path}, before"
-            )
+            place = f"{path}, before"
+            before = parse_json(str(saved["before"]), place)
+            require_layout(before, {f"{stage}?": str for stage in STAGES}, place)
         for earlier in before.keys() & STAGES.keys():
             if self._mark(earlier) not in ("", before[earlier]):
                 found = f"made from another {earlier} than the one there"
@@ -178,9 +174,6 @@ def _describe(value: Any) -> Any:
         with value.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     if isinstance(value, np.ndarray):
-        return [
-            list(value.shape),
-            str(value.dtype),
-            hashlib.sha256(value.tobytes()).hexdigest(),
-        ]
+        mark = hashlib.sha256(value.tobytes()).hexdigest()
+        return [list(value.shape), str(value.dtype), mark]
     raise TypeError(f"cannot fingerprint {type(value)}")

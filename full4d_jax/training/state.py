@@ -22,6 +22,7 @@ from full4d_jax.models.functional import Params
 from full4d_jax.models.trainable import is_trained
 
 ADAM_B2 = 0.98
+Optimizer = optax.GradientTransformation
 
 
 class TrainState(NamedTuple):
@@ -44,7 +45,7 @@ def init_state(
     config: Config,
     key: PRNGKeyArray,
     mesh: Mesh | None = None,
-    optimizer: optax.GradientTransformation | None = None,
+    optimizer: Optimizer | None = None,
 ) -> TrainState:
     """Return step 0 with random parameters.
 
@@ -72,7 +73,7 @@ def state_shapes(config: Config, mesh: sharding.AnyMesh | None) -> TrainState:
 
 
 def state_from_params(
-    config: Config, params: Params, optimizer: optax.GradientTransformation | None = None
+    config: Config, params: Params, optimizer: Optimizer | None = None
 ) -> TrainState:
     """Return step 0 with given parameters (`--init`)."""
     usual = make_optimizer(config.optimizer, config.training.steps)
@@ -98,7 +99,7 @@ def make_state(
     return jax.jit(make, out_shardings=shardings, donate_argnums=donated)(*arguments)
 
 
-def first_state(optimizer: optax.GradientTransformation, params: Params) -> TrainState:
+def first_state(optimizer: Optimizer, params: Params) -> TrainState:
     """Return step 0 of any network."""
     # Its own buffers, since the step donates both.
     ema = copied(params)
@@ -112,7 +113,7 @@ def copied(params: Params) -> Params:
 
 
 def apply_gradients(
-    optimizer: optax.GradientTransformation,
+    optimizer: Optimizer,
     decay: float,
     state: TrainState,
     gradients: Any,
@@ -173,7 +174,7 @@ def hold_constant(params: Params, trained: Params) -> Params:
     return jax.tree.map(lambda x, t: x if t else jax.lax.stop_gradient(x), params, trained)
 
 
-def make_optimizer(config: OptimizerConfig, steps: int) -> optax.GradientTransformation:
+def make_optimizer(config: OptimizerConfig, steps: int) -> Optimizer:
     """Return Muon or AdamW on clipped gradients of the trained leaves.
 
     Args:

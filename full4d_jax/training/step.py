@@ -24,6 +24,7 @@ from full4d_jax.training.loss import (
     mean_over_lines,
 )
 from full4d_jax.training.state import (
+    Optimizer,
     TrainState,
     apply_gradients,
     hold_constant,
@@ -33,7 +34,7 @@ from full4d_jax.training.state import (
 
 
 def train_step(
-    config: Config, optimizer: optax.GradientTransformation | None = None
+    config: Config, optimizer: Optimizer | None = None
 ) -> Callable[[TrainState, Clips], tuple[TrainState, Metrics]]:
     """Bind a configuration; jit the result (donating the state) or differentiate through it.
 
@@ -59,7 +60,7 @@ def train_step(
 
 def _step(
     config: Config,
-    optimizer: optax.GradientTransformation,
+    optimizer: Optimizer,
     frozen: Frozen,
     state: TrainState,
     batch: Clips,
