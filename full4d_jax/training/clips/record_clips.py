@@ -65,8 +65,9 @@ def choose(config: Config, sized: Sized, rng: np.random.Generator) -> Sized:
     example = sized.example
     views, frames = example.frames.shape
     # Windows were chosen when they were encoded.
-    joins = example.latents.shape[1] < frames or example.projections.size
-    strides = (1,) if example.codec and joins else data.strides
+    strides = data.strides
+    if example.codec and (example.latents.shape[1] < frames or example.projections.size):
+        strides = (1,)
     times = choose_times(rng, frames, data.frames, strides=strides)
     if not config.model.needs_cameras:
         chosen = choose_times(rng, views, data.views)
