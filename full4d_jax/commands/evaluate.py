@@ -217,7 +217,7 @@ def _folder(out: Path | None, name: str) -> Path:
 
 def _judge_prior(config: Config, source: Prior, folder: Path) -> None:
     """Score what a prior makes; what cannot be read is refused before the prior is opened."""
-    from full4d_jax.evaluation import in_source, later_frames, prior_rows
+    from full4d_jax.evaluation import later_frames, prior_rows
     from full4d_jax.source.capture_source import open_split
 
     options = {x: y for x, y in vars(source.judge).items() if x != "several"}
@@ -225,7 +225,7 @@ def _judge_prior(config: Config, source: Prior, folder: Path) -> None:
     match source:
         case SplitOptions():
             dataset = open_split(source.dataset, source.split)
-            in_source.check_split(dataset, config.data)
+            prior_rows.check_split(dataset, config.data)
             prior_rows.evaluate_split(judge(), folder, dataset)
         case FilmOptions():
             size = SizeOptions(rows=source.rows, seconds=source.seconds)

@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from full4d_jax.cameras import Cameras
-from full4d_jax.evaluation import frechet, results, table
+from full4d_jax.evaluation import frechet, table
 from full4d_jax.evaluation import networks as by_network
 from full4d_jax.evaluation.networks import ScoringNetworks
 from full4d_jax.grid import Grid
@@ -84,14 +84,14 @@ def score_folder(
         made_of = {"grid": path / "grid.npz", "scene": path / "scene.npz"}
         jobs["consistency", name] = fingerprint(name, made_of | dict(networks.files), {})
     mark = fingerprint("consistency 3", {}, {})
-    kept = results.score_jobs(out / "consistency.jsonl", mark, jobs, scored)
+    kept = table.score_jobs(out / "consistency.jsonl", mark, jobs, scored)
     records = [kept[key] for key in jobs]
     about = {}
     if compared:
         about["sets"] = compared.sizes
         rows = [{"row": x, "depth": "none"} | y for x, y in compared.distances.items()]
         records.append({"group": "consistency", "scene": "all folders", "rows": rows})
-    results.write_results(out, "consistency", records, TITLE, missing=absent, about=about)
+    table.write_results(out, "consistency", records, TITLE, missing=absent, about=about)
 
 
 def score_capture(grid: Grid, name: str, folder: Path, networks: ScoringNetworks) -> None:
@@ -100,13 +100,13 @@ def score_capture(grid: Grid, name: str, folder: Path, networks: ScoringNetworks
     Args:
       grid: the films.
       name: of the films, for people.
-      folder: for the results.
+      folder: for the table.
       networks: for the scores by networks.
     """
     scores = grid_scores(grid.frames, grid.known_cameras, networks)
     rows = [{"row": name, "depth": "none"} | scores]
     records = [{"group": "consistency", "scene": name, "rows": rows}]
-    results.write_results(folder, "consistency", records, TITLE, missing=networks.missing)
+    table.write_results(folder, "consistency", records, TITLE, missing=networks.missing)
 
 
 def grid_scores(

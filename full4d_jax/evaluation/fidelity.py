@@ -10,7 +10,7 @@ a view whose camera moves counts, since all of the picture changes there.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -19,18 +19,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from einops import repeat
-from jaxtyping import Array, ArrayLike, Bool, Float
+from jaxtyping import Array, ArrayLike, Bool, Float, UInt8
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.evaluation import table
 from full4d_jax.generation.projection_guidance import Projection, fill_holes, project_video
 from full4d_jax.generation.real_frames import copy_nearest
 from full4d_jax.geometry.motion import carried_motion, resting_picture
-from full4d_jax.grid import Grid
+from full4d_jax.grid import About, Grid, all_real
 from full4d_jax.media import metrics
-from full4d_jax.media.pictures import to_model, to_uint8, to_unit
+from full4d_jax.media.pictures import contact_sheet, to_model, to_uint8, to_unit
 from full4d_jax.models.warp import mixture
 from full4d_jax.session.extras import has
+from input_pipeline.cameras import nearest_to_axes, relative_to, rescale
+from input_pipeline.selection import evenly
+from input_pipeline.transforms import Clip
 
 LEVELS = np.float32(255)  # of a picture in bytes
 # A share of the range from black to white.
@@ -124,6 +127,51 @@ def _pixels(image, truth, masks) -> dict[str, Float[Array, ""]]:
     return scores
 
 
+def grid_in_source(
+    clip: Clip,
+    unit: float | None = None,
+    *,
+    usual_unit: float | None = None,
+    note: str = "",
+) -> Grid:
+    """Return a clip as a grid in the world of its first view, the source, at the first instant.
+
+    Args:
+      clip: in any world.
+      unit: of the grid in units of the clip's world; None is the median depth of the source there
+        or, without depth, the distance to the point nearest to all optical axes.
+      usual_unit: that where there is no depth and the cameras do not look at one place.
+      note: what the grid is, for people.
+
+    Raises:
+      ValueError: the unit is unknown.
+    """
+    depth = clip.depth[0]
+    poses = clip.world_to_camera.astype(np.float64)
+    poses = relative_to(poses, poses[0, 0])
+    if unit is None and depth[0].any():
+        unit = float(np.median(depth[0][depth[0] > 0]))
+    middle = nearest_to_axes(poses[:, 0]) if unit is None else None
+    if middle is not None:
+        unit = float(np.linalg.norm(middle))
+    unit = unit or usual_unit
+    if unit is None:
+        raise ValueError(
+            "cameras: found no depth, and no place that all look at, expected one of the two"
+        )
+    height, width = clip.frames.shape[2:4]
+    return Grid(
+        frames=clip.frames,
+        origin=all_real(clip.frames),
+        times=clip.timestamps[0],
+        cameras=Cameras(
+            clip.intrinsics, rescale(poses, unit).astype(np.float32), height, width
+        ),
+        depth=(depth / np.float32(unit))[None] if depth.any() else None,
+        about=About(note=note),
+    )
+
+
 def compare(truth: Grid, depths: Mapping[str, Float[ArrayLike, "t h w"]]) -> ClipRows:
     """Return the true views of a grid beside what each baseline makes of its source.
 
@@ -148,6 +196,12 @@ def compare(truth: Grid, depths: Mapping[str, Float[ArrayLike, "t h w"]]) -> Cli
     poses = np.asarray(cameras.world_to_camera[1:])
     regions["_moving"] = moving_region(frames[1:], poses)
     return ClipRows(frames[1:], regions, rows)
+
+
+def rows_of(subject: str, pictures: Frames, truth: Grid) -> ClipRows:
+    """Return pictures of the targets beside the baselines, with the truth and its regions."""
+    clip = compare(truth, {} if truth.depth is None else {"none": truth.depth[0]})
+    return clip._replace(rows={(subject, "none"): pictures} | dict(clip.rows))
 
 
 def inpaint_by_marching(
@@ -189,3 +243,19 @@ def rows_of_grid(frames: Frames, real: Bool[np.ndarray, "v t"]) -> dict[str, Fra
     moved = mixture(nearest, row, carried_motion(to_uint8(frames))).picture
     changed = np.clip(frames[:, :1] + frames[:1] - frames[:1, :1], 0, 1)
     return {table.NEAREST: nearest, table.CHANGE: changed, table.MOVED: np.asarray(moved)}
+
+
+def sheet(clip: ClipRows, labels: Sequence[str]) -> UInt8[np.ndarray, "H W 3"]:
+    """Draw the truth and all rows at the last instant; of many views some, evenly spread."""
+    most_views = 24
+    drawn = evenly(len(labels), most_views)
+    columns = {"truth": clip.truth}
+    for (row, depth), frames in clip.rows.items():
+        columns[row if depth == "none" else f"{row}, {depth}"] = frames
+    pictures = np.stack([to_uint8(frames[drawn, -1]) for frames in columns.values()], 1)
+    return contact_sheet(
+        pictures,
+        rows=[labels[i] for i in drawn],
+        columns=list(columns),
+        title="the last instant",
+    )

@@ -18,16 +18,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from full4d_jax.evaluation import (
-    consistency,
-    frechet,
-    in_source,
-    real_views,
-    results,
-    table,
-)
-from full4d_jax.evaluation.fidelity import LEVELS, load_distances, score
-from full4d_jax.evaluation.frechet import open_i3d
+from full4d_jax.evaluation import consistency, fidelity, frechet, table
 from full4d_jax.evaluation.networks import ScoringNetworks
 from full4d_jax.geometry.depth_maps import drop_depth_edges
 from full4d_jax.grid import Grid
@@ -100,7 +91,7 @@ def read_films(
         )[0]
         clip = transforms.decode(example, height=height, width=width)
         known = transforms.Clip(*(values[: len(real)] for values in clip))
-        grid = in_source.grid_in_source(known, usual_unit=1.0, note=f"capture {truth.name}")
+        grid = fidelity.grid_in_source(known, usual_unit=1.0, note=f"capture {truth.name}")
     named = [
         f"{film} is {camera}" if film != camera else film for film, camera in pairs.items()
     ]
@@ -213,13 +204,13 @@ def score_films(
         estimate = source_depth(network, to_model(truth.frames[0]))
         truth = replace(truth, depth=np.asarray(drop_depth_edges(estimate))[None])
         whose = f"the network {depth_network or OURS}"
-    compared = real_views.rows_of(name, films / LEVELS, truth)
+    compared = fidelity.rows_of(name, films / fidelity.LEVELS, truth)
     rows = {row: frames for (row, _), frames in compared.rows.items()}
     rows[REAL] = compared.truth
     # Scores of another truth are not comparable: whatever they depend on is part of the mark.
-    distances = load_distances(vgg=vgg)
+    distances = fidelity.load_distances(vgg=vgg)
     absent = dict(networks.missing)
-    video = open_i3d(absent)
+    video = frechet.open_i3d(absent)
     made_of = {
         "truth": truth.frames,
         "poses": np.asarray(truth.known_cameras.world_to_camera),
@@ -231,7 +222,9 @@ def score_films(
     mark = stages.fingerprint("films 3", made_of, {})
 
     def scored(_: str, row: str) -> dict[str, Any]:
-        record = score(compared._replace(rows={(row, "none"): rows[row]}), distances)
+        record = fidelity.score(
+            compared._replace(rows={(row, "none"): rows[row]}), distances
+        )
         frames = np.concatenate([truth.frames[:1], to_uint8(rows[row])])
         scores = consistency.grid_scores(frames, truth.known_cameras, networks)
         missing = dict(absent)
@@ -249,17 +242,17 @@ def score_films(
         ("films", row): stages.fingerprint(row, {"frames": x}, {})
         for row, x in rows.items()
     }
-    kept = results.score_jobs(folder / "films.jsonl", mark, jobs, scored)
+    kept = table.score_jobs(folder / "films.jsonl", mark, jobs, scored)
     records = {row: record for (_, row), record in kept.items()}
     # The tables keep methods of earlier calls; baselines come last.
     methods = [row for row in records if row not in baselines]
     views, instants, height, width = films.shape[:4]
-    results.write_results(
+    table.write_results(
         folder,
         "films",
         [records[row] for row in (*methods, *baselines)],
         f"# Films against {truth.about.note}\n\n{views} cameras, {instants} instants of "
         f"{width}x{height}: {note}. Depth of the source is from {whose}.",
         about={"cameras": cameras},
-        picture=results.sheet(compared, cameras),
+        picture=fidelity.sheet(compared, cameras),
     )

@@ -24,22 +24,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from full4d_jax.config import Config
-from full4d_jax.evaluation import in_source, results, table
-from full4d_jax.evaluation.fidelity import (
-    ClipRows,
-    Distances,
-    compare,
-    load_distances,
-    rows_of_grid,
-    score,
-)
+from full4d_jax.cameras import cameras_of
+from full4d_jax.config import Config, DataConfig
+from full4d_jax.evaluation import fidelity, table
 from full4d_jax.generation import batch, generate, real_frames
 from full4d_jax.generation.prior import Prior, open_prior, prior_path, prior_settings
 from full4d_jax.geometry import depth_maps, motion
-from full4d_jax.grid import Grid
+from full4d_jax.grid import Grid, all_real
 from full4d_jax.media.pictures import save_picture, to_model, to_uint8, to_unit
 from full4d_jax.session import fields, files, stages
+from full4d_jax.session.errors import input_errors
 from full4d_jax.source.depth.depth_file import DepthFile
 from full4d_jax.source.depth.estimate import depth_errors
 from full4d_jax.source.depth.estimators import (
@@ -51,7 +45,11 @@ from full4d_jax.source.depth.estimators import (
 )
 from full4d_jax.source.options import DepthKind
 from input_pipeline.datasets.dataset import Records
+from input_pipeline.plain_files import check_field
+from input_pipeline.procedural.clips import scene_program
 from input_pipeline.procedural.scene import HELD_OUT_START
+from input_pipeline.selection import select
+from input_pipeline.transforms import decode
 
 
 class Judge(NamedTuple):
@@ -69,7 +67,7 @@ class Judge(NamedTuple):
     config: Config
     prior: Prior
     depth: AnyNetwork
-    distances: Distances
+    distances: fidelity.Distances
     depth_name: str = "ours"
     made_of: Mapping[str, Any] = MappingProxyType({})
 
@@ -97,7 +95,63 @@ def open_judge(
     file = network_file(depth_network)
     made_of = prior_settings(config, checkpoint) | {"network": file, "kind": depth_kind}
     name = Path(depth_network or OURS).name
-    return Judge(config, prior, network, load_distances(vgg=vgg), name, made_of)
+    return Judge(config, prior, network, fidelity.load_distances(vgg=vgg), name, made_of)
+
+
+def held_out_grids(data: DataConfig) -> Callable[[int], Grid]:
+    """Return what renders scenes beyond every training index, by number; targets within ±60°."""
+    make = scene_program(data.views, data.frames, data.height, data.width, data.worlds)
+
+    def grid_of(scene: int) -> Grid:
+        clip = make(HELD_OUT_START + scene)
+        frames = to_uint8(clip.frames)
+        depth = np.asarray(clip.depth[:1])
+        times = np.asarray(clip.timestamps)
+        return Grid(frames, all_real(frames), times, cameras_of(clip), depth)
+
+    return grid_of
+
+
+def check_split(records: Records, data: DataConfig) -> None:
+    """Refuse a split some clip of which could not be used.
+
+    Raises:
+      InputError: naming the clip, and what it has too few of.
+    """
+    least = {"views": data.views, "frames": (data.frames - 1) * data.strides[0] + 1}
+    do = "give another --split, or lower --data.views or --data.frames"
+    with input_errors("dataset", do):
+        none = f"no clip in {records.split}"
+        check_field(records.folder, len(records), none, "some")
+        for number, clip in enumerate(records.clips):
+            where = f"{records.folder}, {records.split} {number} ({clip['scene']})"
+            for field, needed in least.items():
+                found = f"{clip[field]} {field}"
+                check_field(where, clip[field] >= needed, found, f"at least {needed}")
+
+
+def split_grid(records: Records, data: DataConfig, number: int) -> Grid:
+    """Return a clip of a split by its number, always the same.
+
+    It has the first `data.frames` instants that are `data.strides[0]` apart; as the source the
+    first view whose depth is known at all of them, else the first one without depth; and
+    `data.views - 1` of the other views, evenly spaced in the record's order.
+
+    Raises:
+      InputError: it cannot be read, or its unit is unknown.
+    """
+    with input_errors("dataset", "make the dataset again, or import it with depth"):
+        example = records[number]
+        times = data.strides[0] * np.arange(data.frames)
+        deep = [v for v in records.clips[number]["depth"] if all(example.depth16[v, times])]
+        source = deep[0] if deep else 0
+        others = np.delete(np.arange(len(example.frames)), source)
+        spread = np.linspace(0, len(others) - 1, data.views - 1)
+        targets = others[np.round(spread).astype(int)]
+        chosen = select(example, np.array([source, *targets]), times)
+        if not deep:  # not even at some instants
+            chosen = chosen._replace(depth16=np.full_like(chosen.depth16, b""))
+        return fidelity.grid_in_source(decode(chosen, height=data.height, width=data.width))
 
 
 def noise_key(judge: Judge, scene: int) -> PRNGKeyArray:
@@ -105,7 +159,7 @@ def noise_key(judge: Judge, scene: int) -> PRNGKeyArray:
     return jax.random.fold_in(jax.random.key(judge.config.seed), scene)
 
 
-def rows_of_clip(judge: Judge, scene: int, truth: Grid) -> ClipRows:
+def rows_of_clip(judge: Judge, scene: int, truth: Grid) -> fidelity.ClipRows:
     """Fill the views around the source of a clip in every way, beside their truth."""
     source = to_model(truth.frames[:1])
     estimate = source_depth(judge.depth, source[0])
@@ -115,7 +169,7 @@ def rows_of_clip(judge: Judge, scene: int, truth: Grid) -> ClipRows:
     if truth.depth is not None:
         depths = {"true": jnp.asarray(truth.depth[0])} | depths
         absrel = float(depth_errors(estimate, depths["true"])["absrel"])
-    clip = compare(truth, depths)
+    clip = fidelity.compare(truth, depths)
     rows = dict(clip.rows)
     key = noise_key(judge, scene)
     for name, depth in depths.items():
@@ -129,7 +183,7 @@ def score_clips(
     judge: Judge,
     folder: Path,
     scenes: Mapping[str, Sequence[int]],
-    rows_of: Callable[[int], ClipRows],
+    rows_of: Callable[[int], fidelity.ClipRows],
     clips: object,
     preface: str,
 ) -> None:
@@ -156,21 +210,21 @@ def score_clips(
     def scored(group: str, scene: int) -> dict[str, Any]:
         clip = rows_of(scene)
         if scene in scenes[group][:shown_clips]:
-            picture = results.sheet(clip, [str(i + 1) for i in range(len(clip.truth))])
+            picture = fidelity.sheet(clip, [str(i + 1) for i in range(len(clip.truth))])
             save_picture(folder / f"{group}-{scene}.png", picture)
-        return score(clip, judge.distances)
+        return fidelity.score(clip, judge.distances)
 
     jobs = {(group, scene): "" for group, members in scenes.items() for scene in members}
-    records = results.score_jobs(folder / "scores.jsonl", mark, jobs, scored)
+    records = table.score_jobs(folder / "scores.jsonl", mark, jobs, scored)
     # The file may hold scenes of other calls, such as those that weights were chosen by.
     asked = [records[key] for key in jobs]
     preface += f" Weights and settings: `{mark}`."
-    results.write_results(folder, "evaluation", asked, preface)
+    table.write_results(folder, "evaluation", asked, preface)
 
 
 def evaluate_held_out(judge: Judge, folder: Path, scenes: range) -> None:
     """Evaluate procedural scenes."""
-    grid_of = in_source.held_out_grids(judge.config.data)
+    grid_of = held_out_grids(judge.config.data)
     where = "targets within ±60° of the source"
     _evaluate(judge, folder, {"held-out": scenes}, grid_of, grid_of(0).frames, where)
 
@@ -179,7 +233,7 @@ def evaluate_split(judge: Judge, folder: Path, records: Records) -> None:
     """Evaluate all clips of a data set's split, which `check_split` has seen."""
     where = f"split `{records.split}` of the dataset `{records.content[:16]}`"
     where += "; `true` is the depth in its records"
-    grid_of = partial(in_source.split_grid, records, judge.config.data)
+    grid_of = partial(split_grid, records, judge.config.data)
     scenes = {records.split: range(len(records))}
     _evaluate(judge, folder, scenes, grid_of, [records.content, records.split], where)
 
@@ -200,7 +254,7 @@ def _evaluate(
         f"pixels, {where}. `{judge.depth_name}` is the depth network."
     )
 
-    def rows_of(scene: int) -> ClipRows:
+    def rows_of(scene: int) -> fidelity.ClipRows:
         return rows_of_clip(judge, scene, grid_of(scene))
 
     score_clips(judge, folder, scenes, rows_of, clips, preface)
@@ -220,15 +274,15 @@ def evaluate_grids(judge: Judge, folder: Path, scenes: range) -> None:
         """Return a scene in [-1, 1]."""
         return render(jnp.array([HELD_OUT_START + scene]))
 
-    def rows_of(scene: int) -> ClipRows:
+    def rows_of(scene: int) -> fidelity.ClipRows:
         """Return the hidden frames of every row, each as a view of one instant."""
         frames = frames_of(scene)
         truth = to_unit(frames)
         made = generate.fill_grid(judge.prior, frames, real, noise_key(judge, scene))
-        rows = rows_of_grid(truth, real) | {table.PRIOR: to_unit(made)}
-        return ClipRows(truth, {}, {(name, "none"): x for name, x in rows.items()}).part(
-            ~real
-        )
+        rows = fidelity.rows_of_grid(truth, real) | {table.PRIOR: to_unit(made)}
+        return fidelity.ClipRows(
+            truth, {}, {(name, "none"): x for name, x in rows.items()}
+        ).part(~real)
 
     moving = [scene for scene in scenes if moves(frames_of(scene))]
     expected = "more, since in these nothing moves"

@@ -13,15 +13,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
-from full4d_jax.evaluation import in_source, results, table
-from full4d_jax.evaluation.fidelity import (
-    LEVELS,
-    ClipRows,
-    Frames,
-    compare,
-    load_distances,
-    score,
-)
+from full4d_jax.evaluation import fidelity, table
 from full4d_jax.grid import Grid, Origin
 from full4d_jax.scene.reading import background_in, from_arrays, posed_grid
 from full4d_jax.scene.renders import render_views
@@ -77,7 +69,7 @@ def find_truth(
         # The source is read, too: its camera is the world, and its record may have depth.
         chosen = select(example, np.array([own[0], *views]), place.instants)
         clip = decode(chosen, height=height, width=width)
-        truth = in_source.grid_in_source(clip, place.unit)
+        truth = fidelity.grid_in_source(clip, place.unit)
     whose = "in the record"
     if truth.depth is None:
         # Captures start from all views', or random.
@@ -128,7 +120,7 @@ def score_with_truth(
     rows = {view: row for row, view in enumerate(grid.about.place.views.tolist())}
     if kind == "grid":
         subject = table.GRID
-        pictures = grid.frames[[rows[view] for view in views]] / LEVELS
+        pictures = grid.frames[[rows[view] for view in views]] / fidelity.LEVELS
         held_out = np.zeros(pictures.shape[:2], bool)
     else:
         subject = table.SCENE
@@ -137,15 +129,15 @@ def score_with_truth(
         for own, view in zip(held_out, views, strict=True):
             if view in rows:
                 own[:] = grid.origin[rows[view]] == Origin.HELD_OUT
-    whole = rows_of(subject, pictures, truth)
-    distances = load_distances(vgg=vgg)
+    whole = fidelity.rows_of(subject, pictures, truth)
+    distances = fidelity.load_distances(vgg=vgg)
     parts = [("all views", 0, np.ones_like(held_out))]
     if held_out.any() and not held_out.all():
         parts += [("held out", 0, held_out), ("fitted", 0, ~held_out)]
     shown = np.broadcast_to(views[:, None], held_out.shape)
     parts += [("each view", int(view), shown == view) for view in views]
     records = [
-        {"group": group, "scene": number} | score(whole.part(part), distances)
+        {"group": group, "scene": number} | fidelity.score(whole.part(part), distances)
         for group, number, part in progress.watch("scoring", parts)
     ]
     new = [str(view) for view in views[held_out.all(1)]]
@@ -158,23 +150,17 @@ def score_with_truth(
     )
     if new:
         preface += f" These views were not fitted: {', '.join(new)}."
-    results.write_results(
+    table.write_results(
         out,
         f"truth_{kind}",
         records,
         preface,
         about=about | {"held_out_views": new},
-        picture=results.sheet(whole, [f"view {view}" for view in views]),
+        picture=fidelity.sheet(whole, [f"view {view}" for view in views]),
     )
 
 
-def rows_of(subject: str, pictures: Frames, truth: Grid) -> ClipRows:
-    """Return pictures of the targets beside the baselines, with the truth and its regions."""
-    clip = compare(truth, {} if truth.depth is None else {"none": truth.depth[0]})
-    return clip._replace(rows={(subject, "none"): pictures} | dict(clip.rows))
-
-
-def _rendered(path: Path, truth: Grid) -> Frames:
+def _rendered(path: Path, truth: Grid) -> fidelity.Frames:
     """Return the scene of an output folder or a .ply file as the targets' cameras see it.
 
     Raises:
@@ -189,4 +175,4 @@ def _rendered(path: Path, truth: Grid) -> Frames:
         scene = from_arrays(arrays)
     targets = truth.known_cameras.views(slice(1, None))
     times = np.linspace(0, 1, len(truth.times))
-    return render_views(scene, targets, times, background_in(arrays)) / LEVELS
+    return render_views(scene, targets, times, background_in(arrays)) / fidelity.LEVELS

@@ -10,6 +10,7 @@ from refused import refusal
 from textured_room import make_room
 
 from full4d_jax.cli import main
+from full4d_jax.evaluation import fidelity
 from full4d_jax.evaluation.foreign_films import REAL
 from full4d_jax.evaluation.table import COPY, INPAINT, PUSH_PULL
 from input_pipeline.transforms import Clip, decode
@@ -22,9 +23,7 @@ BASELINES = [COPY, INPAINT, PUSH_PULL, REAL]
 @pytest.fixture(autouse=True)
 def no_lpips(monkeypatch):
     """`test_fidelity.py` has it; here its networks would take most of the time."""
-    monkeypatch.setattr(
-        "full4d_jax.evaluation.foreign_films.load_distances", lambda **_: {}
-    )
+    monkeypatch.setattr(fidelity, "load_distances", lambda **_: {})
 
 
 @pytest.fixture(scope="module")

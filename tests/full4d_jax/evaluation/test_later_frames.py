@@ -11,7 +11,7 @@ from refused import refusal
 from textured_room import render, textures
 
 from full4d_jax.cli import main
-from full4d_jax.evaluation import later_frames, prior_rows
+from full4d_jax.evaluation import fidelity, later_frames
 from full4d_jax.evaluation.table import CASCADE, COPY, PUSH_PULL
 from input_pipeline.cameras import orbit, rescale
 from input_pipeline.conventions import convert
@@ -29,7 +29,7 @@ def true_depth(monkeypatch):
         return 3 * depth[None]
 
     monkeypatch.setattr(later_frames, "source_depth", known)
-    monkeypatch.setattr(prior_rows, "load_distances", lambda **_: {})
+    monkeypatch.setattr(fidelity, "load_distances", lambda **_: {})
 
 
 def write_photographs(folder, lens):

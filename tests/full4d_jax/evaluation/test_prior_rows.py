@@ -11,12 +11,10 @@ from textured_room import Clips, make_room
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import Config, DataConfig, LiftConfig, ModelConfig
-from full4d_jax.evaluation import prior_rows
+from full4d_jax.evaluation import fidelity, prior_rows
 from full4d_jax.evaluation.fidelity import ClipRows, compare, score
-from full4d_jax.evaluation.in_source import check_split, split_grid
-from full4d_jax.evaluation.prior_rows import Judge
-from full4d_jax.evaluation.results import append_line, open_lines
-from full4d_jax.evaluation.table import COPY, PRIOR, PUSH_PULL
+from full4d_jax.evaluation.prior_rows import Judge, check_split, split_grid
+from full4d_jax.evaluation.table import COPY, PRIOR, PUSH_PULL, append_line, open_lines
 from full4d_jax.generation.prior import prior_with
 from full4d_jax.generation.real_frames import row_and_column
 from full4d_jax.grid import Grid, all_real
@@ -158,7 +156,7 @@ def test_clips_are_cut_from_records_in_the_source_frame(rooms):
 @pytest.mark.slow
 def test_an_interrupted_split_goes_on_where_it_stopped(rooms, tmp_path, monkeypatch):
     judge, records = untrained(CONFIG), open_split(rooms[0], "test")
-    whole, scored = prior_rows.score, []
+    whole, scored = fidelity.score, []
 
     def stopping(candidates, distances):
         if len(scored) == 2:
@@ -166,11 +164,11 @@ def test_an_interrupted_split_goes_on_where_it_stopped(rooms, tmp_path, monkeypa
         scored.append(candidates)
         return whole(candidates, distances)
 
-    monkeypatch.setattr(prior_rows, "score", stopping)
+    monkeypatch.setattr(fidelity, "score", stopping)
     with pytest.raises(KeyboardInterrupt):
         prior_rows.evaluate_split(judge, tmp_path, records)
     assert not (tmp_path / "evaluation.md").exists()
-    monkeypatch.setattr(prior_rows, "score", whole)
+    monkeypatch.setattr(fidelity, "score", whole)
     prior_rows.evaluate_split(judge, tmp_path, records)
     assert len(scored) == 2
     lines = (tmp_path / "scores.jsonl").read_text().splitlines()[1:]

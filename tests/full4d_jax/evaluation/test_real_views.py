@@ -10,7 +10,7 @@ from PIL import Image
 from textured_room import Clips, make_room
 
 from full4d_jax.cli import main
-from full4d_jax.evaluation import real_views
+from full4d_jax.evaluation import fidelity, real_views
 from full4d_jax.evaluation.fidelity import compare
 from full4d_jax.grid import Origin
 from full4d_jax.scene.reading import to_arrays
@@ -31,7 +31,7 @@ TARGETS = [0, 2, 3]
 @pytest.fixture(autouse=True)
 def no_lpips(monkeypatch):
     """`test_fidelity.py` has it; here its networks would take most of the time."""
-    monkeypatch.setattr(real_views, "load_distances", lambda **_: {})
+    monkeypatch.setattr(fidelity, "load_distances", lambda **_: {})
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +131,7 @@ def test_a_scene_is_rendered_by_all_cameras_of_the_clip(
 ):
     """Gaussians at the true surfaces look like the views that no grid had."""
     # The projection is held above, and its programs take long to compile.
-    monkeypatch.setattr(real_views, "compare", only_copied)
+    monkeypatch.setattr(fidelity, "compare", only_copied)
     scene = initialize(
         jnp.asarray(whole.frames[:, INSTANTS], jnp.float32) / 255,
         jnp.asarray(whole.depth[:, INSTANTS] / UNIT),
@@ -162,7 +162,7 @@ def test_some_instants_and_what_was_held_out_have_scores_of_their_own(
     dataset, whole, tmp_path, monkeypatch
 ):
     """Where a scene is black, a picture's score is that of its brightness."""
-    monkeypatch.setattr(real_views, "compare", only_copied)
+    monkeypatch.setattr(fidelity, "compare", only_copied)
     monkeypatch.setattr(real_views, "render_views", black)
     write(tmp_path, dataset, whole, (SOURCE, *TARGETS))
     held_out = np.zeros((4, 3), bool)
