@@ -23,12 +23,7 @@ from full4d_jax.config import DEFAULT, Config
 from full4d_jax.evaluation.fidelity import ClipRows, compare
 from full4d_jax.evaluation.prior_rows import Judge, score_clips
 from full4d_jax.evaluation.table import CASCADE
-from full4d_jax.generation.cascade import (
-    Upsampler,
-    generate_large,
-    in_parts,
-    load_upsampler,
-)
+from full4d_jax.generation import cascade
 from full4d_jax.geometry.depth_maps import drop_depth_edges
 from full4d_jax.grid import About, Grid, all_real, points_in, seen_in
 from full4d_jax.media.pictures import to_model, to_unit
@@ -50,13 +45,13 @@ from input_pipeline.plain_files import check_field
 RANGES = ((0, 5), (5, 10), (10, 20), (20, 30))
 
 
-def open_upsampler(config: Config, rows: int | None) -> Upsampler:
+def open_upsampler(config: Config, rows: int | None) -> cascade.Upsampler:
     """Open our upsampler for frames of so many rows.
 
     Raises:
       InputError: it does not enlarge this prior's, or the frames are no larger.
     """
-    upsampler = load_upsampler()
+    upsampler = cascade.load_upsampler()
     least = upsampler.prior_rows
     found = f"{config.model.codec} at {config.data.height} rows"
     fits = (config.model.codec, config.data.height) == ("pixels", least)
@@ -100,7 +95,12 @@ def open_film(
         found = f"{count} points in the first frame whose depth the path tells"
         expected = f"at least {MIN_MATCHES}"
         check_field(options.video, count >= MIN_MATCHES, found, expected)
-        angles = angles_from_first(source, float(np.median(first.depth)))
+        # The scene is on the first camera's axis, at the median depth of the still points: no depth
+        # network has a part in it.
+        poses = np.asarray(source.known_cameras.world_to_camera[0], np.float64)
+        rays = centers(poses) - np.array([0.0, 0.0, float(np.median(first.depth))])
+        rays /= np.linalg.norm(rays, axis=-1, keepdims=True)
+        angles = np.degrees(np.arccos(np.clip(rays @ rays[0], -1, 1)))
         later = 1 + np.flatnonzero(angles[1:] < widest)
         expected = f"one within {widest} degrees of the first"
         check_field(options.video, later.size, "no later frame", expected)
@@ -123,18 +123,6 @@ def open_film(
         about=source.about,
     )
     return grid, angles[later]
-
-
-def angles_from_first(source: Grid, distance: float) -> Float[np.ndarray, " t"]:
-    """Return the degrees between each camera and the first, seen from the scene.
-
-    The scene is on the first camera's axis, at the median depth of the still points: no depth
-    network has a part in it.
-    """
-    poses = np.asarray(source.known_cameras.world_to_camera[0], np.float64)
-    rays = centers(poses) - np.array([0.0, 0.0, distance])
-    rays /= np.linalg.norm(rays, axis=-1, keepdims=True)
-    return np.degrees(np.arccos(np.clip(rays @ rays[0], -1, 1)))
 
 
 def open_photographs(folder: Path, rows: int) -> Grid:
@@ -213,16 +201,16 @@ def evaluate_film(judge: Judge, folder: Path, options: VideoOptions) -> None:
     score_clips(judge, folder, groups, rows_of, clips, preface)
 
 
-def rows_of_film(judge: Judge, upsampler: Upsampler, grid: Grid) -> ClipRows:
+def rows_of_film(judge: Judge, upsampler: cascade.Upsampler, grid: Grid) -> ClipRows:
     """Make the frames of every row at the cameras of the truth."""
     assert grid.depth is not None, "it was estimated"
     depth = jnp.asarray(grid.depth)
     clip = compare(grid, {judge.depth_name: depth[0]})
     unseen = clip.regions["_unseen"]
     cameras = jax.tree.map(jnp.asarray, grid.known_cameras)
-    prior = in_parts(judge.prior, DEFAULT.data)
+    prior = cascade.in_parts(judge.prior, DEFAULT.data)
     key = jax.random.key(judge.config.seed)
-    made, _ = generate_large(
+    made, _ = cascade.generate_large(
         prior, upsampler, to_model(grid.frames[:1]), depth, cameras, key
     )
     rows = dict(clip.rows) | {(CASCADE, judge.depth_name): to_unit(made[1:])}

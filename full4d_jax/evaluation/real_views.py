@@ -141,13 +141,8 @@ def score_with_truth(
         for group, number, part in progress.watch("scoring", parts)
     ]
     new = [str(view) for view in views[held_out.all(1)]]
-    preface = (
-        f"# {subject} against the real views of clip {about['clip']} ({about['scene']})\n\n"
-        f"Split `{about['split']}` of `{dataset}` (`{about['content'][:16]}`), instants "
-        f"{', '.join(map(str, about['instants']))}. These views were given: "
-        f"{', '.join(map(str, about['given_views']))}; one unit is {about['unit']:.4g} of the "
-        f"dataset's. Depth of the source is {about['depth']}."
-    )
+    facts = "; ".join(f"{name.replace('_', ' ')} {fact}" for name, fact in about.items())
+    preface = f"# {subject} against the real views of its clip\n\n{facts}."
     if new:
         preface += f" These views were not fitted: {', '.join(new)}."
     table.write_results(

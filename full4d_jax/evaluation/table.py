@@ -1,6 +1,12 @@
-"""Means, paired differences and Markdown tables of the scores of single clips, by numpy.
+"""The folder of an evaluation: scores of single clips, their means and paired differences.
 
-A record is what an evaluation appends for one clip, one line of JSON:
+    NAME.jsonl   a line a clip, written as soon as it is scored; the same command goes on behind it
+    NAME.md      tables
+    NAME.json    the same for programs
+    NAME.png     pictures, where there is one truth; of many clips GROUP-CLIP.png for the first ones
+
+The first line of NAME.jsonl says what was evaluated; a line that a kill cut short is dropped. The
+others are the records of clips:
 
     {"group": "held-out", "scene": 3, "hole_fraction": 0.41, "moving_fraction": 0.02,
      "rows": [{"row": "copy the source", "depth": "none", "psnr": 15.2, ...}, ...]}
