@@ -32,17 +32,10 @@ from full4d_jax.generation.prior import Prior, open_prior, prior_path, prior_set
 from full4d_jax.geometry import depth_maps, motion
 from full4d_jax.grid import Grid, all_real
 from full4d_jax.media.pictures import save_picture, to_model, to_uint8, to_unit
-from full4d_jax.session import fields, files, stages
-from full4d_jax.session.errors import input_errors
+from full4d_jax.session import errors, fields, files, stages
+from full4d_jax.source.depth import estimators
 from full4d_jax.source.depth.depth_file import DepthFile
 from full4d_jax.source.depth.estimate import depth_errors
-from full4d_jax.source.depth.estimators import (
-    OURS,
-    AnyNetwork,
-    network_file,
-    open_network,
-    source_depth,
-)
 from full4d_jax.source.options import DepthKind
 from input_pipeline.datasets.dataset import Records
 from input_pipeline.plain_files import check_field
@@ -66,7 +59,7 @@ class Judge(NamedTuple):
 
     config: Config
     prior: Prior
-    depth: AnyNetwork
+    depth: estimators.AnyNetwork
     distances: fidelity.Distances
     depth_name: str = "ours"
     made_of: Mapping[str, Any] = MappingProxyType({})
@@ -89,27 +82,13 @@ def open_judge(
     files.hold_folder(folder)
     checkpoint = prior_path(config.model, checkpoint)
     prior = open_prior(config, checkpoint)
-    network = open_network(depth_network, depth_kind)
+    network = estimators.open_network(depth_network, depth_kind)
     if isinstance(network, DepthFile):
         print(network.description)
-    file = network_file(depth_network)
+    file = estimators.network_file(depth_network)
     made_of = prior_settings(config, checkpoint) | {"network": file, "kind": depth_kind}
-    name = Path(depth_network or OURS).name
+    name = Path(depth_network or estimators.OURS).name
     return Judge(config, prior, network, fidelity.load_distances(vgg=vgg), name, made_of)
-
-
-def held_out_grids(data: DataConfig) -> Callable[[int], Grid]:
-    """Return what renders scenes beyond every training index, by number; targets within ±60°."""
-    make = scene_program(data.views, data.frames, data.height, data.width, data.worlds)
-
-    def grid_of(scene: int) -> Grid:
-        clip = make(HELD_OUT_START + scene)
-        frames = to_uint8(clip.frames)
-        depth = np.asarray(clip.depth[:1])
-        times = np.asarray(clip.timestamps)
-        return Grid(frames, all_real(frames), times, cameras_of(clip), depth)
-
-    return grid_of
 
 
 def check_split(records: Records, data: DataConfig) -> None:
@@ -120,9 +99,8 @@ def check_split(records: Records, data: DataConfig) -> None:
     """
     least = {"views": data.views, "frames": (data.frames - 1) * data.strides[0] + 1}
     do = "give another --split, or lower --data.views or --data.frames"
-    with input_errors("dataset", do):
-        none = f"no clip in {records.split}"
-        check_field(records.folder, len(records), none, "some")
+    with errors.input_errors("dataset", do):
+        check_field(records.folder, len(records), f"no clip in {records.split}", "some")
         for number, clip in enumerate(records.clips):
             where = f"{records.folder}, {records.split} {number} ({clip['scene']})"
             for field, needed in least.items():
@@ -140,7 +118,7 @@ def split_grid(records: Records, data: DataConfig, number: int) -> Grid:
     Raises:
       InputError: it cannot be read, or its unit is unknown.
     """
-    with input_errors("dataset", "make the dataset again, or import it with depth"):
+    with errors.input_errors("dataset", "make the dataset again, or import it with depth"):
         example = records[number]
         times = data.strides[0] * np.arange(data.frames)
         deep = [v for v in records.clips[number]["depth"] if all(example.depth16[v, times])]
@@ -162,7 +140,7 @@ def noise_key(judge: Judge, scene: int) -> PRNGKeyArray:
 def rows_of_clip(judge: Judge, scene: int, truth: Grid) -> fidelity.ClipRows:
     """Fill the views around the source of a clip in every way, beside their truth."""
     source = to_model(truth.frames[:1])
-    estimate = source_depth(judge.depth, source[0])
+    estimate = estimators.source_depth(judge.depth, source[0])
     # Without edges, as in training; for the baselines too.
     depths = {judge.depth_name: depth_maps.drop_depth_edges(estimate)}
     absrel = None
@@ -223,8 +201,17 @@ def score_clips(
 
 
 def evaluate_held_out(judge: Judge, folder: Path, scenes: range) -> None:
-    """Evaluate procedural scenes."""
-    grid_of = held_out_grids(judge.config.data)
+    """Evaluate procedural scenes, beyond every training index."""
+    data = judge.config.data
+    make = scene_program(data.views, data.frames, data.height, data.width, data.worlds)
+
+    def grid_of(scene: int) -> Grid:
+        clip = make(HELD_OUT_START + scene)
+        frames = to_uint8(clip.frames)
+        depth = np.asarray(clip.depth[:1])
+        times = np.asarray(clip.timestamps)
+        return Grid(frames, all_real(frames), times, cameras_of(clip), depth)
+
     where = "targets within ±60° of the source"
     _evaluate(judge, folder, {"held-out": scenes}, grid_of, grid_of(0).frames, where)
 
