@@ -1,7 +1,6 @@
 """Where the target cameras of a run stand, and how they look once the source's depth is known."""
 
 from dataclasses import replace
-from typing import get_args
 
 import numpy as np
 
@@ -44,7 +43,7 @@ def with_targets(
     assert grid.depth is not None, "targets look at what is at some depth"
     cameras = grid.known_cameras
     parts = []
-    if path.path in get_args(camera_paths.Preset):
+    if path.path in camera_paths.PRESETS:
         distance = camera_paths.subject_depth(
             *seen_from_first(grid, np.asarray(grid.depth[0]))
         )

@@ -8,33 +8,36 @@ upright axis, elevation up. The pivot is at depth 1, or nearer where what moves 
 """
 
 from pathlib import Path
-from typing import Literal, NamedTuple, get_args
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from numpy import ndarray
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import DataConfig
+from full4d_jax.geometry.arrays import Lens, Maps, Pictures
 from full4d_jax.geometry.motion import moving_pixels
 from full4d_jax.session.errors import InputError, input_errors, require_file
 from full4d_jax.source.depth.lines import UP, Direction
 from full4d_jax.source.options import PathOptions
 from input_pipeline import cameras
 from input_pipeline.importers.camera_path import read_path
-from input_pipeline.plain_files import field, load_json, numbers
+from input_pipeline.plain_files import check_field, field, load_json, named, numbers
 
 PIVOT = np.array([0.0, 0.0, 1.0])
-MOVED_LEVELS = (
-    0.1 * 255
-)  # levels by which a pixel that moves differs from the median picture
-LEAST_MOVING_SHARE = 0.01  # share of the pixels of a clip that locates the subject
-NEAREST_PIVOT_DEPTH = 0.2  # world units
-LEAST_ORBIT_DEGREES = (
-    12.0  # degrees: the orbit of cameras that stand close together is not a point
-)
-Preset = Literal["arc", "ring", "spiral"]
+# Levels by which a pixel that moves differs from the median picture.
+MOVED_LEVELS = 0.1 * 255
+# Share of the pixels of a clip that locates the subject.
+LEAST_MOVING_SHARE = 0.01
+# World units.
+NEAREST_PIVOT_DEPTH = 0.2
+# The orbit of cameras that stand close together is not a point.
+LEAST_ORBIT_DEGREES = 12.0
+PRESETS = ("arc", "ring", "spiral")
 FORMAT = "see 'Camera paths' in docs/cameras.md for the file's format"
+
+RigPoses = Float[ndarray, "v t 4 4"]
 
 
 class TargetCameras(NamedTuple):
@@ -46,7 +49,7 @@ class TargetCameras(NamedTuple):
     """
 
     intrinsics: Float[ndarray, "v 3 3"] | None
-    world_to_camera: Float[ndarray, "v t 4 4"]
+    world_to_camera: RigPoses
 
 
 def cropped_fov(fov: float, kept_width: float) -> float:
@@ -55,7 +58,7 @@ def cropped_fov(fov: float, kept_width: float) -> float:
 
 
 def directions(
-    preset: Preset, phase: Float[ndarray, " n"], azimuth: float, elevation: float
+    preset: str, phase: Float[ndarray, " n"], azimuth: float, elevation: float
 ) -> Float[ndarray, "n 2"]:
     """Return azimuth and elevation in degrees along a preset, at `phase` in [0, 1].
 
@@ -78,19 +81,18 @@ def read_targets(options: PathOptions, data: DataConfig) -> TargetCameras:
     Raises:
       InputError: the camera file is unusable.
     """
-    for preset in get_args(Preset):
-        if options.path == preset:
-            return preset_targets(
-                preset,
-                targets=data.views - 1,
-                frames=data.frames,
-                azimuth=options.azimuth,
-                elevation=options.elevation,
-            )
+    if options.path in PRESETS:
+        return preset_targets(
+            options.path,
+            targets=data.views - 1,
+            frames=data.frames,
+            azimuth=options.azimuth,
+            elevation=options.elevation,
+        )
     path = Path(options.path)
     if {"camera_path", "frames"} & set(_read_json(path)):
         return _along(path, data)
-    return load_targets(path, frames=data.frames, height=data.height, width=data.width)
+    return load_targets(path, data)
 
 
 def _along(path: Path, data: DataConfig) -> TargetCameras:
@@ -114,7 +116,7 @@ def _along(path: Path, data: DataConfig) -> TargetCameras:
 
 
 def preset_targets(
-    preset: Preset, *, targets: int, frames: int, azimuth: float, elevation: float
+    preset: str, *, targets: int, frames: int, azimuth: float, elevation: float
 ) -> TargetCameras:
     """Return static target cameras spread over a preset."""
     angles = directions(preset, _phases(preset, targets), azimuth, elevation)
@@ -122,9 +124,7 @@ def preset_targets(
     return TargetCameras(None, poses.astype(np.float32))
 
 
-def subject_depth(
-    frames: UInt8[ndarray, "t h w 3"], depth: Float[ndarray, "t h w"]
-) -> float:
+def subject_depth(frames: Pictures, depth: Maps) -> float:
     """Return the depth of what moves in a clip from a camera that stands still, at most 1.
 
     It is 1, the median depth of the scene, where too little moves to measure it.
@@ -157,7 +157,7 @@ def look_at_subject(targets: TargetCameras, distance: float) -> TargetCameras:
     return targets._replace(world_to_camera=poses)
 
 
-def pivot_of(world_to_camera: Float[ndarray, "v t 4 4"]) -> Float[ndarray, "3"]:
+def pivot_of(world_to_camera: RigPoses) -> Float[ndarray, "3"]:
     """Return the point on the source's axis that is nearest to where all cameras look.
 
     It is at depth 1 where they do not look at one place.
@@ -168,21 +168,20 @@ def pivot_of(world_to_camera: Float[ndarray, "v t 4 4"]) -> Float[ndarray, "3"]:
     return PIVOT * middle[2]
 
 
-def up_of(world_to_camera: Float[ndarray, "v t 4 4"]) -> Float[ndarray, "3"]:
+def up_of(world_to_camera: RigPoses) -> Float[ndarray, "3"]:
     """Return the direction to which no camera's right side rises: up, where none of them rolls.
 
     Where several are so, it is the one nearest to up of a level source.
     """
-    level_share = 1e-5  # of what cameras say, by which up of a level source counts
+    # Of what cameras say, by which up of a level source counts.
+    level_share = 1e-5
     rights = np.asarray(world_to_camera[..., 0, :3], np.float64).reshape(-1, 3)
     rise = rights.T @ rights / len(rights) - level_share * np.outer(UP, UP)
     up = np.linalg.eigh(rise)[1][:, 0]
     return up if up @ np.asarray(UP) > 0 else -up
 
 
-def load_targets(
-    path: str | Path, *, frames: int, height: int, width: int
-) -> TargetCameras:
+def load_targets(path: Path, data: DataConfig) -> TargetCameras:
     """Read target cameras from a JSON file.
 
     The file holds `world_to_camera`, (v, 4, 4) or for moving cameras (v, t, 4, 4), in the world of
@@ -193,43 +192,36 @@ def load_targets(
       InputError: there is no such file; or it is not JSON; or it holds a wrong shape, NaN or no
         rigid motion.
     """
-    path = Path(path)
     content = _read_json(path)
+    frames, width, height = data.frames, data.width, data.height
     with input_errors("camera file", FORMAT, path):
         listed = field(content, "world_to_camera", str(path))
-        poses = numbers(listed, np.shape(listed), f"{path}, world_to_camera")
-        shape = poses.shape
+        where = f"{path}, world_to_camera"
+        poses = numbers(listed, np.shape(listed), where)
+        found = f"shape {poses.shape}"
         if poses.ndim == 3:
             poses = np.repeat(poses[:, None], frames, 1)
-        if not poses.size or poses.shape[1:] != (frames, 4, 4):
-            expected = f"(v, 4, 4) or (v, {frames}, 4, 4)"
-            raise ValueError(
-                f"{path}, world_to_camera: found shape {shape}, expected {expected}"
-            )
+        fits = poses.size and poses.shape[1:] == (frames, 4, 4)
+        check_field(where, fits, found, f"(v, 4, 4) or (v, {frames}, 4, 4)")
         lenses = None
         if "intrinsics" in content:
             where = f"{path}, image_size"
             columns, rows = numbers(content.get("image_size", [width, height]), (2,), where)
-            if min(columns, rows) <= 0:
-                found = f"{columns:g} {rows:g}"
-                raise ValueError(f"{where}: found {found}, expected numbers above 0")
+            found = f"{columns:g} {rows:g}"
+            check_field(where, min(columns, rows) > 0, found, "numbers above 0")
             own = numbers(content["intrinsics"], (len(poses), 3, 3), f"{path}, intrinsics")
             lenses = cameras.resize_intrinsics(
                 own, rows=height / rows, columns=width / columns
             )
-        try:
+        with named(f"{path}, "):
             cameras.check_poses(poses)
             if lenses is not None:
                 cameras.check_cameras(lenses, poses)
-        except ValueError as error:
-            raise ValueError(f"{path}, {error}") from None
     lenses = None if lenses is None else lenses.astype(np.float32)
     return TargetCameras(lenses, poses.astype(np.float32))
 
 
-def still_camera(
-    lens: Float[ndarray, "3 3"], *, frames: int, height: int, width: int
-) -> Cameras:
+def still_camera(lens: Lens, *, frames: int, height: int, width: int) -> Cameras:
     """Return the camera of a source: the world is its own frame at all instants."""
     poses = np.broadcast_to(np.eye(4, dtype=np.float32), (1, frames, 4, 4))
     return Cameras(lens[None].astype(np.float32), poses, height, width)
@@ -261,7 +253,7 @@ def angles_of(
 
 
 def orbit_limit(
-    world_to_camera: Float[ndarray, "v t 4 4"], least: float = LEAST_ORBIT_DEGREES
+    world_to_camera: RigPoses, least: float = LEAST_ORBIT_DEGREES
 ) -> tuple[float, float]:
     """Return azimuth and elevation in degrees around the pivot that an orbit of a grid reaches.
 
@@ -281,7 +273,7 @@ def middle_angles(angles: Float[ndarray, "v 2"]) -> Float[ndarray, "2"]:
 
 
 def range_warning(
-    world_to_camera: Float[ndarray, "v t 4 4"], max_azimuth: float, max_elevation: float
+    world_to_camera: RigPoses, max_azimuth: float, max_elevation: float
 ) -> str:
     """Return a sentence when cameras leave the angles that the prior was trained on, else "".
 
@@ -298,7 +290,7 @@ def range_warning(
     )
 
 
-def _phases(preset: Preset, targets: int) -> Float[ndarray, " n"]:
+def _phases(preset: str, targets: int) -> Float[ndarray, " n"]:
     """Spread the targets over a preset, so that none repeats another or the source."""
     if preset == "ring":
         return np.arange(targets) / targets

@@ -29,7 +29,7 @@ from numpy import ndarray
 from full4d_jax.cameras import Cameras
 from full4d_jax.grid import About, Grid, Origin, Place
 from full4d_jax.session.errors import InputError, input_errors, require_file
-from full4d_jax.session.fields import require
+from full4d_jax.session.fields import refuse, require
 from full4d_jax.session.files import Arrays
 from full4d_jax.source.films_without_cameras import find_captures, read_scene_captures
 from full4d_jax.source.options import (
@@ -69,9 +69,8 @@ def open_capture(options: CaptureOptions) -> Grid:
     path = options.capture
     if path.is_dir() or record3d.is_packed(path):
         return _open_folder(options)
-    for name in ("rows", "seconds", "fps"):
-        found = getattr(options, name)
-        require(name, found, found is None, "none, with an .npz", what="option")
+    sizes = {"rows": options.rows, "seconds": options.seconds, "fps": options.fps}
+    refuse(sizes, "none, with an .npz")
     arrays = load_capture(path)
     times = np.arange(arrays["frames"].shape[1]) / USUAL_FPS
     return _captured(path.name, arrays, times, options)

@@ -22,13 +22,14 @@ RUNS = "a folder of runs"
 DATASET = "a data set"
 CAPTURE = "a capture"
 FILMS = "a folder of films without cameras"
+# Other files are read as videos.
 ENDINGS = {
     **dict.fromkeys((".ply", ".splat", ".spz", ".sog"), SPLATS),
     **dict.fromkeys((".4dgs", ".html"), WRITTEN),
     ".npz": ARRAYS,
     ".glb": GLTF,
     ".r3d": RECORD3D,
-}  # other files are read as videos
+}
 STAGES = ("source.npz", "depth.npz", "grid.npz", "scene.npz")
 ADVICE = {
     **dict.fromkeys((CAPTURE, RECORD3D), "make a data set of it with full4d data import"),
@@ -46,12 +47,10 @@ def kind_of(path: Path) -> str:
     try:
         if kind := _kind_of(path):
             return kind
-        reason = (
-            "a folder that is none of these" if path.exists() else "no such file or folder"
-        )
-    except (
-        OSError
-    ) as error:  # such as a name that is too long, or a folder that one may not read
+        exists = path.exists()
+        reason = "a folder that is none of these" if exists else "no such file or folder"
+    # Such as a name that is too long, or a folder that one may not read.
+    except OSError as error:
         reason = error.strerror
     expected = f"{VIDEO}, {DATASET}, {CAPTURE}, {RUN} or {SPLATS}"
     do = "give another path; docs/data.md has the layouts of captures"
@@ -90,9 +89,8 @@ def require_kind(path: Path, kinds: Collection[str]) -> str:
     kind = kind_of(path)
     if kind not in kinds:
         expected = " or ".join(kinds) or "none"
-        raise InputError(
-            "source", path, kind, expected, ADVICE.get(kind, "give another path")
-        )
+        do = ADVICE.get(kind, "give another path")
+        raise InputError("source", path, kind, expected, do)
     return kind
 
 

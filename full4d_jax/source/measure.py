@@ -25,7 +25,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from full4d_jax.config import DataConfig
-from full4d_jax.geometry.arrays import Lens, Map, Maps, Picture, Poses
+from full4d_jax.geometry.arrays import Map, Maps, Picture
 from full4d_jax.geometry.depth_maps import drop_depth_edges, fuse_depth
 from full4d_jax.geometry.stereo_depth import stereo_depth
 from full4d_jax.grid import (
@@ -38,13 +38,13 @@ from full4d_jax.grid import (
     points_in,
 )
 from full4d_jax.media.pictures import to_model
-from full4d_jax.session.fields import require
+from full4d_jax.session.fields import refuse
 from full4d_jax.session.files import Arrays
 from full4d_jax.session.stages import Stages
 from full4d_jax.source import options
 from full4d_jax.source.depth import lines, planes, resting_scene
 from full4d_jax.source.depth.depth_file import DepthFile
-from full4d_jax.source.depth.estimate import depth_from_file, estimate_depth
+from full4d_jax.source.depth.estimate import depth_from_file
 from full4d_jax.source.depth.estimators import (
     AnyNetwork,
     as_far,
@@ -56,13 +56,14 @@ from full4d_jax.source.depth.estimators import (
 from full4d_jax.source.depth.upright import forget_rim, stand_upright
 from full4d_jax.source.handheld.path_scale import (
     check_moves,
+    first_camera,
+    first_median,
     in_unit,
     settle_scale,
     source_moves,
 )
 from full4d_jax.source.lens import LensEstimate
 from full4d_jax.source.subjects import find_subjects
-from gaussians.fitting import stillness
 
 
 @dataclass(frozen=True)
@@ -110,10 +111,7 @@ def read_depth_inputs(source: options.SampleOptions, size: DataConfig) -> DepthI
     asked = source.measured or options.NetworkOptions()
     depth = None
     if asked.depth is not None:
-        network = asked.depth_network
-        require(
-            "depth_network", network, network is None, "none beside --depth", what="option"
-        )
+        refuse({"depth_network": asked.depth_network}, "none beside --depth")
         depth = depth_from_file(asked.depth, size.frames, size.height, size.width)
     return DepthInputs(asked, open_network(asked.depth_network, asked.depth_kind), depth)
 
@@ -153,13 +151,9 @@ def measure(grid: Grid, inputs: DepthInputs, say: Callable[[str], None]) -> Arra
         depth, unit, _, swept, plate = measure_depth(grid, inputs.network, facts=facts)
         if swept:
             say(describe_sweep(swept))
-        behind = (
-            resting_scene.depth_within(plate, *grid.frames.shape[2:4]) if plate else None
-        )
-        if behind is not None and behind.any():
-            found = (
-                f"in {(behind > 0).mean():.1%} of the picture somebody hides the background"
-            )
+        size = grid.frames.shape[2:4]
+        if plate and (hidden := resting_scene.depth_within(plate, *size) > 0).any():
+            found = f"in {hidden.mean():.1%} of the picture somebody hides the background"
             taken = "it is taken from before and after, or filled in by a network"
             say(f"depth: {found} for the whole part; {taken}")
     rows = [np.asarray(depth)]
@@ -198,16 +192,14 @@ def measure_depth(
     # Depth of the first look: recorded, from a file, or of the network.
     known = depth_in(source)
     estimated = known is None
-    if known is not None:
-        pass
-    elif isinstance(network, DepthFile):
+    if known is None and isinstance(network, DepthFile):
         own = clip_depth(network, frames, still=still)
         unknown = own == 0
-        middle = float(np.median(own[0][own[0] > 0]))
+        middle = first_median(own)
         known = as_far(own) / middle
         metres = middle if network.kind == "metric" else None
-    else:
-        known = np.asarray(estimate_depth(network, frames, still=still))
+    elif known is None:
+        known = np.asarray(source_depth(network, frames, still=still))
     settled, unit = settle_scale(source, known, estimated=estimated)
     placed = in_unit(source, unit)
 
@@ -223,15 +215,15 @@ def measure_depth(
         return np.where(unknown, 0, shown), unit, metres, swept, plate
     # Of a camera that moves, a plane sweep corrects it, where points tell a common unit.
     if points_in(source) is not None:
-        where = (x.astype(np.float64) for x in _camera_of(placed))
+        where = (x.astype(np.float64) for x in first_camera(placed))
         settled, swept = stereo_depth(pictures, settled, *where)
         # The world's unit is the first median.
-        again = float(np.median(settled[0][settled[0] > 0]))
+        again = first_median(settled)
         settled = settled / again
         unit = unit * again
         placed = in_unit(placed, again)
         metres = None if metres is None else metres * again
-    camera = map(jnp.asarray, _camera_of(placed))
+    camera = map(jnp.asarray, first_camera(placed))
     depth = np.asarray(fuse_depth(frames, _without_edges(settled), *camera))
     if facts:
         depth, plate = hold_facts(placed, depth, estimate)
@@ -259,8 +251,8 @@ def hold_facts(
       estimate: returns the depth of a picture, for the clean plate.
     """
     frames = source.frames[0]
-    lens, path = _camera_of(source)
-    still = not stillness.camera_moves(path)
+    lens, path = first_camera(source)
+    still = not source_moves(source)
     subjects = find_subjects(frames, lens, path, source.around)
     # A camera that moves may change its pitch.
     up = lines.camera_up(frames, lens) if still else None
@@ -276,12 +268,5 @@ def hold_facts(
         upright, frames, subjects.labels, subjects.backdrop, estimate
     )
     behind = resting_scene.depth_within(plate, *depth.shape[1:]) if still else None
-    return resting_scene.set_before(
-        upright, frames, subjects.labels, lens, path, behind
-    ), plate
-
-
-def _camera_of(source: Grid) -> tuple[Lens, Poses]:
-    """Return lens and path of the first camera."""
-    cameras = source.known_cameras
-    return np.asarray(cameras.intrinsics[0]), np.asarray(cameras.world_to_camera[0])
+    before = resting_scene.set_before(upright, frames, subjects.labels, lens, path, behind)
+    return before, plate

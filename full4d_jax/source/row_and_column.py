@@ -14,12 +14,12 @@ from full4d_jax.cameras import Cameras
 from full4d_jax.config import DataConfig
 from full4d_jax.geometry.arrays import Lens, Picture, Pictures, Poses
 from full4d_jax.geometry.paths import interpolate_poses
-from full4d_jax.geometry.structure import find_structure
 from full4d_jax.grid import About, Grid, Origin
 from full4d_jax.media.pictures import to_uint8
 from full4d_jax.media.sound import read_sound
 from full4d_jax.media.video import Video, read_video
 from full4d_jax.session import errors, extras
+from full4d_jax.session.fields import refuse
 from full4d_jax.source.film import read_shot
 from full4d_jax.source.handheld import find_path, pose_files
 from full4d_jax.source.handheld.video_path import POINTS_SIDE
@@ -52,10 +52,9 @@ def open_two_videos(data: DataConfig, options: TwoVideosOptions) -> Grid:
       InputError: a video is unusable or shows two shots, or the poses are unusable.
     """
     film = options.freeze_time
-    for name in ("poses", "fov"):
-        if film is None and (found := getattr(options, name)) is not None:
-            expected = "none without --freeze_time, whose camera it tells of"
-            raise errors.InputError("option", f"--{name}", found, expected, "leave it out")
+    if film is None:
+        of_film = {"poses": options.poses, "fov": options.fov}
+        refuse(of_film, "none without --freeze_time, whose camera it tells of")
     frames, origin = _empty_grid(data)
     rate = options.fps or data.fps
     times = np.arange(data.frames) / rate
@@ -162,12 +161,11 @@ def _cameras_of(
       InputError: the poses that are given are unusable, or do not fit the film.
     """
     file = options.poses
-    if file is None:
-        lens, seen = lens_of(column, film, options.fov, None)
+    poses = None if file is None else pose_files.read_poses(file, film)
+    lens, seen = lens_of(column, film, options.fov, poses)
+    if file is None or poses is None:
         path, note = _path_by_structure(column, lens, film)
     else:
-        poses = pose_files.read_poses(file, film)
-        lens, seen = lens_of(column, film, options.fov, poses)
 
         def large() -> tuple[Pictures, Lens]:
             again, wide_lens = _large_film(column, film, lens, 1)
@@ -191,11 +189,9 @@ def _path_by_structure(column: Video, lens: Lens, film: Path) -> tuple[Poses, st
     if not extras.has("pycolmap"):
         raise NoCameras(f"to find its cameras, {extras.install('pycolmap')}")
     again, wide_lens = _large_film(column, film, lens, _frames_between(column, film))
-    frames = again.frames
-    structure = find_structure(frames, wide_lens, frozen=True)
-    why = find_path.path_objection(structure, frames.shape[2])
-    if structure is None or why:
-        raise NoCameras(f"structure from motion fails on {film} ({why})")
+    structure, said = find_path.trusted_structure(again.frames, wide_lens, frozen=True)
+    if structure is None:
+        raise NoCameras(f"structure from motion fails on {film} ({said})")
     times = again.timestamps
     first, last = times[list(structure.ends)]
     begin, end = column.timestamps[[0, -1]]
@@ -203,11 +199,8 @@ def _path_by_structure(column: Video, lens: Lens, film: Path) -> tuple[Poses, st
         placed = f"{film} from {first:.2f} s to {last:.2f} s only"
         views = f"the views are of {begin:.2f} s to {end:.2f} s"
         raise NoCameras(f"structure from motion places {placed}, and {views}")
-    found = f"{structure.placed:.0%} of {len(frames)} frames placed"
-    points = f"{len(structure.points.depth)} sightings of points"
-    off = f"{structure.reprojection:.2f} pixels off"
-    note = f"cameras by structure from motion: {found}, {points}, {off}"
-    return interpolate_poses(structure.world_to_camera, times, column.timestamps), note
+    path = interpolate_poses(structure.world_to_camera, times, column.timestamps)
+    return path, f"cameras by structure from motion: {said}"
 
 
 def _frames_between(column: Video, film: Path) -> int:

@@ -81,9 +81,8 @@ def size_of_result(config: Config, options: SampleOptions, *, enlarged: bool) ->
             own = getattr(DEFAULT.data, name)
             if value != own:
                 expected = f"{own}, what the prior was trained on"
-                raise InputError(
-                    "config", f"data.{name}", value, expected, f"give {option}"
-                )
+                do = f"give {option}"
+                raise InputError("config", f"data.{name}", value, expected, do)
     if options.cameras is not None:
         views = options.size.views or views
     seconds = asked.seconds or (USUAL_SECONDS if enlarged else None)
@@ -129,16 +128,14 @@ def _video_footage(
         height, width = frame_size(options.video)
     try:
         times = frame_times(options.video)
-    except (
-        ValueError
-    ):  # without timestamps; how many frames there are is found when they are read
+    # Without timestamps how many frames there are is found when they are read.
+    except ValueError:
         return Footage(height, width, math.inf, fps)
     left = times[times >= start - 0.5 / fps]
     if not len(left):
         found = f"{times[-1]:.2f} seconds"
-        raise InputError(
-            "video", options.video, found, f"more than {start:g}", "lower --start"
-        )
+        expected = f"more than {start:g}"
+        raise InputError("video", options.video, found, expected, "lower --start")
     # A slow video has fewer frames in that time.
     if seconds is not None:
         left = left[left < max(start, left[0]) + seconds]

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from numpy import ndarray
 
 from full4d_jax.geometry import paths, tracking
+from full4d_jax.geometry.arrays import Lens, Pictures, Poses
 from full4d_jax.geometry.structure import LEAST_PLACED_SHARE, Structure, find_structure
 from full4d_jax.session import errors, extras
 from full4d_jax.source.handheld.pose_files import poses_at
@@ -26,14 +27,11 @@ from input_pipeline.cameras import invert
 from input_pipeline.depth_alignment import MIN_MATCHES, SparseDepth
 from input_pipeline.importers.camera_path import CameraPath
 
-NOTICEABLE_MOTION = (
-    0.004  # of the picture's width that the background moves: two pixels of 455
-)
-UNCERTAIN_MOTION = (
-    0.015  # of the width: up to here, a thing may move before a still background
-)
-LEAST_AGREEMENT = 0.5  # of the matches that must agree with given poses
-Large = Callable[[], tuple[UInt8[ndarray, "t h w 3"], Float[ndarray, "3 3"]]]
+# Of the picture's width that the background moves: two pixels of 455.
+NOTICEABLE_MOTION = 0.004
+# Of the matches that must agree with given poses.
+LEAST_AGREEMENT = 0.5
+Large = Callable[[], tuple[Pictures, Lens]]
 
 
 class SourcePath(NamedTuple):
@@ -46,7 +44,7 @@ class SourcePath(NamedTuple):
       warning: a sentence about what may go wrong; empty for nothing.
     """
 
-    world_to_camera: Float[ndarray, "t 4 4"]
+    world_to_camera: Poses
     points: SparseDepth | None = None
     note: str = ""
     warning: str = ""
@@ -57,9 +55,7 @@ def still_path(frames: int) -> SourcePath:
     return SourcePath(np.tile(np.eye(4), (frames, 1, 1)))
 
 
-def find_path(
-    gray: UInt8[ndarray, "t r q"], lens: Float[ndarray, "3 3"], large: Large
-) -> SourcePath:
+def find_path(gray: tracking.GrayFilm, lens: Lens, large: Large) -> SourcePath:
     """Find the path of a video's camera by its pictures.
 
     Args:
@@ -67,55 +63,59 @@ def find_path(
       lens: intrinsics of these pictures, pixels.
       large: reads the frames at a size where points are found, with their intrinsics.
     """
-    explained_motion = 0.0015  # of the width that rotations may leave: half a pixel of 320
+    # Of the width that rotations may leave: half a pixel of 320.
+    explained_motion = 0.0015
+    # Of the width: up to here, a thing may move before a still background.
+    uncertain_motion = 0.015
+    # Of the corners that stay, if the background stands.
+    least_standing = 0.1
     turning = tracking.find_turning(gray, lens)
-    if _stands(turning, gray):
+    if turning.moved < NOTICEABLE_MOTION or (
+        turning.moved < uncertain_motion and tracking.standing_share(gray) > least_standing
+    ):
         return still_path(len(gray))
     if turning.left < explained_motion and not turning.lost:
         return _turned(turning, "")
     if not extras.has("pycolmap"):
         do = f"for the whole path {extras.install('pycolmap')}, or give --poses"
         return _turned(turning, f"nothing says how its place changes; {do}")
-    frames, large_lens = large()
-    structure = find_structure(frames, large_lens)
-    why = path_objection(structure, frames.shape[2])
-    if structure is None or why:
+    structure, said = trusted_structure(*large())
+    if structure is None:
         do = "take another part (--start), or give --poses"
-        return _turned(turning, f"structure from motion fails ({why}); {do}")
-    found = f"{structure.placed:.0%} of the frames placed"
-    points = f"{len(structure.points.depth)} sightings of points"
-    off = f"{structure.reprojection:.2f} pixels off"
-    note = f"its camera moves; path by structure from motion: {found}, {points}, {off}"
+        return _turned(turning, f"structure from motion fails ({said}); {do}")
+    note = f"its camera moves; path by structure from motion: {said}"
     return SourcePath(structure.world_to_camera, structure.points, note)
 
 
-def _stands(turning: tracking.Turning, gray: UInt8[ndarray, "t r q"]) -> bool:
-    least_standing = 0.1  # of the corners that stay, if the background stands
-    if turning.moved < NOTICEABLE_MOTION:
-        return True
-    return (
-        turning.moved < UNCERTAIN_MOTION and tracking.standing_share(gray) > least_standing
-    )
+def trusted_structure(
+    frames: Pictures, lens: Lens, *, frozen: bool = False
+) -> tuple[Structure | None, str]:
+    """Return structure from motion and what was found; or None, and why it is not to be trusted.
 
-
-def path_objection(structure: Structure | None, columns: int) -> str:
-    """Return why structure from motion is not to be trusted; empty where it is."""
+    Arguments are those of `find_structure`.
+    """
     # Of the parts of the frames that have corners, where there must be points.
     least_coverage = 0.5
-    least_angle = 1.0  # degrees between the rays to half of its points, at least
-    max_reprojection = 0.0015  # of the width, that its points may err
+    # Degrees between the rays to half of its points, at least.
+    least_angle = 1.0
+    # Of the width, that its points may err.
+    max_reprojection = 0.0015
+    structure = find_structure(frames, lens, frozen=frozen)
     if structure is None:
-        return "no frames fit together"
+        return None, "no frames fit together"
+    placed = f"{structure.placed:.0%} of {len(frames)} frames"
     if structure.placed < LEAST_PLACED_SHARE:
-        needed = f"fewer than {LEAST_PLACED_SHARE:.0%}"
-        return f"{structure.placed:.0%} of the frames fit together, {needed}"
-    if structure.reprojection > max_reprojection * columns:
-        return f"its points are {structure.reprojection:.1f} pixels off"
+        return None, f"{placed} fit together, fewer than {LEAST_PLACED_SHARE:.0%}"
+    if structure.reprojection > max_reprojection * frames.shape[2]:
+        return None, f"its points are {structure.reprojection:.1f} pixels off"
     if structure.coverage < least_coverage:
-        return f"its points cover {structure.coverage:.0%} of what has corners: a thing that moves?"
+        covered = f"{structure.coverage:.0%} of what has corners"
+        return None, f"its points cover {covered}: a thing that moves?"
     if structure.angle < least_angle:
-        return f"half of its points are seen from within {structure.angle:.1f} degrees"
-    return ""
+        seen = f"from within {structure.angle:.1f} degrees"
+        return None, f"half of its points are seen {seen}"
+    points = f"{len(structure.points.depth)} sightings of points"
+    return structure, f"{placed} placed, {points}, {structure.reprojection:.2f} pixels off"
 
 
 def path_from_poses(
@@ -138,22 +138,21 @@ def path_from_poses(
         return SourcePath(path, None, note)
     matched = paths.match_frames(*large())
     agree = paths.path_agreement(matched, path)
-    readings = {}
+    better = ""
+    least = better_misfit * agree.misfit
     for name, read in other_readings.items():
         other = poses._replace(world_to_camera=read(poses.world_to_camera))
-        readings[name] = paths.path_agreement(
-            matched, poses_at(other, file, video, instants)
-        )
-    fitting = {name: x.misfit for name, x in readings.items() if x.share >= LEAST_AGREEMENT}
-    better = min(fitting, key=fitting.__getitem__, default="")
-    if better and fitting[better] >= better_misfit * agree.misfit:
-        better = ""
+        other_path = poses_at(other, file, video, instants)
+        reading = paths.path_agreement(matched, other_path)
+        # The misfit is NaN where nothing matches.
+        if reading.share >= LEAST_AGREEMENT and not reading.misfit >= least:
+            better, least = name, reading.misfit
     if better or agree.share < LEAST_AGREEMENT:
         found = f"poses that {agree.share:.0%} of the matches between frames agree with"
         expected = f"at least {LEAST_AGREEMENT:.0%}, and no other reading that fits better"
         do = "check their convention and which frames they belong to"
         if better:
-            off = f"{fitting[better]:.2g} pixels off, not {agree.misfit:.2g}"
+            off = f"{least:.2g} pixels off, not {agree.misfit:.2g}"
             do = f"they agree better when read {better} ({off}): {do}"
         raise errors.InputError("poses", file, found, expected, do)
     points = paths.seen_points(matched, path)
@@ -165,7 +164,8 @@ def path_from_poses(
 
 def _turned(turning: tracking.Turning, why: str) -> SourcePath:
     """Return the rotations of a camera as its path; with a warning where there is more to it."""
-    undone_share = 0.5  # of the motion that rotations must undo, to be better than nothing
+    # Of the motion that rotations must undo, to be better than nothing.
+    undone_share = 0.5
     note = "its camera moves; its path is rotations alone"
     path = paths.turning_path(turning.rotations)
     if not why:

@@ -11,9 +11,10 @@ divided by the median depth of the first frame, the unit of the world.
 from dataclasses import replace
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from numpy import ndarray
 
+from full4d_jax.geometry.arrays import Lens, Maps, Pictures, Poses, Values
 from full4d_jax.geometry.paths import travels
 from full4d_jax.geometry.tracking import steadied
 from full4d_jax.grid import Grid, points_in
@@ -24,12 +25,23 @@ from input_pipeline.cameras import rescale
 from input_pipeline.depth_alignment import MIN_MATCHES, SparseDepth
 
 
+def first_camera(source: Grid) -> tuple[Lens, Poses]:
+    """Return lens and path of the first camera."""
+    cameras = source.known_cameras
+    return np.asarray(cameras.intrinsics[0]), np.asarray(cameras.world_to_camera[0])
+
+
 def source_moves(source: Grid) -> bool:
     """Return whether the camera of a source moves."""
-    return camera_moves(np.asarray(source.known_cameras.world_to_camera[0]))
+    return camera_moves(first_camera(source)[1])
 
 
-def check_moves(source: Grid, depth: Float[ndarray, "t h w"], file: str) -> None:
+def first_median(depth: Maps) -> float:
+    """Return the median of the known depths of the first frame."""
+    return float(np.median(depth[0][depth[0] > 0]))
+
+
+def check_moves(source: Grid, depth: Maps, file: str) -> None:
     """Refuse one map of depth for all frames of a camera that moves.
 
     Raises:
@@ -41,9 +53,7 @@ def check_moves(source: Grid, depth: Float[ndarray, "t h w"], file: str) -> None
         raise InputError("depth file", file, "one map for all frames", expected, do)
 
 
-def settle_scale(
-    source: Grid, depth: Float[ndarray, "t h w"], *, estimated: bool
-) -> tuple[Float[ndarray, "t h w"], float]:
+def settle_scale(source: Grid, depth: Maps, *, estimated: bool) -> tuple[Maps, float]:
     """Return depth in world units, and what one of them is in units of the source's path.
 
     Args:
@@ -54,21 +64,17 @@ def settle_scale(
     Raises:
       InputError: the path's unit follows from points, and the depth of none is known.
     """
-    cameras = source.known_cameras
-    poses = np.asarray(cameras.world_to_camera[0])
+    lens, poses = first_camera(source)
     points = points_in(source)
+    # At rest, frames are consistent already.
+    by_frame = estimated and camera_moves(poses)
     if points is not None:
-        by_frame = estimated and camera_moves(
-            poses
-        )  # at rest, frames are consistent already
         scaled = align_to_points(depth, points, estimated=by_frame)
-    elif estimated and camera_moves(poses) and not travels(poses):
-        scaled = _scaled_to_first(
-            depth, poses[:, :3, :3], np.asarray(cameras.intrinsics[0])
-        )
+    elif by_frame and not travels(poses):
+        scaled = _scaled_to_first(depth, poses[:, :3, :3], lens)
     else:
         return depth, 1.0
-    unit = float(np.median(scaled[0][scaled[0] > 0]))
+    unit = first_median(scaled)
     return scaled / unit, unit if points is not None else 1.0
 
 
@@ -84,29 +90,25 @@ def in_unit(source: Grid, unit: float) -> Grid:
     return replace(source, cameras=cameras, points=None, about=about)
 
 
-def seen_from_first(
-    source: Grid, depth: Float[ndarray, "t h w"]
-) -> tuple[UInt8[ndarray, "t h w 3"], Float[ndarray, "t h w"]]:
+def seen_from_first(source: Grid, depth: Maps) -> tuple[Pictures, Maps]:
     """Return frames and depth in which what stands still keeps its pixel, 0 where it is not seen.
 
     Of a camera that travels only the first is such a frame, and stands for all.
     """
     frames = source.frames[0]
-    poses = np.asarray(source.known_cameras.world_to_camera[0])
+    lens, poses = first_camera(source)
     if not camera_moves(poses):
         return frames, depth
     if travels(poses):
         return frames[:1].repeat(len(frames), 0), depth[:1].repeat(len(depth), 0)
     rotations = poses[:, :3, :3]
-    lens = np.asarray(source.known_cameras.intrinsics[0], np.float64)
+    lens = lens.astype(np.float64)
     turned = steadied(depth.astype(np.float32), rotations, lens)
     seen = turned > 0
     return np.where(seen[..., None], steadied(frames, rotations, lens), frames[:1]), turned
 
 
-def align_to_points(
-    depth: Float[ndarray, "t h w"], points: SparseDepth, *, estimated: bool
-) -> Float[ndarray, "t h w"]:
+def align_to_points(depth: Maps, points: SparseDepth, *, estimated: bool) -> Maps:
     """Return depth in the unit of the points.
 
     Args:
@@ -141,13 +143,12 @@ def align_to_points(
     lines = [own for own in frames if _tell_a_line(true[own])]
     if sum(_gain(there[own], true[own]) for own in lines) <= 0:
         return scaled
-    everywhere = np.ones_like(instants, bool)
-    shown = [own if _tell_a_line(true[own]) else everywhere for own in frames]
+    shown = [own if _tell_a_line(true[own]) else slice(None) for own in frames]
     by_line = [_map(z, there[own], true[own]) for z, own in zip(scaled, shown, strict=True)]
     return np.stack(by_line).astype(depth.dtype)
 
 
-def _tell_a_line(true: Float[ndarray, " n"]) -> bool:
+def _tell_a_line(true: Values) -> bool:
     """Return whether points of these depths determine scale and shift of disparity."""
     # From near to far points, at least: points at one depth determine no shift.
     least_spread = 1.3
@@ -158,9 +159,10 @@ def _tell_a_line(true: Float[ndarray, " n"]) -> bool:
     return bool(far > least_spread * near)
 
 
-def _gain(there: Float[ndarray, " n"], true: Float[ndarray, " n"]) -> float:
+def _gain(there: Values, true: Values) -> float:
     """Return what a line is better than a scale in one half of the points, fitted to the other."""
-    better_share = 0.9  # of the error that a scale leaves, what a line may leave
+    # Of the error that a scale leaves, what a line may leave.
+    better_share = 0.9
     gain = 0.0
     for half in (0, 1):
         seen = slice(half, None, 2)
@@ -175,29 +177,23 @@ def _map(
     depth: Float[ndarray, "*n"], there: Float[ndarray, " m"], true: Float[ndarray, " m"]
 ) -> Float[ndarray, "*n"]:
     """Return depth by the line of disparity through points, 0 where it was 0."""
-    farthest_ratio = 1.5  # times farther than the farthest points, depth ends
-    slope, shift = fit_scale_and_shift(
-        1 / there, 1 / true, true / true.mean()
-    )  # errors of depth are relative
-    least = 1 / (
-        farthest_ratio * np.quantile(true, 0.95)
-    )  # the points do not reach what is farther
+    # Times farther than the farthest points, depth ends.
+    farthest_ratio = 1.5
+    # Errors of depth are relative.
+    slope, shift = fit_scale_and_shift(1 / there, 1 / true, true / true.mean())
+    # The points do not reach what is farther.
+    least = 1 / (farthest_ratio * np.quantile(true, 0.95))
     known = depth > 0
-    return np.where(
-        known, 1 / np.maximum(slope / np.where(known, depth, 1) + shift, least), 0
-    )
+    disparity = slope / np.where(known, depth, 1) + shift
+    return np.where(known, 1 / np.maximum(disparity, least), 0)
 
 
-def _error(depth: Float[ndarray, " n"], true: Float[ndarray, " n"]) -> float:
+def _error(depth: Values, true: Values) -> float:
     """Return the mean error of log depth; of outliers it is 1."""
     return float(np.minimum(np.abs(np.log(depth / true)), 1).mean())
 
 
-def _scaled_to_first(
-    depth: Float[ndarray, "t h w"],
-    rotations: Float[ndarray, "t 3 3"],
-    lens: Float[ndarray, "3 3"],
-) -> Float[ndarray, "t h w"]:
+def _scaled_to_first(depth: Maps, rotations: Float[ndarray, "t 3 3"], lens: Lens) -> Maps:
     """Return depth whose frames are alike where they show what the first frame shows."""
     turned = steadied(depth.astype(np.float32), rotations, lens)
     both = (turned > 0) & (turned[:1] > 0)

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
+from full4d_jax.geometry.arrays import Poses
 from full4d_jax.geometry.paths import interpolate_poses
 from full4d_jax.session.errors import InputError, input_errors
 from input_pipeline import cameras, video_files
@@ -35,9 +36,8 @@ def read_poses(file: Path, video: Path) -> CameraPath:
         if abs(columns * height / (rows * width) - 1) > shape_tolerance:
             found = f"pictures of {columns}x{rows}"
             expected = f"the shape of {width}x{height}"
-            raise InputError(
-                "poses", file, found, expected, "calibrate the video's own frames"
-            )
+            do = "calibrate the video's own frames"
+            raise InputError("poses", file, found, expected, do)
     return path
 
 
@@ -50,7 +50,7 @@ def fov_of_poses(path: CameraPath) -> float | None:
 
 def poses_at(
     path: CameraPath, file: Path, video: Path, instants: Float[ndarray, " t"]
-) -> Float[ndarray, "t 4 4"]:
+) -> Poses:
     """Return the poses at the instants (seconds into the video), the first as the world.
 
     Raises:
@@ -61,9 +61,7 @@ def poses_at(
         with input_errors("video", "encode it again"):
             times = video_files.frame_times(video)
         if len(poses) < 2 or len(times) < 2:
-            expected = (
-                f"{len(instants)}, one an instant, or one for every frame of the video"
-            )
+            expected = f"{len(instants)}, one an instant, or one a frame of the video"
             raise InputError("poses", file, len(poses), expected, POSES_ADVICE)
         poses = interpolate_poses(poses, _pose_times(len(poses), times), instants)
     return cameras.relative_to(poses, poses[0])

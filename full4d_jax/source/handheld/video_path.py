@@ -1,22 +1,22 @@
 """The path of the camera of a video that is opened: from a file, or found in its pictures."""
 
 import numpy as np
-from jaxtyping import Float, UInt8
-from numpy import ndarray
 
 from full4d_jax.config import DataConfig
+from full4d_jax.geometry.arrays import Lens, Pictures
 from full4d_jax.media.video import Video, read_video
 from full4d_jax.source.handheld.find_path import SourcePath, find_path, path_from_poses
 from full4d_jax.source.options import VideoOptions
 from input_pipeline.cameras import resize_intrinsics
 from input_pipeline.importers.camera_path import CameraPath
 
-POINTS_SIDE = 960  # pixels, at most, of the long side of frames in which points are sought
+# Pixels, at most, of the long side of frames in which points are sought.
+POINTS_SIDE = 960
 
 
 def path_of_video(
     video: Video,
-    lens: Float[ndarray, "3 3"],
+    lens: Lens,
     data: DataConfig,
     options: VideoOptions,
     poses: CameraPath | None,
@@ -35,7 +35,7 @@ def path_of_video(
     """
     scale = max(1, POINTS_SIDE // max(data.height, data.width))
 
-    def large() -> tuple[UInt8[ndarray, "t h w 3"], Float[ndarray, "3 3"]]:
+    def large() -> tuple[Pictures, Lens]:
         again = read_video(
             options.video,
             height=scale * data.height,
@@ -56,7 +56,7 @@ def path_of_video(
     return path._replace(points=path.points._replace(pixels=path.points.pixels / scale))
 
 
-def gray_lens(video: Video, lens: Float[ndarray, "3 3"]) -> Float[ndarray, "3 3"]:
+def gray_lens(video: Video, lens: Lens) -> Lens:
     """Return the intrinsics of the whole picture in gray, of which the frames are the middle."""
     rows, columns = video.gray.shape[1:]
     focal = lens[0, 0] / (2 * lens[0, 2]) * video.kept_width * columns

@@ -114,7 +114,7 @@ def test_file_round_trip_with_moving_cameras_and_scaled_intrinsics(tmp_path):
         image_size=[640, 480],
     )
     size = {"frames": 3, "height": 48, "width": 64}
-    views = grid_cameras(still_camera(LENS, **size), load_targets(path, **size))
+    views = grid_cameras(still_camera(LENS, **size), load_targets(path, DataConfig(**size)))
     np.testing.assert_allclose(views.world_to_camera[1:], poses, atol=1e-6)
     np.testing.assert_allclose(
         views.world_to_camera[0], np.broadcast_to(np.eye(4), (3, 4, 4))
@@ -123,7 +123,7 @@ def test_file_round_trip_with_moving_cameras_and_scaled_intrinsics(tmp_path):
         views.intrinsics[1], intrinsics_from_fov(40.0, 48, 64), rtol=1e-6
     )
     still = write(tmp_path / "s.json", world_to_camera=poses[:, 0].tolist())
-    poses = load_targets(still, frames=5, height=64, width=64).world_to_camera
+    poses = load_targets(still, DataConfig(frames=5, height=64, width=64)).world_to_camera
     assert poses.shape == (2, 5, 4, 4)
 
 
@@ -137,7 +137,7 @@ def test_wrong_files_are_refused_by_name(tmp_path):
     for found, content in cases.items():
         path = write(tmp_path / "c.json", **content)
         with pytest.raises(InputError) as error:
-            load_targets(path, frames=4, height=64, width=64)
+            load_targets(path, DataConfig(frames=4, height=64, width=64))
         assert found in str(error.value)
         assert str(path) in str(error.value)
 
