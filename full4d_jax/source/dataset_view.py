@@ -8,14 +8,16 @@ generated.
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Int
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import DataConfig
 from full4d_jax.geometry.arrays import Maps, Pictures
 from full4d_jax.grid import About, Grid, Place, Points, all_real, seen_in, with_missing
 from full4d_jax.session.errors import InputError, input_errors
+from full4d_jax.source.camera_paths import RigPoses
 from full4d_jax.source.capture_source import instants_from, open_clip, rate
+from full4d_jax.source.handheld.path_scale import first_median
 from full4d_jax.source.options import DatasetViewOptions
 from input_pipeline.cameras import nearest_to_axes, relative_to, rescale
 from input_pipeline.datasets.dataset import Records
@@ -25,7 +27,7 @@ from input_pipeline.schema import Example
 from input_pipeline.selection import select
 from input_pipeline.transforms import Clip, decode, to_source
 
-MOST_REAL_VIEWS = 4  # real views
+MOST_REAL_VIEWS = 4
 
 
 class _RealView(NamedTuple):
@@ -115,9 +117,8 @@ def open_rig(options: DatasetViewOptions) -> tuple[Records, Example]:
     if not fits or len(set(real)) < len(real):
         found = " ".join(map(str, real))
         expected = f"at most {MOST_REAL_VIEWS} of 0 to {count - 1}, and one left to make"
-        raise InputError(
-            "option", "--view", found, expected, "choose other views or another set"
-        )
+        do = "choose other views or another set"
+        raise InputError("option", "--view", found, expected, do)
     return records, example
 
 
@@ -132,24 +133,20 @@ def _open_view(
         clip = decode(example, height=data.height, width=data.width)
         if all(example.depth16[0]):
             depth, poses = to_source(clip.depth[0], clip.world_to_camera)
-            unit = float(np.median(clip.depth[0, 0][clip.depth[0, 0] > 0]))
+            unit = first_median(clip.depth[0])
     if depth is not None and options.measured.depth_network is not None:
         depth = None
         note = "; its depth is estimated, in the unit of the depth that is known"
     elif depth is None:
-        poses = relative_to(
-            clip.world_to_camera.astype(np.float64), clip.world_to_camera[0, 0]
-        )
+        own = clip.world_to_camera.astype(np.float64)
+        poses = relative_to(own, clip.world_to_camera[0, 0])
         scale = _rig_scale(example, clip, poses)
         if scale is None:
-            found = (
-                f"no depth in view {view}, and cameras that share no points and look apart"
-            )
+            apart = "cameras that share no points and look apart"
+            found = f"no depth in view {view}, and {apart}"
             where = f"{options.dataset}, scene {example.scene_id}"
-            do = "measure its depth"
-            raise InputError(
-                "dataset", where, found, "depth, or cameras that tell its scale", do
-            )
+            expected = "depth, or cameras that tell its scale"
+            raise InputError("dataset", where, found, expected, "measure its depth")
         unit, points, origin = scale
         note = f"; its depth is estimated, in a unit from {origin}"
         poses = rescale(poses, unit).astype(np.float32)
@@ -171,14 +168,13 @@ def _instants(
         asked = f", {options.fps:g} a second" if options.fps else ""
         expected = f"{data.frames} from {options.start:.2f} s on{asked}"
         where = f"{options.dataset}, scene {example.scene_id}"
-        raise InputError(
-            "dataset", where, found, expected, "change --start, --fps or data.frames"
-        )
+        do = "change --start, --fps or data.frames"
+        raise InputError("dataset", where, found, expected, do)
     return chosen[: data.frames]
 
 
 def _rig_scale(
-    example: Example, clip: Clip, world_to_camera: Float[np.ndarray, "v t 4 4"]
+    example: Example, clip: Clip, world_to_camera: RigPoses
 ) -> tuple[float, SparseDepth | None, str] | None:
     """Return the unit of a rig whose first view is the source; None if it is unknown.
 

@@ -37,9 +37,8 @@ def find_captures(path: Path) -> tuple[list[detect.SceneFolder], list[str]]:
             raise
         if broken := opencv.broken_tables(path):
             raise ValueError(f"{broken[0]}: mend it or move it away") from None
-        return [
-            (path, FILMS, f"nothing tells cameras of the films {', '.join(films)}", [])
-        ], []
+        why = f"nothing tells cameras of the films {', '.join(films)}"
+        return [(path, FILMS, why, [])], []
 
 
 def read_scene_captures(
@@ -58,33 +57,28 @@ def read_scene_captures(
       InputError: pycolmap is not installed, which films without cameras need.
     """
     if layout == FILMS:
-        return [read_films_without_cameras(path, fps, inside=inside)]
-    captures = detect.read_captures(path, layout, fps)
+        captures = detect.apply_sync(path, [_without_cameras(path, fps)])
+    else:
+        captures = detect.read_captures(path, layout, fps)
     if inside:
         detect.require_inside(inside, captures)
-    return captures
+    return [with_cameras(path, captures[0])] if layout == FILMS else captures
 
 
-def read_films_without_cameras(
-    path: Path, fps: float | None, *, inside: Path | None
-) -> Capture:
-    """Return the films of a folder as a capture, in an arbitrary world and unit.
+def with_cameras(path: Path, capture: Capture) -> Capture:
+    """Return a capture of films with the cameras that are found, in an arbitrary world and unit.
 
     Args:
       path: the folder.
-      fps: of films that are folders of pictures.
-      inside: see `read_scene_captures`.
+      capture: its films, with cameras that mean nothing.
 
     Raises:
-      ValueError: there are too few films, of several sizes, or some do not fit together; the
-        message names these, and films whose cameras seem to move.
+      ValueError: some films do not fit together; the message names these, and films whose cameras
+        seem to move.
       InputError: pycolmap is not installed.
     """
     # Pixels, at most, of pictures in which points are sought.
     short_side = 540
-    (capture,) = detect.apply_sync(path, [_without_cameras(path, fps)])
-    if inside:
-        detect.require_inside(inside, [capture])
     names = [view.name for view in capture.views]
     count = capture_clips.align(capture.views, f"{path}").shape[1]
     stride = math.ceil(count / INSTANTS_MATCHED)
@@ -96,7 +90,7 @@ def read_films_without_cameras(
     tell(f"{path}: looking for the cameras of {len(names)} films, which takes minutes")
     rig = find_rig(frames, f"{path}")
     moving = ", ".join(names[number] for number in moving_cameras(frames))
-    seems = f"the camera of film {moving} seems to move" if moving else ""
+    seems = f"the camera of film {moving} seems to move" * bool(moving)
     if why := rig_objection(rig, names, max(height, width)):
         reasons = "; ".join(filter(None, [why, seems]))
         expected = "films of much the same from 5 to 20 degrees aside, or cameras.json"
@@ -115,15 +109,15 @@ def read_films_without_cameras(
         for view, pose in pairs
     ]
     fov = 2 * math.degrees(math.atan(columns / 2 / lens[0, 0]))
-    found = f"{rig.points} points of {frames.shape[1]} instants, {rig.reprojection:.2f} pixels off"
+    points = f"{rig.points} points of {frames.shape[1]} instants"
+    found = f"{points}, {rig.reprojection:.2f} pixels off"
     agree = f"{rig.agreement:.0%} of matches agree; field of view {fov:.0f} degrees"
     note = f"cameras by structure from motion: {found}, {agree}"
+    warning = f"{seems}: if it does, leave the film out or give cameras.json"
     return capture._replace(
         views=tuple(views),
         note="; ".join(filter(None, [note, capture.note])),
-        warning=f"{seems}: if it does, leave the film out or give cameras.json"
-        if seems
-        else "",
+        warning=warning * bool(seems),
     )
 
 

@@ -8,7 +8,7 @@ size say the same; DeepLab and colours decide about groups, and about somebody o
 shows a shoulder.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -84,14 +84,14 @@ def _look_at(
     min_agreement = 0.95
     # Of the piece's longer side: how far beyond it hands and feet may be.
     limb_reach = 0.1
-    left, top, width, height = cv2.boundingRect(as_bytes(piece))
-    windows = _windows(left, top, width, height, piece.shape[0])
+    box = cv2.boundingRect(as_bytes(piece))
+    windows = _windows(box, len(piece))
     looks = (_shares_in(params, frame, window) for window in windows)
     for smaller, larger in pairwise(looks):
         shares = (smaller + larger) / 2
         agree = _overlap(smaller > 0.5, larger > 0.5) > min_agreement
         if agree and _overlap(shares > 0.5, piece) > min_overlap:
-            reach = disc(max(2, round(limb_reach * max(width, height))))
+            reach = disc(max(2, round(limb_reach * max(box[2:]))))
             near = grown(piece, reach) & ~other_pieces
             # Where DeepLab alone sees somebody, a collar or the wall beside them, colours decide.
             disputed = piece & (shares < 0.5)
@@ -107,14 +107,11 @@ def _overlap(one: Mask, other: Mask) -> float:
     return (one & other).sum() / max((one | other).sum(), 1)
 
 
-def _windows(left: int, top: int, width: int, height: int, rows: int) -> Iterator[Window]:
+def _windows(box: Sequence[int], rows: int) -> Iterator[Window]:
     """Yield windows in which a person may be seen whole, the smallest first.
 
     Args:
-      left: first column of the person.
-      top: first row of the person.
-      width: columns.
-      height: rows.
+      box: first column and row of the person, columns, rows.
       rows: of the frame.
     """
     # Of the window's side above the head of somebody whose legs are not in the picture.
@@ -122,6 +119,7 @@ def _windows(left: int, top: int, width: int, height: int, rows: int) -> Iterato
     # Of the person's longer side, where the legs are below the picture.
     cut_by_border = (1.25, 1.6, 2.2, 3.0, 4.0)
     whole_body = (1.25, 1.6)
+    left, top, width, height = box
     cut = top + height >= rows - 1
     for share in cut_by_border if cut else whole_body:
         side = share * max(width, height)

@@ -16,11 +16,11 @@ import cv2
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Float32, Int32, UInt8
+from jaxtyping import Float, Float32, UInt8
 from numpy import ndarray
 
 from full4d_jax.geometry import paths, tracking
-from full4d_jax.geometry.arrays import Mask, Masks, Picture, Pictures
+from full4d_jax.geometry.arrays import Labels, Lens, Mask, Masks, Picture, Pictures, Poses
 from full4d_jax.models.published_networks import CELL_PIXELS, CLASSES, Params, logits
 from full4d_jax.models.weights import load_shipped
 from full4d_jax.source.along_flow import (
@@ -74,15 +74,15 @@ class Subjects(NamedTuple):
       backdrop: what a camera at rest sees behind them; None of one that moves.
     """
 
-    labels: Int32[ndarray, "t h w"]
+    labels: Labels
     kinds: tuple[str, ...]
     backdrop: Backdrop | None = None
 
 
 def find_subjects(
     frames: Pictures,
-    lens: Float[ndarray, "3 3"],
-    world_to_camera: Float[ndarray, "t 4 4"],
+    lens: Lens,
+    world_to_camera: Poses,
     around: UInt8[ndarray, "e h w 3"] | None,
 ) -> Subjects:
     """Return the masks of what stands in a clip.
@@ -322,7 +322,7 @@ def _kind(shares: Float32[ndarray, "n c"]) -> str:
     return list(KIND_CLASSES)[means.argmax()] if means.sum() > BACKGROUND_SHARE else THING
 
 
-def _drop_small(labels: Int32[ndarray, "t h w"], kinds: tuple[str, ...]) -> Subjects:
+def _drop_small(labels: Labels, kinds: tuple[str, ...]) -> Subjects:
     """Return the subjects that are large enough, and things that are seen more than once."""
     smallest_subject = 1e-3
     pixels = labels[0].size

@@ -1,6 +1,7 @@
 """Sources of one view, from a video or a procedural scene.
 
-They have the camera of that view alone; `camera_paths` puts the target cameras beside it.
+They have the camera of that view alone; `camera_paths` puts the target cameras beside it. The path
+of a video's camera is that of a file, or found in the pictures.
 """
 
 from dataclasses import replace
@@ -8,14 +9,20 @@ from dataclasses import replace
 import numpy as np
 
 from full4d_jax import cameras, config, grid
+from full4d_jax.geometry.arrays import Lens, Pictures
 from full4d_jax.media import pictures, sound
-from full4d_jax.media.video import check_file
+from full4d_jax.media.video import Video, check_file, read_video
 from full4d_jax.source import camera_paths, film
-from full4d_jax.source.handheld import pose_files, video_path
+from full4d_jax.source.handheld import find_path, pose_files
 from full4d_jax.source.lens import LensEstimate, lens_of
 from full4d_jax.source.options import DemoOptions, VideoOptions
 from gaussians.fitting.stillness import camera_moves
+from input_pipeline.cameras import resize_intrinsics
+from input_pipeline.importers.camera_path import CameraPath
 from input_pipeline.procedural import clips, scene
+
+# Pixels, at most, of the long side of frames in which points are sought.
+POINTS_SIDE = 960
 
 
 def open_video_source(
@@ -31,27 +38,23 @@ def open_video_source(
     Raises:
       InputError: the video is unusable or shows two shots, or the poses that are given.
     """
-    poses = (
-        None
-        if options.poses is None
-        else pose_files.read_poses(options.poses, options.video)
-    )
+    poses = pose_files.read_poses(options.poses, options.video)
     choice = ""
     if options.start is None:
         check_file(options.video)
         # Poses and depth that are given are those from the video's start on.
-        given = options.poses or options.measured.depth
-        seconds = data.frames / (options.fps or data.fps)
-        options = replace(
-            options, start=0.0 if given else film.best_start(options.video, seconds)
-        )
-        if options.start:
+        start = 0.0
+        if not (options.poses or options.measured.depth):
+            seconds = data.frames / (options.fps or data.fps)
+            start = film.best_start(options.video, seconds)
+        options = replace(options, start=start)
+        if start:
             choice = "; the part with most motion (another by --start)"
     video = film.read_shot(options.video, data.frames, data, options)
     lens, seen = lens_of(video, options.video, options.fov, poses, estimate)
     wanted = round((options.size.seconds or 0) * (options.fps or data.fps))
     short = f"; {wanted} frames were asked for" * (wanted > data.frames)
-    path = video_path.path_of_video(video, lens, data, options, poses)
+    path = _path_of_video(video, lens, data, options, poses)
     note = f"{video.note}{choice}; {seen}{short}"
     # Else the camera in between is unknown.
     rests = not camera_moves(path.world_to_camera)
@@ -71,6 +74,57 @@ def open_video_source(
             sound=sound.read_sound(options.video, video.timestamps),
         ),
     )
+
+
+def _path_of_video(
+    video: Video,
+    lens: Lens,
+    data: config.DataConfig,
+    options: VideoOptions,
+    poses: CameraPath | None,
+) -> find_path.SourcePath:
+    """Return the path of a video's camera; its points are in pixels of the video's frames.
+
+    Args:
+      video: the clip.
+      lens: intrinsics of its frames, pixels.
+      data: their size.
+      options: where the video and its poses are.
+      poses: what the file of poses holds; None without one.
+
+    Raises:
+      InputError: the poses do not fit the video.
+    """
+    scale = max(1, POINTS_SIDE // max(data.height, data.width))
+
+    def large() -> tuple[Pictures, Lens]:
+        again = read_video(
+            options.video,
+            height=scale * data.height,
+            width=scale * data.width,
+            frames=data.frames,
+            fps=options.fps,
+            start=options.start or 0.0,
+            usual=data.fps,
+        )
+        return again.frames, resize_intrinsics(lens, rows=scale, columns=scale)
+
+    if poses is None or options.poses is None:
+        path = find_path.find_path(video.gray, _gray_lens(video, lens), large)
+    else:
+        path = find_path.path_from_poses(
+            poses, options.poses, options.video, video.timestamps, large
+        )
+    if path.points is None:
+        return path
+    return path._replace(points=path.points._replace(pixels=path.points.pixels / scale))
+
+
+def _gray_lens(video: Video, lens: Lens) -> Lens:
+    """Return the intrinsics of the whole picture in gray, of which the frames are the middle."""
+    rows, columns = video.gray.shape[1:]
+    focal = lens[0, 0] / (2 * lens[0, 2]) * video.kept_width * columns
+    return np.array([[focal, 0, columns / 2], [0, focal, rows / 2], [0, 0, 1]])
 
 
 def open_demo(data: config.DataConfig, options: DemoOptions) -> grid.Grid:

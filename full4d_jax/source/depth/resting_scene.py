@@ -57,7 +57,7 @@ from full4d_jax.geometry.motion import differs
 from full4d_jax.geometry.push_pull import push_pull
 from full4d_jax.grid import CleanPlate
 from full4d_jax.models import functional, inpainting, weights
-from full4d_jax.source.backdrop import Backdrop, as_bytes, disc
+from full4d_jax.source.backdrop import Backdrop, disc, grown
 from full4d_jax.source.depth.beyond_borders import beyond_borders
 from gaussians.fitting.stillness import camera_moves, median_where
 from input_pipeline.cameras import unproject
@@ -94,10 +94,8 @@ def clean_plate(
         depth, frames, labels = (x[middle] for x in (depth, frames, labels))
         unseen = np.zeros(frames.shape[1:3], bool)
         backdrop = Backdrop(frames[0].astype(np.float32), ~unseen, unseen)
-    near = np.stack(
-        [cv2.dilate(as_bytes(label > 0), disc(outline_pixels)) for label in labels]
-    )
-    rests = near == 0
+    outline = disc(outline_pixels)
+    rests = np.stack([~grown(label > 0, outline) for label in labels])
     is_shown = np.asarray(rests.any(0))
     resting_colours = median_where(frames.astype(np.float32), rests)
     usual = np.where(is_shown[..., None], resting_colours, backdrop.frame)

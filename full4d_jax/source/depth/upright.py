@@ -19,11 +19,11 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from jaxtyping import Float, Int32
+from jaxtyping import Float
 from numpy import ndarray
 
 from full4d_jax.geometry.arrays import Labels, Lens, Map, Maps, Mask, Values
-from full4d_jax.source.backdrop import as_bytes, disc
+from full4d_jax.source.backdrop import as_bytes, disc, grown
 from full4d_jax.source.depth.lines import UP, Direction
 from full4d_jax.source.depth.resting_scene import inverse
 from full4d_jax.source.subjects import ANIMAL, PERSON, THING, VEHICLE, Subjects
@@ -37,7 +37,8 @@ FEWEST_PIXELS = 20
 FIT_ROUNDS = 8
 # Of its disparity.
 DISPARITY_TOLERANCE = 0.05
-MAX_BODY_RELIEF = 0.03  # of the depth
+# Of the depth.
+MAX_BODY_RELIEF = 0.03
 # Pixels around one, in which depth is smeared if some of them are of another surface.
 SMEARED = np.ones((5, 5), np.uint8)
 
@@ -66,36 +67,33 @@ def stand_upright(
     lying_ratio = 1.4
     before = inverse(depth.astype(np.float64))
     after = before.copy()
+    bodies = subjects.labels > 0
     for number, kind in enumerate(subjects.kinds, 1):
         if kind not in STANDING_KINDS:
             continue
-        instants = {
-            t: mask for t, mask in enumerate(subjects.labels == number) if mask.any()
-        }
-        feet = {
-            t: _find_foot(before[t], mask, subjects.labels[t])
-            for t, mask in instants.items()
-        }
-        steady = _steady_feet(feet)
-        for t, mask in instants.items():
+        masks = subjects.labels == number
+        present = np.flatnonzero(masks.any((1, 2))).tolist()
+        feet = {t: _find_foot(before[t], masks[t], bodies[t]) for t in present}
+        for t, foot in _steady_feet(feet).items():
+            mask = masks[t]
             lies = mask.any(0).sum() > lying_ratio * mask.any(1).sum()
             if not (kind == PERSON and lies):
-                after[t][mask] = _body(before[t], mask, steady[t], lens, up)[mask]
+                after[t][mask] = _body(before[t], mask, foot, lens, up)[mask]
     for number, kind in enumerate(subjects.kinds, 1):
         for t, mask in enumerate(subjects.labels == number):
             if kind == THING and mask.any():
                 after[t][mask] = _held(after[t], mask, subjects, t)
-    clear = np.stack([*map(_clear_rim, after, subjects.labels > 0)])
+    clear = np.stack([*map(_clear_rim, after, bodies)])
     return inverse(clear).astype(np.float32)
 
 
-def _find_foot(disparity: Map, mask: Mask, labels: Int32[ndarray, "h w"]) -> Foot:
+def _find_foot(disparity: Map, mask: Mask, subjects: Mask) -> Foot:
     """Return where a subject touches the ground, and the disparity there.
 
     Args:
       disparity: 0 where unknown.
       mask: of the subject.
-      labels: of all subjects.
+      subjects: of all of them.
     """
     # Weight of a foot that is not seen on the ground.
     unsure_weight = 0.2
@@ -114,7 +112,7 @@ def _find_foot(disparity: Map, mask: Mask, labels: Int32[ndarray, "h w"]) -> Foo
     start = bottom - int((0.5 if cut else lowest_share) * height)
     known = mask & (disparity > 0)
     own = disparity[start:][known[start:]]
-    ground = _ground(disparity, labels, x, bottom, height)
+    ground = _ground(disparity, subjects, x, bottom, height)
     if not len(own):
         own = disparity[known] if known.any() else np.array(ground or np.median(disparity))
     # A body that is cut stands nearer than the ground that is seen.
@@ -128,9 +126,7 @@ def _find_foot(disparity: Map, mask: Mask, labels: Int32[ndarray, "h w"]) -> Foo
     return Foot(x, bottom, float(np.clip(ground, low, high)), 1.0)
 
 
-def _ground(
-    disparity: Map, labels: Int32[ndarray, "h w"], x: float, y: int, height: int
-) -> float | None:
+def _ground(disparity: Map, subjects: Mask, x: float, y: int, height: int) -> float | None:
     """Return the disparity of the ground at a foot, or None where too little of it is seen."""
     # How far from the foot ground is looked for, of the height.
     ground_below = 0.15
@@ -138,7 +134,7 @@ def _ground(
     aside = max(8, round(ground_aside * height))
     above = max(2, round(FOOT_SHARE * height))
     below = max(8, round(ground_below * height))
-    free = (cv2.dilate(as_bytes(labels > 0), SMEARED) == 0) & (disparity > 0)
+    free = ~grown(subjects, SMEARED) & (disparity > 0)
     top = max(0, y - above)
     left = max(0, round(x) - aside)
     v, u = np.nonzero(free[top : y + below, left : round(x) + aside + 1])
@@ -272,12 +268,12 @@ def _clear_rim(disparity: Map, subject: Mask) -> Map:
     # Of the short side: how far around a subject depth may be smeared.
     fog_share = 0.03
     reach = max(3, round(fog_share * min(subject.shape)))
-    around = cv2.dilate(as_bytes(subject), disc(reach)) > 0
+    around = grown(subject, disc(reach))
     background = _blur(disparity, ~around & (disparity > 0), reach)
     body = cv2.dilate(np.where(subject, disparity, 0.0), disc(reach))
     parted = around & ~subject & (background > 0) & (body > parted_ratio * background)
     parted &= disparity < body
-    outline = cv2.dilate(as_bytes(subject), np.ones((3, 3), np.uint8)) > 0
+    outline = grown(subject, np.ones((3, 3), np.uint8))
     clear = np.where(parted & (disparity > background), background, disparity)
     return np.where(parted & outline, 0.0, clear)
 
@@ -296,7 +292,8 @@ def forget_rim(depth: Maps, labels: Labels) -> Maps:
         disc(max(3, round(share * min(depth.shape[1:]))))
         for share in (smear_share, gap_share)
     )
-    border = len(gap)  # so that the frame's borders enclose nothing
+    # So that the frame's borders enclose nothing.
+    border = len(gap)
     inner = np.s_[border:-border, border:-border]
     result = depth.copy()
     for frame, label in zip(result, labels, strict=True):

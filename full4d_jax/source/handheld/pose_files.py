@@ -20,14 +20,16 @@ from input_pipeline.importers.camera_path import CameraPath, read_path
 POSES_ADVICE = "see 'Hand-held cameras' in docs/cameras.md"
 
 
-def read_poses(file: Path, video: Path) -> CameraPath:
-    """Read a file of poses, and compare its lens with the video.
+def read_poses(file: Path | None, video: Path) -> CameraPath | None:
+    """Read a file of poses, and compare its lens with the video; None without a file.
 
     Raises:
       InputError: the file is unusable, or of pictures of another shape than the video's.
     """
     # By which the calibrated pictures' shape may differ from the video's.
     shape_tolerance = 0.02
+    if file is None:
+        return None
     with input_errors("poses", POSES_ADVICE):
         path = read_path(file)
         height, width = video_files.frame_size(video)

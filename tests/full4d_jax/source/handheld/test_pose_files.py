@@ -1,6 +1,7 @@
 """A path from a file in each format, at the instants of a clip; files that do not fit."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from textured_room import FOV
 from full4d_jax.config import DataConfig
 from full4d_jax.grid import grid_arrays, grid_from
 from full4d_jax.session.errors import InputError
-from full4d_jax.source.handheld import video_path
+from full4d_jax.source import video_source
 from full4d_jax.source.handheld.path_scale import in_unit, settle_scale
 from full4d_jax.source.options import VideoOptions
 from full4d_jax.source.video_source import open_video_source
@@ -30,7 +31,7 @@ def video(tmp_path_factory) -> Path:
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
     """Points are sought in frames of the clip's own size, which takes seconds less."""
-    monkeypatch.setattr(video_path, "POINTS_SIDE", WIDTH)
+    monkeypatch.setattr(video_source, "POINTS_SIDE", WIDTH)
 
 
 def world() -> np.ndarray:
@@ -86,10 +87,8 @@ def test_poses_at_another_rate_lie_between(tmp_path, video):
     found = centers(np.asarray(source.known_cameras.world_to_camera[0, : FRAMES - 1]))
     expected = centers(relative_to(world(), world()[0]))[: FRAMES - 1]
     np.testing.assert_allclose(found, expected, atol=0.01 * UNIT)
-    late = open_video_source(
-        DataConfig(frames=3, height=HEIGHT, width=WIDTH),
-        VideoOptions(video, poses=write_json(tmp_path, world()), start=0.5),
-    )
+    options = VideoOptions(video, poses=write_json(tmp_path, world()), start=0.5)
+    late = open_video_source(replace(DATA, frames=3), options)
     expected = relative_to(world()[4:7], world()[4])
     np.testing.assert_allclose(late.known_cameras.world_to_camera[0], expected, atol=1e-4)
 
