@@ -71,11 +71,7 @@ def likely_pieces(shares: Share) -> Mask:
 
 
 def _look_at(
-    params: Params,
-    frame: Picture,
-    piece: Mask,
-    other_pieces: Mask,
-    people: People,
+    params: Params, frame: Picture, piece: Mask, other_pieces: Mask, people: People
 ) -> People:
     """Return what is known of people after a look at one piece, which covers no others."""
     # Of them and DeepLab's piece, which is wider.

@@ -7,17 +7,8 @@ from skimage import data
 
 from full4d_jax.geometry.tracking import homographies
 from full4d_jax.source.along_flow import average_along_flow, link_labels, sure_flows
-from full4d_jax.source.backdrop import (
-    find_backdrop,
-    find_moving,
-    find_moving_while_turning,
-)
-from full4d_jax.source.subjects import (
-    Outlines,
-    Subjects,
-    find_subjects,
-    label_subjects,
-)
+from full4d_jax.source.backdrop import find_backdrop, find_moving, find_moving_while_turning
+from full4d_jax.source.subjects import Outlines, Subjects, find_subjects, label_subjects
 from input_pipeline.cameras import intrinsics_from_fov
 
 HEIGHT, WIDTH, FRAMES = 96, 128, 6

@@ -7,10 +7,7 @@ from handheld_clips import FRAMES, LENS, add_person, arc, film, path_error, shak
 
 from full4d_jax.geometry.paths import travels, turning_path
 from full4d_jax.geometry.tracking import find_turning, steadied
-from full4d_jax.source.handheld.find_path import (
-    NOTICEABLE_MOTION,
-    find_path,
-)
+from full4d_jax.source.handheld.find_path import NOTICEABLE_MOTION, find_path
 from gaussians.fitting.stillness import camera_moves
 
 
