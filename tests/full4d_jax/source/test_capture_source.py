@@ -70,9 +70,7 @@ def test_the_folder_of_a_capture_is_read_as_it_is_imported(tmp_path):
     assert found.depth.shape == (3, 2, 48, 64)
     assert found.about.place is None
     shutil.copytree(tmp_path / "all" / "rig", tmp_path / "all" / "again")
-    with pytest.raises(
-        InputError, match="found 2 scenes, expected one; make a data set of it"
-    ):
+    with pytest.raises(InputError, match="found 2 scenes, expected one; make a data set"):
         open_capture(CaptureOptions(tmp_path / "all"))
 
 
@@ -82,7 +80,6 @@ def test_the_world_becomes_that_of_the_first_camera(tmp_path):
     poses = given.known_cameras.world_to_camera
     assert poses.shape == (3, 2, 4, 4)
     np.testing.assert_allclose(poses[0, 0], np.eye(4), atol=1e-6)
-    assert len(given.depth) == 3
     assert not given.follows_source
     first = given.depth[0, 0]
     np.testing.assert_allclose(np.median(first[first > 0]), 1, atol=1e-6)
@@ -95,8 +92,7 @@ def test_the_world_becomes_that_of_the_first_camera(tmp_path):
     assert middle is not None
     np.testing.assert_allclose(middle, [0, 0, 1], atol=1e-5)
     np.testing.assert_allclose(np.linalg.norm(centers(poses[1, 0])), step, rtol=1e-5)
-    assert found.depth is None
-    assert found.masks is None
+    assert found.depth is found.masks is None
 
 
 @pytest.mark.parametrize(
@@ -120,8 +116,8 @@ def test_points_come_into_our_world(tmp_path):
     words = ["ply", "format ascii 1.0", "element vertex 1"]
     words += [f"property float {x}" for x in "xyz"]
     words += [f"property uchar {x}" for x in ("red", "green", "blue")]
-    text = "\n".join([*words, "end_header", "1 2 3 255 0 51"])
-    (tmp_path / "a.ply").write_text(text + "\n")
+    text = "\n".join([*words, "end_header", "1 2 3 255 0 51", ""])
+    (tmp_path / "a.ply").write_text(text)
     capture = write(tmp_path / "a.npz", depth=None)
     for name in ("points3D.txt", "points3D.bin", "a.ply"):
         found = open_capture(CaptureOptions(capture, points=tmp_path / name)).cloud
@@ -193,15 +189,9 @@ def folder(tmp_path_factory):
     for view, pose in enumerate(poses):
         name = f"videos/dense/{view:02d}.mp4"
         write_video(path / name, film, FPS)
-        camera = {
-            "camera_id": view,
-            "K": lens.tolist(),
-            "camera_to_world": invert(pose).tolist(),
-            "image_width": 32,
-            "image_height": 48,
-            "video": name,
-        }
-        cameras.append(camera)
+        place = {"K": lens.tolist(), "camera_to_world": invert(pose).tolist()}
+        size = {"image_width": 32, "image_height": 48}
+        cameras.append({"camera_id": view, "video": name} | place | size)
     table = {"camera_model": "OPENCV", "cameras": cameras}
     (path / "cameras.json").write_text(json.dumps(table))
     return path

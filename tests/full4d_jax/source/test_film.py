@@ -54,11 +54,8 @@ def test_a_cut_is_refused_and_what_is_said_helps(path):
     frames, _ = film(arc(12))
     frames[6:] = 255 - frames[6:, ::-1, ::-1]
     write_video(path, frames, FPS)
-    with pytest.raises(
-        InputError, match=r"at 0.75 s.*--start 0.75.*--seconds 0.75"
-    ) as refused:
+    with pytest.raises(InputError, match=r"film.mp4.*0.75 s.*--start 0.75.*--seconds 0.75"):
         open_video_source(DataConfig(frames=12, fps=FPS, **SIZE), VideoOptions(path))
-    assert str(path) in str(refused.value)
     six = DataConfig(frames=6, fps=FPS, **SIZE)
     for start in (0.0, 0.75):
         assert open_video_source(six, VideoOptions(path, start=start)).frames.shape[1] == 6
@@ -99,9 +96,8 @@ def visited() -> np.ndarray:
 
 def around(path, frames: np.ndarray) -> np.ndarray | None:
     write_video(path, frames, FPS)
-    return pictures_around(
-        path, read_video(path, height=96, width=128, frames=8, start=3.0)
-    )
+    clip = read_video(path, height=96, width=128, frames=8, start=3.0)
+    return pictures_around(path, clip)
 
 
 def test_they_show_what_was_there_before(visited, path):

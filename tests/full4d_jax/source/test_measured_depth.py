@@ -58,10 +58,8 @@ def test_depth_that_is_given_again_is_as_right_as_at_first(kind):
     assert metres is None
     again, unit_again = settle_scale(source, depth, estimated=False)
     seen = depth > 0
-    errors = [
-        np.abs(unit * depth / true - 1)[seen].mean(),
-        np.abs(unit_again * again / true - 1)[seen].mean(),
-    ]
+    metric = unit * depth, unit_again * again
+    errors = [np.abs(x / true - 1)[seen].mean() for x in metric]
     assert seen.mean() > 0.8
     assert max(errors) < 0.015
     assert abs(errors[1] - errors[0]) < 0.002
@@ -83,9 +81,8 @@ def test_what_is_smeared_between_two_legs_is_the_wall_behind(monkeypatch):
     def empty_room(picture: np.ndarray) -> np.ndarray:
         return np.full(picture.shape[:2], 2.0)
 
-    source = around_source(
-        frames[None], depth[None], Cameras(lens[None], rest[None], 120, 160)
-    )
+    cameras = Cameras(lens[None], rest[None], 120, 160)
+    source = around_source(frames[None], depth[None], cameras)
     held, _ = measure.hold_facts(source, depth, empty_room)
     np.testing.assert_allclose(held[legs == 1], 1.0, rtol=0.05)
     np.testing.assert_allclose(held[legs == 0], 2.0, rtol=0.05)

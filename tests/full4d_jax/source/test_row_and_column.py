@@ -50,10 +50,7 @@ def test_poses_place_the_views_where_the_column_was_filmed(tmp_path):
     # The picture is the middle of the film's, whose lens the file tells.
     focal = LENS[0, 0] * DATA.height / HEIGHT
     np.testing.assert_allclose(cameras.intrinsics[:, 0, 0], focal, rtol=1e-3)
-    assert (
-        "they stand 8 degrees apart" in source.about.note
-        or "9 degrees apart" in source.about.note
-    )
+    assert any(f"stand {angle} degrees apart" in source.about.note for angle in (8, 9))
 
 
 @pytest.mark.extra("pycolmap")

@@ -25,13 +25,9 @@ def picture(shift: int = 0) -> np.ndarray:
 
 
 def coarse(frame: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    cells = cv2.resize(
-        mask.astype(np.float32),
-        None,
-        fx=1 / CELL,
-        fy=1 / CELL,
-        interpolation=cv2.INTER_AREA,
-    )
+    height, width = mask.shape
+    size = width // CELL, height // CELL
+    cells = cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA)
     return cv2.resize(cells, frame.shape[1::-1], interpolation=cv2.INTER_LINEAR)
 
 
@@ -39,14 +35,8 @@ def body(shift: int = 0) -> np.ndarray:
     """Return about where the astronaut is: a head on shoulders."""
     mask = np.zeros((192, 320), np.uint8)
     cv2.ellipse(mask, (125 + shift, 45), (26, 36), 0, 0, 360, 1, -1)
-    cv2.fillPoly(
-        mask,
-        [
-            np.array([[70, 191], [80, 95], [110, 75], [145, 75], [185, 100], [185, 191]])
-            + [shift, 0]
-        ],
-        1,
-    )
+    corners = [[70, 191], [80, 95], [110, 75], [145, 75], [185, 100], [185, 191]]
+    cv2.fillPoly(mask, [np.array(corners) + [shift, 0]], 1)
     return mask > 0
 
 

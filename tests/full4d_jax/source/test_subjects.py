@@ -47,9 +47,7 @@ def clip() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         masks.append(mask)
         # 8-pixel cells, as the network's.
         cells = cv2.resize(mask.astype(np.float32), (16, 12), interpolation=cv2.INTER_AREA)
-        shares[t, ..., 0] = cv2.resize(
-            cells, (WIDTH, HEIGHT), interpolation=cv2.INTER_LINEAR
-        )
+        shares[t, ..., 0] = cv2.resize(cells, (WIDTH, HEIGHT))
     return np.stack(frames), np.stack(masks), shares
 
 
@@ -72,16 +70,8 @@ def test_colours_sharpen_coarse_masks(clip):
     frames, masks, shares = clip
     subjects = label_coarse(frames, shares, None)
     assert subjects.kinds == ("person",)
-    coarse = [
-        overlap(share > 0.5, mask)
-        for share, mask in zip(shares[..., 0], masks, strict=True)
-    ]
-    sharp = [
-        overlap(label == 1, mask)
-        for label, mask in zip(subjects.labels, masks, strict=True)
-    ]
-    assert max(coarse) < 0.9
-    assert min(sharp) > 0.95
+    assert max(map(overlap, shares[..., 0] > 0.5, masks)) < 0.9
+    assert min(map(overlap, subjects.labels == 1, masks)) > 0.95
 
 
 def test_of_a_resting_camera_what_moves_is_found_too(clip):
@@ -96,9 +86,7 @@ def test_of_a_resting_camera_what_moves_is_found_too(clip):
     shares[:, 60:] = 0
     subjects = label_coarse(frames, shares, AT_REST)
     person = 1 + subjects.kinds.index("person")
-    whole = [
-        overlap(x == person, mask) for x, mask in zip(subjects.labels, masks, strict=True)
-    ]
+    whole = map(overlap, subjects.labels == person, masks)
     assert min(whole) > 0.8, "without motion it is .73"
 
 
@@ -122,9 +110,8 @@ def test_what_moves_before_a_camera_that_turns_is_found_as_before_one_at_rest():
     places = np.mgrid[:HEIGHT, :WIDTH][::-1].transpose(1, 2, 0) + 0.5
     rays = np.concatenate([places, np.ones((HEIGHT, WIDTH, 1))], -1) @ np.linalg.inv(lens).T
     steady = np.stack([background()] * FRAMES).astype(np.uint8)
-    steady[:, :, 6::16] = steady[:, :, 7::16] = (
-        240  # posts, which differ if they are misplaced
-    )
+    # Posts, which differ if they are misplaced.
+    steady[:, :, 6::16] = steady[:, :, 7::16] = 240
     masks = np.stack([walker(t) for t in range(FRAMES)])
     steady[masks] = (200, 40, 40)
     share = masks.astype(np.float32)
@@ -133,9 +120,8 @@ def test_what_moves_before_a_camera_that_turns_is_found_as_before_one_at_rest():
     people = []
     expected = []
     for frame, mask, moving, turn in zip(steady, masks, at_rest, turns, strict=True):
-        seen = (
-            rays @ turn @ lens.T
-        )  # the first camera's ray of each pixel, and its pixel there
+        # The first camera's ray of each pixel, and its pixel there.
+        seen = rays @ turn @ lens.T
         x, y = cv2.split((seen[..., :2] / seen[..., 2:] - 0.5).astype(np.float32))
         turned.append(cv2.remap(frame, x, y, cv2.INTER_LINEAR, None, cv2.BORDER_REFLECT))
         people.append(cv2.remap(mask.astype(np.float32), x, y, cv2.INTER_LINEAR))
@@ -143,8 +129,7 @@ def test_what_moves_before_a_camera_that_turns_is_found_as_before_one_at_rest():
     frames = np.stack(turned)
     shares = np.stack(people)
     moving = find_moving_while_turning(frames, shares, homographies(turns, lens))
-    agrees = [overlap(one, other) for one, other in zip(moving, expected, strict=True)]
-    assert min(agrees) > 0.9
+    assert min(map(overlap, moving, expected)) > 0.9
     elsewhere = shares == 0
     unregistered = find_moving(frames, find_backdrop(frames, shares))
     assert (unregistered & elsewhere).mean() > 4 * (moving & elsewhere).mean()

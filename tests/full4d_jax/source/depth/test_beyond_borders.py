@@ -25,19 +25,15 @@ def stripes(height, width, slope, top=0, left=0):
 def test_a_picture_keeps_its_light_and_its_detail():
     rng = np.random.default_rng(0)
     light = np.linspace(60, 190, 96)[None, :, None]
-    picture = (
-        (light + rng.normal(0, 12, (64, 96, 1))).clip(0, 255).astype(np.uint8).repeat(3, -1)
-    )
+    grey = (light + rng.normal(0, 12, (64, 96, 1))).clip(0, 255)
+    picture = grey.astype(np.uint8).repeat(3, -1)
     wide = beyond(picture)
     assert (wide[16:80, 24:120] == picture).all()
-    for side, near in (
-        (wide[16:80, :24], picture[:, :8]),
-        (wide[16:80, -24:], picture[:, -8:]),
-    ):
+    sides = wide[16:80, :24], wide[16:80, -24:]
+    for side, near in zip(sides, (picture[:, :8], picture[:, -8:]), strict=True):
         assert abs(side.mean() - near.mean()) < 10, "a mirror image gets darker or brighter"
-        assert side.std((0, 1)).min() > 0.5 * near.std((0, 1)).max(), (
-            "a filling has no detail"
-        )
+        # A filling has no detail.
+        assert side.std((0, 1)).min() > 0.5 * near.std((0, 1)).max()
 
 
 @pytest.mark.parametrize("slope", [-0.6, 0.3])
@@ -92,9 +88,8 @@ def test_boards_of_a_floor_go_straight_on():
     mirrored = np.pad(picture, ((0, 0), (0, 40), (0, 0)), "reflect")[:, -40:]
     assert error < 0.5 * abs(mirrored - true[:, -40:])[crosses].mean()
     assert (wide[:90, -40:] > 220).all(), "the wall stays"
-    assert wide[112:, -40:].std() > 0.5 * true[112:, -40:].std(), (
-        "boards go on in all of the floor"
-    )
+    # Boards go on in all of the floor.
+    assert wide[112:, -40:].std() > 0.5 * true[112:, -40:].std()
 
 
 def test_disparity_goes_on_along_the_lines():

@@ -32,11 +32,9 @@ def test_run_takes_depth_anything_as_disparity(tmp_path, capsys):
     network = open_network(str(path))
     assert f"warning: {path}: {WARNING}" in capsys.readouterr().out
     assert isinstance(network, DepthFile)
-    assert (
-        "taken as disparity up to scale and shift, as of Depth Anything"
-        in network.description
-    )
-    assert "--depth_kind" not in network.description
+    said = network.description
+    assert "taken as disparity up to scale and shift, as of Depth Anything" in said
+    assert "--depth_kind" not in said
     frames = example_frame()[None]
     depth = source_depth(network, to_model(frames))
     assert depth.shape == frames.shape[:3]

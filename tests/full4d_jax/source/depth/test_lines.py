@@ -21,13 +21,13 @@ def posts(pitch: float) -> np.ndarray:
     mask = np.zeros((HEIGHT, WIDTH), np.uint8)
     cosine, sine = np.cos(np.radians(pitch)), np.sin(np.radians(pitch))
     for x in np.linspace(-2.4, 2.4, 9):
-        ends = []
-        for y in (-1.0, 1.0):  # of a post at distance 3, y down
-            down = np.array([x, y * cosine - 3 * sine, y * sine + 3 * cosine])
-            ends.append(
-                (down[:2] / down[2] * FOCAL + (WIDTH / 2, HEIGHT / 2)).round().astype(int)
-            )
-        cv2.line(mask, tuple(map(int, ends[0])), tuple(map(int, ends[1])), 1, 4)
+        # Both ends of a post at distance 3, y down.
+        y = np.array([-1.0, 1.0])
+        place = (
+            np.stack([x + 0 * y, y * cosine - 3 * sine]) * FOCAL / (y * sine + 3 * cosine)
+        )
+        ends = (place.T + (WIDTH / 2, HEIGHT / 2)).round().astype(int).tolist()
+        cv2.line(mask, ends[0], ends[1], 1, 4)
     return picture(mask > 0)
 
 

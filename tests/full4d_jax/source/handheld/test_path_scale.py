@@ -23,9 +23,8 @@ def sightings(depth: np.ndarray, each: int) -> SparseDepth:
     pixels = rng.uniform(0, 1, (len(instants), 2)) * (WIDTH, HEIGHT)
     true = depth[instants, pixels[:, 1].astype(int), 0]
     wrong = rng.random(len(true)) < 0.1
-    noise = np.where(
-        wrong, rng.uniform(0.4, 2.5, len(true)), rng.normal(1, 0.03, len(true))
-    )
+    n = len(true)
+    noise = np.where(wrong, rng.uniform(0.4, 2.5, n), rng.normal(1, 0.03, n))
     return SparseDepth(instants, pixels, true * noise)
 
 
