@@ -207,8 +207,6 @@ def load_targets(path: Path, data: DataConfig) -> TargetCameras:
         if "intrinsics" in content:
             where = f"{path}, image_size"
             columns, rows = numbers(content.get("image_size", [width, height]), (2,), where)
-            found = f"{columns:g} {rows:g}"
-            check_field(where, min(columns, rows) > 0, found, "numbers above 0")
             own = numbers(content["intrinsics"], (len(poses), 3, 3), f"{path}, intrinsics")
             lenses = cameras.resize_intrinsics(
                 own, rows=height / rows, columns=width / columns

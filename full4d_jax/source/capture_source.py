@@ -51,7 +51,7 @@ from input_pipeline.cameras import (
 from input_pipeline.capture_clips import CLIP_FRAMES, CaptureClips
 from input_pipeline.datasets.dataset import Records, open_dataset
 from input_pipeline.importers import colmap, record3d
-from input_pipeline.plain_files import check_field, load_arrays, named
+from input_pipeline.plain_files import check_field, field, load_arrays, named
 from input_pipeline.selection import select
 
 Times = Float[ndarray, " t"]
@@ -221,33 +221,36 @@ def load_capture(path: Path) -> Arrays:
     require_file("capture", path, "an .npz file", FORMAT)
     with input_errors("capture", FORMAT):
         arrays = load_arrays(path, (*needed, "depth", "masks"))
-        found = ", ".join(sorted(arrays)) or "nothing"
-        for name in needed:
-            check_field(path, name in arrays, found, f"an array {name}")
-    frames = arrays["frames"]
-    poses = arrays["world_to_camera"]
-    _check_frames(str(path), frames)
-    v, t, h, w, _ = frames.shape
-    if poses.shape == (v, 4, 4):
-        arrays["world_to_camera"] = np.repeat(poses[:, None], t, 1)
-    pictures = (v, t, h, w)
-    cameras = {"intrinsics": (v, 3, 3), "world_to_camera": (v, t, 4, 4)}
-    for name, shape in (cameras | {"depth": pictures, "masks": pictures}).items():
-        if name in arrays:
-            array = arrays[name]
-            fits = array.dtype.kind in "fiub" and array.shape == shape
-            _require(f"{path}, {name}", array, fits, f"real numbers {shape}")
-    with input_errors("capture", FORMAT), named(f"{path}, "):
-        check_cameras(arrays["intrinsics"], arrays["world_to_camera"])
+        frames, _, poses = (field(arrays, name, str(path)) for name in needed)
+        _check_frames(str(path), frames)
+        v, t, *size, _ = frames.shape
+        if poses.shape == (v, 4, 4):
+            arrays["world_to_camera"] = np.repeat(poses[:, None], t, 1)
+        shapes = {"intrinsics": (v, 3, 3), "world_to_camera": (v, t, 4, 4)}
+        shapes |= dict.fromkeys(("depth", "masks"), (v, t, *size))
+        for name, array in arrays.items():
+            if shape := shapes.get(name):
+                fits = array.dtype.kind in "fiub" and array.shape == shape
+                _check_array(f"{path}, {name}", array, fits, f"real numbers {shape}")
+        with named(f"{path}, "):
+            check_cameras(arrays["intrinsics"], arrays["world_to_camera"])
     return arrays
 
 
 def _check_frames(name: str, frames: ndarray) -> None:
-    """Refuse what is no frames, and frames into which the window of SSIM does not fit."""
+    """Refuse what is no frames, and frames into which the window of SSIM does not fit.
+
+    Raises:
+      ValueError: naming the capture.
+    """
     shaped = frames.ndim == 5 and frames.shape[-1] == 3 and frames.dtype == np.uint8
     large = shaped and frames.size and min(frames.shape[2:4]) >= SSIM_WINDOW
     expected = f"uint8 (v t h w 3), at least {SSIM_WINDOW} pixels each way"
-    _require(f"{name}, frames", frames, bool(large), expected)
+    _check_array(f"{name}, frames", frames, bool(large), expected)
+
+
+def _check_array(where: str, array: ndarray, fits: bool, expected: str) -> None:
+    check_field(where, fits, f"{array.dtype} {array.shape}", expected)
 
 
 def _captured(
@@ -276,10 +279,10 @@ def _captured(
     poses = arrays["world_to_camera"].astype(np.float64)
     first_pose = poses[0, 0]
     poses = relative_to(poses, first_pose)
-    depth = arrays.get("depth")
-    if depth is not None:
-        depth = np.where(np.isfinite(depth) & (depth > 0), depth, 0.0)
-        _require(f"{name}, depth", depth, bool((depth > 0).any()), "some depth > 0")
+    depth = arrays.get("depth", np.zeros(()))
+    depth = np.where(np.isfinite(depth) & (depth > 0), depth, 0.0)
+    knows_depth = depth.any()
+    if knows_depth:
         first = depth[0, 0][depth[0, 0] > 0]
         unit = float(np.median(first if first.size else depth[depth > 0]))
         depth = (depth / unit).astype(np.float32)
@@ -299,7 +302,7 @@ def _captured(
         origin=origin,
         times=times,
         cameras=Cameras(lenses, rescale(poses, unit).astype(np.float32), h, w),
-        depth=depth,
+        depth=depth if knows_depth else None,
         masks=arrays["masks"] > 0 if "masks" in arrays else None,
         cloud=load_points(options.points, first_pose, unit) if options.points else None,
         about=About(
@@ -326,13 +329,6 @@ def _chosen_views(views: Sequence[int], count: int) -> Int[ndarray, " v"]:
     expected = f"different numbers, 0 to {count - 1}"
     require("views", " ".join(map(str, order)), fits, expected, what="option")
     return np.array(order)
-
-
-def _require(where: str, array: ndarray, fits: bool, expected: str) -> None:
-    """Refuse an array of a capture unless it `fits`."""
-    if not fits:
-        found = f"{array.dtype} {array.shape}" if array.size else "nothing"
-        raise InputError("capture", where, found, expected, FORMAT)
 
 
 def held_out_pictures(views: int, instants: int, wanted: HeldOut) -> Bool[ndarray, "v t"]:

@@ -19,7 +19,7 @@ from jaxtyping import UInt8
 from full4d_jax.geometry.arrays import Lens, Pictures
 from full4d_jax.media.video import Video
 from full4d_jax.source.camera_paths import cropped_fov
-from full4d_jax.source.handheld.pose_files import fov_of_poses
+from full4d_jax.source.handheld.find_path import fov_of_poses
 from input_pipeline import cameras, footage, video_files
 from input_pipeline.importers.camera_path import CameraPath
 

@@ -21,7 +21,7 @@ from full4d_jax.media.video import Video, read_video
 from full4d_jax.session import errors, extras
 from full4d_jax.session.fields import refuse
 from full4d_jax.source.film import read_shot
-from full4d_jax.source.handheld import find_path, pose_files
+from full4d_jax.source.handheld import find_path
 from full4d_jax.source.lens import lens_of
 from full4d_jax.source.options import DemoGridOptions, TwoVideosOptions
 from full4d_jax.source.video_source import POINTS_SIDE
@@ -161,7 +161,7 @@ def _cameras_of(
       InputError: the poses that are given are unusable, or do not fit the film.
     """
     file = options.poses
-    poses = pose_files.read_poses(file, film)
+    poses = find_path.read_poses(file, film)
     lens, seen = lens_of(column, film, options.fov, poses)
     if file is None or poses is None:
         path, note = _path_by_structure(column, lens, film)

@@ -144,7 +144,7 @@ def _video_footage(
 
 
 def _clip_footage(data: DataConfig, options: DatasetViewOptions) -> Footage:
-    """Return what a data set's clip has.
+    """Return what a data set's clip has, at least one frame.
 
     Raises:
       InputError: The data set is unusable, or has no such split, clip or view.
@@ -153,13 +153,7 @@ def _clip_footage(data: DataConfig, options: DatasetViewOptions) -> Footage:
     times = example.timestamps[options.view[0]].astype(np.float64)
     facts = records.clips[options.clip]
     fps = rate(times, options.fps, data.fps)
-    left = len(instants_from(times, options.start, fps))
-    if not left:
-        where = f"{options.dataset}, clip {options.clip}"
-        expected = f"more than {options.start:g}, the start"
-        raise InputError(
-            "dataset", where, f"{times[-1]:.2f} seconds", expected, "lower --start"
-        )
-    return Footage(
-        int(facts["height"]), int(facts["width"]), left, fps, len(example.frames)
-    )
+    # Where the start is after its end, those who read it refuse it.
+    left = max(1, len(instants_from(times, options.start, fps)))
+    height, width = int(facts["height"]), int(facts["width"])
+    return Footage(height, width, left, fps, len(example.frames))

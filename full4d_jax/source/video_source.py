@@ -13,7 +13,7 @@ from full4d_jax.geometry.arrays import Lens, Pictures
 from full4d_jax.media import pictures, sound
 from full4d_jax.media.video import Video, check_file, read_video
 from full4d_jax.source import camera_paths, film
-from full4d_jax.source.handheld import find_path, pose_files
+from full4d_jax.source.handheld import find_path
 from full4d_jax.source.lens import LensEstimate, lens_of
 from full4d_jax.source.options import DemoOptions, VideoOptions
 from gaussians.fitting.stillness import camera_moves
@@ -38,7 +38,7 @@ def open_video_source(
     Raises:
       InputError: the video is unusable or shows two shots, or the poses that are given.
     """
-    poses = pose_files.read_poses(options.poses, options.video)
+    poses = find_path.read_poses(options.poses, options.video)
     choice = ""
     if options.start is None:
         check_file(options.video)

@@ -38,7 +38,7 @@ from full4d_jax.models.weights import (
     load_shipped,
     model_of_metadata,
 )
-from full4d_jax.session.errors import InputError, input_errors, require_file
+from full4d_jax.session.errors import input_errors, require_file
 from full4d_jax.source.depth.enlarge import (
     Film,
     Frame,
@@ -125,12 +125,11 @@ def estimate_depth(network: DepthNetwork, frames: Film, *, still: bool = True) -
 def predict_depth(network: DepthNetwork, frames: Film, *, still: bool = True) -> Maps:
     """Estimate the depth of a video in [-1, 1], with median 1 at t = 0.
 
-    Raises:
-      InputError: height or width is not a multiple of 32.
+    Args:
+      network: the network.
+      frames: height and width are multiples of 32.
+      still: whether the camera stands still; else the frames are not made consistent.
     """
-    if any(side % SIDE_MULTIPLE for side in frames.shape[1:3]):
-        expected = f"sides that are multiples of {SIDE_MULTIPLE}"
-        raise InputError("frames", "depth", frames.shape[1:3], expected, "change the size")
     frames = jnp.asarray(frames)
     # One frame at a time: the maps of many do not fit the memory, and one program, which takes
     # long to compile, does for clips of any length. Within another program it is a loop.

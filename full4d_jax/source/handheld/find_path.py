@@ -8,6 +8,11 @@
     else                                              it is taken to stand still, with a warning
 
 The unit of a path is settled when there is depth (`path_scale`).
+
+In a file of poses as many poses as instants belong to them in order. Any other number is spread
+evenly over the whole video, from its first frame on, and the poses of instants between are
+interpolated: so the file may have a pose for every frame, or for frames that were taken at any
+fixed rate.
 """
 
 from collections.abc import Callable
@@ -22,15 +27,15 @@ from full4d_jax.geometry import paths, tracking
 from full4d_jax.geometry.arrays import Lens, Pictures, Poses
 from full4d_jax.geometry.structure import LEAST_PLACED_SHARE, Structure, find_structure
 from full4d_jax.session import errors, extras
-from full4d_jax.source.handheld.pose_files import poses_at
-from input_pipeline.cameras import invert
+from input_pipeline import cameras, video_files
 from input_pipeline.depth_alignment import MIN_MATCHES, SparseDepth
-from input_pipeline.importers.camera_path import CameraPath
+from input_pipeline.importers.camera_path import CameraPath, read_path
 
 # Of the picture's width that the background moves: two pixels of 455.
 NOTICEABLE_MOTION = 0.004
 # Of the matches that must agree with given poses.
 LEAST_AGREEMENT = 0.5
+POSES_ADVICE = "see 'Hand-held cameras' in docs/cameras.md"
 Large = Callable[[], tuple[Pictures, Lens]]
 
 
@@ -118,6 +123,36 @@ def trusted_structure(
     return structure, f"{placed} placed, {points}, {structure.reprojection:.2f} pixels off"
 
 
+def read_poses(file: Path | None, video: Path) -> CameraPath | None:
+    """Read a file of poses, and compare its lens with the video; None without a file.
+
+    Raises:
+      InputError: the file is unusable, or of pictures of another shape than the video's.
+    """
+    # By which the calibrated pictures' shape may differ from the video's.
+    shape_tolerance = 0.02
+    if file is None:
+        return None
+    with errors.input_errors("poses", POSES_ADVICE):
+        path = read_path(file)
+        height, width = video_files.frame_size(video)
+    if path.size is not None:
+        rows, columns = path.size
+        if abs(columns * height / (rows * width) - 1) > shape_tolerance:
+            found = f"pictures of {columns}x{rows}"
+            expected = f"the shape of {width}x{height}"
+            do = "calibrate the video's own frames"
+            raise errors.InputError("poses", file, found, expected, do)
+    return path
+
+
+def fov_of_poses(path: CameraPath) -> float | None:
+    """Return the horizontal field of view of the whole picture in degrees; None if not recorded."""
+    if path.intrinsics is None or path.size is None:
+        return None
+    return float(2 * np.degrees(np.arctan(path.size[1] / 2 / path.intrinsics[0, 0])))
+
+
 def path_from_poses(
     poses: CameraPath, file: Path, video: Path, instants: Float[ndarray, " t"], large: Large
 ) -> SourcePath:
@@ -129,10 +164,10 @@ def path_from_poses(
     # Of the given poses' misfit, below which another reading is clearly better.
     better_misfit = 0.75
     other_readings = {
-        "as camera-to-world": invert,
+        "as camera-to-world": cameras.invert,
         "in reversed time": lambda poses: poses[::-1],
     }
-    path = poses_at(poses, file, video, instants)
+    path = _poses_at(poses, file, video, instants)
     note = f"its camera moves; its path is that of {file.name}"
     if not paths.travels(path):
         return SourcePath(path, None, note)
@@ -142,7 +177,7 @@ def path_from_poses(
     least = better_misfit * agree.misfit
     for name, read in other_readings.items():
         other = poses._replace(world_to_camera=read(poses.world_to_camera))
-        other_path = poses_at(other, file, video, instants)
+        other_path = _poses_at(other, file, video, instants)
         reading = paths.path_agreement(matched, other_path)
         # The misfit is NaN where nothing matches.
         if reading.share >= LEAST_AGREEMENT and not reading.misfit >= least:
@@ -160,6 +195,33 @@ def path_from_poses(
         warning = "too few points tell the unit of --poses: the first frame's median depth is taken"
         return SourcePath(path, None, note, warning)
     return SourcePath(path, points, note)
+
+
+def _poses_at(
+    path: CameraPath, file: Path, video: Path, instants: Float[ndarray, " t"]
+) -> Poses:
+    """Return the poses at the instants (seconds into the video), the first as the world.
+
+    Raises:
+      InputError: there is one pose for several instants.
+    """
+    poses = path.world_to_camera
+    if len(poses) != len(instants):
+        with errors.input_errors("video", "encode it again"):
+            times = video_files.frame_times(video)
+        if len(poses) < 2 or len(times) < 2:
+            expected = f"{len(instants)}, one an instant, or one a frame of the video"
+            raise errors.InputError("poses", file, len(poses), expected, POSES_ADVICE)
+        poses = paths.interpolate_poses(poses, _pose_times(len(poses), times), instants)
+    return cameras.relative_to(poses, poses[0])
+
+
+def _pose_times(count: int, times: Float[ndarray, " n"]) -> Float[ndarray, " m"]:
+    """Return the seconds of `count` poses that are spread evenly over a video's frames."""
+    if count == len(times):
+        return times
+    lasts = times[-1] + np.median(np.diff(times))
+    return np.arange(count) * (lasts / count)
 
 
 def _turned(turning: tracking.Turning, why: str) -> SourcePath:
