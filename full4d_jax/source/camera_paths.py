@@ -18,7 +18,7 @@ from full4d_jax.cameras import Cameras
 from full4d_jax.config import DataConfig
 from full4d_jax.geometry.arrays import Lens, Maps, Pictures
 from full4d_jax.geometry.motion import moving_pixels
-from full4d_jax.session.errors import InputError, input_errors, require_file
+from full4d_jax.session.errors import input_errors, require_file
 from full4d_jax.source.depth.lines import UP, Direction
 from full4d_jax.source.options import PathOptions
 from input_pipeline import cameras
@@ -32,8 +32,6 @@ MOVED_LEVELS = 0.1 * 255
 LEAST_MOVING_SHARE = 0.01
 # World units.
 NEAREST_PIVOT_DEPTH = 0.2
-# The orbit of cameras that stand close together is not a point.
-LEAST_ORBIT_DEGREES = 12.0
 PRESETS = ("arc", "ring", "spiral")
 FORMAT = "see 'Camera paths' in docs/cameras.md for the file's format"
 
@@ -99,12 +97,9 @@ def _along(path: Path, data: DataConfig) -> TargetCameras:
     """Return still cameras evenly spaced along a path of nerfstudio's, both ends included."""
     with input_errors("camera file", FORMAT):
         read = read_path(path)
-    chosen = (
-        np.linspace(0, len(read.world_to_camera) - 1, data.views - 1).round().astype(int)
-    )
-    poses = np.repeat(read.world_to_camera[chosen][:, None], data.frames, 1).astype(
-        np.float32
-    )
+    own = read.world_to_camera
+    chosen = np.linspace(0, len(own) - 1, data.views - 1).round().astype(int)
+    poses = np.repeat(own[chosen][:, None], data.frames, 1).astype(np.float32)
     if read.intrinsics is None or read.size is None:
         return TargetCameras(None, poses)
     rows, columns = read.size
@@ -142,9 +137,8 @@ def subject_depth(frames: Pictures, depth: Maps) -> float:
 def around_upright(targets: TargetCameras, up: Direction) -> TargetCameras:
     """Return the cameras of a preset at the same angles around an axis along `up`."""
     azimuth, elevation = np.moveaxis(angles_of(targets.world_to_camera), -1, 0)
-    return targets._replace(
-        world_to_camera=cameras.orbit(azimuth, elevation, up=up).astype(np.float32)
-    )
+    poses = cameras.orbit(azimuth, elevation, up=up).astype(np.float32)
+    return targets._replace(world_to_camera=poses)
 
 
 def look_at_subject(targets: TargetCameras, distance: float) -> TargetCameras:
@@ -250,9 +244,7 @@ def angles_of(
     return np.degrees(np.stack([np.arctan2(x, -z), np.arctan2(-y, np.hypot(x, z))], -1))
 
 
-def orbit_limit(
-    world_to_camera: RigPoses, least: float = LEAST_ORBIT_DEGREES
-) -> tuple[float, float]:
+def orbit_limit(world_to_camera: RigPoses, least: float) -> tuple[float, float]:
     """Return azimuth and elevation in degrees around the pivot that an orbit of a grid reaches.
 
     Args:
@@ -281,11 +273,11 @@ def range_warning(
     azimuth, elevation = np.abs(angles_of(relative, pivot_of(relative))).max((0, 1))
     if azimuth <= max_azimuth + 0.5 and elevation <= max_elevation + 0.5:
         return ""
-    return (
-        f"the camera path reaches azimuth {azimuth:.0f} and elevation {elevation:.0f} degrees, "
-        f"beyond the {max_azimuth:.0f} and {max_elevation:.0f} that this checkpoint was trained "
-        "on: expect blur and invention there"
+    reached = f"azimuth {azimuth:.0f} and elevation {elevation:.0f} degrees"
+    trained = (
+        f"{max_azimuth:.0f} and {max_elevation:.0f} that this checkpoint was trained on"
     )
+    return f"the cameras reach {reached}, beyond the {trained}: expect blur and invention there"
 
 
 def _phases(preset: str, targets: int) -> Float[ndarray, " n"]:
@@ -304,8 +296,6 @@ def _read_json(path: Path) -> dict[str, object]:
     require_file("camera path", path, "a preset or a JSON file", do)
     with input_errors("camera file", do):
         content = load_json(path)
-    if not isinstance(content, dict):
-        raise InputError(
-            "camera file", path, type(content).__name__, "a JSON object", FORMAT
-        )
+        found = type(content).__name__
+        check_field(path, isinstance(content, dict), found, "a JSON object")
     return content

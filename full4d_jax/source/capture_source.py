@@ -226,6 +226,7 @@ def load_capture(path: Path) -> Arrays:
         v, t, *size, _ = frames.shape
         if poses.shape == (v, 4, 4):
             arrays["world_to_camera"] = np.repeat(poses[:, None], t, 1)
+        shapes: dict[str, tuple[int, ...]]
         shapes = {"intrinsics": (v, 3, 3), "world_to_camera": (v, t, 4, 4)}
         shapes |= dict.fromkeys(("depth", "masks"), (v, t, *size))
         for name, array in arrays.items():

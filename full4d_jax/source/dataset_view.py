@@ -71,13 +71,11 @@ def open_dataset_view(data: DataConfig, options: DatasetViewOptions) -> Grid:
     first = views[0]
     frames = np.stack([view.frames for view in views])
     distances = [view.unit / first.unit for view in views]
-    depth = None
-    if any(view.depth is not None for view in views):
-        # In the unit of the first, 0 where unknown.
-        depth = np.zeros(frames.shape[:4], np.float32)
+    # In the unit of the first, 0 where unknown.
+    depth = np.zeros(frames.shape[:4], np.float32)
     seen = []
     for number, (view, distance) in enumerate(zip(views, distances, strict=True)):
-        if depth is not None and view.depth is not None:
+        if view.depth is not None:
             depth[number] = view.depth * np.float32(distance)
         if points := seen_in(number, view.points):
             seen.append(points._replace(depth=points.depth * distance))
@@ -96,7 +94,7 @@ def open_dataset_view(data: DataConfig, options: DatasetViewOptions) -> Grid:
         frames=frames,
         origin=all_real(frames),
         times=times,
-        depth=depth,
+        depth=depth if depth.any() else None,
         points=Points(*map(np.concatenate, zip(*seen, strict=True))) if seen else None,
         about=about,
     )

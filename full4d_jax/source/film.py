@@ -47,7 +47,7 @@ CHANGED_LEVELS = 20
 MOST_MOVING_SHARE = 0.15
 # Seconds before the first instant and after the last.
 SECONDS_AROUND = 6.0
-MAX_PICTURES_AROUND = 12  # pictures
+MAX_PICTURES_AROUND = 12
 
 
 def read_shot(
@@ -138,9 +138,8 @@ def best_start(path: Path, seconds: float) -> float:
     scores = [_step_score(*pair) for pair in pairwise(pictures)]
     # A part begins at a frame and has all steps that end within it.
     ends = np.searchsorted(times, times + seconds, side="right") - 1
-    begins = np.flatnonzero(
-        (times + seconds <= times[-1:]) & (ends > np.arange(len(times)))
-    )
+    fits = (times + seconds <= times[-1:]) & (ends > np.arange(len(times)))
+    begins = np.flatnonzero(fits)
     parts = [(np.mean(scores[i : ends[i]]), -times[i]) for i in begins]
     gain, start = max(parts, default=(0.0, 0.0))
     return float(-start) if gain > least_gain else 0.0
@@ -200,15 +199,13 @@ def pictures_around(path: Path, video: Video) -> UInt8[np.ndarray, "e h w 3"] | 
         for frame in decode_frames(path, begin, spacing=gap):
             if frame.time > last + SECONDS_AROUND:
                 break
-            is_outside = (
-                begin <= frame.time < first - gap / 2 or frame.time > last + gap / 2
-            )
-            if frame.damaged or not is_outside:
+            before = begin <= frame.time < first - gap / 2
+            if frame.damaged or not (before or frame.time > last + gap / 2):
                 continue
             gray = gray_picture(frame.picture, reference.shape)
             difference = np.median(np.abs(gray.astype(np.float32) - reference))
-            is_lit_so = difference <= same_light_levels
-            if is_lit_so and standing_share(np.stack([reference, gray])) > least_standing:
+            alike = difference <= same_light_levels
+            if alike and standing_share(np.stack([reference, gray])) > least_standing:
                 pictures.append(crop_resize(frame.picture, *video.frames.shape[1:3]))
     if not pictures:
         return None

@@ -29,7 +29,8 @@ EXIF_BLOCK_TAG = 0x8769
 # Returns the horizontal field of view of a clip (t h w 3) in degrees, or None.
 LensEstimate = Callable[[Pictures], float | None]
 Bytes = UInt8[np.ndarray, " n"]
-MOST_BOXES = 20_000  # side by side
+# Side by side.
+MOST_BOXES = 20_000
 TAG_PLACES = (b"trak", b"meta"), (b"trak", b"udta", b"meta"), (b"meta",), (b"udta", b"meta")
 
 
@@ -62,11 +63,7 @@ def lens_of(
         pixels = equivalent / math.hypot(36, 24) * math.hypot(rows, columns)
         fov = math.degrees(2 * math.atan(columns / 2 / pixels))
         known = f", of {equivalent:g} mm (as on 35 mm film) in the file's metadata"
-    if (
-        fov is None
-        and estimate is not None
-        and (here := estimate(video.frames)) is not None
-    ):
+    if fov is None and estimate and (here := estimate(video.frames)) is not None:
         fov = cropped_fov(here, 1 / video.kept_width)
         known = ", by the depth network; give --fov if you know it"
     if fov is None:
@@ -77,9 +74,8 @@ def lens_of(
     else:
         seen = cropped_fov(fov, video.kept_width)
         sentence = f"{seen:.1f} degrees, {fov:.4g} before cropping{known}"
-    return cameras.intrinsics_from_fov(
-        seen, height, width
-    ), f"horizontal field of view: {sentence}"
+    lens = cameras.intrinsics_from_fov(seen, height, width)
+    return lens, f"horizontal field of view: {sentence}"
 
 
 def focal_length(path: Path) -> float | None:
@@ -87,17 +83,17 @@ def focal_length(path: Path) -> float | None:
 
     Pictures have it in EXIF, videos of phones among the tags of a track or of the whole file.
     """
-    focal_length_in_35mm_film = 0xA405
+    focal_length_tag = 0xA405
     try:
         with footage.opened_picture(path) as picture:
-            written = (
-                picture.getexif().get_ifd(EXIF_BLOCK_TAG).get(focal_length_in_35mm_film)
-            )
-    except ValueError:  # no picture
+            written = picture.getexif().get_ifd(EXIF_BLOCK_TAG).get(focal_length_tag)
+    # It is no picture.
+    except ValueError:
         written = read_tag(path, QUICKTIME_FOCAL_LENGTH)
     try:
         value = float(str(written).strip(" \0m"))
-    except ValueError:  # nothing is written, or no number
+    # Nothing is written, or no number.
+    except ValueError:
         return None
     # Files say 0 for unknown.
     return value if 5 <= value <= 2000 else None
@@ -110,7 +106,8 @@ def read_tag(path: Path, name: str) -> str | float | None:
     """
     try:
         whole = np.memmap(path, np.uint8, "r").data
-    except (OSError, ValueError):  # a folder, or an empty file
+    # A folder, or an empty file.
+    except (OSError, ValueError):
         return None
     places = (_inside(whole, b"moov", *place) for place in TAG_PLACES)
     for meta in chain.from_iterable(places):
@@ -140,7 +137,8 @@ def _boxes(outer: memoryview) -> Iterator[tuple[bytes, memoryview]]:
         if size == 1 and len(outer) >= 16:
             (size,) = struct.unpack_from(">Q", outer, 8)
             body = 16
-        elif size == 0:  # up to the end
+        # It goes up to the end.
+        elif size == 0:
             size = len(outer)
         if not body <= size <= len(outer):
             return

@@ -35,11 +35,6 @@ from input_pipeline.cameras import (
 from input_pipeline.procedural import clips, scene
 from input_pipeline.video_files import frame_times
 
-FILM_ADVICE = (
-    "film the still scene while you walk around it and keep it in the middle, "
-    "or give --poses"
-)
-
 
 class NoCameras(ValueError):
     """The views of a grid have no cameras; the message says why."""
@@ -96,9 +91,8 @@ def open_demo_grid(data: DataConfig, options: DemoGridOptions) -> Grid:
         origin[:, 0] = Origin.REAL
     real = origin == Origin.REAL
     size = data.views, data.frames, data.height, data.width
-    clip = clips.scene_program(*size, data.worlds, orbit=data.orbit)(
-        scene.HELD_OUT_START + options.scene
-    )
+    draw = clips.scene_program(*size, data.worlds, orbit=data.orbit)
+    clip = draw(scene.HELD_OUT_START + options.scene)
     frames[real] = to_uint8(clip.frames)[real]
     rate = options.fps or data.fps
     note = f"row and column of the held-out procedural scene {options.scene}"
@@ -106,9 +100,8 @@ def open_demo_grid(data: DataConfig, options: DemoGridOptions) -> Grid:
     unposed = ""
     try:
         lens = np.asarray(clip.intrinsics[0], np.float64)
-        cameras = place_views(
-            lens, np.asarray(clip.world_to_camera[:, 0], np.float64), data
-        )
+        poses = np.asarray(clip.world_to_camera[:, 0], np.float64)
+        cameras = place_views(lens, poses, data)
         note += "; its cameras are known"
     except NoCameras as error:
         unposed = f"{error}"
@@ -125,9 +118,8 @@ def require_cameras(grid: Grid) -> None:
     """
     if grid.cameras is None:
         expected = "cameras of all its views, to fit a scene to"
-        raise errors.InputError(
-            "grid", "its cameras", grid.about.unposed, expected, FILM_ADVICE
-        )
+        do = "film the still scene while you walk around it, or give --poses"
+        raise errors.InputError("grid", "its cameras", grid.about.unposed, expected, do)
 
 
 def place_views(lens: Lens, world_to_camera: Poses, data: DataConfig) -> Cameras:
@@ -141,12 +133,10 @@ def place_views(lens: Lens, world_to_camera: Poses, data: DataConfig) -> Cameras
     poses = relative_to(world_to_camera, world_to_camera[0])
     middle = nearest_to_axes(poses)
     if middle is None:
-        raise NoCameras(
-            "the cameras of its views stand too close together, or look past the scene"
-        )
-    still = np.repeat(
-        rescale(poses, float(np.linalg.norm(middle)))[:, None], data.frames, 1
-    )
+        close = "the cameras of its views stand too close together"
+        raise NoCameras(f"{close}, or look past the scene")
+    scaled = rescale(poses, float(np.linalg.norm(middle)))
+    still = np.repeat(scaled[:, None], data.frames, 1)
     lenses = np.repeat(lens[None], len(poses), 0).astype(np.float32)
     return Cameras(lenses, still.astype(np.float32), data.height, data.width)
 
@@ -210,7 +200,8 @@ def _frames_between(column: Video, film: Path) -> int:
     steps = len(column.frames) - 1
     try:
         times = frame_times(film)
-    except ValueError:  # a film without timestamps
+    # It has no timestamps.
+    except ValueError:
         return 1
     first, last = column.timestamps[[0, -1]]
     inside = int(((times >= first - 1e-6) & (times <= last + 1e-6)).sum())

@@ -40,19 +40,19 @@ def open_video_source(
     """
     poses = find_path.read_poses(options.poses, options.video)
     choice = ""
+    fps = options.fps or data.fps
     if options.start is None:
         check_file(options.video)
         # Poses and depth that are given are those from the video's start on.
         start = 0.0
         if not (options.poses or options.measured.depth):
-            seconds = data.frames / (options.fps or data.fps)
-            start = film.best_start(options.video, seconds)
+            start = film.best_start(options.video, data.frames / fps)
         options = replace(options, start=start)
         if start:
             choice = "; the part with most motion (another by --start)"
     video = film.read_shot(options.video, data.frames, data, options)
     lens, seen = lens_of(video, options.video, options.fov, poses, estimate)
-    wanted = round((options.size.seconds or 0) * (options.fps or data.fps))
+    wanted = round((options.size.seconds or 0) * fps)
     short = f"; {wanted} frames were asked for" * (wanted > data.frames)
     path = _path_of_video(video, lens, data, options, poses)
     note = f"{video.note}{choice}; {seen}{short}"
@@ -70,7 +70,7 @@ def open_video_source(
         about=grid.About(
             note="; ".join(filter(None, (note, path.note))),
             warning=path.warning,
-            rate=options.fps or data.fps,
+            rate=fps,
             sound=sound.read_sound(options.video, video.timestamps),
         ),
     )

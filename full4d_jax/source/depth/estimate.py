@@ -28,16 +28,10 @@ from jaxtyping import Array, Float
 
 from full4d_jax.cameras import sides
 from full4d_jax.geometry.depth_maps import nearest
+from full4d_jax.models import weights
 from full4d_jax.models.depth_net import DepthNetConfig, init_params, log_depth
 from full4d_jax.models.functional import Params
 from full4d_jax.models.tiefenrausch import KERNELS, SIDE_MULTIPLE, load_tiefenrausch
-from full4d_jax.models.weights import (
-    SHIPPED,
-    load_metadata,
-    load_params,
-    load_shipped,
-    model_of_metadata,
-)
 from full4d_jax.session.errors import input_errors, require_file
 from full4d_jax.source.depth.enlarge import (
     Film,
@@ -49,8 +43,8 @@ from full4d_jax.source.depth.enlarge import (
 )
 from input_pipeline.plain_files import check_field, load_array, load_arrays
 
-WEIGHTS = SHIPPED / "depth.safetensors"
-TIEFENRAUSCH = SHIPPED / "tiefenrausch.safetensors"
+WEIGHTS = weights.SHIPPED / "depth.safetensors"
+TIEFENRAUSCH = weights.SHIPPED / "tiefenrausch.safetensors"
 # Share of log depth that is kept; chosen on procedural scenes below 16.
 RELIEF_EXPONENT = 0.9
 # Pixels of frames that Tiefenrausch was trained on.
@@ -89,17 +83,17 @@ def load_depth(checkpoint: str | Path | None = None) -> DepthNetwork:
       InputError: there is no such file, or it does not hold the weights of a depth network.
     """
     path = Path(checkpoint or WEIGHTS)
-    if KERNELS in load_metadata(path):
+    if KERNELS in weights.load_metadata(path):
         return DepthNetwork(DepthNetConfig(fine=0), {"trunk": load_tiefenrausch(path)})
-    _, metadata = load_params(path)
-    config = model_of_metadata(path, metadata, DepthNetConfig)
+    _, metadata = weights.load_params(path)
+    config = weights.model_of_metadata(path, metadata, DepthNetConfig)
     trunk = load_tiefenrausch(TIEFENRAUSCH)
     shapes = jax.jit(init_params, static_argnums=0).eval_shape(
         config, trunk, jax.random.key(0)
     )
-    params, _ = load_params(path, like=shapes)
+    params, _ = weights.load_params(path, like=shapes)
     if config.fine:
-        params["rooms"] = load_shipped("fast_depth")
+        params["rooms"] = weights.load_shipped("fast_depth")
     return DepthNetwork(config, params)
 
 
@@ -134,12 +128,10 @@ def predict_depth(network: DepthNetwork, frames: Film, *, still: bool = True) ->
     # One frame at a time: the maps of many do not fit the memory, and one program, which takes
     # long to compile, does for clips of any length. Within another program it is a loop.
     one = partial(_log_depth, network)
-    is_traced = isinstance(frames, Tracer)
-    logs = (
-        jax.lax.map(one, frames)
-        if is_traced
-        else jnp.stack([one(frame) for frame in frames])
-    )
+    if isinstance(frames, Tracer):
+        logs = jax.lax.map(one, frames)
+    else:
+        logs = jnp.stack([one(frame) for frame in frames])
     return align_median(jnp.exp(stabilise(frames, logs) if still else logs))
 
 
@@ -156,8 +148,8 @@ def stabilise(frames: Film, logs: Maps) -> Maps:
     logs = logs - shift[:, None, None]
 
     def calm(frame):
-        weights = similarity(frames, frame)
-        return (weights * logs).sum(0) / weights.sum(0)
+        alike = similarity(frames, frame)
+        return (alike * logs).sum(0) / alike.sum(0)
 
     return jax.lax.map(calm, frames)
 

@@ -179,7 +179,7 @@ def path_from_poses(
         other = poses._replace(world_to_camera=read(poses.world_to_camera))
         other_path = _poses_at(other, file, video, instants)
         reading = paths.path_agreement(matched, other_path)
-        # The misfit is NaN where nothing matches.
+        # The misfit is NaN where no frames match.
         if reading.share >= LEAST_AGREEMENT and not reading.misfit >= least:
             better, least = name, reading.misfit
     if better or agree.share < LEAST_AGREEMENT:
