@@ -35,6 +35,8 @@ from input_pipeline.cameras import (
 from input_pipeline.procedural import clips, scene
 from input_pipeline.video_files import frame_times
 
+FILM_ADVICE = "film the still scene while you walk around it, or give --poses"
+
 
 class NoCameras(ValueError):
     """The views of a grid have no cameras; the message says why."""
@@ -118,8 +120,8 @@ def require_cameras(grid: Grid) -> None:
     """
     if grid.cameras is None:
         expected = "cameras of all its views, to fit a scene to"
-        do = "film the still scene while you walk around it, or give --poses"
-        raise errors.InputError("grid", "its cameras", grid.about.unposed, expected, do)
+        found = grid.about.unposed
+        raise errors.InputError("grid", "its cameras", found, expected, FILM_ADVICE)
 
 
 def place_views(lens: Lens, world_to_camera: Poses, data: DataConfig) -> Cameras:
