@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, Int
 from full4d_jax.config import OptimizerConfig, TrainingConfig, to_dict
 from full4d_jax.media.metrics import Distance, load_lpips
 from full4d_jax.models.functional import Params
-from full4d_jax.models.weights import load_metadata, load_params, require_model, save_params
+from full4d_jax.models.weights import load_params, require_model, save_params
 from full4d_jax.session.errors import input_errors
 from full4d_jax.training.bad_losses import Step
 from full4d_jax.training.checkpoints.resume import run_record
@@ -73,7 +73,7 @@ def run(
       frozen: further arguments of every step.
     """
     if init is not None:
-        require_model(init, load_metadata(init), settings.model)
+        require_model(init, settings.model)
         params, _ = load_params(init, params)
     out.mkdir(parents=True, exist_ok=True)
     start = start_at(first_state(optimizer_of(settings), params))

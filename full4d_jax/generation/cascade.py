@@ -91,9 +91,8 @@ def load_upsampler(checkpoint: str | Path | None = None) -> Upsampler:
       InputError: There is no such file, or it holds another network.
     """
     path = Path(checkpoint or WEIGHTS)
-    params, metadata = weights.load_params(path)
-    config = weights.model_of_metadata(path, metadata, UpsamplerNetConfig)
-    rows = metadata.get("prior_rows", 0)
+    config = weights.model_of_metadata(path, UpsamplerNetConfig)
+    rows = weights.load_metadata(path).get("prior_rows", 0)
     if not 8 <= rows <= MOST_ROWS:
         where = f"{path}, metadata prior_rows"
         do = "give a file that `full4d train` wrote"

@@ -129,7 +129,7 @@ def load_network(
         kernel for its heads.
     """
     path = prior_path(config.model, checkpoint)
-    require_model(path, load_metadata(path), config.model)
+    require_model(path, config.model)
     like = parameter_shapes(config.model, mesh)
     return load_params(path, like, on_host=config.sampler.offload and mesh is None)[0]
 

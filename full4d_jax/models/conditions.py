@@ -49,11 +49,6 @@ class Conditions(NamedTuple):
     row: Latents | None = None
 
     @property
-    def source(self) -> Float[Array, "b t h w c"]:
-        """The latents of the input video."""
-        return self.projection[:, 0]
-
-    @property
     def known_motion(self) -> Motion:
         """The motion, 0 where there is none."""
         still = (*self.base.shape[:-1], warp.MOTION_CHANNELS)

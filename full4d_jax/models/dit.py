@@ -52,12 +52,9 @@ def network(config: ModelConfig, rngs: nnx.Rngs) -> MultiViewDiT:
     """Create the network that `config.attention` names."""
     if config.attention == "sequential":
         return two_streams.SequentialDiT(config, rngs)
-    is_two_stream = config.attention.startswith("two_stream")
-    return (
-        two_streams.TwoStreamDiT(config, rngs)
-        if is_two_stream
-        else MultiViewDiT(config, rngs)
-    )
+    if config.attention.startswith("two_stream"):
+        return two_streams.TwoStreamDiT(config, rngs)
+    return MultiViewDiT(config, rngs)
 
 
 def init_params(config: ModelConfig, key: PRNGKeyArray) -> Params:
@@ -125,8 +122,8 @@ def prediction(config: ModelConfig, params: Params) -> Callable[..., Predicted]:
     return apply
 
 
-def deviation(
-    mask: Float[Array, "b v t h w 1"], seen: float = 0.13, hole: float = 0.30
-) -> Float[Array, "b v t h w 1"]:
+def deviation(mask: Float[Array, "b v t h w 1"]) -> Float[Array, "b v t h w 1"]:
     """Return s of `flow`: how far the data are from the filled projection, where seen or not."""
+    seen = 0.13
+    hole = 0.30
     return jnp.where(mask > 0, seen, hole)

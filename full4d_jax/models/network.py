@@ -146,24 +146,19 @@ class MultiViewDiT(nnx.Module):
         """
         x, seen = self._see(latents, tau, conditions)
         x = self.through_blocks(x, seen)
+        inputs = seen.inputs
         if not self.config.refiner:
             return x
         if not self.config.moves_base:
-            return self.refiner(x, seen.inputs)
-        return self._moved_and_refined(x, seen.inputs, conditions)
-
-    def _moved_and_refined(
-        self, x: Latents, inputs: Maps, conditions: Conditions
-    ) -> Float[Array, "b v t h w k"]:
-        """Correct the motion, let the refiner see what it moves, and return residual, motion."""
+            return self.refiner(x, inputs)
+        # Correct the motion, and let the refiner see what it moves.
         for_refiner, for_mover = jnp.split(x, 2, -1)
-        motion = conditions.known_motion / MOTION_UNIT_PIXELS + self.mover(
-            for_mover, inputs
-        )
+        known = conditions.known_motion / MOTION_UNIT_PIXELS
+        motion = known + self.mover(for_mover, inputs)
         base = conditions.moved(MOTION_UNIT_PIXELS * motion)
         latents = inputs[..., : conditions.base.shape[-1]]
-        seen = (latents, base.near, conditions.mask[..., None], base.added, base.share)
-        residual = self.refiner(for_refiner, jnp.concatenate(seen, -1))
+        shown = (latents, base.near, conditions.mask[..., None], base.added, base.share)
+        residual = self.refiner(for_refiner, jnp.concatenate(shown, -1))
         return jnp.concatenate([residual, motion], -1)
 
     def through_blocks(self, x: Tokens, seen: GridInputs) -> Maps:
@@ -219,11 +214,11 @@ class MultiViewDiT(nnx.Module):
             text = jnp.repeat(text, len(moments.rows) // len(seen.time), axis=0)
         # The later half of the frames is the projection.
         has_projection = seen.grid.frames == 2 * seen.generated[1]
-        pattern = mask.Pattern(cut, axis, config.mask, has_projection)
+        pattern = mask.Pattern(cut, axis != "all", config.mask, has_projection)
         if config.attention == "full":
             # In one view every token reads every token.
             joined = TokenGrid(1, cut.views * cut.frames, cut.tokens)
-            pattern = mask.Pattern(joined, axis, masks.PAPER, cross_half=False)
+            pattern = mask.Pattern(joined, False, masks.PAPER, cross_half=False)
         transforms = None
         if "prope" in config.cameras:
             shape = (-1, pattern.grid.views, pattern.grid.frames, 4, 4)
@@ -288,8 +283,7 @@ class MultiViewDiT(nnx.Module):
         maps = (conditions.mask[..., None], conditions.disparity[..., None])
         inputs = jnp.concatenate([latents, *(x[:, 1:] for x in (*guides, *maps))], -1)
         targets = self.patch_embedding(self._patches(inputs))
-        source = conditions.source[:, None]
-        source_tokens = self.source_embedding(self._patches(source))
+        source_tokens = self.source_embedding(self._patches(conditions.projection[:, :1]))
         x = on_tokens(jnp.concatenate([source_tokens, targets], 1))
         grid = self._grid(latents)
         return inputs, x, grid._replace(views=grid.views + 1)

@@ -58,7 +58,7 @@ def check_start(model: ModelConfig, checkpoint: Path) -> ModelConfig:
     """
     names = weights.tensor_shapes(checkpoint)
     plain = trainable.without_adapters(model)
-    weights.require_model(checkpoint, weights.load_metadata(checkpoint), plain, free=FREE)
+    weights.require_model(checkpoint, plain, free=FREE)
     if not any(name.startswith(trainable.SYNCHRONIZATION) for name in names):
         plain = dataclasses.replace(plain, attention="fused")
     if not any(name.startswith("mover.") for name in names):
@@ -85,10 +85,8 @@ def complete_params(
         drawn = by_name(dit.init_params(model, key))
         return {name: x for name, x in drawn.items() if name not in flat}
 
-    cut = (
-        None
-        if mesh is None
-        else sharding.tree_shardings(mesh, jax.eval_shape(fresh), model.width)
-    )
+    cut = None
+    if mesh is not None:
+        cut = sharding.tree_shardings(mesh, jax.eval_shape(fresh), model.width)
     # Compiled, so that what is known is never drawn.
     return nested(jax.jit(fresh, out_shardings=cut)() | flat)

@@ -153,22 +153,20 @@ def load_metadata(path: str | Path) -> Metadata:
         return _metadata(path, file)
 
 
-def require_model(
-    path: str | Path, metadata: Metadata, model: Any, *, free: tuple[str, ...] = ()
-) -> None:
+def require_model(path: str | Path, model: Any, *, free: tuple[str, ...] = ()) -> None:
     """Refuse a checkpoint of another model; fields that its metadata do not name have defaults.
 
     Heads, rotary angles and much else have the same shapes and would give garbage.
 
     Args:
-      path: of the checkpoint, for the message.
-      metadata: of the checkpoint, as `load_metadata` reads it.
+      path: of the checkpoint.
       model: the model that it should be, a dataclass.
       free: fields that may differ, besides those that say how to compute the same.
 
     Raises:
-      InputError: a field differs; the message names the first.
+      InputError: as `load_metadata` does, or a field differs; the message names the first.
     """
+    metadata = load_metadata(path)
     if "model" not in metadata:
         return
     free = (*free, "precision", "remat", "gpu_attention")
@@ -180,20 +178,20 @@ def require_model(
             raise InputError("checkpoint", f"{path}, model.{name}", stored[name], value, do)
 
 
-def model_of_metadata(path: str | Path, metadata: Metadata, kind: type[Model]) -> Model:
+def model_of_metadata(path: str | Path, kind: type[Model]) -> Model:
     """Return the sizes of a network in the metadata of its weights.
 
     Args:
-      path: of the weights, for the message.
-      metadata: as `load_params` reads it.
+      path: of the weights.
       kind: the dataclass of the sizes.
 
     Raises:
-      InputError: they are missing, or no network has them; the message names the field.
+      InputError: as `load_metadata` does, or they are missing, or no network has them; the message
+        names the field.
     """
     where = f"{path}, metadata model"
     do = "give a file that full4d wrote"
-    sizes = metadata.get("model", {})
+    sizes = load_metadata(path).get("model", {})
     names = {field.name for field in dataclasses.fields(cast(Any, kind))}
     if sizes.keys() != names:
         found = f"other metadata ({', '.join(sizes)})"

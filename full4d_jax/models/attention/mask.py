@@ -18,7 +18,7 @@ from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Bool, Float, Int
 
 from full4d_jax.config import masks
-from full4d_jax.models.tokens import Axis, TokenGrid
+from full4d_jax.models.tokens import TokenGrid
 
 # Finite: without a single allowed key there is weight 0, and no NaN.
 FORBIDDEN_LOGIT = -1e30
@@ -136,17 +136,12 @@ class Pattern:
 
     Attributes:
       grid: how the tokens of a sample are laid out.
-      axis: along which grids were cut into the samples; "all" where a sample is a whole grid.
+      is_cut: whether samples are rows or columns of grids, whole on their devices.
       mask: between frames, a name for `masks.find_mask`.
       cross_half: whether the later half of the frames is the projection.
     """
 
     grid: TokenGrid
-    axis: Axis
+    is_cut: bool
     mask: str
     cross_half: bool
-
-    @property
-    def is_cut(self) -> bool:
-        """Whether samples are rows or columns of grids, whole on their devices."""
-        return self.axis != "all"

@@ -85,8 +85,7 @@ def load_depth(checkpoint: str | Path | None = None) -> DepthNetwork:
     path = Path(checkpoint or WEIGHTS)
     if KERNELS in weights.load_metadata(path):
         return DepthNetwork(DepthNetConfig(fine=0), {"trunk": load_tiefenrausch(path)})
-    _, metadata = weights.load_params(path)
-    config = weights.model_of_metadata(path, metadata, DepthNetConfig)
+    config = weights.model_of_metadata(path, DepthNetConfig)
     trunk = load_tiefenrausch(TIEFENRAUSCH)
     shapes = jax.jit(init_params, static_argnums=0).eval_shape(
         config, trunk, jax.random.key(0)

@@ -132,8 +132,8 @@ def depth_within(plate: CleanPlate, height: int, width: int) -> Map:
 def load_inpainting() -> tuple[inpainting.InpaintingNetConfig, functional.Params]:
     """Return the sizes and the parameters of the network in the package."""
     path = weights.SHIPPED / "inpainting.safetensors"
-    params, metadata = weights.load_params(path)
-    return weights.model_of_metadata(path, metadata, inpainting.InpaintingNetConfig), params
+    config = weights.model_of_metadata(path, inpainting.InpaintingNetConfig)
+    return config, weights.load_params(path)[0]
 
 
 def inpainted(picture: Picture, hole: Mask) -> Picture:

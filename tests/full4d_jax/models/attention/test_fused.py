@@ -210,7 +210,7 @@ def test_equals_the_dense_mask_on_a_mesh(mask, heads):
             lambda q, k, v, _: fused_attention(q, k, v, cross_half=True, mask=mask),
             *(flatten(x) for x in (q, k, v)),
             cameras=None,
-            pattern=Pattern(grid, "all", mask, cross_half=True),
+            pattern=Pattern(grid, False, mask, cross_half=True),
         )
         return grid.unflatten(out)
 
