@@ -78,9 +78,8 @@ def fuse_depth(
 
     def ratios(time, other):
         motion = relative_pose(world_to_camera[other], world_to_camera[time])
-        points = (rays * depth[time][..., None]) @ motion[:3, :3].T + motion[
-            None, None, :3, 3
-        ]
+        shift = motion[None, None, :3, 3]
+        points = (rays * depth[time][..., None]) @ motion[:3, :3].T + shift
         row, column, inside = pixels_of(points @ lens.T, height, width)
         ratio = depth[other][row, column] / jnp.maximum(points[..., 2], LEAST_DEPTH_AHEAD)
         alike = (

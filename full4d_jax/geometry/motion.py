@@ -28,7 +28,6 @@ It also shows about what I_0t shows at p + to_0_v(p). The view's own frame knows
 v looks, the row's what came into sight since instant 0, and gets a share where the row changed.
 """
 
-from collections.abc import Mapping
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -69,8 +68,7 @@ class Flows(NamedTuple):
 Film = Float[ndarray, "t h w 3"]
 Frames = UInt8[ndarray, "v t h w 3"]
 Motion = Float32[ndarray, "v t h w 2"]
-Flow = Float32[ndarray, "h w 2"]
-NO_FLOWS: Mapping[int, Flows] = {}
+Flow = Float[ndarray, "h w 2"]
 
 
 def moving_pixels(
@@ -125,35 +123,33 @@ def optical_flow(now: Picture, then: Picture, finest: int = 0) -> Flow:
 
 def warp(
     image: Float[ndarray, "h w c"],
-    flow: Float[ndarray, "h w 2"],
+    flow: Flow,
     interpolation: int = cv2.INTER_LINEAR,
     border: int = cv2.BORDER_CONSTANT,
 ) -> Float32[ndarray, "h w c"]:
     """Return the image where the flow leads; outside what OpenCV's `border` says, else 0."""
-    h, w = flow.shape[:2]
-    y, x = np.mgrid[:h, :w].astype(np.float32)
-    columns = (x + flow[..., 0]).astype(np.float32)
-    rows = (y + flow[..., 1]).astype(np.float32)
-    warped = cv2.remap(
-        image.astype(np.float32), columns, rows, interpolation, borderMode=border
-    )
-    return warped.reshape(h, w, -1)
+    ends = _ends(flow)
+    warped = cv2.remap(image.astype(np.float32), *ends, interpolation, borderMode=border)
+    return warped.reshape(*flow.shape[:2], -1)
 
 
-def flow_agrees(there: Float[ndarray, "h w 2"], back: Float[ndarray, "h w 2"]) -> Mask:
+def _ends(flow: Flow) -> tuple[Map, Map]:
+    """Return the columns and the rows that the flow leads to, as OpenCV counts pixels."""
+    y, x = np.mgrid[: flow.shape[0], : flow.shape[1]].astype(np.float32)
+    return (x + flow[..., 0]).astype(np.float32), (y + flow[..., 1]).astype(np.float32)
+
+
+def flow_agrees(there: Flow, back: Flow) -> Mask:
     """Return where the flow there and back leads home, inside the picture."""
     # Of squared flow, and pixels: Sundaram et al. 2010, as in Lai et al.
-    agreement_bound = 0.01, 0.5
+    share, allowance = 0.01, 0.5
     h, w = there.shape[:2]
-    y, x = np.mgrid[:h, :w].astype(np.float32)
-    x = x + there[..., 0]
-    y = y + there[..., 1]
+    x, y = _ends(there)
     inside = (x >= 0) & (x <= w - 1) & (y >= 0) & (y <= h - 1)
     returned = warp(back, there)
     length = (there**2).sum(-1) + (returned**2).sum(-1)
-    return inside & (
-        ((there + returned) ** 2).sum(-1) < agreement_bound[0] * length + agreement_bound[1]
-    )
+    misfit = ((there + returned) ** 2).sum(-1)
+    return inside & (misfit < share * length + allowance)
 
 
 def pixel_velocities(
@@ -164,7 +160,7 @@ def pixel_velocities(
     moving: Masks,
     times: Float[ndarray, "t"],
     view: int = 0,
-    flows: Mapping[int, Flows] = NO_FLOWS,
+    flows: Flows | None = None,
 ) -> Film:
     """Return equation 1 for the moving pixels of one view, world units per clip; 0 for others.
 
@@ -178,7 +174,7 @@ def pixel_velocities(
       moving: the pixels that are asked for, of known depth.
       times: of the frames, in clips.
       view: number of the view.
-      flows: of views by their numbers, between frames that follow each other, if already known.
+      flows: of view 0, if already known.
     """
     # Difference up to which two colours may be one point's.
     same_colour = 0.08
@@ -191,10 +187,10 @@ def pixel_velocities(
     for a, b in pairwise(np.flatnonzero((depth > 0).any((1, 2)))):
         if not (moving[a] | moving[b]).any():
             continue
-        if view not in flows or b > a + 1:
+        if flows is None or view > 0 or b > a + 1:
             (there,), (back,) = film_flows(pictures[[a, b]])
         else:
-            there, back = (x[a] for x in flows[view])
+            there, back = (x[a] for x in flows)
         for i, j, ahead, home in ((a, b, there, back), (b, a, back, there)):
             then = warp(depth[j, ..., None], ahead, cv2.INTER_NEAREST)[..., 0]
             before = _points(depth[i], here, lens, world_to_camera[i])
@@ -211,7 +207,7 @@ def pixel_velocities(
 
 
 def _points(
-    z: Map, flow: Float[ndarray, "h w 2"], lens: Lens, pose: Float[ndarray, "4 4"]
+    z: Map, flow: Flow, lens: Lens, pose: Float[ndarray, "4 4"]
 ) -> Float[ndarray, "h w 3"]:
     """Return the world positions at these depths of the pixels that the flow leads to."""
     y, x = np.mgrid[: z.shape[0], : z.shape[1]] + 0.5

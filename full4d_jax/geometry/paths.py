@@ -5,6 +5,7 @@ frames that lie on each other's epipolar lines are triangulated. The same lines 
 matches that agree with one another, but not with it, show that it is another's.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import cv2
@@ -58,12 +59,12 @@ class Matched(NamedTuple):
 
     Attributes:
       points: by the numbers of the two frames; pixels of both.
-      lens: intrinsics of the frames, pixels.
+      lenses: intrinsics of both, pixels.
       near: the largest good distance of a match from its epipolar line, pixels.
     """
 
     points: dict[tuple[int, int], Float[np.ndarray, "_ 2 2"]]
-    lens: Lens
+    lenses: Float[np.ndarray, "2 3 3"]
     near: float
 
 
@@ -81,14 +82,17 @@ class PathAgreement(NamedTuple):
 
 def match_frames(frames: Pictures, lens: Lens) -> Matched:
     """Match points of frames that are a few steps apart."""
+    # Frames between two that are matched; their path between must be longer than 0.
+    matched_steps = (2, 5)
     features = [matches.find_features(frame, lens, NO_DISTORTION) for frame in frames]
-    points = {
-        (first, second): matches.verify(
-            matches.match_features(features[first], features[second])
-        )
-        for first, second in _pairs(len(frames))
-    }
-    return Matched(points, lens, matches.near_pixels([[frames.shape[1:3]]]))
+    points = {}
+    # Of few frames all neighbours.
+    for step in sorted({min(step, len(frames) - 1) for step in matched_steps} - {0}):
+        for i, j in enumerate(range(step, len(frames))):
+            pairs = matches.match_features(features[i], features[j])
+            points[i, j] = matches.verify(pairs)
+    near = matches.near_pixels([[frames.shape[1:3]]])
+    return Matched(points, np.stack([lens, lens]), near)
 
 
 def path_agreement(matched: Matched, world_to_camera: Poses) -> PathAgreement:
@@ -96,11 +100,12 @@ def path_agreement(matched: Matched, world_to_camera: Poses) -> PathAgreement:
     # In largest good distances.
     clipped_distances = 2.0
     distances_of_pairs = [np.zeros(0)]
-    lenses = np.stack([matched.lens, matched.lens])
     for pair, points in matched.points.items():
         poses = world_to_camera[list(pair)]
         if travels(poses):
-            distances_of_pairs.append(matches.epipolar_distances(points, lenses, poses))
+            distances_of_pairs.append(
+                matches.epipolar_distances(points, matched.lenses, poses)
+            )
     distances = np.concatenate(distances_of_pairs)
     if not len(distances):
         return PathAgreement(np.nan, np.nan)
@@ -110,8 +115,8 @@ def path_agreement(matched: Matched, world_to_camera: Poses) -> PathAgreement:
 
 def seen_points(matched: Matched, world_to_camera: Poses) -> SparseDepth:
     """Return points with their depth in the path's unit; none where nothing can be triangulated."""
-    sightings = [(np.zeros(0, int), np.zeros((0, 2)), np.zeros(0))]
-    lenses = np.stack([matched.lens, matched.lens])
+    sightings = []
+    lenses = matched.lenses
     for (first, second), points in matched.points.items():
         poses = world_to_camera[[first, second]]
         if not travels(poses) or not len(points):
@@ -125,12 +130,10 @@ def seen_points(matched: Matched, world_to_camera: Poses) -> SparseDepth:
         for side, instant in enumerate((first, second)):
             where = np.full(is_sighted.sum(), instant)
             sightings.append((where, points[is_sighted, side], depth[is_sighted, side]))
-    return SparseDepth(*map(np.concatenate, zip(*sightings, strict=True)))
+    return joined(sightings)
 
 
-def _pairs(count: int) -> list[tuple[int, int]]:
-    """Return pairs of frames some steps apart; of few frames all neighbours."""
-    # Frames between two that are matched; their path between must be longer than 0.
-    matched_steps = (2, 5)
-    steps = sorted({min(step, count - 1) for step in matched_steps} - {0})
-    return [(i, i + step) for step in steps for i in range(count - step)]
+def joined(sightings: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> SparseDepth:
+    """Return all points of which instants, pixels and depth are given in parts."""
+    none = (np.zeros(0, int), np.zeros((0, 2)), np.zeros(0))
+    return SparseDepth(*map(np.concatenate, zip(none, *sightings, strict=True)))

@@ -147,9 +147,7 @@ def _pool(pycolmap: Any, views: int, instants: int, folder: Path) -> None:
     )
     with database(folder / "apart.db") as apart, database(folder / "pooled.db") as pooled:
         ids = {image.name: image.image_id for image in apart.read_all_images()}
-        pooled_ids = {
-            _view(image.name): image.image_id for image in pooled.read_all_images()
-        }
+        pooled_ids = _ids(pooled)
         # Where the points of an instant begin among those of its view.
         begins = np.zeros((views, instants), int)
         for v in range(views):
@@ -213,7 +211,7 @@ def _agreement(
     max_epipolar_distance = 2.0
     distances = [np.zeros(0)]
     with pycolmap.Database.open(folder / "pooled.db") as pooled:
-        ids = {_view(image.name): image.image_id for image in pooled.read_all_images()}
+        ids = _ids(pooled)
         points = {view: pooled.read_keypoints(ids[view])[:, :2] for view in poses}
         for i, j in combinations(poses, 2):
             rows = pooled.read_two_view_geometry(ids[i], ids[j]).inlier_matches.astype(int)
@@ -232,8 +230,9 @@ def _name(view: int, instant: int) -> str:
     return f"{view:04d}_{instant:04d}.png"
 
 
-def _view(name: str) -> int:
-    return int(name[:4])
+def _ids(pooled: Any) -> dict[int, int]:
+    """Return the picture's number in a database of one picture a view."""
+    return {int(image.name[:4]): image.image_id for image in pooled.read_all_images()}
 
 
 def _write_pairs(pairs: list[tuple[str, str]], file: Path) -> Path:

@@ -35,6 +35,12 @@ from input_pipeline.cameras import centers, pixel_rays, resize_intrinsics
 WINDOW = (7, 7)  # pixels
 LEAST_CONFIRMING_VIEWS = 2  # neighbours
 Lenses = Float[np.ndarray, "t 3 3"]
+# Of a frame, and of a smaller one.
+Plane = Float[Array, "h w"]
+SmallPlane = Float[Array, "r q"]
+# The bilateral grid, and the weights of its cells along each axis.
+Blocks = Float[Array, "k i j"]
+Cells = tuple[Float[Array, "k h w"], Float[Array, "i h"], Float[Array, "j w"]]
 
 
 def sweep(
@@ -60,8 +66,9 @@ def sweep(
     pose = world_to_camera.astype(np.float64)
     depth = np.full_like(grey, np.nan)
     score = np.zeros_like(grey)
-    compared = [(v, n, pose[n] @ np.linalg.inv(pose[v])) for v, n in enumerate(chosen)]
-    compared = [x for x in compared if len(x[1])]
+    compared = [
+        (v, n, pose[n] @ np.linalg.inv(pose[v])) for v, n in enumerate(chosen) if len(n)
+    ]
     for v, n, motions in compared:
         depth[v], score[v] = _best_plane(
             grey[v], grey[n], lens[v], lens[n], motions, inverse
@@ -287,9 +294,7 @@ def corrected(
     return jax.lax.map(lambda x: _correct(*x), (depth, small, swept))
 
 
-def _correct(
-    depth: Float[Array, "h w"], small: Float[Array, "r q"], swept: Float[Array, "r q"]
-) -> Float[Array, "h w"]:
+def _correct(depth: Plane, small: SmallPlane, swept: SmallPlane) -> Plane:
     # Largest residual of log f of pixels that get their own.
     max_own_residual = 0.6
     # Largest residual of log f of pixels that count in the grid.
@@ -315,10 +320,7 @@ def _correct(
     return jnp.where(depth > 0, depth * jnp.exp(change), 0.0)
 
 
-Cells = tuple[Float[Array, "k h w"], Float[Array, "i h"], Float[Array, "j w"]]
-
-
-def _cells(logs: Float[Array, "h w"], low: Array, high: Array) -> Cells:
+def _cells(logs: Plane, low: Array, high: Array) -> Cells:
     """Return the weights of the grid's cells along each axis, of two for each pixel."""
     # Cells over log z, rows and columns.
     grid_cells = 8, 16, 16
@@ -334,9 +336,7 @@ def _cells(logs: Float[Array, "h w"], low: Array, high: Array) -> Cells:
     return bins, rows, columns
 
 
-def _averaged(
-    values: Float[Array, "h w"], is_known: Bool[Array, "h w"], cells: Cells
-) -> Float[Array, "k i j"]:
+def _averaged(values: Plane, is_known: Bool[Array, "h w"], cells: Cells) -> Blocks:
     """Return the mean of the known values in each cell; empty ones take that of coarser cells."""
     # Pixels in a cell that weigh as much as the mean of the coarser one.
     faint_weight = 4.0
@@ -355,6 +355,6 @@ def _averaged(
     return mean
 
 
-def _read(grid: Float[Array, "k i j"], cells: Cells) -> Float[Array, "h w"]:
+def _read(grid: Blocks, cells: Cells) -> Plane:
     """Return the grid's values at the pixels, between its cells."""
     return jnp.einsum("kij,khw,ih,jw->hw", grid, *cells)

@@ -83,12 +83,11 @@ def find_structure(
         images = placed_images(model)
         placed = np.array([*images])
         poses = np.stack([pose_of(image) for image in images.values()])
-        everywhere = paths.interpolate_poses(
-            poses, placed.astype(float), np.arange(float(len(frames)))
-        )
+        instants = np.arange(float(len(frames)))
+        path = paths.interpolate_poses(poses, placed.astype(float), instants)
         points = _sparse_depth(model, images)
         return Structure(
-            cameras.relative_to(everywhere, everywhere[0]),
+            cameras.relative_to(path, path[0]),
             points,
             len(placed) / len(frames),
             float(model.compute_mean_reprojection_error()),
@@ -222,17 +221,17 @@ def _largest_model(
         attempt = folder / f"models_{seed}"
         models += pycolmap.incremental_mapping(database, pictures, attempt, seeded).values()
 
+    fewest = LEAST_PLACED_SHARE * len(frames)
+
     def worth(model):
-        return model.num_reg_images() >= LEAST_PLACED_SHARE * len(
-            frames
-        ), model.num_points3D()
+        return model.num_reg_images() >= fewest, model.num_points3D()
 
     return max(models, key=worth, default=None)
 
 
 def _sparse_depth(model: Any, images: dict[int, Any]) -> SparseDepth:
     """Return the points that each placed frame sees, and their depth there."""
-    sightings = [(np.zeros(0, int), np.zeros((0, 2)), np.zeros(0))]
+    sightings = []
     for instant, image in images.items():
         seen = [x for x in image.points2D if x.has_point3D()]
         if seen:
@@ -240,7 +239,7 @@ def _sparse_depth(model: Any, images: dict[int, Any]) -> SparseDepth:
             depth = [ahead[:3] @ model.points3D[x.point3D_id].xyz + ahead[3] for x in seen]
             places = np.array([x.xy for x in seen], np.float64)
             sightings.append((np.full(len(seen), instant), places, np.array(depth)))
-    return SparseDepth(*map(np.concatenate, zip(*sightings, strict=True)))
+    return paths.joined(sightings)
 
 
 def _coverage(frames: Pictures, points: SparseDepth) -> float:

@@ -10,7 +10,7 @@ pixels, so that a few others do not count.
 """
 
 import math
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import NamedTuple
 
 import cv2
@@ -98,12 +98,9 @@ def track_corners(before: Gray, after: Gray, most: int = MOST_CORNERS) -> Pairs:
     corners = spread_corners(before, most)
     if not len(corners):
         return np.zeros((0, 2, 2))
-    tracked, status, _ = cv2.calcOpticalFlowPyrLK(
-        before, after, corners, np.zeros_like(corners)
-    )
-    back, status_back, _ = cv2.calcOpticalFlowPyrLK(
-        after, before, tracked, np.zeros_like(corners)
-    )
+    track = cv2.calcOpticalFlowPyrLK
+    tracked, status, _ = track(before, after, corners, np.zeros_like(corners))
+    back, status_back, _ = track(after, before, tracked, np.zeros_like(corners))
     # Tracks that come back.
     returned = np.linalg.norm(back - corners, axis=-1).ravel() < 1.0
     good = (status.ravel() == 1) & (status_back.ravel() == 1) & returned
@@ -121,14 +118,13 @@ def spread_corners(gray: Gray, most: int = MOST_CORNERS) -> Float32[ndarray, "n 
     flat_share = 0.001
     # Rows and columns of parts of a picture.
     parts = 4, 6
-    edges = [
-        np.arange(n + 1) * side // n for n, side in zip(parts, gray.shape, strict=True)
-    ]
+    rows, columns = (
+        pairwise(np.arange(n + 1) * side // n)
+        for n, side in zip(parts, gray.shape, strict=True)
+    )
     strongest = cv2.cornerMinEigenVal(gray, 3).max()
     corners_of_parts = [np.zeros((0, 1, 2), np.float32)]
-    for i, j in np.ndindex(parts):
-        top, bottom = edges[0][i : i + 2]
-        left, right = edges[1][j : j + 2]
+    for (top, bottom), (left, right) in product(rows, columns):
         part = np.ascontiguousarray(gray[top:bottom, left:right])
         if cv2.cornerMinEigenVal(part, 3).max() <= flat_share * strongest:
             continue

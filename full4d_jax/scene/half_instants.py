@@ -108,7 +108,7 @@ def with_instants_between(
         "times": times,
         "durations": durations,
         "may_move": may_move,
-        "velocities": partial(pixel_velocities, flows={0: flows}),
+        "velocities": partial(pixel_velocities, flows=flows),
     }
 
 
