@@ -72,21 +72,17 @@ def materialize_on_tpu(x: Float[Array, "*a"]) -> Float[Array, "*a"]:
     Else it fuses the activation's derivative into the products that follow, which compute it anew
     for each of their tiles.
     """
-    return jax.lax.platform_dependent(
-        x, tpu=jax.lax.optimization_barrier, default=lambda x: x
-    )
+    materialize = jax.lax.optimization_barrier
+    return jax.lax.platform_dependent(x, tpu=materialize, default=lambda x: x)
 
 
 def rematerialised(layer: Callable, remat: str) -> Callable:
     """Let the backward pass recompute what `ModelConfig.remat` says of a layer."""
     if remat == "none":
         return layer
-    saved = {"block": (), "attention": (mask.SAVED,), "products": (mask.SAVED, PRODUCT)}[
-        remat
-    ]
-    return jax.checkpoint(
-        layer, policy=jax.checkpoint_policies.save_only_these_names(*saved)
-    )
+    saved = {"block": (), "attention": (mask.SAVED,), "products": (mask.SAVED, PRODUCT)}
+    policy = jax.checkpoint_policies.save_only_these_names(*saved[remat])
+    return jax.checkpoint(layer, policy=policy)
 
 
 class Projections(nnx.Module):
@@ -96,12 +92,10 @@ class Projections(nnx.Module):
         d = config.width
         rank = config.lora_rank
         self.heads = config.heads
-        self.query, self.key, self.value, self.out = (
-            linear(d, d, rngs, lora_rank=rank) for _ in range(4)
-        )
-        self.query_norm, self.key_norm = (
-            nnx.RMSNorm(d, epsilon=1e-6, rngs=rngs) for _ in range(2)
-        )
+        layers = (linear(d, d, rngs, lora_rank=rank) for _ in range(4))
+        self.query, self.key, self.value, self.out = layers
+        norms = (nnx.RMSNorm(d, epsilon=1e-6, rngs=rngs) for _ in range(2))
+        self.query_norm, self.key_norm = norms
 
     def queries(self, x: Float[Array, "*b d"]) -> Heads:
         """Return normalised queries in heads."""

@@ -120,9 +120,8 @@ def backbone_features(params: Params, pictures: Pictures) -> list[Tokens]:
     x = jnp.concatenate([first, patches.reshape(b, -1, width)], 1)
     features = []
     for number in range(MAP_COUNT):
-        x, _ = jax.lax.scan(
-            lambda x, block: (_block(block, x), None), x, params[f"stage_{number}"]
-        )
+        blocks = params[f"stage_{number}"]
+        x, _ = jax.lax.scan(lambda x, block: (_block(block, x), None), x, blocks)
         features.append(_normalise(params["norm"], x))
     return features
 
@@ -131,10 +130,8 @@ def _block(block: Params, x: Tokens) -> Tokens:
     """Apply one layer of the transformer."""
     seen = _normalise(block["norm_1"], x)
     heads = (*x.shape[:2], x.shape[2] // HEAD_WIDTH, HEAD_WIDTH)
-    query, key, value = (
-        _linear(block[name], seen).reshape(heads) for name in ("q", "k", "v")
-    )
-    mixed = jax.nn.dot_product_attention(query, key, value).reshape(x.shape)
+    q, k, v = (_linear(block[name], seen).reshape(heads) for name in ("q", "k", "v"))
+    mixed = jax.nn.dot_product_attention(q, k, v).reshape(x.shape)
     x = x + block["scale_1"][None, None] * _linear(block["out"], mixed)
     wide = _linear(block["widen"], _normalise(block["norm_2"], x))
     narrow = _linear(block["narrow"], jax.nn.gelu(wide, approximate=False))
@@ -230,9 +227,8 @@ def is_depth_anything(names: Iterable[str]) -> bool:
 
 def stages_of(params: Params) -> tuple[int, ...]:
     """Return the layers after which the head takes the tokens."""
-    return tuple(
-        accumulate(len(params[f"stage_{number}"]["scale_1"]) for number in range(MAP_COUNT))
-    )
+    stages = (params[f"stage_{number}"] for number in range(MAP_COUNT))
+    return tuple(accumulate(len(blocks["scale_1"]) for blocks in stages))
 
 
 def load_depth_anything(path: Path) -> Params:
@@ -296,9 +292,8 @@ def _tree(tensors: dict[str, ndarray], stages: tuple[int, ...]) -> Params:
 
 def _block_of(tensors: dict[str, ndarray], layer: str) -> Params:
     """Return the parameters of one layer of the transformer."""
-    block: Params = {
-        x: _layer(tensors, f"{layer}.{name}") for name, x in BLOCK_LAYERS.items()
-    }
+    names = BLOCK_LAYERS.items()
+    block: Params = {ours: _layer(tensors, f"{layer}.{theirs}") for theirs, ours in names}
     for number in (1, 2):
         block[f"scale_{number}"] = tensors.pop(f"{layer}.layer_scale{number}.lambda1")
     return block

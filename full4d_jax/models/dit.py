@@ -106,9 +106,8 @@ def prediction(config: ModelConfig, params: Params) -> Callable[..., Predicted]:
             guess = base
             if config.moves_base:
                 guess = conditions.moved(conditions.known_motion).picture
-            answer = model(
-                flow.normalise_residual(latents, taus, guess, sigma), tau, conditions
-            )
+            unit = flow.normalise_residual(latents, taus, guess, sigma)
+            answer = model(unit, tau, conditions)
             if config.moves_base:
                 answer, motion = jnp.split(answer, [base.shape[-1]], -1)
                 motion = MOTION_UNIT_PIXELS * motion

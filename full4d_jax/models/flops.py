@@ -59,9 +59,7 @@ BEFORE_LAYERS: dict[str, tuple[str, ...]] = dict.fromkeys(FIRST_LAYERS, ()) | {
 
 def peak_flops(device_kind: str) -> float | None:
     """Return a device's dense bf16 operations a second by JAX's name; None if unknown (CPU)."""
-    fits = (
-        x for x in PEAKS if device_kind == x or device_kind.startswith((f"{x} ", f"{x}-"))
-    )
+    fits = [x for x in PEAKS if f"{device_kind} ".startswith((f"{x} ", f"{x}-"))]
     best = max(fits, key=len, default=None)
     return None if best is None else PEAKS[best]
 
@@ -99,9 +97,8 @@ def forward_flops(config: Config, views: int, frames: int) -> float:
       views: that the network sees at once, the source included.
       frames: pictures of each, not latent frames.
     """
-    return _work(
-        config, views, frames, _text_tokens(config, training=False), training=False
-    )
+    text = _text_tokens(config, training=False)
+    return _work(config, views, frames, text, training=False)
 
 
 def _text_tokens(config: Config, *, training: bool) -> int:
@@ -126,11 +123,8 @@ def _work(config: Config, views: int, frames: int, text: int, *, training: bool)
     grid = TokenGrid(views, *sharding.frames_and_tokens(config, frames))
     rows = _rows(model, grid, text)
     parameters = abstract_leaves(model)
-    trained = {
-        name
-        for name in parameters
-        if trainable.is_trained(config.optimizer.trainable, name)
-    }
+    named = config.optimizer.trainable
+    trained = {name for name in parameters if trainable.is_trained(named, name)}
     total = 0
     for name, leaf in parameters.items():
         if name.endswith((".kernel", ".lora_in", ".lora_out")):

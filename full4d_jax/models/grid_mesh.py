@@ -19,9 +19,7 @@ from full4d_jax import config
 from full4d_jax.models import dit, linear, sharding
 
 
-def grid_mesh(
-    sizes: config.MeshConfig, devices: Sequence[Any] | None = None
-) -> Mesh | None:
+def grid_mesh(sizes: config.MeshConfig, devices: Sequence | None = None) -> Mesh | None:
     """Return the mesh over the devices; None for one device, or sizes that divide no grid.
 
     `data` left at 0 is 1, as more would only repeat the work; of several processes all devices
@@ -73,10 +71,8 @@ def check_grid_mesh(
       InputError: naming the field.
     """
     samples = mesh.shape["data"] * mesh.shape["fsdp"]
-    one = config.Config(
-        model=model, data=data, training=config.TrainingConfig(batch=samples)
-    )
-    sharding.check_mesh(one, mesh)
+    training = config.TrainingConfig(batch=samples)
+    sharding.check_mesh(config.Config(model=model, data=data, training=training), mesh)
 
 
 def parameter_shapes(
@@ -92,8 +88,7 @@ def parameter_shapes(
     kind = linear.product_type(model) if kind is None else kind
 
     def one(x, axes):
-        return jax.ShapeDtypeStruct(
-            x.shape, kind, sharding=sharding.sharding_on(mesh, *axes)
-        )
+        cut = sharding.sharding_on(mesh, *axes)
+        return jax.ShapeDtypeStruct(x.shape, kind, sharding=cut)
 
     return sharding.with_axes(one, dit.abstract_params(model), model.width)

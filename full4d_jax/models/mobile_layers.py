@@ -39,9 +39,9 @@ def convolve(params: Params, x: Maps, stride: int = 1, reach: int | None = None)
     kernel = params["kernel"]
     pad = kernel.shape[0] // 2 if reach is None else reach
     axes = ("NHWC", "HWIO", "NHWC")
-    y = jax.lax.conv_general_dilated(
-        x, kernel, (stride, stride), [(pad, pad)] * 2, dimension_numbers=axes
-    )
+    pads = [(pad, pad)] * 2
+    convolved = jax.lax.conv_general_dilated
+    y = convolved(x, kernel, (stride, stride), pads, dimension_numbers=axes)
     return y + params["bias"][None, None, None]
 
 

@@ -176,9 +176,8 @@ class MultiViewDiT(nnx.Module):
             return apply(nnx.merge(graph, gather_layer(params, config.width)), x), None
 
         layer = rematerialised(layer, config.remat)
-        return jax.lax.scan(
-            layer, x, blocks, unroll=config.layers if config.layers < 8 else 1
-        )[0]
+        unroll = config.layers if config.layers < 8 else 1
+        return jax.lax.scan(layer, x, blocks, unroll=unroll)[0]
 
     def read(self, x: Tokens, axis: Axis, seen: GridInputs) -> Maps:
         """Turn tokens into what they say of the generated frames, float32."""
@@ -191,10 +190,9 @@ class MultiViewDiT(nnx.Module):
         rows = seen.grid.tokens // seen.columns
 
         def maps(x):
-            patches = seen.grid.unflatten(
-                constrain(x.astype(jnp.float32), "samples", None, None)
-            )
-            return from_patches(patches[:, -views:, :frames], rows, self.config.patch)
+            whole = constrain(x.astype(jnp.float32), "samples", None, None)
+            patches = seen.grid.unflatten(whole)[:, -views:, :frames]
+            return from_patches(patches, rows, self.config.patch)
 
         heads = [self.head, self.mover_head] if self.config.moves_base else [self.head]
         return jnp.concatenate([maps(head(x)) for head in heads], -1)
@@ -294,9 +292,8 @@ class MultiViewDiT(nnx.Module):
         both = jnp.concatenate([latents, conditions.projection], 2)
         grid = self._grid(both)
         side = self.config.patch
-        visible = reduce(
-            conditions.mask, "b v t (h i) (w j) -> b v t (h w) 1", "max", i=side, j=side
-        )
+        pool = "b v t (h i) (w j) -> b v t (h w) 1"
+        visible = reduce(conditions.mask, pool, "max", i=side, j=side)
         marks = jnp.pad(visible, ((0, 0), (0, 0), (frames, 0), (0, 0), (0, 0)))
         is_guide = jnp.arange(grid.frames) >= frames
         is_guide = grid.to_tokens(jnp.broadcast_to(is_guide, (1, grid.views, grid.frames)))
@@ -342,9 +339,8 @@ class MultiViewDiT(nnx.Module):
         if text is None:
             # One row of zeros: the softmax over Wan's 512 equal ones is the same average.
             text = jnp.zeros((batch, 1, self.config.text_width))
-        return self.text_out(
-            jax.nn.gelu(self.text_in(text.astype(self.dtype)), approximate=True)
-        )
+        x = self.text_in(text.astype(self.dtype))
+        return self.text_out(jax.nn.gelu(x, approximate=True))
 
 
 class Refiner(nnx.Module):
@@ -360,9 +356,7 @@ class Refiner(nnx.Module):
         zeros = nnx.initializers.zeros
         self.leave = nnx.Conv(channels, outputs, (3, 3), kernel_init=zeros, rngs=rngs)
 
-    def __call__(
-        self, features: Float[Array, "b v t h w k"], inputs: Float[Array, "b v t h w i"]
-    ) -> Float[Array, "b v t h w c"]:
+    def __call__(self, features: Float[Array, "*n h w k"], inputs: Maps) -> Latents:
         """Apply the layers to every frame on its own."""
         x = jnp.concatenate([features, inputs], -1)
         x = x.reshape(-1, *x.shape[-3:]).astype(self.enter.kernel[...].dtype)

@@ -175,13 +175,10 @@ def silhouette(
         levels.append(x)
     wide = relu6(pointwise(params["deepest"]["expand"], x))
     levels[-1] = relu6(depthwise(params["deepest"]["depthwise"], wide))
-    half, quarter, eighth, sixteenth, deepest = (
-        _separable(params[name], level)
-        for name, level in zip(FROM_LEVELS, levels, strict=True)
-    )
+    named = zip(FROM_LEVELS, levels, strict=True)
+    half, *between, x = [_separable(params[name], level) for name, level in named]
 
-    x = deepest
-    for finer in (sixteenth, eighth, quarter):
+    for finer in reversed(between):
         x = _enlarge(x) + finer
     x = _enlarge(_separable(params["from_all"], x)) + half
     for name in REFINED_HALF:

@@ -52,9 +52,8 @@ def map_items(
     items = jax.tree.map(lambda x: _grown(x, idle_samples, idle_items), items)
     of_sample = jax.tree.map(lambda x: _grown(x, idle_samples), of_sample)
     cut = spec("samples", "tokens")
-    on_devices = jax.shard_map(
-        local, in_specs=(cut, spec("samples"), spec()), out_specs=cut, check_vma=False
-    )
+    cuts = (cut, spec("samples"), spec())
+    on_devices = jax.shard_map(local, in_specs=cuts, out_specs=cut, check_vma=False)
     return jax.tree.map(lambda x: x[:b, :n], on_devices(items, of_sample, of_all))
 
 

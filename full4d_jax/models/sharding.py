@@ -136,10 +136,9 @@ def parameter_axes(name: str, shape: Sequence[int], width: int) -> tuple[str | N
 
 def shapes_on(mesh: AnyMesh, shapes: Any) -> Any:
     """Return the shapes of arrays that lie whole on every device of a mesh."""
-    everywhere = sharding_on(mesh)
-    return jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=everywhere), shapes
-    )
+    whole = sharding_on(mesh)
+    placed = jax.ShapeDtypeStruct
+    return jax.tree.map(lambda x: placed(x.shape, x.dtype, sharding=whole), shapes)
 
 
 def dotted(path: tuple) -> str:
@@ -238,9 +237,7 @@ def check_mesh(config: Config, mesh: AnyMesh) -> None:
     require("mesh.tensor", tensor, channels % tensor == 0, of_channels)
     of_width = f"sizes whose product divides model.width, {model.width}"
     require(f"mesh.fsdp, {names}", shards, model.width % shards == 0, of_width)
-    of_heads = (
-        f"sizes that divide the {heads} heads of a device, or what is left, {frames} frames"
-    )
+    of_heads = f"sizes that divide the {heads} heads of a device, or {frames} frames"
     require(names, parts, frames % queries == 0, of_heads)
     is_free = queries == 1 or "prope" not in model.cameras
     require(names, parts, is_free, "sizes that divide the heads, with prope")

@@ -44,9 +44,8 @@ def start_from(
         shapes are not the model's.
     """
     stored = check_start(model, checkpoint)
-    params, _ = weights.load_params(
-        checkpoint, grid_mesh.parameter_shapes(stored, mesh, jnp.float32)
-    )
+    like = grid_mesh.parameter_shapes(stored, mesh, jnp.float32)
+    params, _ = weights.load_params(checkpoint, like)
     return complete_params(model, params, key, mesh)
 
 

@@ -93,10 +93,8 @@ def attend_by_frames(
 def attend_to_all(q: Flat, k: Text, v: Text, *, interpret: bool = False) -> Flat:
     """Attend from every query to every key, as if both were one frame."""
     allowed = np.ones((1, 1), bool)
-    out = attend_by_frames(
-        q[:, None], k[:, None], v[:, None], allowed=allowed, interpret=interpret
-    )
-    return out[:, 0]
+    frames = (x[:, None] for x in (q, k, v))
+    return attend_by_frames(*frames, allowed=allowed, interpret=interpret)[:, 0]
 
 
 flash_attention = partial(over_grid, attend_by_frames)
@@ -158,9 +156,8 @@ def _attend_backward(static: _Static, saved: tuple, cotangent: Queries) -> tuple
     q, k, v, out, lse, lists = saved
     before: Any = (None, None, None)
     if static.rows:
-        queries, keys, values, o, do = (
-            _in_rows(x, static.rows) for x in (q, k, v, out, cotangent)
-        )
+        rows = (_in_rows(x, static.rows) for x in (q, k, v, out, cotangent))
+        queries, keys, values, o, do = rows
         total = rearrange(lse, "b k (r t) s -> (b r) k (t s)", r=static.rows) / LOG2_E
         parts = row_backward(queries, keys, values, total, o, do)
         before = [part.reshape(x.shape) for part, x in zip(parts, (q, k, v), strict=True)]

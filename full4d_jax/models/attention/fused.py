@@ -18,7 +18,6 @@ from typing import Any
 
 import jax
 from einops import rearrange
-from jaxtyping import Array
 
 from full4d_jax.config.masks import PAPER, allowed_frames
 from full4d_jax.models.attention.flash import (
@@ -79,7 +78,7 @@ def fused_attention(
 
 
 def of_platform(
-    blocks: Callable[..., Array], flash: Callable[..., Array], splash: Callable, tokens: int
+    blocks: Callable, flash: Callable, splash: Callable, tokens: int
 ) -> Callable:
     """Return the function for the platform that a program is compiled for.
 
@@ -110,9 +109,8 @@ def attention_on_mesh(
     grid = pattern.grid
 
     def whole(q, k, v, cameras):
-        return flatten(
-            attend(grid.unflatten(q), grid.unflatten(k), grid.unflatten(v), cameras)
-        )
+        q, k, v = (grid.unflatten(x) for x in (q, k, v))
+        return flatten(attend(q, k, v, cameras))
 
     mesh = mesh_around()
     if mesh is None:
@@ -136,10 +134,9 @@ def attention_on_mesh(
 
     samples, tokens = ("videos", None) if pattern.is_cut else ("samples", "tokens")
     cut = spec(samples, tokens, "heads")
+    cuts = (cut, cut, cut, spec(samples))
     # The kernels of GPUs and TPUs need check_vma=False.
-    on_devices = jax.shard_map(
-        local, in_specs=(cut, cut, cut, spec(samples)), out_specs=cut, check_vma=False
-    )
+    on_devices = jax.shard_map(local, in_specs=cuts, out_specs=cut, check_vma=False)
     return on_devices(q, k, v, cameras)
 
 
@@ -147,11 +144,10 @@ def cross_attention_on_mesh(q: Flat, k: Text, v: Text) -> Flat:
     """Attend from every query to every key, of which every device has all, in the mesh around."""
     flash = attend_to_all
     if mesh_around():
-        queries = spec("samples", "tokens", "heads")
-        keys = spec("samples", None, "heads")
-        flash = jax.shard_map(
-            flash, in_specs=(queries, keys, keys), out_specs=queries, check_vma=False
-        )
+        cut = spec("samples", "tokens", "heads")
+        whole = spec("samples", None, "heads")
+        cuts = (cut, whole, whole)
+        flash = jax.shard_map(flash, in_specs=cuts, out_specs=cut, check_vma=False)
     # XLA divides this one itself.
     dense = jax.nn.dot_product_attention
     return of_platform(dense, flash, dense, 0)(q, k, v)

@@ -73,8 +73,9 @@ def over_grid(
     return attend(*flat, allowed=allowed, **options).reshape(q.shape)
 
 
-def frames_of_a_block(frames: int, queries: int, most_queries: int = 512) -> int:
-    """Return the largest divisor of `frames` whose frames have at most so many queries, or 1."""
+def frames_of_a_block(frames: int, queries: int) -> int:
+    """Return the largest divisor of `frames` whose frames have at most 512 queries, or 1."""
+    most_queries = 512
     fits = max(1, most_queries // queries)
     return max(size for size in range(1, frames + 1) if frames % size == 0 and size <= fits)
 
@@ -104,19 +105,16 @@ def attend_by_lists(
       allowed: which frame of queries may read which frame of keys.
     """
     frames, tokens = q.shape[1:3]
-    lists, counts = (
-        x[part] for x in frame_lists(rearrange(allowed, "(p m) n -> p m n", m=frames))
-    )
+    parts = rearrange(allowed, "(p m) n -> p m n", m=frames)
+    lists, counts = (x[part] for x in frame_lists(parts))
     size = frames_of_a_block(frames, tokens)
 
     @jax.checkpoint
     def step(x):
         q, keys, lengths = x
-        read_k, read_v = (
-            rearrange(x[:, keys], "b g m s k d -> b g (m s) k d") for x in (k, v)
-        )
+        read = (rearrange(x[:, keys], "b g m s k d -> b g (m s) k d") for x in (k, v))
         # All frames of all samples at once.
-        flat = (rearrange(x, "b g n k d -> (b g) n k d") for x in (q, read_k, read_v))
+        flat = (rearrange(x, "b g n k d -> (b g) n k d") for x in (q, *read))
         counted = jnp.tile(lengths * tokens, q.shape[0])
         out = jax.nn.dot_product_attention(*flat, key_value_seq_lengths=counted)
         return out.reshape(q.shape)

@@ -50,9 +50,8 @@ def merged_attention(q: Tokens, k: Tokens, v: Tokens, *, cross_half: bool) -> To
     by_head = "b v t s k d -> (b k) v t s d"
     heads = tuple(rearrange(x, by_head) for x in (q * q.shape[-1] ** -0.5, k, v))
     out = jax.lax.map(lambda x: _attend(cross_half, *x), heads)
-    return checkpoint_name(
-        rearrange(out, "(b k) v t s d -> b v t s k d", b=q.shape[0]), SAVED
-    )
+    out = rearrange(out, "(b k) v t s d -> b v t s k d", b=q.shape[0])
+    return checkpoint_name(out, SAVED)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))

@@ -100,9 +100,8 @@ def turn_by_product(x: Flat, angles: Angles) -> Flat:
     width = x.shape[-1]
     swap = np.kron(np.eye(width // 2), [[0, 1], [-1, 0]])
     precision = jax.lax.Precision.HIGHEST if x.dtype == jnp.float32 else None
-    swapped = jnp.einsum(
-        "bnkc,cd->bnkd", x, jnp.asarray(swap, x.dtype), precision=precision
-    )
+    swap = jnp.asarray(swap, x.dtype)
+    swapped = jnp.einsum("bnkc,cd->bnkd", x, swap, precision=precision)
     cos = jnp.repeat(jnp.cos(angles), 2, -1)[None, :, None]
     sin = jnp.repeat(jnp.sin(angles), 2, -1)[None, :, None]
     return (x.astype(jnp.float32) * cos + swapped.astype(jnp.float32) * sin).astype(x.dtype)
@@ -141,9 +140,7 @@ def prope(
     return _apply(forward, attend(q, _apply(back, k), _apply(back, v)))
 
 
-def _affine(
-    a: Float[Array, "... 3 3"], b: Float[Array, "... 3 1"]
-) -> Float[Array, "... 4 4"]:
+def _affine(a: Float[Array, "... 3 3"], b: Float[Array, "... 3 1"]) -> Poses:
     last = jnp.broadcast_to(jnp.array([0.0, 0, 0, 1]), (*b.shape[:-2], 1, 4))
     return jnp.concatenate([jnp.concatenate([a, b], -1), last], -2)
 

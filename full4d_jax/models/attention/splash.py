@@ -25,6 +25,7 @@ from full4d_jax.models.attention import mask
 LANE_TOKENS = 128
 # Longest side of a tile of whole frames, shortest side of a tile of a part.
 TILE_TOKENS = 512
+TileNumbers = Int[np.ndarray | Array, "1 i j"]
 
 
 class Tiling(NamedTuple):
@@ -51,9 +52,9 @@ class TileLists(NamedTuple):
       partial_mask_blocks: which pairs count in a partial tile.
     """
 
-    data_next: Int[np.ndarray | Array, "1 i j"]
-    mask_next: Int[np.ndarray | Array, "1 i j"]
-    block_mask: Int[np.ndarray | Array, "1 i j"]
+    data_next: TileNumbers
+    mask_next: TileNumbers
+    block_mask: TileNumbers
     partial_mask_blocks: Bool[np.ndarray | Array, "p x y"]
 
 

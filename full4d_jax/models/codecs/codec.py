@@ -63,10 +63,8 @@ def make_codec(config: ModelConfig, weights: Weights | None = None) -> Codec:
     """
     if config.codec == "pixels":
         side = config.codec_stride
-        fold, unfold = (
-            partial(rearrange, pattern=x, i=side, j=side) for x in (FOLDED, UNFOLDED)
-        )
-        return Codec(fold, unfold)
+        fold = partial(rearrange, i=side, j=side)
+        return Codec(partial(fold, pattern=FOLDED), partial(fold, pattern=UNFOLDED))
     if weights is None:
         missing = partial(_missing, config.codec)
         return Codec(missing, missing)
@@ -106,9 +104,8 @@ def codec_weights(
         return None
     if not config.codec_weights:
         _missing(model.codec)
-    return _load(
-        model.codec, config.codec_weights, linear.product_type(model), mesh, on_host
-    )
+    kind = linear.product_type(model)
+    return _load(model.codec, config.codec_weights, kind, mesh, on_host)
 
 
 @lru_cache(maxsize=1)
@@ -116,11 +113,9 @@ def _load(
     codec: str, path: str, kind: DTypeLike, mesh: Mesh | None, on_host: bool
 ) -> Weights:
     """Read the weights of a codec, as `codec_weights` returns them."""
-    stored_codec = load_metadata(path).get("codec", "no codec")
-    if stored_codec != codec:
-        raise InputError(
-            "codec", path, stored_codec, codec, "give --codec_weights another file"
-        )
+    stored = load_metadata(path).get("codec", "no codec")
+    if stored != codec:
+        raise InputError("codec", path, stored, codec, "give --codec_weights another file")
     everywhere = sharding.sharding_on(mesh)
     like = jax.tree.map(
         lambda x: jax.ShapeDtypeStruct(x.shape, kind, sharding=everywhere),
@@ -144,9 +139,8 @@ def codec_shapes(config: Config, mesh: sharding.AnyMesh) -> Weights | None:
         return None
     file = config.codec_weights
     shapes = _like(codec, file) if file else wan_vae.abstract_params(KINDS[codec])
-    return sharding.shapes_on(
-        mesh, jax.eval_shape(partial(computing_weights, config.model), shapes)
-    )
+    computing = jax.eval_shape(partial(computing_weights, config.model), shapes)
+    return sharding.shapes_on(mesh, computing)
 
 
 def codec_id(config: Config) -> str:
@@ -204,9 +198,8 @@ def pool_frames(x: Float[Array, "v t h w"], strides: Strides) -> Float[Array, "v
 
 def _like(codec: str, path: str) -> Weights:
     """Return the names and shapes that a codec's file must have; it decides Wan's widths."""
-    stored = {
-        n: jax.ShapeDtypeStruct(x, jnp.float32) for n, x in tensor_shapes(path).items()
-    }
+    shapes = tensor_shapes(path).items()
+    stored = {name: jax.ShapeDtypeStruct(x, jnp.float32) for name, x in shapes}
     with input_errors("codec", "convert it again", path):
         config = wan_vae.with_widths(KINDS[codec], functional.nested(stored))
     return wan_vae.abstract_params(config)

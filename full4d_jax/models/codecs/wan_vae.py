@@ -296,13 +296,10 @@ class Downsample(nnx.Module):
 
     def __init__(self, channels: int, temporal: bool, rngs: nnx.Rngs):
         pads = ((0, 0), (0, 1), (0, 1))
-        self.space = nnx.Conv(
-            channels, channels, (1, 3, 3), (1, 2, 2), padding=pads, rngs=rngs
-        )
+        both = (channels, channels)
+        self.space = nnx.Conv(*both, (1, 3, 3), (1, 2, 2), padding=pads, rngs=rngs)
         if temporal:
-            self.time = nnx.Conv(
-                channels, channels, (3, 1, 1), strides=(2, 1, 1), padding="VALID", rngs=rngs
-            )
+            self.time = nnx.Conv(*both, (3, 1, 1), (2, 1, 1), padding="VALID", rngs=rngs)
 
     def __call__(self, x: Video, stream: Stream) -> Video:
         """Halve the resolution; the first frame is not mixed with others."""
@@ -317,11 +314,10 @@ class Upsample(nnx.Module):
     """Upsampling to twice the sides and, where `temporal`, twice the frames."""
 
     def __init__(self, inputs: int, outputs: int, temporal: bool, rngs: nnx.Rngs):
+        pads = ((0, 0), (1, 1), (1, 1))
         if temporal:
             self.time = nnx.Conv(inputs, 2 * inputs, (3, 1, 1), padding="VALID", rngs=rngs)
-        self.space = nnx.Conv(
-            inputs, outputs, (1, 3, 3), padding=((0, 0), (1, 1), (1, 1)), rngs=rngs
-        )
+        self.space = nnx.Conv(inputs, outputs, (1, 3, 3), padding=pads, rngs=rngs)
 
     def __call__(self, x: Video, stream: Stream) -> Video:
         """Double the resolution; the first frame is not doubled, nor seen by those after it."""

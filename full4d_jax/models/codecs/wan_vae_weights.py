@@ -75,12 +75,10 @@ def convert_vae(source: Path) -> tuple[WanVaeConfig, Params]:
     like = by_name(abstract_params(config))
     names = {name: source_name(name, config, diffusers=diffusers) for name in like}
     check_names(path, tensors, names.values())
-    params = {
-        name: _convert(
-            f"{path}, tensor {names[name]}", tensors[names[name]], like[name].shape
-        )
-        for name in like
-    }
+    params = {}
+    for name, theirs in names.items():
+        where = f"{path}, tensor {theirs}"
+        params[name] = _convert(where, tensors[theirs], like[name].shape)
     return config, nested(params)
 
 
@@ -155,9 +153,8 @@ def _guess_config(path: Path, tensors: dict[str, ndarray]) -> WanVaeConfig:
     names = ("encoder.conv1.weight", "decoder.head.0.gamma")
     for name in names:
         check_field(path, name in tensors, f"no tensor {name}", "a VAE of Wan")
-    residual = any(
-        name.startswith("encoder.downsamples.0.downsamples.") for name in tensors
-    )
+    nested_stages = "encoder.downsamples.0.downsamples."
+    residual = any(name.startswith(nested_stages) for name in tensors)
     base, decoder_base = (len(tensors[name]) for name in names)
     kind = WAN22 if residual else WAN21
     return dataclasses.replace(kind, base=base, decoder_base=decoder_base)
