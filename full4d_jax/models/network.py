@@ -24,13 +24,13 @@ from full4d_jax.models.sharding import constrain, gather_layer
 from full4d_jax.models.tokens import (
     TIME_CHANNELS,
     Axis,
+    Moments,
     TokenGrid,
     Tokens,
     camera_vectors,
     flatten,
     flow_times,
     from_patches,
-    moments_along,
     on_tokens,
     plucker_rays,
     sinusoids,
@@ -59,8 +59,8 @@ class GridInputs(NamedTuple):
       columns: tokens of a frame in a row.
       time: embedded flow times, two for each sample or one for each frame.
       noisy: which frames have the second of two flow times; None where each frame has its own.
-      world_to_camera: camera of every frame of the grid, projected ones included.
-      intrinsics: lenses, in units of the image's width and height.
+      cameras: world to camera of every frame of the grid, projected ones included, and lenses, in
+        units of the image's width and height.
       text: keys of the cross-attention; None without it.
     """
 
@@ -70,9 +70,19 @@ class GridInputs(NamedTuple):
     columns: int
     time: Float[Array, "b r d"]
     noisy: Bool[Array, "b v t"] | None
-    world_to_camera: Poses
-    intrinsics: Lenses
+    cameras: tuple[Poses, Lenses]
     text: Float[Array, "b m d"] | None
+
+    def moments(self, axis: Axis, rows: Float[Array, "b r *m d"]) -> Moments:
+        """Return the moments of the grid's videos along an axis, given those of its frames."""
+        grid = self.grid
+        if self.noisy is None:
+            by_frame = rows.reshape(len(rows), grid.views, grid.frames, *rows.shape[2:])
+            cut = videos(by_frame, axis)
+            return Moments(cut.reshape(len(cut), -1, *rows.shape[2:]), None)
+        cut = videos(self.noisy, axis)
+        tokens = on_tokens(grid.along(axis).to_tokens(cut), axis)
+        return Moments(jnp.repeat(rows, len(cut) // len(rows), axis=0), tokens)
 
 
 class MultiViewDiT(nnx.Module):
@@ -182,7 +192,7 @@ class MultiViewDiT(nnx.Module):
     def read(self, x: Tokens, axis: Axis, seen: GridInputs) -> Maps:
         """Turn tokens into what they say of the generated frames, float32."""
         time = seen.time + self._context(seen.grid, axis)
-        moments = moments_along("all", time[:, :, None], seen.noisy, seen.grid)
+        moments = seen.moments("all", time[:, :, None])
         shift, scale = moments.of_tokens(self.head_modulation[...], x)
         x = layer_norm(x) * (1 + scale) + shift
         # Targets come after the source and before the projection.
@@ -203,10 +213,10 @@ class MultiViewDiT(nnx.Module):
         cut = seen.grid.along(axis)
         rows = self.time_projection(jax.nn.silu(seen.time + self._context(seen.grid, axis)))
         rows = rearrange(rows, "b r (m d) -> b r m d", m=6)
-        moments = moments_along(axis, rows, seen.noisy, seen.grid)
+        moments = seen.moments(axis, rows)
         tokens = jnp.arange(cut.views * cut.frames * cut.tokens)
         tokens = constrain(tokens, "tokens") if axis == "all" else tokens
-        cameras = camera_vectors(seen.world_to_camera, seen.intrinsics)
+        cameras = camera_vectors(*seen.cameras)
         text = seen.text
         if text is not None:
             text = jnp.repeat(text, len(moments.rows) // len(seen.time), axis=0)
@@ -222,7 +232,7 @@ class MultiViewDiT(nnx.Module):
             shape = (-1, pattern.grid.views, pattern.grid.frames, 4, 4)
             transforms = jax.tree.map(
                 lambda x: x.reshape(shape),
-                positions.projective_transforms(seen.world_to_camera, seen.intrinsics),
+                positions.projective_transforms(*seen.cameras),
             )
         return BlockInputs(
             modulation=moments,
@@ -257,9 +267,10 @@ class MultiViewDiT(nnx.Module):
         }[config.projection]
         inputs, x, grid = embed(latents, conditions)
         halves = grid.frames // generated[1]
-        world_to_camera = jnp.tile(conditions.world_to_camera, (1, 1, halves, 1, 1))
+        poses = jnp.tile(conditions.world_to_camera, (1, 1, halves, 1, 1))
+        cameras = (poses, conditions.intrinsics)
         if "plucker" in config.cameras:
-            rays = plucker_rays(world_to_camera, conditions.intrinsics, rows, columns)
+            rays = plucker_rays(*cameras, rows, columns)
             x = x + self.plucker_embedding(on_tokens(flatten(rays))).astype(self.dtype)
         times, noisy = flow_times(tau, conditions.real, latents, grid)
         time = self.time_out(jax.nn.silu(self.time_in(sinusoids(times))))
@@ -270,8 +281,7 @@ class MultiViewDiT(nnx.Module):
             columns=columns,
             time=time,
             noisy=noisy,
-            world_to_camera=world_to_camera,
-            intrinsics=conditions.intrinsics,
+            cameras=cameras,
             text=self._text(conditions.text, len(latents)),
         )
 

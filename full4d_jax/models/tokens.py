@@ -76,22 +76,6 @@ def videos(x: Shaped[Array, "b v t ..."], axis: Axis) -> Shaped[Array, "n u f ..
     return rearrange(x, f"b v t ... -> {VIDEOS[axis]}")
 
 
-def moments_along(
-    axis: Axis,
-    rows: Float[Array, "b r *m d"],
-    noisy: Bool[Array, "b v t"] | None,
-    grid: TokenGrid,
-) -> Moments:
-    """Return the moments of the grid's videos along an axis, given those of its frames."""
-    if noisy is None:
-        by_frame = rows.reshape(rows.shape[0], grid.views, grid.frames, *rows.shape[2:])
-        cut = videos(by_frame, axis)
-        return Moments(cut.reshape(cut.shape[0], -1, *rows.shape[2:]), None)
-    cut = videos(noisy, axis)
-    tokens = on_tokens(grid.along(axis).to_tokens(cut), axis)
-    return Moments(jnp.repeat(rows, len(cut) // len(rows), axis=0), tokens)
-
-
 def on_tokens(x: Shaped[Array, "b n ..."], axis: Axis = "all") -> Shaped[Array, "b n ..."]:
     """Shard tokens of grids, or whole videos along an axis, over the mesh around."""
     names = ("samples", "tokens") if axis == "all" else ("videos", None)

@@ -35,7 +35,6 @@ from full4d_jax.models.tokens import (
     Moments,
     Tokens,
     flatten,
-    moments_along,
     on_tokens,
     videos,
 )
@@ -102,7 +101,7 @@ class TwoStreamDiT(MultiViewDiT):
         )
         both = self.synchronization_time(jax.nn.silu(seen.time))
         both = rearrange(both, "b r (m d) -> b r m d", m=2)
-        scale = moments_along("all", both, seen.noisy, seen.grid)
+        scale = seen.moments("all", both)
 
         def apply(block, x):
             y = Streams(over_views(block, x.views), over_times(block, x.times))

@@ -7,6 +7,7 @@ that diffusers' `WanTransformer3DModel.from_pretrained` loads, it is left out.
 """
 
 import json
+from collections.abc import Collection
 from itertools import accumulate, groupby
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +17,7 @@ import numpy as np
 from safetensors import safe_open
 
 from full4d_jax.config import ModelConfig, to_dict
-from full4d_jax.models import dit, trainable, weights
+from full4d_jax.models import dit, weights
 from full4d_jax.models.tensor_files import (
     Pieces,
     Slot,
@@ -79,7 +80,9 @@ def import_wan(model: ModelConfig, source: Path, target: Path) -> layouts.Layout
             "option --to", target, "something there already", "a new file", "name one"
         )
     stored = _stored(source)
-    layout, names = _layout(model, source, stored)
+    layout = _layout(model, source, stored)
+    names = layouts.wan_names(model, layout)
+    check_names(source, stored, names)
     leaves = layouts.abstract_leaves(model)
     about = source / "config.json" if source.is_dir() else source.with_name("config.json")
     if about.is_file():
@@ -91,16 +94,14 @@ def import_wan(model: ModelConfig, source: Path, target: Path) -> layouts.Layout
     slots = {}
     for leaf, x in leaves.items():
         kinds = {KINDS[stored[n].kind] for n, place in names.items() if place.leaf == leaf}
-        slots[leaf] = Slot(
-            np.dtype(kinds.pop() if len(kinds) == 1 else np.float32), x.shape
-        )
+        kind = kinds.pop() if len(kinds) == 1 else np.float32
+        slots[leaf] = Slot(np.dtype(kind), x.shape)
 
     def pieces() -> Pieces:
-        for leaf, x in leaves.items():
-            for layer in (
-                layouts.layers_of(model, leaf) if leaf.startswith(trainable.ADDED) else ()
-            ):
-                yield leaf, layer, initial_value(leaf, x.shape[layer is not None :])
+        for leaf in layouts.added_leaves(model):
+            for layer in layouts.layers_of(model, leaf):
+                shape = leaves[leaf].shape[layer is not None :]
+                yield leaf, layer, initial_value(leaf, shape)
         for name in sorted(names, key=lambda name: stored[name].file):
             leaf, layer, _ = names[name]
             tensor = _read(stored[name].file, stored[name].name)
@@ -109,10 +110,9 @@ def import_wan(model: ModelConfig, source: Path, target: Path) -> layouts.Layout
             check_field(f"{source}, tensor {name}", not bad, found, "finite ones")
             yield leaf, layer, layouts.from_wan(leaf, tensor).astype(slots[leaf].dtype)
 
-    metadata = {"model": to_dict(model), "origin": f"Wan, {layout} layout"}
-    write_safetensors(
-        target, slots, pieces(), {k: json.dumps(v) for k, v in metadata.items()}
-    )
+    texts = {"model": to_dict(model), "origin": f"Wan, {layout} layout"}
+    metadata = {name: json.dumps(x) for name, x in texts.items()}
+    write_safetensors(target, slots, pieces(), metadata)
     return layout
 
 
@@ -140,9 +140,8 @@ def _stored(source: Path) -> dict[str, Stored]:
     for x in found:
         short = x.name.removeprefix(PREFIX)
         where = f"{x.file}, tensor {x.name}"
-        check_field(
-            where, short not in tensors, "it in another file, too", "every tensor once"
-        )
+        is_new = short not in tensors
+        check_field(where, is_new, "it in another file, too", "every tensor once")
         tensors[short] = x
     return tensors
 
@@ -159,18 +158,14 @@ def _files(source: Path) -> list[Path]:
     return files
 
 
-def _layout(
-    model: ModelConfig, source: Path, stored: dict[str, Stored]
-) -> tuple[layouts.Layout, dict[str, layouts.LeafPlace]]:
-    """Return the layout with which more names agree, and their places; refuse other names."""
-    places = {layout: layouts.wan_names(model, layout) for layout in layouts.LAYOUTS}
-    hits = {layout: len(names.keys() & stored) for layout, names in places.items()}
+def _layout(model: ModelConfig, source: Path, stored: Collection[str]) -> layouts.Layout:
+    """Return the layout with which more names agree, if some do."""
+    hits = {x: len(layouts.wan_names(model, x).keys() & stored) for x in layouts.LAYOUTS}
     layout = max(layouts.LAYOUTS, key=hits.__getitem__)
     # Both call the patch embedding the same.
     found = f"{len(stored)} tensors such as {min(stored, default='none')}"
     check_field(source, hits[layout] > 2, found, "the transformer of Wan 2.1 or 2.2")
-    check_names(source, stored, places[layout])
-    return layout, places[layout]
+    return layout
 
 
 def export_wan(
@@ -220,15 +215,11 @@ def export_wan(
         index = {"metadata": total, "weight_map": weight_map}
         _write_json(folder / "diffusion_pytorch_model.safetensors.index.json", index)
     _write_json(folder / "config.json", layouts.diffusers_config(model))
-    added = [
-        leaf for leaf in layouts.abstract_leaves(model) if leaf.startswith(trainable.ADDED)
-    ]
+    added = layouts.added_leaves(model)
     return [leaf for leaf in added if _is_trained(model, source, leaf)]
 
 
-def _pieces(
-    source: Path, model: ModelConfig, names: dict[str, layouts.LeafPlace]
-) -> Pieces:
+def _pieces(source: Path, model: ModelConfig, names: layouts.Places) -> Pieces:
     """Yield the tensors of a shard, as `write_safetensors` takes them."""
     for name, (leaf, layer, _) in names.items():
         yield name, None, layouts.to_wan(leaf, _read(source, leaf, layer), model.patch)

@@ -73,6 +73,9 @@ class LeafPlace(NamedTuple):
     shape: tuple[int, ...]
 
 
+Places = dict[str, LeafPlace]
+
+
 def abstract_leaves(model: ModelConfig) -> dict[str, jax.ShapeDtypeStruct]:
     """Return the shapes of all parameters by dotted name, without allocating them."""
     return functional.by_name(dit.abstract_params(model))
@@ -83,7 +86,12 @@ def layers_of(model: ModelConfig, leaf: str) -> list[int | None]:
     return list(range(model.layers)) if leaf.startswith("blocks.") else [None]
 
 
-def wan_names(model: ModelConfig, layout: Layout) -> dict[str, LeafPlace]:
+def added_leaves(model: ModelConfig) -> list[str]:
+    """Return the dotted names of our parameters that Wan has not."""
+    return [leaf for leaf in abstract_leaves(model) if leaf.startswith(trainable.ADDED)]
+
+
+def wan_names(model: ModelConfig, layout: Layout) -> Places:
     """Return every tensor's name in `layout`, and its place."""
     names = {}
     for leaf, x in abstract_leaves(model).items():
@@ -161,26 +169,19 @@ def diffusers_config(model: ModelConfig) -> dict[str, Any]:
 
 def original_config(model: ModelConfig) -> dict[str, Any]:
     """Return the fields of WanModel, in the repositories of Wan 2.1 and 2.2."""
-    ours = diffusers_config(model)
-    same = (
-        "patch_size",
-        "text_dim",
-        "freq_dim",
-        "ffn_dim",
-        "num_layers",
-        "cross_attn_norm",
-        "eps",
-    )
-    return {name: ours[name] for name in same} | {
+    fields = diffusers_config(model)
+    del fields["attention_head_dim"], fields["rope_max_seq_len"]
+    own = {
         "_class_name": "WanModel",
         "dim": model.width,
-        "num_heads": model.heads,
-        "in_dim": ours["in_channels"],
-        "out_dim": ours["out_channels"],
+        "num_heads": fields.pop("num_attention_heads"),
+        "in_dim": fields.pop("in_channels"),
+        "out_dim": fields.pop("out_channels"),
         "text_len": TEXT_TOKENS,
         "qk_norm": True,
         "window_size": [-1, -1],
     }
+    return fields | own
 
 
 def check_config_json(model: ModelConfig, about: Path) -> None:
@@ -198,9 +199,7 @@ def check_config_json(model: ModelConfig, about: Path) -> None:
         wanted = original_config(model) if is_original else diffusers_config(model)
         needed = "num_heads" if is_original else "num_attention_heads"
         compared = {needed, *published} - IGNORED
-        differs = sorted(
-            name for name in compared if published.get(name) != wanted.get(name)
-        )
+        differs = sorted(x for x in compared if published.get(x) != wanted.get(x))
         found, expected = (
             ", ".join(f"{name} {fields.get(name)}" for name in differs)
             for fields in (published, wanted)
