@@ -7,11 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from full4d_jax.models import weights
 from full4d_jax.models.tiefenrausch import load_tiefenrausch, log_disparity
 
-SHIPPED = (
-    Path(__file__).resolve().parents[3] / "full4d_jax/checkpoints/tiefenrausch.safetensors"
-)
+SHIPPED = weights.SHIPPED / "tiefenrausch.safetensors"
 GOLDENS = Path(__file__).parent / "goldens"
 MOST = 0.01  # mean difference of log disparity; 8 bits round by as much
 

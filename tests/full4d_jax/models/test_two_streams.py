@@ -60,9 +60,8 @@ def reads(attention: str, layers: int) -> np.ndarray:
     params = random_params(model, 0.2)
     if attention == "two_stream_soft" and layers == 1:
         # What mixes after the only layer would hide which stream a dependence comes from.
-        params["blocks"]["synchronization"]["mix"] = jax.tree.map(
-            jnp.zeros_like, params["blocks"]["synchronization"]["mix"]
-        )
+        layer = params["blocks"]["synchronization"]
+        layer["mix"] = jax.tree.map(jnp.zeros_like, layer["mix"])
     apply, z = jax.jit(velocity(model, params)), grid(batch=1)
     tau, given = jnp.full((1,), 0.5), without_projection(z)
     before, found = apply(z, tau, given), np.zeros((VIEWS, TIMES), bool)

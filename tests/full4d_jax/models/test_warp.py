@@ -18,9 +18,8 @@ def test_whole_pixels_are_found_and_the_border_repeats():
     np.testing.assert_allclose(turned[:, 1:, :-2], PICTURES[:, :-1, 2:], atol=1e-6)
     np.testing.assert_allclose(turned[:, 1:, -1], PICTURES[:, :-1, -1], atol=1e-6)
     far = np.asarray(warp_pictures(PICTURES, everywhere(99, 99)))
-    np.testing.assert_allclose(
-        far, np.broadcast_to(PICTURES[:, -1:, -1:], far.shape), atol=1e-6
-    )
+    corner = np.broadcast_to(PICTURES[:, -1:, -1:], far.shape)
+    np.testing.assert_allclose(far, corner, atol=1e-6)
 
 
 def test_between_pixels_and_their_gradient():
@@ -28,8 +27,6 @@ def test_between_pixels_and_their_gradient():
     rows = (PICTURES[:, :-1] + PICTURES[:, 1:]) / 2
     expected = 0.75 * rows[:, :, :-1] + 0.25 * rows[:, :, 1:]
     np.testing.assert_allclose(turned[:, :-1, :-1], expected, atol=1e-6)
-    gradient = jax.grad(lambda motion: warp_pictures(PICTURES, motion).sum())(
-        everywhere(0.25, 0.5)
-    )
+    gradient = jax.grad(lambda x: warp_pictures(PICTURES, x).sum())(everywhere(0.25, 0.5))
     slope = (rows[:, :, 1:] - rows[:, :, :-1]).sum(-1)
     np.testing.assert_allclose(gradient[:, :-1, :-1, 0], slope, atol=1e-5)

@@ -29,9 +29,8 @@ def test_every_device_reads_its_own_shard_in_the_type_that_is_asked_for(tmp_path
     assert jax.tree.map(lambda x: x.sharding, found) == cut
     held = [x.addressable_shards[0].data.shape for x in jax.tree.leaves(found)]
     whole = [x.shape for x in jax.tree.leaves(params)]
-    query = found["blocks"]["attention"]["query"][
-        "kernel"
-    ]  # over fsdp x view, and over heads
+    # Over fsdp x view, and over heads.
+    query = found["blocks"]["attention"]["query"]["kernel"]
     assert query.addressable_shards[5].data.shape == (3, 32 // 4, 32 // 2)
     assert sum(map(np.prod, held)) < sum(map(np.prod, whole)) / 2
 

@@ -1,13 +1,13 @@
 """All implementations of attention against the dense masked softmax, and what masks say."""
 
 import functools
+import itertools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from dense_mask import oracle, with_gradients
-from einops import rearrange
 from random_arrays import normal
 from rows_by_xla import row_backward, row_forward
 
@@ -36,10 +36,8 @@ IMPLEMENTATIONS = {
 }
 SIZES = [  # b v t s k d, cross_half
     ((2, 3, 4, 5, 2, 8), True),
-    (
-        (1, 3, 5, 7, 1, 8),
-        True,
-    ),  # the halves of an odd number: the last frame belongs to none
+    # The halves of an odd number: the last frame belongs to none.
+    ((1, 3, 5, 7, 1, 8), True),
     ((1, 4, 3, 5, 1, 8), False),
 ]
 NEAR = """
@@ -71,13 +69,16 @@ def values_and_gradients(attend, shape, dtype, cross_half):
     return solve(functools.partial(attend, cross_half=cross_half), shape, dtype)
 
 
+def assert_same(found, expected):
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(a, b, atol=3e-6)
+
+
 @pytest.mark.parametrize("name", IMPLEMENTATIONS)
 @pytest.mark.parametrize(("shape", "cross_half"), SIZES, ids=str)
 def test_equals_the_dense_mask(name, shape, cross_half):
     found = values_and_gradients(IMPLEMENTATIONS[name], shape, jnp.float32, cross_half)
-    expected = values_and_gradients(oracle, shape, jnp.float32, cross_half)
-    for a, b in zip(found, expected, strict=True):
-        np.testing.assert_allclose(a, b, atol=3e-6)
+    assert_same(found, values_and_gradients(oracle, shape, jnp.float32, cross_half))
 
 
 @pytest.mark.parametrize("name", IMPLEMENTATIONS)
@@ -104,24 +105,18 @@ def test_flash_attends_to_another_number_of_keys(queries, keys):
     sizes = enumerate((queries, keys, keys, queries))
     draws = [normal(i, (2, n, 2, 16)) for i, n in sizes]
     ours = functools.partial(attend_to_all, interpret=True)
-    both = (
-        jax.jit(with_gradients(f))(*draws) for f in (ours, jax.nn.dot_product_attention)
-    )
-    for a, b in zip(*both, strict=True):
-        np.testing.assert_allclose(a, b, atol=3e-6)
+    found = jax.jit(with_gradients(ours))(*draws)
+    assert_same(found, jax.jit(with_gradients(jax.nn.dot_product_attention))(*draws))
 
 
 def test_forward_mode():
-    draws = [normal(i, (1, 3, 4, 5, 1, 8)) for i in range(6)]
+    draws = tuple(normal(i, (1, 3, 4, 5, 1, 8)) for i in range(6))
 
     def run(attend):
         attend = functools.partial(attend, cross_half=True)
-        return jax.jit(lambda x, dx: jax.jvp(attend, x, dx))(
-            tuple(draws[:3]), tuple(draws[3:])
-        )
+        return jax.jit(lambda x, dx: jax.jvp(attend, x, dx))(draws[:3], draws[3:])
 
-    for a, b in zip(run(merged_attention), run(oracle), strict=True):
-        np.testing.assert_allclose(a, b, atol=3e-6)
+    assert_same(run(merged_attention), run(oracle))
 
 
 @pytest.mark.parametrize("attend", [merged_attention, listed_attention])
@@ -143,65 +138,46 @@ def test_keeps_no_logits(attend):
 
 
 @functools.cache
-def expected(mask, shape, halves=True):
-    return dense(*draws(shape), allowed_frames(shape[1], shape[2], halves, mask))
+def expected(mask, shape):
+    return solve(functools.partial(oracle, cross_half=True, mask=mask), shape)
 
 
-@jax.jit
-def dense(q, k, v, cotangent, allowed):
-    """Values and gradients of the masked softmax: one program for all masks of a size."""
-    _, views, frames, tokens, _, width = q.shape
-    mask = allowed.reshape(views * frames, -1).repeat(tokens, 0).repeat(tokens, 1)
-
-    def attend(q, k, v):
-        q, k, v = (rearrange(x, "b v t s k d -> b k (v t s) d") for x in (q, k, v))
-        logits = jnp.where(
-            mask, jnp.einsum("bknd,bkmd->bknm", q, k) * width**-0.5, -jnp.inf
-        )
-        out = jnp.einsum("bknm,bkmd->bknd", jax.nn.softmax(logits, -1), v)
-        return rearrange(out, "b k (v t s) d -> b v t s k d", v=views, t=frames)
-
-    return with_gradients(attend)(q, k, v, cotangent)
+FEW = (1, 3, 4, 5, 1, 8)
 
 
 @pytest.mark.parametrize("mask", MASKS)
 def test_lists_equal_the_dense_mask(mask):
     shape = (1, V, T, 5, 1, 8)
     attend = functools.partial(listed_attention, cross_half=True, mask=mask)
-    for a, b in zip(solve(attend, shape), expected(mask, shape), strict=True):
-        np.testing.assert_allclose(a, b, atol=3e-6)
+    assert_same(solve(attend, shape), expected(mask, shape))
 
 
-@pytest.mark.parametrize("kernel", [flash_attention, splash_attention])
-@pytest.mark.parametrize("mask", ["neighbours", "causal"])
-def test_kernels_equal_the_dense_mask(kernel, mask):
-    shape = (1, 3, 4, 5, 1, 8)
-    attend = functools.partial(kernel, cross_half=True, mask=mask, interpret=True)
-    for a, b in zip(solve(attend, shape), expected(mask, shape), strict=True):
-        np.testing.assert_allclose(a, b, atol=3e-6)
+@pytest.mark.parametrize(
+    ("name", "mask"),
+    [
+        *itertools.product(("flash", "splash"), ("neighbours", "causal")),
+        ("by_cudnn", "neighbours"),
+    ],
+)
+def test_kernels_equal_the_dense_mask(name, mask):
+    """The lists of a kernel go on from what cuDNN read of own views."""
+    attend = functools.partial(IMPLEMENTATIONS[name], cross_half=True, mask=mask)
+    assert_same(solve(attend, FEW), expected(mask, FEW))
 
 
-def test_the_lists_go_on_from_what_cudnn_read_of_own_views():
-    shape = (1, 3, 4, 5, 1, 8)
-    attend = functools.partial(
-        flash_attention, cross_half=True, rows_by_cudnn=True, interpret=True
-    )
-    computed = solve(functools.partial(attend, mask="neighbours"), shape)
-    for a, b in zip(computed, expected("neighbours", shape), strict=True):
-        np.testing.assert_allclose(a, b, atol=3e-6)
-    with pytest.raises(
-        InputError, match=r"model\.gpu_attention: found cudnn, expected flash"
-    ):
-        solve(functools.partial(attend, mask="causal"), shape)
+def test_cudnn_is_refused_where_a_mask_cuts_own_views():
+    words = r"model\.gpu_attention: found cudnn, expected flash"
+    attend = functools.partial(IMPLEMENTATIONS["by_cudnn"], cross_half=True, mask="causal")
+    with pytest.raises(InputError, match=words):
+        solve(attend, FEW)
 
 
 @pytest.mark.parametrize("mask", ["time_view", "causal"])
 @pytest.mark.parametrize("heads", [8, 2])
 def test_equals_the_dense_mask_on_a_mesh(mask, heads):
     """Eight heads are traded for tokens; with two, keys are gathered over `view`."""
-    assert swap_axes(heads, 4, 2) == (
-        (("view", "time"), ()) if heads == 8 else (("time",), ("view",))
-    )
+    swapped = {8: (("view", "time"), ()), 2: (("time",), ("view",))}
+    assert swap_axes(heads, 4, 2) == swapped[heads]
     shape = (1, V, T, 2, heads, 8)
     grid, mesh = TokenGrid(*shape[1:4]), make_mesh(MeshConfig(data=1, view=4, time=2))
 
@@ -216,8 +192,7 @@ def test_equals_the_dense_mask_on_a_mesh(mask, heads):
 
     with jax.set_mesh(mesh):
         found = solve(attend, shape)
-    for a, b in zip(found, expected(mask, shape), strict=True):
-        np.testing.assert_allclose(np.asarray(a), np.asarray(b), atol=3e-6)
+    assert_same(found, expected(mask, shape))
 
 
 def test_cross_attention_on_a_mesh():
@@ -257,8 +232,7 @@ def test_a_function_of_a_file(tmp_path):
     file.write_text(NEAR)
     mask, shape = f"{file}:near", (1, 3, 8, 2, 1, 8)
     attend = functools.partial(fused_attention, cross_half=True, mask=mask)
-    for a, b in zip(solve(attend, shape), expected(mask, shape), strict=True):
-        np.testing.assert_allclose(a, b, atol=3e-6)
+    assert_same(solve(attend, shape), expected(mask, shape))
     allowed = allowed_frames(3, 8, True, mask)
     assert allowed[1, 2, 1, 3 + 4]
     assert not allowed[1, 2, 2, 3]

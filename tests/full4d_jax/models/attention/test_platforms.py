@@ -35,16 +35,11 @@ def operations(attend, shape, platform):
     the other implementations would have kept.
     """
     x = jax.ShapeDtypeStruct(shape, jnp.float32)
-    lowered = (
-        jax.jit(with_gradients(attend))
-        .trace(x, x, x, x)
-        .lower(lowering_platforms=(platform,))
-    )
+    traced = jax.jit(with_gradients(attend)).trace(x, x, x, x)
+    lowered = traced.lower(lowering_platforms=(platform,))
     counts = collections.Counter(re.findall(r"stablehlo\.(\w+)", lowered.as_text()))
     choice = {"constant", "case", "return", "broadcast_in_dim"}
-    return collections.Counter(
-        {name: n for name, n in counts.items() if name not in choice}
-    )
+    return {name: n for name, n in counts.items() if name not in choice}
 
 
 @pytest.mark.parametrize(
@@ -61,15 +56,14 @@ def test_programs_hold_the_platforms_implementation_alone(platform, shape, chose
     assert found == operations(chosen, shape, platform)
     assert found != operations(other, shape, platform)
     kernels = 3 if chosen in (FLASH, SPLASH) else 0  # forward, dq, and dk with dv
-    assert found["custom_call"] == kernels
+    assert found.get("custom_call", 0) == kernels
 
 
 def test_programs_for_gpus_attend_within_views_by_cudnn_where_they_should():
     """Each of the two passes once for all views; three kernels of ours for the others."""
     x = jax.ShapeDtypeStruct(LARGE, jnp.bfloat16)
-    traced = jax.jit(with_gradients(functools.partial(FUSED, rows_by_cudnn=True))).trace(
-        x, x, x, x
-    )
+    attend = functools.partial(FUSED, rows_by_cudnn=True)
+    traced = jax.jit(with_gradients(attend)).trace(x, x, x, x)
     text = traced.lower(lowering_platforms=("cuda",)).as_text()
     calls = collections.Counter(re.findall(r"custom_call @([\w$.]+)", text))
     ours = calls.pop("__gpu$xla.gpu.triton")

@@ -50,27 +50,23 @@ def test_equals_its_formula_pair_by_pair():
     shifted[..., :2, 2] -= 0.5
     cameras = np.zeros((V, T, 4, 4))
     cameras[..., 3, 3] = 1
-    cameras[..., :3, :] = (
-        shifted[0, :, None] @ np.asarray(motion, np.float64)[0, ..., :3, :]
-    )
+    poses = np.asarray(motion, np.float64)[0, ..., :3, :]
+    cameras[..., :3, :] = shifted[0, :, None] @ poses
     cameras = cameras.reshape(-1, 4, 4)
     allowed = allowed_frames(V, T, cross_half=True).reshape(V * T, -1)
-    q, k, v = (x.reshape(V * T, tokens, heads, width) for x in (q, k, v))
+    q, k, v, found = (x.reshape(V * T, tokens, heads, width) for x in (q, k, v, found))
     for i in range(V * T):
         for head in range(heads):
             logits, values = [], []
             for j in np.flatnonzero(allowed[i]):
                 relative = np.eye(width)
-                relative[:8, :8] = np.kron(
-                    np.eye(2), cameras[i] @ np.linalg.inv(cameras[j])
-                )
+                seen = cameras[i] @ np.linalg.inv(cameras[j])
+                relative[:8, :8] = np.kron(np.eye(2), seen)
                 logits.append(q[i, :, head] @ relative @ k[j, :, head].T / np.sqrt(width))
                 values.append(v[j, :, head] @ relative.T)
             weights = np.exp(np.concatenate(logits, 1))
             expected = weights / weights.sum(1, keepdims=True) @ np.concatenate(values)
-            np.testing.assert_allclose(
-                found.reshape(V * T, tokens, heads, width)[i, :, head], expected, atol=2e-5
-            )
+            np.testing.assert_allclose(found[i, :, head], expected, atol=2e-5)
 
 
 @pytest.mark.parametrize("cameras", ["prope", "linear", "plucker"])
@@ -90,9 +86,8 @@ def test_target_views_are_a_set_with_their_cameras(cameras):
 def test_rotation_is_a_complex_product(turn):
     x = jax.random.normal(jax.random.key(0), (2, 12, 2, 12))
     angles = rotary_angles(jnp.arange(12), TokenGrid(1, 3, 4), 2, TURNED)
-    numbers = (
-        np.asarray(x[..., ::2] + 1j * x[..., 1::2]) * np.exp(1j * angles)[None, :, None]
-    )
+    turns = np.exp(1j * angles)[None, :, None]
+    numbers = np.asarray(x[..., ::2] + 1j * x[..., 1::2]) * turns
     turned = np.asarray(turn(x, angles))
     np.testing.assert_allclose(turned[..., ::2], np.real(numbers), atol=1e-5)
     np.testing.assert_allclose(turned[..., 1::2], np.imag(numbers), atol=1e-5)
@@ -113,7 +108,5 @@ def test_both_ways_of_turning_have_the_same_gradient(dtype, rounding):
     np.testing.assert_array_equal(in_pairs[0], by_product[0])
     expected, found = (np.asarray(pull(cotangent)[0]) for _, pull in (in_pairs, by_product))
     assert found.dtype == expected.dtype == dtype
-    size = np.abs(expected).max()
-    np.testing.assert_allclose(
-        found.astype(np.float32), expected.astype(np.float32), atol=rounding * size
-    )
+    found, expected = (x.astype(np.float32) for x in (found, expected))
+    np.testing.assert_allclose(found, expected, atol=rounding * np.abs(expected).max())

@@ -49,9 +49,7 @@ def decode(info, by_keys, side):
     data, active = (np.asarray(x)[0] for x in (info.data_next, info.block_mask))
     found = {}
     for place in np.argwhere(active):
-        row, column = (
-            (place[1], data[tuple(place)]) if by_keys else (place[0], data[tuple(place)])
-        )
+        row, column = place[1 if by_keys else 0], data[tuple(place)]
         block = np.ones((side, side), bool)
         if active[tuple(place)] == 1:
             index = np.asarray(info.mask_next)[0][tuple(place)]
@@ -80,11 +78,7 @@ print("kernels", compiled.as_text().count("tpu_custom_call"))
     not importlib.util.find_spec("libtpu"), reason="needs pip install libtpu"
 )
 def test_compiles_for_tpu_at_the_5b_models_grid():
-    environment = {
-        **os.environ,
-        "JAX_PLATFORMS": "cpu",
-        "TPU_WORKER_HOSTNAMES": "localhost",
-    }
+    environment = os.environ | {"JAX_PLATFORMS": "cpu", "TPU_WORKER_HOSTNAMES": "localhost"}
     environment["ALLOW_MULTIPLE_LIBTPU_LOAD"] = "true"
     sizes = [str(n) for n in (1, 6, 42, 252, 24, 128)]
     command = [sys.executable, "-c", COMPILE, "v6e:2x2", *sizes]
@@ -106,12 +100,9 @@ def test_parts_of_the_frames_equal_the_dense_mask(shape, parts):
         queries, keys, values = (x.reshape(1, -1, tokens, 1, 8) for x in (q, k, v))
         queries = queries.reshape(1, parts, -1, tokens, 1, 8).swapaxes(0, 1)
 
-        def one(x):
-            return splash_from_frames(
-                x[0], keys, values, x[1], allowed=allowed, interpret=True
-            )
-
-        out = jax.lax.map(one, (queries, jnp.arange(parts)))
+        attend = functools.partial(splash_from_frames, allowed=allowed, interpret=True)
+        numbered = (queries, jnp.arange(parts))
+        out = jax.lax.map(lambda x: attend(x[0], keys, values, x[1]), numbered)
         return out.swapaxes(0, 1).reshape(q.shape)
 
     whole = functools.partial(oracle, cross_half=True)

@@ -49,13 +49,9 @@ def subsampled(video):
 )
 def test_values_and_gradients_equal_diffusers(case, tmp_path):
     with np.load(GOLDENS / "wan_vae.npz") as file:
-        golden = {
-            name.removeprefix(f"{case}_"): file[name] for name in file if case in name
-        }
-    shapes = json.loads(str(golden["shapes"]))
-    tensors = {
-        name: make_wan_vae.weight(name, tuple(shape)) for name, shape in shapes.items()
-    }
+        golden = {x.removeprefix(f"{case}_"): file[x] for x in file if case in x}
+    shapes = json.loads(str(golden["shapes"])).items()
+    tensors = {name: make_wan_vae.weight(name, tuple(shape)) for name, shape in shapes}
     save_file(tensors, tmp_path / "diffusion_pytorch_model.safetensors")
     (tmp_path / "config.json").write_text(str(golden["config"]))
     config, params = convert_vae(tmp_path)
@@ -66,20 +62,17 @@ def test_values_and_gradients_equal_diffusers(case, tmp_path):
         out, pull_back = jax.vjp(partial(code, config, params), x)
         return out, pull_back(cotangent)[0]
 
+    def assert_gradient(found, expected):
+        scale = np.abs(expected).max()
+        assert scale > 0.1
+        np.testing.assert_allclose(found / scale, expected / scale, atol=1e-4)
+
     latents, gradient = solve(wan_vae.encode, params, given["video"], given["to_latents"])
     np.testing.assert_allclose(latents, golden["latents"], atol=1e-4)
-    scale = np.abs(golden["video_gradient"]).max()
-    assert scale > 0.1
-    np.testing.assert_allclose(
-        subsampled(gradient) / scale, golden["video_gradient"] / scale, atol=1e-4
-    )
+    assert_gradient(subsampled(gradient), golden["video_gradient"])
     video, gradient = solve(wan_vae.decode, params, given["latents"], given["to_video"])
     np.testing.assert_allclose(subsampled(video), golden["video"], atol=1e-4)
-    scale = np.abs(golden["latents_gradient"]).max()
-    assert scale > 0.1
-    np.testing.assert_allclose(
-        gradient / scale, golden["latents_gradient"] / scale, atol=1e-4
-    )
+    assert_gradient(gradient, golden["latents_gradient"])
 
 
 @pytest.mark.extra("diffusers", "torch")
@@ -101,9 +94,8 @@ def test_values_equal_diffusers(settings, frames, sides, tmp_path):
     config, params = convert_vae(tmp_path)
     pixels, stride, channels = config.strides
     latent = (2, 1 + (frames - 1) // stride, *sides, channels)
-    video = make_wan_vae.draw("video", (2, frames, *(n * pixels for n in sides), 3)).clip(
-        -1, 1
-    )
+    height, width = (n * pixels for n in sides)
+    video = make_wan_vae.draw("video", (2, frames, height, width, 3)).clip(-1, 1)
     latents = make_wan_vae.draw("latents", latent)
     mean, std = (torch.tensor(x).view(1, -1, 1, 1, 1) for x in (config.mean, config.std))
     with torch.no_grad():

@@ -52,10 +52,8 @@ def weights(shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
         frequency = 1 + zlib.crc32(name.encode()) % 1000 / 7
         x = np.sin(frequency * np.arange(1, 1 + np.prod(shape))).reshape(shape)
         fan_in = np.prod(shape[1:]) if len(shape) > 1 and "table" not in name else 4
-        x = x * (2 / fan_in) ** 0.5
-        tensors[name] = (x + 1 if "norm" in name and "weight" in name else x).astype(
-            np.float32
-        )
+        x = x * (2 / fan_in) ** 0.5 + ("norm" in name and "weight" in name)
+        tensors[name] = x.astype(np.float32)
     return tensors
 
 
@@ -119,6 +117,5 @@ if __name__ == "__main__":
         path = HERE / f"wan_{name}.npz"
         values |= {key: x.astype(np.float32) for key, x in solved.items()}
         np.savez_compressed(path, **values)  # pyright: ignore[reportArgumentType]
-        print(
-            path.name, path.stat().st_size, f"largest output {abs(values['out']).max():.2f}"
-        )
+        largest = f"largest output {abs(values['out']).max():.2f}"
+        print(path.name, path.stat().st_size, largest)

@@ -48,9 +48,8 @@ def weight(name: str, shape: tuple[int, ...]) -> np.ndarray:
         return 1 + 0.1 * x
     if name.endswith("bias"):
         return 0.1 * x
-    size = (
-        0.2 if name == "decoder.conv_out.weight" else 1.0
-    )  # diffusers clips frames to [-1, 1]
+    # Diffusers clips frames to [-1, 1].
+    size = 0.2 if name == "decoder.conv_out.weight" else 1.0
     return size * x / np.float32(np.sqrt(np.prod(shape[1:])))
 
 
@@ -93,15 +92,12 @@ def solve(case: str) -> dict[str, np.ndarray]:
     latents = (vae.encode(given["video"]).latent_dist.mode() - mean) / std
     video = vae.decode(given["latents"] * std + mean).sample
     assert float(video.detach().abs().max()) < 1, "frames were clipped"
+    gradient = torch.autograd.grad
     solved = {
         "latents": latents,
         "video": video,
-        "video_gradient": torch.autograd.grad(latents, given["video"], given["to_latents"])[
-            0
-        ],
-        "latents_gradient": torch.autograd.grad(video, given["latents"], given["to_video"])[
-            0
-        ],
+        "video_gradient": gradient(latents, given["video"], given["to_latents"])[0],
+        "latents_gradient": gradient(video, given["latents"], given["to_video"])[0],
     }
     solved = {name: x.detach().movedim(1, -1).numpy() for name, x in solved.items()}
     for name in ("video", "video_gradient"):
