@@ -82,10 +82,9 @@ def fuse_depth(
         points = (rays * depth[time][..., None]) @ motion[:3, :3].T + shift
         row, column, inside = pixels_of(points @ lens.T, height, width)
         ratio = depth[other][row, column] / jnp.maximum(points[..., 2], LEAST_DEPTH_AHEAD)
-        alike = (
-            jnp.abs(frames[other][row, column] - frames[time]).max(-1) < max_colour_distance
-        )
-        same = inside & alike & (jnp.abs(ratio - 1) < max_ratio_error) & (other != time)
+        contrast = jnp.abs(frames[other][row, column] - frames[time]).max(-1)
+        alike = (contrast < max_colour_distance) & (jnp.abs(ratio - 1) < max_ratio_error)
+        same = inside & alike & (other != time)
         return jnp.where(same, ratio, jnp.nan)
 
     def one(time):

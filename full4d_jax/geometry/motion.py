@@ -249,9 +249,8 @@ def carried_motion(frames: Frames) -> Float32[ndarray, "v t h w 5"]:
         step = fine_flow(picture, before)
         to_first = step + warp_inside(to_first, step)
         for instant, (back, changed) in enumerate(row, 1):
-            own, share = (
-                warp_inside(x, to_first) for x in (back, ROW_SHARE_LOGIT * changed)
-            )
+            own = warp_inside(back, to_first)
+            share = warp_inside(ROW_SHARE_LOGIT * changed, to_first)
             motion[view, instant] = np.concatenate([own, to_first, share], -1)
     return motion
 

@@ -46,9 +46,8 @@ def interpolate_poses(
     middle = centers(poses)
     at = middle[before] + share[:, None] * (middle[after] - middle[before])
     turns = np.empty((len(wanted), 3, 3))
-    for i, (a, b) in enumerate(
-        zip(poses[before, :3, :3], poses[after, :3, :3], strict=True)
-    ):
+    for i in range(len(wanted)):
+        a, b = poses[[before[i], after[i]], :3, :3]
         turn = cv2.Rodrigues(b @ a.T)[0]
         turns[i] = cv2.Rodrigues(share[i] * turn)[0] @ a
     return invert(rigid(turns.swapaxes(-1, -2), at))
@@ -103,9 +102,8 @@ def path_agreement(matched: Matched, world_to_camera: Poses) -> PathAgreement:
     for pair, points in matched.points.items():
         poses = world_to_camera[list(pair)]
         if travels(poses):
-            distances_of_pairs.append(
-                matches.epipolar_distances(points, matched.lenses, poses)
-            )
+            distances = matches.epipolar_distances(points, matched.lenses, poses)
+            distances_of_pairs.append(distances)
     distances = np.concatenate(distances_of_pairs)
     if not len(distances):
         return PathAgreement(np.nan, np.nan)

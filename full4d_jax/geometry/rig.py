@@ -109,13 +109,10 @@ def _match(pycolmap: Any, frames: Films, scale: float, folder: Path) -> None:
     most_features = 3000
     views, instants = frames.shape[:2]
     (folder / "frames").mkdir()
+    cubic: dict[str, Any] = {"fx": scale, "fy": scale, "interpolation": cv2.INTER_CUBIC}
     for v, t in np.ndindex(views, instants):
-        large = cv2.resize(
-            frames[v, t], None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC
-        )
-        cv2.imwrite(
-            str(folder / "frames" / _name(v, t)), cv2.cvtColor(large, cv2.COLOR_RGB2BGR)
-        )
+        large = cv2.cvtColor(cv2.resize(frames[v, t], None, **cubic), cv2.COLOR_RGB2BGR)
+        cv2.imwrite(str(folder / "frames" / _name(v, t)), large)
     pycolmap.extract_features(
         folder / "apart.db",
         folder / "frames",
@@ -151,9 +148,8 @@ def _pool(pycolmap: Any, views: int, instants: int, folder: Path) -> None:
         # Where the points of an instant begin among those of its view.
         begins = np.zeros((views, instants), int)
         for v in range(views):
-            points = [
-                apart.read_keypoints(ids[_name(v, t)])[:, :2] for t in range(instants)
-            ]
+            numbers = [ids[_name(v, t)] for t in range(instants)]
+            points = [apart.read_keypoints(number)[:, :2] for number in numbers]
             begins[v, 1:] = np.cumsum([len(x) for x in points])[:-1]
             pooled.write_keypoints(pooled_ids[v], np.concatenate(points))
         for i, j in _pairs(views):
@@ -164,10 +160,9 @@ def _pool(pycolmap: Any, views: int, instants: int, folder: Path) -> None:
             ]
             together = np.concatenate(matches).astype(np.uint32)
             pooled.write_matches(pooled_ids[i], pooled_ids[j], together)
-    pairs = _write_pairs(
-        [(firsts[i], firsts[j]) for i, j in _pairs(views)], folder / "pooled.txt"
-    )
-    pycolmap.verify_matches(folder / "pooled.db", pairs, structure.VERIFICATION)
+    pairs = [(firsts[i], firsts[j]) for i, j in _pairs(views)]
+    file = _write_pairs(pairs, folder / "pooled.txt")
+    pycolmap.verify_matches(folder / "pooled.db", file, structure.VERIFICATION)
 
 
 def _best_model(pycolmap: Any, folder: Path, views: int, side: float) -> Any:

@@ -86,9 +86,8 @@ def nearest_views(world_to_camera: Poses) -> Int[np.ndarray, "v n"]:
     eyes = -np.einsum("vji,vj->vi", world_to_camera[:, :3, :3], world_to_camera[:, :3, 3])
     ahead = world_to_camera[:, 2, :3]
     distance = np.linalg.norm(eyes[:, None] - eyes, axis=-1)
-    distance = np.where(
-        ahead @ ahead.T > np.cos(np.radians(largest_turn)), distance, np.inf
-    )
+    alike = ahead @ ahead.T > np.cos(np.radians(largest_turn))
+    distance = np.where(alike, distance, np.inf)
     most = min(most_neighbours, int(np.isfinite(distance).sum(1).min()) - 1)
     # Cameras too far apart, or too few.
     if most < LEAST_CONFIRMING_VIEWS:
@@ -111,9 +110,8 @@ def _best_plane(
         for n, motion in enumerate(motions):
             # Where the other camera sees the pixels of a plane at a depth of 1 / `one`.
             shifted = motion[:3, 3:] * np.array([[0.0, 0.0, one]])
-            seen, inside = _warp(
-                neighbours[n], lenses[n] @ (motion[:3, :3] @ to_rays + shifted)
-            )
+            homography = lenses[n] @ (motion[:3, :3] @ to_rays + shifted)
+            seen, inside = _warp(neighbours[n], homography)
             their_mean, their_spread = _statistics(seen)
             product = _blur(grey * seen) - mean * their_mean
             np.divide(product, spread * their_spread, out=correlations[n], where=inside)
@@ -121,9 +119,8 @@ def _best_plane(
     # The parabola through the scores of the best plane and those beside it peaks between planes.
     best = scores.argmax(0)
     inner = best.clip(1, len(scores) - 2)
-    before, here, after = (
-        np.take_along_axis(scores, (inner + step)[None], 0)[0] for step in (-1, 0, 1)
-    )
+    around = np.take_along_axis(scores, np.stack([inner - 1, inner, inner + 1]), 0)
+    before, here, after = around
     bend = np.minimum(before - 2 * here + after, -1e-6)
     vertex = ((before - after) / (2 * bend)).clip(-0.5, 0.5)
     place = best + np.where(inner == best, vertex, 0.0)
@@ -138,9 +135,8 @@ def _warp(neighbour: Map, homography: Float[np.ndarray, "3 3"]) -> tuple[Map, Ma
     half = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
     mapped = np.linalg.inv(half) @ homography @ half
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    seen = cv2.warpPerspective(
-        neighbour, mapped, (w, h), flags=flags, borderMode=cv2.BORDER_REPLICATE
-    )
+    border = cv2.BORDER_REPLICATE
+    seen = cv2.warpPerspective(neighbour, mapped, (w, h), flags=flags, borderMode=border)
     y, x = np.mgrid[:h, :w].astype(np.float32)
     u, v, z = (a * x + b * y + c for a, b, c in mapped.astype(np.float32))
     inside = (z > 0) & (u >= 0) & (u <= (w - 1) * z) & (v >= 0) & (v <= (h - 1) * z)
@@ -168,16 +164,14 @@ def _agreement(
     points = pixel_rays(lens, h, w) * depth[..., None]
     votes = np.zeros(depth.shape, int)
     for neighbour, their_lens, motion in zip(neighbours, lenses, motions, strict=True):
-        u, v, z = np.moveaxis(
-            (points @ motion[:3, :3].T + motion[:3, 3]) @ their_lens.T, -1, 0
-        )
+        places = (points @ motion[:3, :3].T + motion[:3, 3]) @ their_lens.T
+        u, v, z = np.moveaxis(places, -1, 0)
         ahead = np.maximum(z, 1e-6)
         row = np.floor(v / ahead)
         column = np.floor(u / ahead)
         inside = (z > 0) & (row >= 0) & (row < h) & (column >= 0) & (column < w)
-        theirs = neighbour[
-            row.clip(0, h - 1).astype(int), column.clip(0, w - 1).astype(int)
-        ]
+        pixels = row.clip(0, h - 1).astype(int), column.clip(0, w - 1).astype(int)
+        theirs = neighbour[pixels]
         votes += inside & (np.abs(z / theirs - 1) < confirming_ratio)
     return votes
 
@@ -303,9 +297,8 @@ def _correct(depth: Plane, small: SmallPlane, swept: SmallPlane) -> Plane:
     most_factor = 0.7
     logs = jnp.log(jnp.where(small > 0, small, 1.0))
     sure = (small > 0) & (swept > 0)
-    low, high = jnp.nanquantile(
-        jnp.where(small > 0, logs, jnp.nan), jnp.array([0.02, 0.98])
-    )
+    known = jnp.where(small > 0, logs, jnp.nan)
+    low, high = jnp.nanquantile(known, jnp.array([0.02, 0.98]))
     factor = jnp.where(sure, jnp.log(jnp.where(sure, swept, 1.0)) - logs, 0.0)
     sure &= jnp.abs(factor - jnp.nanmedian(jnp.where(sure, factor, jnp.nan))) < most_factor
     factor = jnp.where(sure, factor, 0.0)

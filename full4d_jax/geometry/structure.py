@@ -200,9 +200,8 @@ def _largest_model(
     }
     single = pycolmap.CameraMode.SINGLE
     pycolmap.extract_features(database, pictures, names, single, reader, ONE_THREAD)
-    pycolmap.match_sequential(
-        database, ONE_THREAD, {"overlap": matched_frames}, VERIFICATION
-    )
+    pairing = {"overlap": matched_frames}
+    pycolmap.match_sequential(database, ONE_THREAD, pairing, VERIFICATION)
     mapper = {
         "abs_pose_refine_extra_params": False,
         "abs_pose_refine_focal_length": False,
@@ -252,9 +251,8 @@ def _coverage(frames: Pictures, points: SparseDepth) -> float:
         gray = cv2.cvtColor(frames[instant], cv2.COLOR_RGB2GRAY)
         corners = tracking.spread_corners(gray, 1000)
         seen = points.pixels[points.instants == instant]
-        there, known = (
-            {*map(tuple, (x * size).astype(int))} for x in (corners[:, 0], seen)
-        )
+        both = (corners[:, 0], seen)
+        there, known = ({*map(tuple, (x * size).astype(int))} for x in both)
         if there:
             shares.append(len(there & known) / len(there))
     return float(np.median(shares)) if shares else 0.0

@@ -63,14 +63,13 @@ class Turning(NamedTuple):
 def track_step(before: Gray, after: Gray) -> Step | None:
     """Return the motion from one frame to another; None where too little can be tracked."""
     # Pixels from the homography.
-    max_homography_error = 1.5
+    most_error = 1.5
     pairs = track_corners(before, after)
     if len(pairs) < FEWEST_CORNERS:
         return None
     cv2.setRNGSeed(0)
-    homography, inliers = cv2.findHomography(
-        pairs[:, 0], pairs[:, 1], cv2.RANSAC, max_homography_error
-    )
+    first, second = pairs[:, 0], pairs[:, 1]
+    homography, inliers = cv2.findHomography(first, second, cv2.RANSAC, most_error)
     if homography is None or inliers.sum() < FEWEST_CORNERS:
         return None
     return Step(pairs[inliers[:, 0] > 0], homography)

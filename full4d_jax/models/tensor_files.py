@@ -99,11 +99,9 @@ def require_whole(path: str | Path, metadata: dict[str, str]) -> None:
         header = file.read(int.from_bytes(file.read(8), "little"))
         present = _checksum(file, header.replace(_entry(written), _entry(NONE)))
     if present != written:
+        found = f"damaged bytes, of checksum {present}"
         expected = f"the bytes that were written, of checksum {written}"
-        do = "get the file again"
-        raise InputError(
-            "checkpoint", path, f"damaged bytes, of checksum {present}", expected, do
-        )
+        raise InputError("checkpoint", path, found, expected, "get the file again")
 
 
 def _entry(checksum: str) -> bytes:
@@ -222,11 +220,9 @@ def _read_pth(path: Path) -> dict[str, ndarray]:
     try:
         with zipfile.ZipFile(path) as archive:
             check_members(archive)
-            names = archive.namelist()
-            root = next(name for name in names if name.endswith("/data.pkl"))[
-                : -len("data.pkl")
-            ]
-            with archive.open(f"{root}data.pkl") as file:
+            pickled = next(x for x in archive.namelist() if x.endswith("/data.pkl"))
+            root = pickled.removesuffix("data.pkl")
+            with archive.open(pickled) as file:
                 content = _Unpickler(file, archive, root).load()
     except Exception as error:
         found = f"{type(error).__name__}: {error}"
@@ -235,10 +231,9 @@ def _read_pth(path: Path) -> dict[str, ndarray]:
     if not (
         isinstance(content, dict) and all(isinstance(x, ndarray) for x in content.values())
     ):
+        found = type(content).__name__
         do = "save its state_dict alone"
-        raise InputError(
-            "weights", path, type(content).__name__, "a dictionary of tensors", do
-        )
+        raise InputError("weights", path, found, "a dictionary of tensors", do)
     return dict(content)
 
 
@@ -254,9 +249,8 @@ class _Unpickler(pickle.Unpickler):
         """Return what a name stands for, or refuse one that no tensor needs."""
         found = KNOWN.get(f"{module}.{name}")
         if found is None:
-            raise pickle.UnpicklingError(
-                f"{module}.{name} is not a tensor of floating-point type"
-            )
+            text = f"{module}.{name} is not a tensor of floating-point type"
+            raise pickle.UnpicklingError(text)
         return found
 
     def persistent_load(self, pid: tuple[str, np.dtype, str, str, int]) -> ndarray:
@@ -269,12 +263,10 @@ def _tensor(
     storage: ndarray, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], *_: Any
 ) -> ndarray:
     """Return a tensor's view of its storage, or refuse one that reaches beyond it."""
-    reach = sum((side - 1) * stride for side, stride in zip(shape, strides, strict=True))
-    if min((offset, *shape, *strides)) < 0 or (
-        all(shape) and offset + reach >= storage.size
-    ):
+    last = offset + sum((n - 1) * step for n, step in zip(shape, strides, strict=True))
+    if min((offset, *shape, *strides)) < 0 or (all(shape) and last >= storage.size):
         tensor = (
-            f"a tensor of shape {tuple(shape)}, strides {tuple(strides)}, from {offset} on"
+            f"a tensor of shape {tuple(shape)}, strides {tuple(strides)}, from {offset}"
         )
         raise pickle.UnpicklingError(f"{tensor} reaches beyond its {storage.size} numbers")
     steps = [stride * storage.itemsize for stride in strides]

@@ -89,9 +89,8 @@ def to_patches(x: Latents, side: int) -> Float[Array, "b v t s p"]:
 
 def from_patches(x: Float[Array, "b v t s p"], rows: int, side: int) -> Latents:
     """Put the squares of `to_patches` back together, in so many rows."""
-    return rearrange(
-        x, "b v t (h w) (i j c) -> b v t (h i) (w j) c", h=rows, i=side, j=side
-    )
+    squares = "b v t (h w) (i j c) -> b v t (h i) (w j) c"
+    return rearrange(x, squares, h=rows, i=side, j=side)
 
 
 def flow_times(
@@ -130,9 +129,8 @@ def sinusoids(tau: Float[Array, "..."]) -> Float[Array, "... k"]:
 def camera_vectors(world_to_camera: Poses, intrinsics: Lenses) -> Float[Array, "b v t 16"]:
     """Return [R | t] row by row, then fx, fy, cx, cy in units of the image size."""
     pose = rearrange(world_to_camera[..., :3, :], "b v t i j -> b v t (i j)")
-    lens = jnp.stack(
-        [intrinsics[..., i, j] for i, j in ((0, 0), (1, 1), (0, 2), (1, 2))], -1
-    )
+    places = ((0, 0), (1, 1), (0, 2), (1, 2))
+    lens = jnp.stack([intrinsics[..., i, j] for i, j in places], -1)
     lens = jnp.broadcast_to(lens[:, :, None], (*pose.shape[:3], 4))
     return jnp.concatenate([pose, lens], -1)
 
@@ -142,9 +140,8 @@ def plucker_rays(
     world_to_camera: Poses, intrinsics: Lenses, rows: int, columns: int
 ) -> Float[Array, "b v t s 6"]:
     """Return direction and moment of the ray through every token's centre, world frame."""
-    y, x = np.meshgrid(
-        (np.arange(rows) + 0.5) / rows, (np.arange(columns) + 0.5) / columns, indexing="ij"
-    )
+    centres = [(np.arange(n) + 0.5) / n for n in (rows, columns)]
+    y, x = np.meshgrid(*centres, indexing="ij")
     points = np.stack([x, y, np.ones_like(x)], -1).reshape(-1, 3).astype(np.float32)
     rotation = world_to_camera[..., :3, :3]
     shift = world_to_camera[..., :3, 3]
@@ -152,6 +149,5 @@ def plucker_rays(
     rays = jnp.einsum("bvtij,bvsi->bvtsj", rotation, local)
     rays = rays / jnp.linalg.norm(rays, axis=-1, keepdims=True)
     center = -jnp.einsum("bvtij,bvti->bvtj", rotation, shift)[:, :, :, None]
-    return jnp.concatenate(
-        [rays, jnp.cross(jnp.broadcast_to(center, rays.shape), rays)], -1
-    )
+    moments = jnp.cross(jnp.broadcast_to(center, rays.shape), rays)
+    return jnp.concatenate([rays, moments], -1)

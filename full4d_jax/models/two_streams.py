@@ -66,9 +66,8 @@ class Synchronization(nnx.Module):
           scale: projections (2 d) of the flow time, shared by all blocks; the block's table is
             added.
         """
-        scales = scale._replace(rows=1 + scale.rows).of_tokens(
-            self.modulation[...], y.views
-        )
+        factor = scale._replace(rows=1 + scale.rows)
+        scales = factor.of_tokens(self.modulation[...], y.views)
         mixed = self.mix(jnp.concatenate([y.views * scales[0], y.times * scales[1]], -1))
         if self.is_hard:
             return Streams(mixed, mixed)

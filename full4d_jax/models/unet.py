@@ -6,6 +6,7 @@ change  <--2x2----+<-----2x2-----+<----2x2------+
 """
 
 from collections.abc import Mapping
+from functools import partial
 
 from einops import rearrange
 from flax import nnx
@@ -36,11 +37,9 @@ class ResidualBlock(nnx.Module):
     """
 
     def __init__(self, width: int, rngs: nnx.Rngs, step: int = 1):
-        apart = (step, step)
-        self.first = nnx.Conv(
-            width, width, (3, 3), kernel_dilation=apart, kernel_init=HE, rngs=rngs
-        )
-        self.second = nnx.Conv(width, width, (3, 3), kernel_init=ZEROS, rngs=rngs)
+        conv = partial(nnx.Conv, width, width, (3, 3), rngs=rngs)
+        self.first = conv(kernel_dilation=(step, step), kernel_init=HE)
+        self.second = conv(kernel_init=ZEROS)
 
     def __call__(self, x: Maps) -> Maps:
         """Refine a feature map."""

@@ -71,9 +71,8 @@ class Guidance(NamedTuple):
 def upsample(config: UpsamplerNetConfig, params: Params, guidance: Guidance) -> Pictures:
     """Return frames at full size in about [-1, 1], equation 2."""
     mask = guidance.mask[..., None]
-    closeness = (
-        jnp.clip(guidance.disparity, 0, NEAREST_DISPARITY)[..., None] / NEAREST_DISPARITY
-    )
+    disparity = jnp.clip(guidance.disparity, 0, NEAREST_DISPARITY)[..., None]
+    closeness = disparity / NEAREST_DISPARITY
     shown = [guidance.coarse, guidance.projected * mask, mask, closeness, guidance.filled]
     out = bound(unet, config, params)(jnp.concatenate(shown, -1))
     known = smooth_near(guidance.mask)[..., None]
@@ -100,10 +99,9 @@ def smooth_near(mask: Plane) -> Plane:
     """Return `near`, which falls to 0 within as many pixels."""
     reach = DETAIL_DISTANCE // 2
     side = 2 * reach + 1
-    padded = jnp.pad(near(mask), ((0, 0), (reach, reach), (reach, reach)), "edge")
-    total = jax.lax.reduce_window(
-        padded, 0.0, jax.lax.add, (1, side, side), (1, 1, 1), "VALID"
-    )
+    x = jnp.pad(near(mask), ((0, 0), (reach, reach), (reach, reach)), "edge")
+    window = (1, side, side)
+    total = jax.lax.reduce_window(x, 0.0, jax.lax.add, window, (1, 1, 1), "VALID")
     return total / side**2
 
 

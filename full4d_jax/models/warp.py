@@ -46,9 +46,8 @@ def mixture(
     """
     own, across, logit = jnp.split(jnp.asarray(motion), [2, 4], -1)
     near = warp_pictures(near, own)
-    return MixedFrames(
-        near, warp_pictures(row, across) - near, jax.nn.sigmoid(logit - RARE_LOGIT)
-    )
+    added = warp_pictures(row, across) - near
+    return MixedFrames(near, added, jax.nn.sigmoid(logit - RARE_LOGIT))
 
 
 def warp_pictures(
@@ -72,9 +71,8 @@ def warp_pictures(
     down = (rows - top)[..., None]
 
     def at(dy: int, dx: int):
-        places = jnp.minimum(top + dy, height - 1) * width + jnp.minimum(
-            left + dx, width - 1
-        )
+        row = jnp.minimum(top + dy, height - 1)
+        places = row * width + jnp.minimum(left + dx, width - 1)
         colours = jnp.take_along_axis(flat, places.reshape(-1, height * width, 1), 1)
         return colours.reshape(-1, height, width, channels)
 

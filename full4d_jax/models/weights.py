@@ -118,9 +118,11 @@ def _read(file: Any, name: str, like: Any, on_host: bool) -> jax.Array | np.ndar
         return jax.device_put(file.get_tensor(name).astype(kind, copy=False))
     stored = file.get_slice(name)
     shape = tuple(stored.get_shape())
-    return jax.make_array_from_callback(
-        shape, sharding, lambda index: stored[index].astype(kind), dtype=kind
-    )
+
+    def part(index):
+        return stored[index].astype(kind)
+
+    return jax.make_array_from_callback(shape, sharding, part, dtype=kind)
 
 
 def check_params(path: str | Path, like: Params) -> None:
@@ -195,12 +197,10 @@ def model_of_metadata(path: str | Path, kind: type[Model]) -> Model:
     names = {field.name for field in dataclasses.fields(cast(Any, kind))}
     if sizes.keys() != names:
         found = f"other metadata ({', '.join(sizes)})"
-        raise InputError(
-            "checkpoint", where, found, f"the fields {', '.join(sorted(names))}", do
-        )
-    network = kind(
-        **{name: tuple(x) if isinstance(x, list) else x for name, x in sizes.items()}
-    )
+        expected = f"the fields {', '.join(sorted(names))}"
+        raise InputError("checkpoint", where, found, expected, do)
+    fields = {name: tuple(x) if isinstance(x, list) else x for name, x in sizes.items()}
+    network = kind(**fields)
     for name, value, expected in misfits(network):
         raise InputError("checkpoint", f"{where}.{name}", repr(value), expected, do)
     return network

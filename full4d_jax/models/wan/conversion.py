@@ -34,9 +34,7 @@ from input_pipeline.whole_files import write_text
 # Types as safetensors calls them, and those in which tensors are kept.
 KINDS = {"F32": np.float32, "F16": np.float32, "BF16": jnp.bfloat16}
 EXPECTED = "a folder with Wan's .safetensors files, or one such file"
-ADVICE = (
-    "give all shards of one text-to-video transformer, nothing else, and the model's preset"
-)
+ADVICE = "give all shards of one text-to-video transformer alone, and the model's preset"
 # Of ComfyUI's files.
 PREFIX = "model.diffusion_model."
 
@@ -76,9 +74,8 @@ def import_wan(model: ModelConfig, source: Path, target: Path) -> layouts.Layout
     """
     layouts.check_wan_model(model)
     if target.exists():
-        raise InputError(
-            "option --to", target, "something there already", "a new file", "name one"
-        )
+        found = "something there already"
+        raise InputError("option --to", target, found, "a new file", "name one")
     stored = _stored(source)
     layout = _layout(model, source, stored)
     names = layouts.wan_names(model, layout)

@@ -52,23 +52,19 @@ def prompt_encoder(folder: Path) -> PromptEncoder:
     Raises:
       InputError: the extra is not installed, or the folder cannot be loaded.
     """
-    torch, transformers = (
-        load_extra(x, "extra", "text") for x in ("torch", "transformers")
-    )
+    packages = ("torch", "transformers")
+    torch, transformers = (load_extra(name, "extra", "text") for name in packages)
     tokenizer = _pretrained(transformers.AutoTokenizer, folder, "tokenizer")
     encoder = _pretrained(transformers.UMT5EncoderModel, folder, "text_encoder").eval()
 
     def encode(prompt):
         words = " ".join(html.unescape(html.unescape(prompt)).split())
         ids = tokenizer(words, truncation=False, verbose=False)["input_ids"]
-        inputs = tokenizer(
-            words, truncation=True, max_length=TEXT_TOKENS, return_tensors="pt"
-        )
+        cut = {"truncation": True, "max_length": TEXT_TOKENS}
+        inputs = tokenizer(words, **cut, return_tensors="pt")
         with torch.inference_mode():
-            rows = encoder(inputs["input_ids"], inputs["attention_mask"]).last_hidden_state[
-                0
-            ]
-        return rows.float().numpy(), len(ids)
+            encoded = encoder(inputs["input_ids"], inputs["attention_mask"])
+        return encoded.last_hidden_state[0].float().numpy(), len(ids)
 
     return encode
 
@@ -106,9 +102,8 @@ def load_training_texts(config: Config) -> tuple[Rows | None, Rows | None]:
     if text.shape != negative.shape:
         found = f"{len(negative)} tokens"
         expected = f"{len(text)}, as many as text has"
-        raise InputError(
-            "embedding", config.negative_text, found, expected, "embed both alike"
-        )
+        do = "embed both alike"
+        raise InputError("embedding", config.negative_text, found, expected, do)
     return None if has_captions else text, negative
 
 
@@ -138,11 +133,9 @@ def prompt_embedding(prompt: str, width: int, encoder: PromptEncoder | None) -> 
         raise InputError("option", "PROMPT", found, expected, do)
     rows = encoder(prompt)[0]
     if rows.shape[1] != width:
-        expected = f"rows of {width} numbers"
+        found = f"rows of {rows.shape[1]}"
         do = "give umT5-XXL, which Wan reads"
-        raise InputError(
-            "option", "--text_encoder", f"rows of {rows.shape[1]}", expected, do
-        )
+        raise InputError("option", "--text_encoder", found, f"rows of {width} numbers", do)
     return padded(rows)
 
 
