@@ -51,9 +51,8 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY / "tests"))  # for the helpers beside this file
 from buckets import BUCKET, amazon_storage, google_storage  # noqa: E402
 
-PLATFORMS = os.environ.get(
-    "FULL4D_TEST_PLATFORMS", "cpu"
-)  # set by benchmarks/accelerator.py
+# Set by benchmarks/accelerator.py.
+PLATFORMS = os.environ.get("FULL4D_TEST_PLATFORMS", "cpu")
 jax.config.update("jax_platforms", PLATFORMS)
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")

@@ -22,9 +22,8 @@ from gaussians.motion import still
 from input_pipeline.cameras import orbit
 
 LENS = np.array([[100, 0, 66], [0, 104, 47], [0, 0, 1]], np.float32)  # 128 x 96 pixels
-ANGLES = np.array(
-    [[0.0, 0.0], [-25.0, -20.0], [40.0, 40.0]]
-)  # azimuths of 3 views, 2 frames
+# Azimuths of 3 views, 2 frames.
+ANGLES = np.array([[0.0, 0.0], [-25.0, -20.0], [40.0, 40.0]])
 
 
 def cameras() -> Cameras:

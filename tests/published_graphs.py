@@ -210,7 +210,7 @@ SCORING = {
             "float[1,48,64] conf2"
         ),
         ALONE.replace("image", "img1") + DUST3R,
-    ),
+    )
 }
 
 

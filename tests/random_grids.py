@@ -1,13 +1,32 @@
-"""Conditions of small grids: random ones with a camera for each frame, and none."""
+"""Small grids: cameras on an arc, noise on a wall, and conditions that a network reads."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from full4d_jax.cameras import Cameras
 from full4d_jax.config import ModelConfig
+from full4d_jax.grid import Grid, around_source
 from full4d_jax.models.conditions import Conditions
+from input_pipeline.cameras import intrinsics_from_fov, orbit
 
 B, V, T, SIDE = 1, 3, 2, 16
+
+
+def arc(views: int, frames: int, height: int, width: int, degrees: float = 40.0) -> Cameras:
+    """Cameras at rest that look at the pivot, the first from the front."""
+    poses = orbit(np.linspace(0, degrees, views), np.zeros(views)).astype(np.float32)
+    lens = intrinsics_from_fov(55.0, height, width).astype(np.float32)
+    paths = np.repeat(poses[:, None], frames, 1)
+    return Cameras(np.tile(lens, (views, 1, 1)), paths, height, width)
+
+
+def noisy_wall(views: int, frames: int, side: int) -> Grid:
+    """Noise on a wall, seen from an arc, of which view 0 is real."""
+    rng = np.random.default_rng(0)
+    pictures = rng.integers(0, 256, (views, frames, side, side, 3), np.uint8)
+    depth = np.ones((1, frames, side, side), np.float32)
+    return around_source(pictures, depth, arc(views, frames, side, side, 20.0))
 
 
 def random_grid(model: ModelConfig) -> tuple[jax.Array, Conditions]:

@@ -183,9 +183,8 @@ def test_a_disk_that_is_full_at_every_stage(job, given, undisturbed, tmp_path, c
         assert job != "run" or {"source.npz", "depth.npz", "grid.npz"} <= seen
         assert content(out) == undisturbed(job)[0]
     finally:
-        subprocess.run(
-            ["umount", "--lazy", disk], check=True
-        )  # this process holds the lock
+        # This process holds the lock.
+        subprocess.run(["umount", "--lazy", disk], check=True)
         gc.collect()  # what Orbax left complains here, not in a later test
 
 

@@ -6,16 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from random_grids import noisy_wall
 from random_weights import random_params
 from two_processes import together
 
-from full4d_jax.cameras import Cameras
 from full4d_jax.cli import main
 from full4d_jax.config import DEFAULT, load_config, to_dict
-from full4d_jax.grid import around_source, grid_arrays
+from full4d_jax.grid import grid_arrays
 from full4d_jax.models.weights import save_params
 from full4d_jax.session.stages import Stages
-from input_pipeline.cameras import intrinsics_from_fov, orbit
 
 SIZE = "--data.views 3 --data.frames 2 --data.height 32 --data.width 32 --sampler.steps 2"
 SMALL = {"layers": 1, "precision": "float32"}
@@ -43,12 +42,7 @@ def small_model(name: str, folder: Path) -> list[str]:
 
 def write_grid(folder: Path) -> Path:
     """Leave a grid of noise on a wall, as `sample` does, in a new folder."""
-    rng = np.random.default_rng(0)
-    poses = np.repeat(orbit(np.linspace(0, 20, VIEWS), np.zeros(VIEWS))[:, None], FRAMES, 1)
-    lens = np.repeat(intrinsics_from_fov(55.0, SIDE, SIDE)[None], VIEWS, 0)
-    cameras = Cameras(lens.astype(np.float32), poses.astype(np.float32), SIDE, SIDE)
-    frames = rng.integers(0, 256, (VIEWS, FRAMES, SIDE, SIDE, 3), np.uint8)
-    grid = around_source(frames, np.ones((1, FRAMES, SIDE, SIDE), np.float32), cameras)
+    grid = noisy_wall(VIEWS, FRAMES, SIDE)
     folder.mkdir()
     Stages(folder).run("grid", {}, lambda: grid_arrays(grid))
     (folder / "config.json").write_text(json.dumps(to_dict(DEFAULT)))

@@ -8,11 +8,7 @@ import numpy as np
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import Config, DataConfig, ModelConfig
-from full4d_jax.generation.cascade import (
-    Upsampler,
-    generate_large,
-    in_parts,
-)
+from full4d_jax.generation.cascade import Upsampler, generate_large, in_parts
 from full4d_jax.generation.prior import prior_with
 from full4d_jax.generation.projection_guidance import project_several, project_video
 from full4d_jax.models import upsampler as network

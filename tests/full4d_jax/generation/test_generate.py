@@ -7,13 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.extend.core import jaxprs_in_params
+from random_grids import arc
 from random_weights import random_params
 
 from full4d_jax.config import SamplerConfig, load_config
 from full4d_jax.generation.batch import Batch, make_conditions
 from full4d_jax.models.dit import velocity
 from full4d_jax.training.loss import loss
-from input_pipeline.cameras import intrinsics_from_fov, orbit
 
 DEBUG = load_config("configs/debug.py")
 
@@ -35,13 +35,10 @@ def trained(request):
 def random_clip(data):
     """Coloured noise on a bumpy wall, seen from an arc."""
     rng = np.random.default_rng(0)
-    v, t, h, w = data.views, data.frames, data.height, data.width
-    poses = np.repeat(orbit(np.linspace(0, 40, v), np.zeros(v))[:, None], t, 1)
-    lens = np.repeat(intrinsics_from_fov(55.0, h, w)[None], v, 0)
-    frames = rng.uniform(-1, 1, (v, t, h, w, 3))
-    depth = rng.uniform(0.9, 1.1, (t, h, w))
-    arrays = frames, depth, lens, poses
-    return Batch(*map(jnp.float32, arrays))
+    size = data.views, data.frames, data.height, data.width
+    noise = rng.uniform(-1, 1, (*size, 3)), rng.uniform(0.9, 1.1, size[1:])
+    cameras = arc(*size)
+    return Batch(*map(jnp.float32, noise), cameras.intrinsics, cameras.world_to_camera)
 
 
 def test_the_loss_has_a_gradient_in_every_parameter(trained):

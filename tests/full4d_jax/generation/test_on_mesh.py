@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from random_grids import arc
 from random_weights import random_params
 
-from full4d_jax.cameras import Cameras
 from full4d_jax.config import Config, DataConfig, MeshConfig, ModelConfig, SamplerConfig
 from full4d_jax.generation.generate import (
     bind_prior,
@@ -17,10 +17,10 @@ from full4d_jax.generation.generate import (
     target_velocity,
 )
 from full4d_jax.generation.prior import open_prior, prior_settings
+from full4d_jax.generation.real_frames import row_and_column
 from full4d_jax.models.weights import save_params
 from full4d_jax.scene.prior_teacher import teacher_between
 from full4d_jax.session.errors import InputError
-from input_pipeline.cameras import intrinsics_from_fov, orbit
 
 VIEWS, FRAMES, SIDE = 3, 2, 16  # 12 frames of 4 tokens, with the projected half
 SHARDED = MeshConfig(data=1, fsdp=2, view=2, time=2)
@@ -38,11 +38,7 @@ MODEL = ModelConfig(
 )
 WAN = dataclasses.replace(MODEL, codec="wan22", codec_stride=16, patch=1)
 UNPOSED = dataclasses.replace(
-    MODEL,
-    projection="none",
-    first_frame=False,
-    attention="two_stream_soft",
-    cameras=(),
+    MODEL, projection="none", first_frame=False, attention="two_stream_soft", cameras=()
 )
 
 
@@ -71,14 +67,7 @@ def on(sizes: MeshConfig, config: Config) -> Config:
 def shot(data: DataConfig):
     """One real view, its depth, and cameras on an arc."""
     rng, size = np.random.default_rng(0), (data.frames, data.height, data.width)
-    poses = orbit(np.linspace(0, 40, data.views), np.zeros(data.views))
-    poses = np.repeat(poses[:, None], data.frames, 1)
-    lens = np.repeat(intrinsics_from_fov(55.0, *size[1:])[None], data.views, 0)
-    given = (
-        rng.uniform(-1, 1, (1, *size, 3)),
-        np.ones((1, *size)),
-        Cameras(lens, poses, *size[1:]),
-    )
+    given = rng.uniform(-1, 1, (1, *size, 3)), np.ones((1, *size)), arc(data.views, *size)
     return jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), given)
 
 
@@ -90,10 +79,7 @@ def assert_same(found, expected):
 
 @pytest.mark.parametrize(
     ("model", "frames", "side"),
-    [
-        (MODEL, FRAMES, SIDE),
-        pytest.param(WAN, 5, 32, marks=pytest.mark.slow),
-    ],
+    [(MODEL, FRAMES, SIDE), pytest.param(WAN, 5, 32, marks=pytest.mark.slow)],
     ids=["pixels", "wan22"],
 )
 def test_a_sampled_grid_is_that_of_one_device(experiment, model, frames, side):
@@ -116,27 +102,19 @@ def test_the_velocity_for_a_scene_is_that_of_one_device(experiment):
     config, path = experiment(MODEL, guidance=1.5)
     z = jax.random.normal(jax.random.key(3), (VIEWS - 1, FRAMES, 4, 4, 48))
     ask = jax.jit(target_velocity)
+    priors = (open_prior(on(mesh, config), path) for mesh in (MeshConfig(), SHARDED))
     expected, found = (
-        ask(
-            bind_prior(open_prior(on(mesh, config), path), *shot(config.data)),
-            z,
-            jnp.float32(0.6),
-        )
-        for mesh in (MeshConfig(), SHARDED)
+        ask(bind_prior(prior, *shot(config.data)), z, jnp.float32(0.6)) for prior in priors
     )
     assert_same(found, expected)
 
 
 def test_a_filled_grid_is_that_of_one_device(experiment):
     config, path = experiment(UNPOSED)
-    config = dataclasses.replace(
-        config, data=dataclasses.replace(config.data, views=4, frames=4)
-    )
-    frames = (
-        np.random.default_rng(0).uniform(-1, 1, (4, 4, SIDE, SIDE, 3)).astype(np.float32)
-    )
-    real = np.zeros((4, 4), bool)
-    real[0], real[:, 0] = True, True
+    data = dataclasses.replace(config.data, views=4, frames=4)
+    config = dataclasses.replace(config, data=data)
+    drawn = np.random.default_rng(0).uniform(-1, 1, (4, 4, SIDE, SIDE, 3))
+    frames, real = drawn.astype(np.float32), row_and_column(4, 4)
     expected, found = (
         fill_grid(open_prior(on(mesh, config), path), frames, real, jax.random.key(2))
         for mesh in (MeshConfig(), SHARDED)
@@ -153,9 +131,8 @@ def test_offloaded_weights_make_the_same_grid_on_one_device(experiment):
     assert {type(x) for x in jax.tree.leaves(one.params)} != {np.ndarray}
     assert {type(x) for x in jax.tree.leaves(kept.params)} == {np.ndarray}
     assert not kept.for_codec.params
-    assert prior_settings(offloaded, path) == prior_settings(
-        config, path
-    )  # grids stay valid
+    # Grids stay valid.
+    assert prior_settings(offloaded, path) == prior_settings(config, path)
     source, depth, cameras = shot(config.data)
     found, expected = (
         generate_grid(prior, source, depth, cameras, jax.random.key(2))[0]
@@ -169,9 +146,8 @@ def test_offloaded_weights_make_the_same_grid_on_one_device(experiment):
     )
     np.testing.assert_array_equal(found, expected)
     asked = teacher_between("cached", kept, (source[0] + 1) / 2, depth[0], cameras)
-    assert np.ndarray not in {
-        type(x) for x in jax.tree.leaves(asked.params)
-    }  # a fit asks often
+    # A fit asks often.
+    assert np.ndarray not in {type(x) for x in jax.tree.leaves(asked.params)}
     with pytest.raises(
         InputError, match=r"sampler\.offload: found on 8 devices, expected on one"
     ):

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from random_arrays import normal
+from random_grids import arc
 from random_weights import random_params
 
-from full4d_jax.cameras import Cameras
 from full4d_jax.config import Config, DataConfig, ModelConfig, SamplerConfig
 from full4d_jax.flow import velocity_from_residual
 from full4d_jax.generation.generate import generate_grid
@@ -23,7 +23,6 @@ from full4d_jax.generation.sampling import (
     schedule,
     view_groups,
 )
-from input_pipeline.cameras import intrinsics_from_fov, orbit
 
 
 def test_gaussian_data_gets_its_mean_and_deviation():
@@ -96,13 +95,12 @@ def setting(request):
         )
     data = DataConfig(views=VIEWS, frames=FRAMES, height=SIDE, width=SIDE)
     rng = np.random.default_rng(0)
-    poses = np.repeat(orbit(np.linspace(0, 55, VIEWS), np.zeros(VIEWS))[:, None], FRAMES, 1)
+    cameras = arc(VIEWS, FRAMES, SIDE, SIDE, 55.0)
     steps = np.broadcast_to(np.eye(4), (FRAMES, 4, 4)).copy()
     steps[:, 0, 3] = np.linspace(0, 0.4, FRAMES)
-    poses[0] = steps @ poses[0]
-    lens = np.repeat(intrinsics_from_fov(55.0, SIDE, SIDE)[None], VIEWS, 0)
+    cameras.world_to_camera[0] = steps @ cameras.world_to_camera[0]
     frames = rng.uniform(-1, 1, (1, FRAMES, SIDE, SIDE, 3))
-    shot = frames, rng.uniform(0.8, 1.2, frames.shape[:4]), Cameras(lens, poses, SIDE, SIDE)
+    shot = frames, rng.uniform(0.8, 1.2, frames.shape[:4]), cameras
     shot = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), shot)
     return Config(model=model, data=data), random_params(model, 0.2), shot
 
@@ -110,13 +108,11 @@ def setting(request):
 def grid(setting, sampler, views=None, frames=slice(None)):
     """The grid, or that of some of its views and frames, as if nothing else were there."""
     config, params, (video, depth, cameras) = setting
-    cameras = cameras.views(np.arange(VIEWS) if views is None else np.array(views)).frames(
-        frames
-    )
+    shown = np.arange(VIEWS) if views is None else np.array(views)
+    cameras = cameras.views(shown).frames(frames)
     poses = cameras.world_to_camera
-    poses = poses @ jnp.linalg.inv(
-        poses[:1, :1]
-    )  # the world is the source at the first frame
+    # The world is the source at the first frame.
+    poses = poses @ jnp.linalg.inv(poses[:1, :1])
     cameras = dataclasses.replace(cameras, world_to_camera=poses)
     prior = Prior(config.model, sampler, params)
     return generate_grid(prior, video[:, frames], depth[:, frames], cameras, KEY)[0]
@@ -126,16 +122,12 @@ def grid(setting, sampler, views=None, frames=slice(None)):
 def test_one_call_is_that_of_every_group_and_window_alone(setting):
     found = grid(setting, SamplerConfig(group_views=4, window_frames=3))
     np.testing.assert_array_equal(found[:1], setting[2][0])
-    starts = {
-        0: range(3),
-        3: range(3, 6),
-        4: range(6, 7),
-    }  # the last window has two frames already
+    # The last window has two frames already.
+    starts = {0: range(3), 3: range(3, 6), 4: range(6, 7)}
     groups = view_groups(VIEWS - 1, 3, 1)[0] + 1
     once = [view for view in range(1, VIEWS) if (groups == view).sum() == 1]
-    assert (
-        len(once) >= VIEWS - 2
-    )  # one view of 11 is in two groups of 3, and gets their mean
+    # One view of 11 is in two groups of 3, and gets their mean.
+    assert len(once) >= VIEWS - 2
     for start, kept in starts.items():
         for members in groups:
             part = grid(setting, SamplerConfig(), [0, *members], slice(start, start + 3))

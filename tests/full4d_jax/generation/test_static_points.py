@@ -23,9 +23,8 @@ WALL, CARD = 1.5, 0.7
 LENS = intrinsics_from_fov(60.0, SIDE, SIDE)
 STILL = np.tile(np.eye(4), (TIMES, 1, 1))
 SLIDING = STILL.copy()
-SLIDING[:, 0, 3] = -0.072 * np.arange(
-    TIMES
-)  # to the right, 2 pixels of the wall at every instant
+# To the right, 2 pixels of the wall at every instant.
+SLIDING[:, 0, 3] = -0.072 * np.arange(TIMES)
 
 
 def clip(poses):
@@ -58,9 +57,8 @@ def shown(known: StaticPoints, t: int, pose):
 def test_the_wall_is_known_where_the_card_hides_it(poses):
     frames, depth, card = clip(poses)
     known = find_static_points(frames, depth, LENS, poses)
-    assert (
-        np.asarray(known.colours)[np.asarray(known.hidden).any(0)].max() < 0.25
-    )  # no card
+    # No card.
+    assert np.asarray(known.colours)[np.asarray(known.hidden).any(0)].max() < 0.25
     for t in range(TIMES):
         picture, beyond, points = shown(known, t, poses[t])
         np.testing.assert_allclose(points[:, 2], WALL, atol=1e-4)

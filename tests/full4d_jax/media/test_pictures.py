@@ -28,9 +28,8 @@ def test_contact_sheet_keeps_rows_and_columns():
         [[np.argwhere((sheet == ink).all(-1)).mean(0) for ink in row] for row in inks]
     )
     assert (np.diff(middles[..., 0], axis=0) > 40).all()  # rows go down
-    assert (
-        np.diff(middles[..., 1], axis=1) > 60
-    ).all()  # columns go right, 40 * 12 / 8 wide
+    # Columns go right, 40 * 12 / 8 wide.
+    assert (np.diff(middles[..., 1], axis=1) > 60).all()
     counts = [(sheet == ink).all(-1).sum() for row in inks for ink in row]
     assert counts == [40 * 60] * 6
 
@@ -45,8 +44,7 @@ def test_a_camera_to_the_right_and_above_is_drawn_there():
         return np.argwhere(panel[..., channel] > others / 2 + 60).mean(0)
 
     above, beside = drawing[:100], drawing[100:]
-    assert (
-        middle(above, 2)[1] > middle(above, 0)[1] + 10
-    )  # blue target right of the red source
+    # Blue target right of the red source.
+    assert middle(above, 2)[1] > middle(above, 0)[1] + 10
     assert middle(above, 2)[0] < middle(above, 0)[0]  # and nearer to the pivot in z
     assert middle(beside, 2)[0] < middle(beside, 0)[0] - 10  # and higher

@@ -29,11 +29,8 @@ def test_a_gain_and_a_turn_are_measured_in_the_view_that_has_them():
     poses = np.zeros((VIEWS, 2, 3), np.float32)
     grid = ring()
     pixels = 3.0
-    poses[8, 0] = [
-        0,
-        pixels / grid.known_cameras.intrinsics[0, 0, 0],
-        0,
-    ]  # about the vertical
+    # About the vertical.
+    poses[8, 0] = [0, pixels / grid.known_cameras.intrinsics[0, 0, 0], 0]
     color, place = measure_disagreement(
         grid, ALL, jnp.asarray(exposures), jnp.asarray(poses)
     )

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from moving_scene import twelve_gaussians
+from random_grids import arc
 
-from full4d_jax.cameras import Cameras
 from full4d_jax.config import (
     Config,
     DataConfig,
@@ -29,7 +29,6 @@ from gaussians import FitConfig, distillation_targets
 from gaussians.fitting import distillation
 from gaussians.fitting.distillation import learn
 from gaussians.motion import still
-from input_pipeline.cameras import intrinsics_from_fov, orbit
 
 CONFIG = Config(
     model=ModelConfig(
@@ -61,17 +60,12 @@ def mesh():
 
 def asked(mesh, config=CONFIG):
     """A prior on the mesh, and a source video with depth and cameras."""
-    like, made = (
-        parameter_shapes(config.model, mesh),
-        init_params(config.model, jax.random.key(0)),
-    )
+    like = parameter_shapes(config.model, mesh)
+    made = init_params(config.model, jax.random.key(0))
     params = jax.tree.map(lambda x, y: jax.device_put(y, x.sharding), like, made)
-    v, t = config.data.views, config.data.frames
-    poses = np.repeat(orbit(np.linspace(0, 40, v), np.zeros(v))[:, None], t, 1)
-    lens = np.repeat(intrinsics_from_fov(55.0, 16, 16)[None], v, 0)
-    cameras = Cameras(np.asarray(lens, np.float32), np.asarray(poses, np.float32), 16, 16)
-    source = np.random.default_rng(0).uniform(0, 1, (t, 16, 16, 3)).astype(np.float32)
-    given = jnp.asarray(source), jnp.ones((t, 16, 16)), cameras
+    size = config.data.frames, 16, 16
+    source = np.random.default_rng(0).uniform(0, 1, (*size, 3)).astype(np.float32)
+    given = jnp.asarray(source), jnp.ones(size), arc(config.data.views, *size)
     return prior_with(config, params, mesh), given
 
 
@@ -114,23 +108,18 @@ def test_sample_runs_what_is_inspected(mesh, monkeypatch):
 def test_lift_asks_what_is_inspected(mesh, monkeypatch, unchecked):  # cameras are shapes
     prior, given = asked(mesh)
     with tracing(monkeypatch, generate, "guides_program") as before:
-        teacher, video = (
-            teacher_between("cached", prior, *given),
-            jnp.zeros((2, 2, 16, 16, 3)),
-        )
+        teacher = teacher_between("cached", prior, *given)
     names = "encode_shown", "flow_to_data", "decode_taught"
     with tracing(monkeypatch, distillation, *names) as ran:
+        video = jnp.zeros((2, 2, 16, 16, 3))
         distillation_targets(video, teacher, jnp.float32(0.5), jax.random.key(0))
-    programs, order = (
-        lift_programs(CONFIG, mesh),
-        ("projection and codec", "encoding", *AT_LAST),
-    )
+    programs = lift_programs(CONFIG, mesh)
+    order = "projection and codec", "encoding", *AT_LAST
     assert set(programs) == set(order)
     for name, run in zip(order, before + ran, strict=True):
         inspected = programs[name]()
-        assert str(inspected.jaxpr) == str(
-            run.jaxpr
-        )  # shapes and types of its arguments too
+        # Shapes and types of its arguments too.
+        assert str(inspected.jaxpr) == str(run.jaxpr)
     assert teacher.params.guides[1].projection.sharding.is_fully_replicated
 
 

@@ -5,29 +5,13 @@ import dataclasses
 import jax
 import numpy as np
 import pytest
+from random_grids import noisy_wall
 
-from full4d_jax.cameras import Cameras
 from full4d_jax.config import LiftConfig
-from full4d_jax.grid import Grid, around_source
 from full4d_jax.scene.fit_checkpoint import PartialFit
 from full4d_jax.scene.reading import from_arrays, to_arrays
 from full4d_jax.scene.source_fit import lift_grid
 from gaussians import DeformingGaussians, DynamicGaussians
-from input_pipeline.cameras import intrinsics_from_fov, orbit
-
-SIDE = 16
-
-
-def grid() -> Grid:
-    """Two views of noise at two instants on a wall."""
-    rng = np.random.default_rng(0)
-    poses = np.repeat(orbit(np.array([0.0, 20.0]), np.zeros(2))[:, None], 2, 1)
-    lens = intrinsics_from_fov(55.0, SIDE, SIDE)
-    cameras = Cameras(
-        np.stack([lens] * 2).astype(np.float32), poses.astype(np.float32), SIDE, SIDE
-    )
-    frames = rng.integers(0, 256, (2, 2, SIDE, SIDE, 3), np.uint8)
-    return around_source(frames, np.ones((1, 2, SIDE, SIDE), np.float32), cameras)
 
 
 @pytest.mark.parametrize("motion", ["freetime", "deformation"])
@@ -42,7 +26,8 @@ def test_a_killed_lift_goes_on_to_the_same_bits(tmp_path, motion):
 
     def run(**options):
         settings = LiftConfig(steps=250, capacity=100, motion=motion, distillation="none")
-        return to_arrays(lift_grid(settings, grid(), jax.random.key(0), **options))
+        grid = noisy_wall(2, 2, 16)
+        return to_arrays(lift_grid(settings, grid, jax.random.key(0), **options))
 
     whole = run()
     with pytest.raises(KeyboardInterrupt):

@@ -59,10 +59,8 @@ def test_the_page_holds_the_scene_and_its_cameras(tmp_path):
     assert data(text) == squeezed(packed).content
     settings = json.loads(part(text, "settings"))
     parts = settings["scene"].pop("parts")
-    assert [len(part["columns"]) for part in parts] == [
-        14,
-        17,
-    ]  # always there, and for a while
+    # Always there, and for a while.
+    assert [len(part["columns"]) for part in parts] == [14, 17]
     assert sum(part["count"] for part in parts) == len(packed.records)
     sizes = {"count": len(packed.records), "length": len(squeezed(packed).content)}
     assert settings["scene"] == {"samples": 0, "still": False, "harmonic": 0} | sizes

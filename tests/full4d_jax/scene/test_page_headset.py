@@ -14,10 +14,8 @@ from gaussians import Camera
 from input_pipeline.cameras import orbit
 
 WIDTH, HEIGHT = 160, 128  # of an eye's picture
-TANGENTS = {
-    "left": (0.9, 0.7, 0.6, 0.8),
-    "right": (0.7, 0.9, 0.6, 0.8),
-}  # to left, right, up, down
+# To left, right, up, down.
+TANGENTS = {"left": (0.9, 0.7, 0.6, 0.8), "right": (0.7, 0.9, 0.6, 0.8)}
 APART = {"left": -0.5, "right": 0.5}  # metres; wide, so that the eyes differ clearly
 STAND_IN = """<script>
 const device = { mode: "MODE", asked: null, steps: [] };

@@ -51,9 +51,8 @@ def test_pictures_between_are_judged_where_they_differ_from_the_median(frames):
 def test_sharpness_is_the_share_of_the_laplacian_that_is_left(frames):
     # With half the contrast the Laplacian is half as large and its variance a quarter.
     mean = 105.0
-    halved = (mean + (frames[3:].astype(float) - mean) * 0.4).astype(
-        np.uint8
-    )  # 103 and 107
+    # 103 and 107.
+    halved = (mean + (frames[3:].astype(float) - mean) * 0.4).astype(np.uint8)
     quality = source_quality(halved, frames[3:], TIMES[:2], RESTING[:2])
     assert quality.sharpness == pytest.approx(0.16)
     assert source_quality(frames, frames, TIMES, RESTING).sharpness == 1

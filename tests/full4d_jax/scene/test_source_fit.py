@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from random_grids import arc
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import SamplerConfig, load_config
@@ -17,13 +18,12 @@ from full4d_jax.scene.prior_teacher import half_way, teacher_between
 from full4d_jax.scene.source_fit import lift_grid
 from full4d_jax.source.camera_paths import PIVOT, angles_of
 from gaussians.fitting.distillation import distillation_loss
-from input_pipeline.cameras import intrinsics_from_fov, orbit
+from input_pipeline.cameras import orbit
 
 
 def test_cameras_between_are_half_way_and_look_at_the_pivot():
-    azimuths = np.array(
-        [0.0, 40.0, -50.0, 15.0]
-    )  # the source first, the others in any order
+    # The source first, the others in any order.
+    azimuths = np.array([0.0, 40.0, -50.0, 15.0])
     poses = np.repeat(orbit(azimuths, np.zeros(4))[:, None], 2, 1)
     lenses = np.zeros((4, 3, 3), np.float32)
     middle = np.asarray(half_way(Cameras(lenses, poses, 8, 8)).world_to_camera)
@@ -47,11 +47,8 @@ def asking(form, **changes):
 def noisy_grid():
     """Frames, depth and cameras: coloured noise on a bumpy wall, seen from an arc."""
     data, rng = DEBUG.data, np.random.default_rng(0)
-    v, t, h, w = data.views, data.frames, data.height, data.width
-    poses = np.repeat(orbit(np.linspace(0, 40, v), np.zeros(v))[:, None], t, 1)
-    lens = np.repeat(intrinsics_from_fov(55.0, h, w)[None], v, 0)
-    arrays = rng.uniform(0, 1, (v, t, h, w, 3)), rng.uniform(0.9, 1.1, (t, h, w))
-    given = *arrays, Cameras(lens, poses, h, w)
+    size = data.views, data.frames, data.height, data.width
+    given = rng.uniform(0, 1, (*size, 3)), rng.uniform(0.9, 1.1, size[1:]), arc(*size)
     return jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), given)
 
 
@@ -81,17 +78,12 @@ def test_a_larger_grid_is_judged_at_the_size_that_the_prior_has_learned(params):
     large = teacher_between("gradient", prior, larger[0], twice, wide, rows=rows)
 
     def shrunk(video):
-        return jax.image.resize(
-            video, (*video.shape[:2], rows, frames.shape[3], 3), "linear"
-        )
+        return jax.image.resize(video, (*video.shape[:2], *frames.shape[2:]), "linear")
 
     small = teacher_between("gradient", prior, shrunk(larger[:1])[0], depth, cameras)
-    assert (
-        large.cameras.height == 2 * small.cameras.height
-    )  # renders stay as large as the grid
-    for a, b in zip(
-        jax.tree.leaves(small.params), jax.tree.leaves(large.params), strict=True
-    ):
+    # Renders stay as large as the grid.
+    assert large.cameras.height == 2 * small.cameras.height
+    for a, b in zip(*map(jax.tree.leaves, (small.params, large.params)), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)
 
     def loss(video, asked):

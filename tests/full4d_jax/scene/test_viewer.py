@@ -81,9 +81,8 @@ def test_it_plays_and_sways_until_a_person_comes(tmp_path, browser):
     browser.open(written(tmp_path, moving_ball()))
     browser.wait("viewer.clock.time > 0.05 && viewer.clock.playing")
     browser.wait("viewer.camera.swayed()[0] > 0.2")
-    browser.wait(
-        "viewer.sorting.worker && !viewer.sorting.sort"
-    )  # beside the page, from a file
+    # Beside the page, from a file.
+    browser.wait("viewer.sorting.worker && !viewer.sorting.sort")
     browser.wait("Number(document.documentElement.dataset.fps) > 0")
     browser.key("h")
     browser.wait("document.getElementById('help').open")

@@ -6,11 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from random_grids import arc
 from random_weights import random_params
 from toy_codec import save_toy_codec
 from toy_wan import SMALL
 
-from full4d_jax.cameras import Cameras
 from full4d_jax.config import SamplerConfig, load_config
 from full4d_jax.generation.batch import make_conditions, mark_first_frame
 from full4d_jax.generation.generate import bind_prior
@@ -19,7 +19,7 @@ from full4d_jax.models.codecs.codec import make_codec
 from full4d_jax.models.dit import velocity
 from full4d_jax.scene.prior_teacher import half_way, teacher_between
 from gaussians import distillation_loss
-from input_pipeline.cameras import intrinsics_from_fov, orbit
+from input_pipeline.cameras import orbit
 
 VIEWS, FRAMES, SIDE = 3, 5, 32
 LONGER = 9  # frames, in which a window of `FRAMES`, two of Wan's latents, can start twice
@@ -47,11 +47,9 @@ def prior(tmp_path_factory):
 def grid(length):
     """Frames of all views in [0, 1], the source's depth, and cameras on an arc."""
     rng = np.random.default_rng(1)
-    poses = np.repeat(orbit(np.linspace(0, 40, VIEWS), np.zeros(VIEWS))[:, None], length, 1)
-    lenses = np.repeat(intrinsics_from_fov(55.0, SIDE, SIDE)[None], VIEWS, 0)
     frames = rng.uniform(0, 1, (VIEWS, length, SIDE, SIDE, 3))
     depth = rng.uniform(0.9, 1.1, (length, SIDE, SIDE))
-    arrays = frames, depth, Cameras(lenses, poses, SIDE, SIDE)
+    arrays = frames, depth, arc(VIEWS, length, SIDE, SIDE)
     return jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), arrays)
 
 
@@ -92,20 +90,19 @@ def test_a_video_is_pulled_by_the_guided_velocity_through_the_encoder(prior):
     """By the equations: dL/dx = E'(x)^T 2 tau (v - u) / n, with v guided twice."""
     frames, depth, cameras = grid(FRAMES)
     teacher = teacher_between("gradient", prior, frames[0], depth, cameras)
-    video = jnp.asarray(
-        np.random.default_rng(2).uniform(0, 1, (VIEWS - 1, *frames.shape[1:]))
-    )
-    video, tau, key = video.astype(jnp.float32), jnp.float32(0.6), jax.random.key(3)
+    video = np.random.default_rng(2).uniform(0, 1, (VIEWS - 1, *frames.shape[1:]))
+    video, tau, key = jnp.float32(video), jnp.float32(0.6), jax.random.key(3)
 
     @jax.jit
     def found(video):
         def ask(z, tau):
             return teacher.velocity(teacher.params, z, tau)
 
+        def encode(video):
+            return teacher.encode(teacher.params, video)
+
         def loss(video):
-            return distillation_loss(
-                video, ask, lambda x: teacher.encode(teacher.params, x), tau, key
-            )
+            return distillation_loss(video, ask, encode, tau, key)
 
         return jax.value_and_grad(loss)(video)
 
@@ -129,13 +126,10 @@ def test_a_video_is_pulled_by_the_guided_velocity_through_the_encoder(prior):
         noise = jax.random.normal(key, z.shape)
         noisy = (1 - tau) * z + tau * noise
         source = whole.projection[0, :1]
-        source = (1 - tau) * source + tau * jax.random.normal(
-            jax.random.key(0), source.shape
-        )
-        network, seen = (
-            velocity(prior.model, prior.params),
-            jnp.concatenate([source, noisy]),
-        )
+        own_noise = jax.random.normal(jax.random.key(0), source.shape)
+        source = (1 - tau) * source + tau * own_noise
+        network = velocity(prior.model, prior.params)
+        seen = jnp.concatenate([source, noisy])
         v, *without = (network(seen[None], tau[None], x)[0, 1:] for x in (whole, *others))
         v = v + (GUIDANCE - 1) * (v - without[0]) + (OF_TEXT - 1) * (v - without[1])
         off = tau * (v - (noise - z))
