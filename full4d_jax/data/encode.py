@@ -104,7 +104,7 @@ def encode_projection(
     """
     model = config.model
     video = to_model(frames)
-    depth = batch.draw_depth(batch.draw_shares(key, draw), depth, config.data)
+    depth = batch.draw_depth(key, draw, depth, config.data)
     cameras = Cameras(lenses, poses, *depth.shape[1:])
     conditions, _ = batch.make_conditions(model, video[None], depth[None], cameras, weights)
     # Records keep latents in half precision.

@@ -32,6 +32,8 @@ from full4d_jax.models.conditions import Conditions
 from full4d_jax.models.sharded_map import map_items
 from input_pipeline.procedural.scene import procedural_scene
 
+Place = Int[Array, ""] | int
+
 
 class Batch(NamedTuple):
     """Synchronized clips, or one of them without batch axis; view 0 is the source.
@@ -186,9 +188,8 @@ def prepare(
         return _prepare_grids(batch, key, model, codec_weights, places)
 
     def jittered(depth, index):
-        shares = draw_shares(key, index)
-        drawn = draw_depth(shares, depth, data)
-        return jnp.where(shares.drop < data.drop_projection, 0.0, drawn)
+        drawn = draw_depth(key, index, depth, data)
+        return jnp.where(is_dropped(key, index, data), 0.0, drawn)
 
     depth = jax.vmap(jittered)(batch.depth, places)
     source = batch.frames[:, 0]
@@ -197,11 +198,10 @@ def prepare(
     own = batch.frames if batch.latents is None else source[:, None]
     videos = [own, targets.frames] if filled is None else [own, targets.frames, filled]
     encoded = encode_videos(model, codec_weights, jnp.concatenate(videos, 1))
-    own, other_latents = encoded[:, : own.shape[1]], encoded[:, own.shape[1] :]
+    own, other_latents = jnp.split(encoded, [own.shape[1]], 1)
     latents = jnp.concatenate([own[:, :1], other_latents], 1)
-    conditions = jax.vmap(partial(conditions_of, model))(
-        depth, batch.cameras, targets, latents
-    )
+    condition = jax.vmap(partial(conditions_of, model))
+    conditions = condition(depth, batch.cameras, targets, latents)
     conditions = conditions._replace(text=batch.text)
     return for_model(model, own if batch.latents is None else batch.latents, conditions)
 
@@ -252,8 +252,8 @@ def _prepare_grids(
     if latents is None:
         latents = encode_videos(model, codec_weights, batch.frames)
     views, frames = latents.shape[1:3]
-    keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(places)
-    real = jax.vmap(lambda key: real_frames.draw_real(key, views, frames))(keys)
+    fold = jax.random.fold_in
+    real = jax.vmap(lambda i: real_frames.draw_real(fold(key, i), views, frames))(places)
     stride = model.strides.frames
     cameras = batch.cameras.frames(slice(None, None, stride))
     conditions = real_frames.conditions_of_real(latents, real, cameras, batch.motion)
@@ -265,30 +265,29 @@ def _prepare_grids(
     return EncodedBatch(latents, conditions, motion)
 
 
-class Shares(NamedTuple):
-    """Random numbers of the corruption of one clip.
+def draw_depth(key: PRNGKeyArray, index: Place, depth: Depth, data: DataConfig) -> Depth:
+    """Corrupt the depth of a clip as a network would, with some probability.
 
-    Attributes:
-      key: of the errors of its depth.
-      corrupt: its depth has errors where this is below `data.corrupt_depth`.
-      drop: it has no projection where this is below `data.drop_projection`.
+    Args:
+      key: of the batch.
+      index: place of the clip there.
+      depth: of the clip.
+      data: how often depth is corrupted.
     """
+    depth_key, shares = _draw(key, index)
+    estimate = drop_depth_edges(corrupt_depth(depth_key, depth))
+    return jnp.where(shares[0] < data.corrupt_depth, estimate, depth)
 
-    key: PRNGKeyArray
-    corrupt: Float[Array, ""]
-    drop: Float[Array, ""]
+
+def is_dropped(key: PRNGKeyArray, index: Place, data: DataConfig) -> Bool[Array, ""]:
+    """Say whether a clip has no projection; arguments as above."""
+    return _draw(key, index)[1][1] < data.drop_projection
 
 
-def draw_shares(key: PRNGKeyArray, index: Int[Array, ""] | int) -> Shares:
-    """Draw for one clip of a batch, by its place there."""
+def _draw(key: PRNGKeyArray, index: Place) -> tuple[PRNGKeyArray, Float[Array, "2"]]:
+    """Draw for one clip: a key of the errors of its depth, and two numbers in [0, 1)."""
     depth_key, share_key = jax.random.split(jax.random.fold_in(key, index))
-    return Shares(depth_key, *jax.random.uniform(share_key, (2,)))
-
-
-def draw_depth(shares: Shares, depth: Depth, data: DataConfig) -> Depth:
-    """Corrupt the depth of a clip as a network would, with some probability."""
-    estimate = drop_depth_edges(corrupt_depth(shares.key, depth))
-    return jnp.where(shares.corrupt < data.corrupt_depth, estimate, depth)
+    return depth_key, jax.random.uniform(share_key, (2,))
 
 
 def corrupt_depth(key: PRNGKeyArray, depth: Depth) -> Depth:

@@ -107,10 +107,8 @@ def shrink(
     """Return videos, depth and cameras of another size; depth is that of the nearest pixel."""
     height, width = size
     small = jax.image.resize(frames, (*frames.shape[:2], height, width, 3), "linear")
-    scale = np.array(
-        [[width / cameras.width], [height / cameras.height], [1.0]], np.float32
-    )
-    lenses = cameras.intrinsics * scale[None]
+    scale = np.array([width / cameras.width, height / cameras.height, 1], np.float32)
+    lenses = cameras.intrinsics * scale[None, :, None]
     resized = Cameras(lenses, cameras.world_to_camera, height, width)
     return small, depth_maps.nearest(depth, height, width), resized
 
@@ -186,11 +184,10 @@ def generate_large(
     small = generate_small(prior, frames, depth, cameras, key, upsampler.prior_rows)[real:]
     lenses = cameras.intrinsics
     poses = cameras.world_to_camera
-    seen = tuple(map(find_static_points, frames, depth, lenses, poses))
+    known = tuple(map(find_static_points, frames, depth, lenses, poses))
     hidden = behind_subjects(plate, frames[0], depth[0], lenses[0], poses[0])
-    generated, projection = enlarge_grid(
-        upsampler, small, frames, depth, seen, cameras, hidden
-    )
+    videos = small, frames, depth
+    generated, projection = enlarge_grid(upsampler, *videos, known, cameras, hidden)
     own = own_projection(frames[1:], depth[1:])
     projection = jax.tree.map(lambda *x: jnp.concatenate(x), own, projection)
     return jnp.concatenate([frames, generated]), projection
@@ -235,9 +232,8 @@ def enlarge_grid(
     def one(view, time):
         lens, pose = target = lenses[view + count], poses[view + count, time]
         relative = [rays.relative_pose(pose, poses[i, time]) for i in range(count)]
-        front = map(
-            splat, frames[:, time], depth[:, time], lenses, relative, [lens] * count
-        )
+        now = frames[:, time], depth[:, time]
+        front = map(splat, *now, lenses, relative, [lens] * count)
         behind = (splat_known(x.at(time), target, *depth.shape[2:]) for x in known)
         # What no view shows now comes from what they saw before.
         first = order[:, view + count - 1, time]

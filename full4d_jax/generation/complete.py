@@ -123,16 +123,11 @@ def complete(
         name = Origin(grid.origin[real + view, instant]).name.lower()
         found = f"{name} at view {real + view}, instant {instant}"
         expected = f"missing frames from view {real} on"
-        raise InputError(
-            "grid", "origin", found, expected, "take a model without projection"
-        )
+        do = "take a model without projection"
+        raise InputError("grid", "origin", found, expected, do)
     assert grid.depth is not None, "a projection needs depth"
-    given = (
-        to_model(grid.frames[:real]),
-        jnp.asarray(grid.depth[:real]),
-        grid.known_cameras,
-        key,
-    )
+    shown = to_model(grid.frames[:real]), jnp.asarray(grid.depth[:real])
+    given = *shown, grid.known_cameras, key
     about = grid.about
     if upsampler is not None:
         about = replace(about, enlarged=is_beyond(*grid.frames.shape[:4]))

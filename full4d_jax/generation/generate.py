@@ -105,17 +105,15 @@ def text_guides(prior: Prior, seen: Conditions) -> sampling.Guides:
 def flow_program(prior: Prior, guides: sampling.Guides, key: PRNGKeyArray) -> Latents:
     """Return the generated latents, by all steps of the sampler."""
     with around(prior.mesh):
-        base = guides[0].base
-        real = guides[0].real
+        base, real = guides[0].base, guides[0].real
         # The source is real, not generated.
         generated = base[:, 1:] if prior.model.projection == "channels" else base
         start = prior.sampler.noise * jax.random.normal(key, generated.shape)
         # The network holds real frames at flow time 0: there the path stands still.
         if real is not None:
             start = jnp.where(real[..., None, None, None], base, start)
-        return gathered(
-            sampling.sample_grid(prior.sampler, partial(bind_guided, prior), guides, start)
-        )
+        bind = partial(bind_guided, prior)
+        return gathered(sampling.sample_grid(prior.sampler, bind, guides, start))
 
 
 @program
@@ -125,10 +123,8 @@ def views_program(
     """Return the real views, and the others decoded."""
     with around(prior.mesh):
         latents = latents[:, len(frames) - (prior.model.projection == "channels") :]
-        made = jnp.clip(
-            batch.decode_videos(prior.model, prior.codec_weights, latents)[0], -1, 1
-        )
-        return jnp.concatenate([frames, made])
+        made = batch.decode_videos(prior.model, prior.codec_weights, latents)[0]
+        return jnp.concatenate([frames, jnp.clip(made, -1, 1)])
 
 
 def bind_guided(prior: Prior, guides: sampling.Guides) -> sampling.Velocity:
@@ -140,10 +136,7 @@ def bind_guided(prior: Prior, guides: sampling.Guides) -> sampling.Velocity:
         the projection before the text.
     """
     network = dit.velocity(prior.model, prior.params)
-    flow, *without = (
-        lambda z, tau, conditions=conditions: network(z, tau, conditions)
-        for conditions in guides
-    )
+    flow, *without = (lambda z, tau, x=x: network(z, tau, x) for x in guides)
     scales = [x for x in (prior.sampler.guidance, prior.sampler.text_guidance) if x != 1]
     return sampling.guided(flow, list(zip(without, scales, strict=True)))
 
@@ -194,10 +187,9 @@ def target_velocity(
     prior, guides, noise = bound
     projection = guides[0].projection
     generated = projection.shape[1] - (prior.model.projection == "channels")
+    bind = partial(bind_guided, prior)
     with around(prior.mesh):
-        at = sampling.velocity_of_groups(
-            prior.sampler, partial(bind_guided, prior), guides, generated
-        )
+        at = sampling.velocity_of_groups(prior.sampler, bind, guides, generated)
         if noise is not None:
             z = jnp.concatenate([(1 - tau) * projection[0, :1] + tau * noise, z])
         moved = at(jnp.int32(0))(z[None], jnp.reshape(tau, (1,)))[0]
@@ -246,12 +238,9 @@ def fill_grid(
     codecs.check_video(model.codec, strides, *frames.shape[1:4])
     real = whole_latents(real, strides.frames)
     if not real.any():
-        expected = (
-            f"the first frame of a view, or the {strides.frames} of a later latent frame"
-        )
-        raise InputError(
-            "grid", "real", "no whole latent frame", expected, "give more frames"
-        )
+        found = "no whole latent frame"
+        expected = f"the first of a view, or the {strides.frames} frames of a later one"
+        raise InputError("grid", "real", found, expected, "give more frames")
     motion = None
     if model.moves_base:
         motion = carried_motion(to_uint8(to_unit(np.asarray(frames))))
@@ -288,9 +277,8 @@ def conditions_program(
         poses = jnp.broadcast_to(jnp.eye(4), (1, views, times, 4, 4))
         cameras = Cameras(lenses, poses, 1, 1)
         carried = None if motion is None else motion[None]
-        conditions = real_frames.conditions_of_real(
-            latents, jnp.asarray(real)[None], cameras, carried
-        )
+        marks = jnp.asarray(real)[None]
+        conditions = real_frames.conditions_of_real(latents, marks, cameras, carried)
         return gathered(text_guides(prior, conditions))
 
 

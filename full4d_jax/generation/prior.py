@@ -161,11 +161,8 @@ def trained_range(checkpoint: Path) -> tuple[float, float]:
     They stand in the checkpoint's metadata; one that does not say is taken to cover everything.
     """
     metadata = load_metadata(checkpoint)
-    largest = (
-        metadata.get(f"max_{angle}_degrees", 180) for angle in ("azimuth", "elevation")
-    )
-    azimuth, elevation = map(float, largest)
-    return azimuth, elevation
+    azimuth = metadata.get("max_azimuth_degrees", 180)
+    return float(azimuth), float(metadata.get("max_elevation_degrees", 180))
 
 
 def check_size(model: ModelConfig, height: int, width: int) -> None:
@@ -176,9 +173,9 @@ def check_size(model: ModelConfig, height: int, width: int) -> None:
     """
     side = model.patch * model.codec_stride
     if height % side or width % side:
-        expected = f"multiples of {side}"
+        found = f"{height}x{width}"
         raise InputError(
-            "size", "height and width", f"{height}x{width}", expected, "resize"
+            "size", "height and width", found, f"multiples of {side}", "resize"
         )
 
 

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Float16, Int, PRNGKeyArray, UInt8
 
 from full4d_jax.config import DataConfig, ModelConfig
-from full4d_jax.generation.batch import EncodedBatch, draw_shares, for_model
+from full4d_jax.generation.batch import EncodedBatch, for_model, is_dropped
 from full4d_jax.models.conditions import Conditions
 
 
@@ -57,7 +57,7 @@ def prepare_projected(
       data: how often projections are dropped.
       places: of the clips in the whole batch.
     """
-    dropped = jax.vmap(lambda i: draw_shares(key, i).drop < data.drop_projection)(places)
+    dropped = jax.vmap(lambda i: is_dropped(key, i, data))(places)
     return for_model(model, batch.latents.astype(jnp.float32), drop(batch, dropped))
 
 

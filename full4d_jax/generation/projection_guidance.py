@@ -163,10 +163,8 @@ def splat_points(
     z = jnp.where(valid, z, 1.0)
     u, v, _ = jnp.moveaxis(points @ intrinsics.T / z[:, None], -1, 0) - 0.5
 
-    left = jnp.floor(u)
-    top = jnp.floor(v)
-    fu = u - left
-    fv = v - top
+    left, top = jnp.floor(u), jnp.floor(v)
+    fu, fv = u - left, v - top
     column = jnp.stack([left, left + 1, left, left + 1])
     row = jnp.stack([top, top, top + 1, top + 1])
     weight = jnp.stack([(1 - fu) * (1 - fv), fu * (1 - fv), (1 - fu) * fv, fu * fv])
@@ -212,9 +210,8 @@ def fill_holes(projection: Projection) -> Pictures:
     reach = 2 * round(reach_share * min(disparity.shape[-2:])) + 1
     ones = (1,) * disparity.ndim
     window = (*ones[1:], reach)
-    behind = jax.lax.reduce_window(
-        behind, FARTHEST_DEPTH, jax.lax.min, window, ones, "SAME"
-    )
+    least = jax.lax.min
+    behind = jax.lax.reduce_window(behind, FARTHEST_DEPTH, least, window, ones, "SAME")
     weight *= jnp.where(disparity > NEARER_DISPARITY_RATIO * behind, weight_in_front, 1.0)
     filled = push_pull(projection.frames, weight[..., None])
     return jnp.where(is_known[..., None], projection.frames, filled)

@@ -13,6 +13,7 @@ first instant, which the real row and column are: what a part must agree with is
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -95,9 +96,7 @@ def view_groups(views: int, size: int, steps: int) -> Groups:
     drawn = []
     for step in range(steps):
         order = (np.arange(count * size) + (step if count > 1 else 0)) % views
-        groups = (
-            order.reshape(count, size) if step % 2 == 0 else order.reshape(size, count).T
-        )
+        groups = order.reshape(size, count).T if step % 2 else order.reshape(count, size)
         drawn.append(np.sort(groups, -1))
     return np.array(drawn, np.int32)
 
@@ -151,8 +150,8 @@ def sample_in_windows(
     """
     frames = noise.shape[2]
     size = min(size, frames)
-    starts = np.minimum(np.arange(0, frames - overlap, size - overlap), frames - size)
-    starts = np.unique(starts)
+    starts = np.arange(0, frames - overlap, size - overlap)
+    starts = np.unique(np.minimum(starts, frames - size))
     known = np.concatenate([[0], starts[:-1] + size - starts[1:]])
 
     def window(done, place):
@@ -255,9 +254,8 @@ def _velocity_of_parts(
                 flow = bind(tuple(instants_of(x, instants) for x in part))
                 return flow(z.swapaxes(1, 2), tau).swapaxes(1, 2)
 
-            return in_groups(of_part, of_frames)(step)(rows.swapaxes(1, 2), tau).swapaxes(
-                1, 2
-            )
+            moved = in_groups(of_part, of_frames)(step)(rows.swapaxes(1, 2), tau)
+            return moved.swapaxes(1, 2)
 
         return in_groups(of_group, of_views)(step)
 
@@ -278,9 +276,8 @@ def views_of(conditions: Conditions, views: Int[Array, "m"]) -> Conditions:
 
 def frames_of(conditions: Conditions, start: Int[Array, ""], size: int) -> Conditions:
     """Return the conditions of some frames; the world is the source camera at the first of them."""
-    part = _picked(
-        conditions, STILL, lambda x: jax.lax.dynamic_slice_in_dim(x, start, size, axis=2)
-    )
+    cut = partial(jax.lax.dynamic_slice_in_dim, start_index=start, slice_size=size, axis=2)
+    part = _picked(conditions, STILL, cut)
     poses = part.world_to_camera
     return part._replace(world_to_camera=relative_pose(poses, poses[:, :1, :1]))
 
@@ -295,7 +292,6 @@ def _picked(
     conditions: Conditions, whole: tuple[str, ...], pick: Callable[[Array], Array]
 ) -> Conditions:
     """Return what `pick` takes of each array that is there, but of the `whole` ones."""
-    arrays = conditions._asdict().items()
-    return conditions._replace(
-        **{name: pick(x) for name, x in arrays if x is not None and name not in whole}
-    )
+    arrays = conditions._replace(**dict.fromkeys(whole))
+    kept = {name: getattr(conditions, name) for name in whole}
+    return jax.tree.map(pick, arrays)._replace(**kept)

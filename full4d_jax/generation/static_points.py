@@ -77,8 +77,7 @@ def find_static_points(
       world_to_camera: of its camera.
     """
     camera = np.asarray(lens, np.float64), np.asarray(world_to_camera, np.float64)
-    maps = np.asarray(depth, np.float64)
-    pictures = np.asarray(frames)
+    maps, pictures = np.asarray(depth, np.float64), np.asarray(frames)
     is_still, again = still_points(pictures / 2 + 0.5, maps, *camera, SAME_COLOUR / 2)
     is_fresh = is_still & ~again
     # A subject that hides something for a while is gone later.
@@ -105,8 +104,7 @@ def _with_hidden(
     """Return points, and others that are never hidden: a multiple of `POINTS_STEP` of a frame."""
     step = round(POINTS_STEP * depth[0].size)
     room = (0, step - len(points) % step), (0, 0)
-    padded = [jnp.asarray(np.pad(x, room), jnp.float32) for x in (points, colours)]
-    places, shades = padded
+    places, shades = (jnp.asarray(np.pad(x, room), jnp.float32) for x in (points, colours))
     lens, path = map(jnp.asarray, camera)
     hidden = _are_hidden(places, shades, frames, depth, lens, path)
     is_point = jnp.arange(len(places)) < len(points)
@@ -140,10 +138,8 @@ def behind_subjects(
     if plate is None:
         return None
     camera = np.asarray(lens, np.float64), np.asarray(world_to_camera, np.float64)
-    height, width = depth.shape[1:]
     wide_lens = camera[0].copy()
-    wide_lens[0, 2] += (plate.depth.shape[1] - width) / 2
-    wide_lens[1, 2] += (plate.depth.shape[0] - height) / 2
+    wide_lens[:2, 2] += np.subtract(plate.depth.shape, depth.shape[1:])[::-1] / 2
     placed = unproject(plate.depth.astype(np.float64), wide_lens, camera[1][plate.instant])
     is_known = np.flatnonzero(plate.depth)
     places = placed.reshape(-1, 3)[is_known]

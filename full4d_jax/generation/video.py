@@ -63,15 +63,12 @@ def make_video(
     height, width = size
     check_grid(prior, 1, frames, height, width)
     codecs.check_video(model.codec, strides, frames, height, width)
-    shape = (
-        strides.latent_frames(frames),
-        height // strides.pixels,
-        width // strides.pixels,
-    )
-    start = (
-        None if first is None else _start_program(prior.for_codec, to_model(first[None]))
-    )
-    noise = jax.random.normal(key, (1, 1, *shape, strides.channels))
+    sides = height // strides.pixels, width // strides.pixels
+    shape = 1, 1, strides.latent_frames(frames), *sides, strides.channels
+    start = None
+    if first is not None:
+        start = _start_program(prior.for_codec, to_model(first[None]))
+    noise = jax.random.normal(key, shape)
     latents = _latents_program(prior.for_network, noise, start)
     (video,) = generate.filled_program(prior.for_codec, latents)
     return np.asarray(to_uint8(to_unit(video)))
@@ -83,13 +80,11 @@ def check_model(model: ModelConfig, *, has_first: bool) -> None:
     Raises:
       InputError: the message names the field of the config.
     """
+    begins = model.first_frame or not has_first
     needed = {
         "text_width": (model.text_width > 0, "a model that reads text"),
         "projection": (model.projection == "frames", "frames"),
-        "first_frame": (
-            model.first_frame or not has_first,
-            "true, to begin with a picture",
-        ),
+        "first_frame": (begins, "true, to begin with a picture"),
     }
     for name, (fits, expected) in needed.items():
         if not fits:
@@ -101,22 +96,20 @@ def check_model(model: ModelConfig, *, has_first: bool) -> None:
 def _start_program(prior: Prior, first: Float[Array, "1 h w 3"]) -> Start:
     """Return the first picture's latents."""
     with around(prior.mesh):
-        return generate.gathered(
-            batch.encode_videos(prior.model, prior.codec_weights, first[None, None])
-        )
+        weights = prior.codec_weights
+        latents = batch.encode_videos(prior.model, weights, first[None, None])
+        return generate.gathered(latents)
 
 
 @generate.program
 def _latents_program(prior: Prior, noise: Latents, start: Start | None) -> Latents:
     """Return the video's latents, by all steps of the sampler."""
     with around(prior.mesh):
-        sampler = prior.sampler
+        times = wan_times(prior.sampler.steps, prior.sampler.shift)
         flow = generate.bind_guided(prior, video_guides(prior, noise, start))
         if start is not None:
             noise = noise.at[:, :, :1].set(start)
-        return generate.gathered(
-            sample_unipc(flow, noise, wan_times(sampler.steps, sampler.shift))
-        )
+        return generate.gathered(sample_unipc(flow, noise, times))
 
 
 def video_guides(prior: Prior, noise: Latents, start: Start | None) -> sampling.Guides:
