@@ -50,8 +50,13 @@ class Cameras:
     @property
     def unit_intrinsics(self) -> Float[Any, "*b v 3 3"]:
         """Intrinsics in units of the picture's width and height, as the network takes them."""
-        scale = np.array([[1 / self.width], [1 / self.height], [1.0]], np.float32)
-        return self.intrinsics * scale.reshape(*(1,) * (self.intrinsics.ndim - 2), 3, 1)
+        return self.resized(1, 1).intrinsics
+
+    def resized(self, height: int, width: int) -> Cameras:
+        """Return the cameras of pictures that were resized."""
+        scale = np.array([width / self.width, height / self.height, 1], np.float32)
+        lenses = self.intrinsics * scale.reshape(*(1,) * (self.intrinsics.ndim - 2), 3, 1)
+        return Cameras(lenses, self.world_to_camera, height, width)
 
     def views(self, chosen: Index) -> Cameras:
         """Return the cameras of some views."""

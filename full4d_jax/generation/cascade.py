@@ -107,10 +107,8 @@ def shrink(
     """Return videos, depth and cameras of another size; depth is that of the nearest pixel."""
     height, width = size
     small = jax.image.resize(frames, (*frames.shape[:2], height, width, 3), "linear")
-    scale = np.array([width / cameras.width, height / cameras.height, 1], np.float32)
-    lenses = cameras.intrinsics * scale[None, :, None]
-    resized = Cameras(lenses, cameras.world_to_camera, height, width)
-    return small, depth_maps.nearest(depth, height, width), resized
+    small_depth = depth_maps.nearest(depth, height, width)
+    return small, small_depth, cameras.resized(height, width)
 
 
 def generate_small(

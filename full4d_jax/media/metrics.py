@@ -27,6 +27,7 @@ from full4d_jax.session.extras import load_extra
 from gaussians.fitting.losses import SSIM_WINDOW, inner_ssim_map
 
 Images = Float[ArrayLike, "*n h w 3"]
+Pixels = Float[Array, "*n h w c"]
 Mask = Float[ArrayLike, "*n h w"]
 Distance = Callable[[Float[Array, "n h w 3"], Float[Array, "n h w 3"]], Float[Array, " n"]]
 
@@ -43,9 +44,7 @@ def ssim(image: Images, truth: Images, mask: Mask | None = None) -> Float[Array,
 
 
 @jax.jit
-def ssim_map(
-    a: Float[Array, "*n h w c"], b: Float[Array, "*n h w c"]
-) -> Float[Array, "*n h w c"]:
+def ssim_map(a: Pixels, b: Pixels) -> Pixels:
     """Return the SSIM of every pixel and channel, with memory for one image at a time."""
     reach = SSIM_WINDOW // 2
     border = (reach, reach), (reach, reach), (0, 0)

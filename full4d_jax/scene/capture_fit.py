@@ -179,11 +179,7 @@ def describe_scores(fit: Fit) -> str:
 
 
 def scored(
-    scene: Scene,
-    grid: Grid,
-    background: Background,
-    mask: Bool[ndarray, "v t"],
-    most: int,
+    scene: Scene, grid: Grid, background: Background, mask: Bool[ndarray, "v t"], most: int
 ) -> float:
     """Return the PSNR in dB of at most `most` of the marked pictures; NaN for none.
 

@@ -35,7 +35,7 @@ from gaussians.fitting.points import (
     seen_colors,
     strew,
 )
-from input_pipeline.cameras import centers, invert, nearest_to_axes, resize_intrinsics
+from input_pipeline.cameras import centers, invert, nearest_to_axes
 from input_pipeline.matches import (
     epipolar_distances,
     find_features,
@@ -213,9 +213,7 @@ def swept(
     # Largest short side of the pictures that are swept.
     most_rows = 128
     high, wide = sides(h, w, min(most_rows, h, w), 1)
-    lenses = resize_intrinsics(
-        np.asarray(cameras.intrinsics), rows=high / h, columns=wide / w
-    )
+    lenses = np.asarray(cameras.resized(high, wide).intrinsics)
     depth = np.zeros((v, t, h, w), np.float32)
     for instant in chosen.tolist():
         views, middle = _views(cameras, instant)

@@ -47,6 +47,8 @@ RECORD = np.dtype(
 INSTANT = np.dtype([("offset", "<f2", 3), ("log_scale", "<f2", 3), ("rotation", "<u4")])
 # As wide as .spz and packed PLY have them, from -4 to 4.
 HARMONIC_STEP = 1 / 32
+# One for each Gaussian.
+Numbers = Int[ndarray, "g"]
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ class PackedScene:
     records: ndarray
     instants: ndarray
     moves: bool
-    rows: Int[ndarray, "g"]
+    rows: Numbers
     harmonics: Int8[ndarray, "g _"]
 
 
@@ -103,7 +105,7 @@ def pack_rotations(quaternions: Float[ndarray, "g 4"]) -> UInt32[ndarray, " g"]:
 
 
 def _samples(
-    scene: DeformingGaussians, rows: Int[ndarray, "g"], positions: Float[ndarray, "g 3"]
+    scene: DeformingGaussians, rows: Numbers, positions: Float[ndarray, "g 3"]
 ) -> ndarray:
     """Return samples of a deformation of some Gaussians, at its instants and between them."""
     fewest_samples = 16
@@ -120,7 +122,7 @@ def _samples(
     return instants
 
 
-def _records(scene: DynamicGaussians, rows: Int[ndarray, "g"]) -> ndarray:
+def _records(scene: DynamicGaussians, rows: Numbers) -> ndarray:
     kept: Any = jax.tree.map(lambda x: np.asarray(x, np.float32)[rows], scene)
     gaussians = kept.gaussians
     records = np.empty(len(rows), RECORD)

@@ -20,7 +20,7 @@ from jaxtyping import Array, Float, Int
 
 from full4d_jax.cameras import Cameras, sides
 from full4d_jax.generation import batch, cascade, sampling
-from full4d_jax.generation.generate import BoundPrior, bind_prior, target_velocity
+from full4d_jax.generation.generate import BoundPrior, Frames, bind_prior, target_velocity
 from full4d_jax.generation.prior import Prior, check_grid
 from full4d_jax.geometry.rays import relative_pose
 from full4d_jax.models.grid_mesh import around
@@ -167,10 +167,7 @@ def half_way(cameras: Cameras) -> Cameras:
 
 
 def _run_on_mesh(
-    program: Callable[..., Any],
-    video: Float[Array, "v t h w 3"],
-    teacher: Distillation,
-    *arguments: Any,
+    program: Callable[..., Any], video: Frames, teacher: Distillation, *arguments: Any
 ) -> Any:
     """Call a program of `gaussians`, whose last argument is a key, on the prior's mesh."""
     *asked, key = arguments
@@ -186,9 +183,7 @@ def _run_on_mesh(
     return processes.on_mesh(bound.prior.mesh, run, video, blind, data, *asked)
 
 
-def _encode(
-    bound: BoundPrior, video: Float[Array, "v t h w 3"]
-) -> Float[Array, "v f i j c"]:
+def _encode(bound: BoundPrior, video: Frames) -> Float[Array, "v f i j c"]:
     prior = bound.prior
     # Of a guide of the source the codec's strides give the size at which the prior is asked.
     stride = prior.model.strides.pixels
@@ -201,7 +196,7 @@ def _encode(
         return constrain(z, *[None] * z.ndim)
 
 
-def _decode(bound: BoundPrior, z: Float[Array, "v f i j c"]) -> Float[Array, "v t h w 3"]:
+def _decode(bound: BoundPrior, z: Float[Array, "v f i j c"]) -> Frames:
     prior = bound.prior
     with around(prior.mesh):
         return batch.decode_videos(prior.model, prior.codec_weights, z[None])[0] / 2 + 0.5

@@ -23,11 +23,12 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from numpy import ndarray
 
+from full4d_jax.geometry.arrays import Picture, Pictures, Poses, Values
 from full4d_jax.geometry.motion import differs, moving_pixels, resting_picture
 from full4d_jax.grid import Grid
 from full4d_jax.media.pictures import to_uint8
 from full4d_jax.scene.half_instants import between_instants
-from full4d_jax.scene.renders import scene_renderer
+from full4d_jax.scene.renders import pictures_along, scene_renderer
 from full4d_jax.source.depth.lines import straightness
 from gaussians import Scene
 from gaussians.fitting.stillness import camera_moves
@@ -68,21 +69,14 @@ def score_scene(scene: Scene, grid: Grid) -> SourceQuality:
     source = grid.known_cameras.views([0])
     frames = grid.frames[0]
     draw = scene_renderer(scene, source)
-
-    def renders_at(moments, instants):
-        seen = zip(instants, moments, strict=True)
-        return np.stack(
-            [to_uint8(draw(source.camera(0, i), moment).rgb) for i, moment in seen]
-        )
-
-    count = len(frames)
-    renders = renders_at(np.linspace(0, 1, count), range(count))
-    shown = source_quality(
-        renders, frames, grid.times, np.asarray(source.world_to_camera[0])
-    )
+    renders = pictures_along(draw, source, np.linspace(0, 1, len(frames)))
+    path = np.asarray(source.world_to_camera[0])
+    shown = source_quality(renders, frames, grid.times, path)
     between = between_instants(grid)
-    if between is not None:  # its camera rests
-        renders = renders_at(between.times, [0] * len(between.times))
+    if between is not None:
+        # Its camera rests.
+        resting = source.frames([0] * len(between.times))
+        renders = pictures_along(draw, resting, between.times)
         score = psnr_between(renders, to_uint8(between.frames), frames)
         shown = shown._replace(moving_psnr_between=score)
     straight = straightness(frames, grid.depth[0], np.asarray(source.intrinsics[0]))
@@ -94,10 +88,7 @@ def score_scene(scene: Scene, grid: Grid) -> SourceQuality:
 
 
 def source_quality(
-    renders: UInt8[ndarray, "t h w 3"],
-    frames: UInt8[ndarray, "t h w 3"],
-    times: Float[ndarray, " t"],
-    world_to_camera: Float[ndarray, "t 4 4"],
+    renders: Pictures, frames: Pictures, times: Values, world_to_camera: Poses
 ) -> SourceQuality:
     """Return how well renders in the source camera show the frames.
 
@@ -128,7 +119,7 @@ def source_quality(
 def psnr_between(
     renders: UInt8[ndarray, "b h w 3"],
     pictures: UInt8[ndarray, "b h w 3"],
-    frames: UInt8[ndarray, "t h w 3"],
+    frames: Pictures,
 ) -> float:
     """Return the PSNR of the pixels that move in pictures between the frames; NaN for none, dB."""
     moving = differs(pictures, resting_picture(frames), MOVING_LEVELS)
@@ -136,16 +127,14 @@ def psnr_between(
     return _decibels(error[moving]) if moving.mean() >= LEAST_MOVING_SHARE else np.nan
 
 
-def sharpness(
-    renders: UInt8[ndarray, "t h w 3"], frames: UInt8[ndarray, "t h w 3"]
-) -> float:
+def sharpness(renders: Pictures, frames: Pictures) -> float:
     """Return the Laplacian's mean variance in renders over that in frames; NaN without detail."""
     detail = np.mean([laplacian_variance(picture) for picture in frames])
     shown = np.mean([laplacian_variance(picture) for picture in renders])
     return float(shown / detail) if detail > 0 else np.nan
 
 
-def laplacian_variance(picture: UInt8[ndarray, "h w 3"]) -> float:
+def laplacian_variance(picture: Picture) -> float:
     """Return the variance of the Laplacian of a picture in grey, levels of 255 squared."""
     grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
     return float(cv2.Laplacian(grey, cv2.CV_64F).var())

@@ -1,7 +1,7 @@
 """How a scene is shown: videos and pictures from where no camera was, and a page."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
@@ -207,9 +207,15 @@ def _write_video(
     file: Path, draw: Draw, cameras: Cameras, times: Float[ndarray, " n"], fps: float
 ) -> None:
     """Write what a camera sees along its path."""
-    instants = progress.watch(file.name, range(len(times)))
-    frames = [to_uint8(draw(cameras.camera(0, i), times[i]).rgb) for i in instants]
-    write_video(file, np.stack(frames), fps)
+    write_video(file, pictures_along(draw, cameras, progress.watch(file.name, times)), fps)
+
+
+def pictures_along(
+    draw: Draw, cameras: Cameras, times: Iterable[float], view: int = 0
+) -> UInt8[ndarray, "t h w 3"]:
+    """Return what a view's camera sees along its path, at these times."""
+    drawn = (draw(cameras.camera(view, i), time) for i, time in enumerate(times))
+    return np.stack([to_uint8(picture.rgb) for picture in drawn])
 
 
 def scene_renderer(scene: Scene, cameras: Cameras, background: Color = None) -> Draw:
@@ -244,15 +250,9 @@ def scene_renderer(scene: Scene, cameras: Cameras, background: Color = None) -> 
 
 
 def render_views(
-    scene: Scene,
-    cameras: Cameras,
-    times: Float[ndarray, " t"],
-    background: Color = None,
+    scene: Scene, cameras: Cameras, times: Float[ndarray, " t"], background: Color = None
 ) -> UInt8[ndarray, "v t h w 3"]:
     """Render the scene from each view's cameras at the normalised times, over black or a colour."""
     draw = scene_renderer(scene, cameras, background)
-    frames = []
-    for view in progress.watch("rendering", range(len(cameras.intrinsics))):
-        pictures = (draw(cameras.camera(view, i), time).rgb for i, time in enumerate(times))
-        frames.append([to_uint8(picture) for picture in pictures])
-    return np.array(frames)
+    views = progress.watch("rendering", range(len(cameras.intrinsics)))
+    return np.stack([pictures_along(draw, cameras, times, view) for view in views])

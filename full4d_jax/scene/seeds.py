@@ -19,7 +19,15 @@ from numpy import ndarray
 
 from full4d_jax import config, grid
 from full4d_jax.cameras import Cameras
-from full4d_jax.generation.projection_guidance import Projection, fill_holes, project_video
+from full4d_jax.generation.projection_guidance import (
+    Depth,
+    Depths,
+    Map,
+    Projection,
+    Video,
+    fill_holes,
+    project_video,
+)
 from full4d_jax.generation.static_points import (
     StaticPoints,
     behind_subjects,
@@ -37,7 +45,6 @@ from gaussians.fitting import initialization, stillness
 # Of all views, and values of their pixels such as depth.
 Frames = Float[Array, "v t h w 3"]
 Maps = Float[Array, "v t h w"]
-Map = Float[Array, "h w"]
 
 # A generated grid is fitted in few steps, from depth that can be trusted: more Gaussians lie at
 # detail, and what passes leaves no ghosts at other instants.
@@ -100,10 +107,7 @@ def first_scene(
 
 
 def grid_depth(
-    frames: Frames,
-    depth: Float[Array, "k t h w"],
-    cameras: Cameras,
-    plate: grid.CleanPlate | None = None,
+    frames: Frames, depth: Depths, cameras: Cameras, plate: grid.CleanPlate | None = None
 ) -> Maps:
     """Return depth of the pixels that seed the scene, 0 for the others.
 
@@ -132,9 +136,7 @@ def grid_depth(
 
 
 @jax.jit
-def _seed_further(
-    seeds: Maps, frames: Frames, depth: Float[Array, "k t h w"], cameras: Cameras
-) -> Maps:
+def _seed_further(seeds: Maps, frames: Frames, depth: Depths, cameras: Cameras) -> Maps:
     """Return seeds with those of real views 1 and on at their depth, and none that they replace.
 
     Views before them keep theirs: what they do not see lies behind what they see.
@@ -150,7 +152,7 @@ def _seed_further(
 @jax.jit
 def _grid_depth(
     frames: Frames,
-    depth: Float[Array, "t h w"],
+    depth: Depth,
     cameras: Cameras,
     known: StaticPoints,
     hidden: StaticPoints | None,
@@ -204,11 +206,7 @@ def _grid_depth(
     return jnp.concatenate([source[None], unseen])
 
 
-def with_rims(
-    depth: Float[Array, "t h w"],
-    frames: Float[Array, "t h w 3"],
-    unknown: Bool[Array, "t h w"],
-) -> Float[Array, "t h w"]:
+def with_rims(depth: Depth, frames: Video, unknown: Bool[Array, "t h w"]) -> Depth:
     """Put pixels at the depth of something nearer beside them where they show its colour too.
 
     At that of the background, they would be seen from other cameras as a line of that colour in the

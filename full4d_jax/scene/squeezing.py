@@ -18,11 +18,11 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from numpy import ndarray
 from scipy.spatial.transform import Rotation
 
-from full4d_jax.scene.packing import PackedScene
+from full4d_jax.scene.packing import Numbers, PackedScene
 from gaussians.morton import morton_places
 
 # In widths of the usual Gaussian.
@@ -111,7 +111,7 @@ def _part(
     usual: float,
     scale: float,
     always: bool,
-) -> tuple[dict[str, Any], list[bytes], Int[ndarray, "g"]]:
+) -> tuple[dict[str, Any], list[bytes], Numbers]:
     """Return what describes a part, the bytes of its columns, and its order."""
     origin = positions.min(0)
     span = float((positions - origin).max())
@@ -174,14 +174,14 @@ def _part(
     return part, pieces, order
 
 
-def _mean_before(numbers: Int[ndarray, "g"], window: int) -> Int[ndarray, "g"]:
+def _mean_before(numbers: Numbers, window: int) -> Numbers:
     """Return the mean of as many numbers before each, rounded; those before the first are 0."""
     sums = np.cumsum(np.append(np.zeros(window + 1, np.int64), numbers))
     before = (sums[window:] - sums[: len(sums) - window])[: len(numbers)]
     return (before + window // 2) // max(window, 1)
 
 
-def _planes(numbers: Int[ndarray, "g"]) -> list[bytes]:
+def _planes(numbers: Numbers) -> list[bytes]:
     """Return the bytes of zigzag coded numbers: the lowest of all, then the next."""
     codes = ((numbers << 1) ^ (numbers >> 63)).astype("<u8")
     width = max(1, -(-int(codes.max()).bit_length() // 8))

@@ -19,10 +19,10 @@ from full4d_jax.cameras import Cameras, sides
 from full4d_jax.generation.projection_guidance import Projection, fill_holes
 from full4d_jax.geometry.rays import pixel_rays, relative_pose
 from full4d_jax.scene import renders, seeds
-from full4d_jax.session.progress import Progress
+from full4d_jax.session.progress import watch
 from full4d_jax.source.camera_paths import orbit_limit, pivot_of, up_of
 from gaussians import Camera, DynamicGaussians, Rendering, initialize, precision, with_room
-from input_pipeline.cameras import orbit, resize_intrinsics
+from input_pipeline.cameras import orbit
 
 # A pixel shows nothing below this; above it, new light would shine through.
 EMPTY_COVERAGE = 0.5
@@ -81,9 +81,7 @@ def surround(
     short_side = 128
     rows = min(short_side, cameras.height, cameras.width)
     height, width = sides(cameras.height, cameras.width, rows, 1)
-    ratios = {"rows": height / cameras.height, "columns": width / cameras.width}
-    lenses = resize_intrinsics(np.asarray(cameras.intrinsics), **ratios).astype(np.float32)
-    cameras = Cameras(lenses, cameras.world_to_camera, height, width)
+    cameras = cameras.resized(height, width)
     poses = np.asarray(cameras.world_to_camera, np.float64)
     instants = np.unique(
         np.linspace(0, poses.shape[1] - 1, most_instants).round().astype(int)
@@ -99,30 +97,28 @@ def surround(
     pivot = pivot_of(poses)
     up = up_of(poses)
     angles = look_angles(orbit_limit(poses))
-    report = Progress("surroundings", len(angles))
-    for i, (azimuth, elevation) in enumerate(angles):
+    for i, (azimuth, elevation) in enumerate(watch("surroundings", angles)):
         pose = orbit(azimuth, elevation, pivot[2], tuple(pivot), up).astype(np.float32)
         camera = dataclasses.replace(views[0], world_to_camera=jnp.asarray(pose))
         looks = [seen_from(camera, moment) for moment in moments]
-        if min(float((x.alpha >= EMPTY_COVERAGE).mean()) for x in looks) >= least_shown:
-            colors, depth = fill_empty(looks)
-            depth = push_behind_views(depth, camera, all_views, shown)
-            # An equal part of the room that is left, so that the last corners are filled, too.
-            room = (len(scene.moments) - count) // (len(angles) - i)
-            most = min(int((depth > 0).sum() / SPACING_PIXELS**2), room)
-            if most > 0:
-                place = camera.intrinsics[None], camera.world_to_camera[None, None]
-                own_key = jax.random.fold_in(key, i)
-                pixels = colors[None, None], depth[None, None]
-                more = initialize(*pixels, *place, most, own_key, sh_degree=degree)
-                scales = more.gaussians.log_scales + np.log(width_factor)
-                more = more._replace(gaussians=more.gaussians._replace(log_scales=scales))
-                for field, new in zip(
-                    jax.tree.leaves(scene), jax.tree.leaves(more), strict=True
-                ):
-                    field[count : count + len(new)] = new
-                count += len(more.moments)
-        report(i + 1)
+        if min(float((x.alpha >= EMPTY_COVERAGE).mean()) for x in looks) < least_shown:
+            continue
+        colors, depth = fill_empty(looks)
+        depth = push_behind_views(depth, camera, all_views, shown)
+        # An equal part of the room that is left, so that the last corners are filled, too.
+        room = (len(scene.moments) - count) // (len(angles) - i)
+        most = min(int((depth > 0).sum() / SPACING_PIXELS**2), room)
+        if most <= 0:
+            continue
+        place = camera.intrinsics[None], camera.world_to_camera[None, None]
+        own_key = jax.random.fold_in(key, i)
+        pixels = colors[None, None], depth[None, None]
+        more = initialize(*pixels, *place, most, own_key, sh_degree=degree)
+        scales = more.gaussians.log_scales + np.log(width_factor)
+        more = more._replace(gaussians=more.gaussians._replace(log_scales=scales))
+        for field, new in zip(*map(jax.tree.leaves, (scene, more)), strict=True):
+            field[count : count + len(new)] = new
+        count += len(more.moments)
     return jax.device_put(jax.tree.map(lambda x: x[:count], scene))
 
 
