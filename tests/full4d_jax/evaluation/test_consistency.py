@@ -16,7 +16,7 @@ from full4d_jax.cli import main
 from full4d_jax.evaluation import consistency
 from full4d_jax.grid import Grid, all_real, grid_arrays
 from full4d_jax.scene.reading import to_arrays
-from full4d_jax.session.files import save_arrays
+from full4d_jax.session.stages import Stages
 from gaussians import DynamicGaussians, Gaussians
 from input_pipeline.matches import epipolar_distances
 from input_pipeline.transforms import decode
@@ -102,12 +102,7 @@ def scores_of(folder) -> dict:
 
 
 def test_a_folder_gets_a_table_numbers_and_a_page(grid, tmp_path, capsys):
-    save_grid(tmp_path, grid)
-    marks = {"fingerprint": "scene", "before": json.dumps({"grid": "this"}), "seconds": 1.0}
-    scene = to_arrays(far_wall()) | {
-        name: np.asarray(value) for name, value in marks.items()
-    }
-    save_arrays(tmp_path / "scene.npz", scene)
+    save_grid(tmp_path, grid).run("scene", {}, lambda: to_arrays(far_wall()))
     assert main(["evaluate", str(tmp_path)]) == 0
     scores_file = scores_of(tmp_path)
     rows, missing = scores_file["scores"], scores_file["missing"]
@@ -124,11 +119,11 @@ def test_a_folder_gets_a_table_numbers_and_a_page(grid, tmp_path, capsys):
     assert "- FVD, FVD-V not scored: no --reference" in page
 
 
-def save_grid(folder, grid: Grid, fingerprint: str = "this") -> None:
+def save_grid(folder, grid: Grid) -> Stages:
     folder.mkdir(exist_ok=True)
-    marks = {"fingerprint": fingerprint, "before": "{}", "seconds": 1.0}
-    arrays = {name: np.asarray(value) for name, value in marks.items()}
-    save_arrays(folder / "grid.npz", grid_arrays(grid) | arrays)
+    stages = Stages(folder)
+    stages.run("grid", {"frames": grid.frames}, lambda: grid_arrays(grid))
+    return stages
 
 
 def test_running_again_scores_what_is_new_or_changed(grid, tmp_path):

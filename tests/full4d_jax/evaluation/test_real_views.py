@@ -9,10 +9,11 @@ import pytest
 from PIL import Image
 from textured_room import Clips, make_room
 
+from full4d_jax.cameras import Cameras
 from full4d_jax.cli import main
 from full4d_jax.evaluation import fidelity, real_views
 from full4d_jax.evaluation.fidelity import compare
-from full4d_jax.grid import Origin
+from full4d_jax.grid import About, Grid, Origin, Place, grid_arrays
 from full4d_jax.scene.reading import to_arrays
 from full4d_jax.session.stages import Stages
 from gaussians import initialize, save_dynamic_ply
@@ -21,10 +22,9 @@ from input_pipeline.datasets.dataset import open_dataset, write_dataset
 from input_pipeline.transforms import decode
 
 HEIGHT, WIDTH, UNIT = 48, 64, 1.7
-SOURCE, INSTANTS = (
-    1,
-    [0, 1, 3],
-)  # uneven, as where the record's rate is no multiple of the grid's
+SOURCE = 1
+# Uneven, as where the record's rate is no multiple of the grid's.
+INSTANTS = [0, 1, 3]
 TARGETS = [0, 2, 3]
 
 
@@ -58,25 +58,28 @@ def whole(clip):
 def write(folder, dataset, whole, shown=(SOURCE, *TARGETS), /, **changes):
     """What a run from the dataset leaves; what is None in `changes` is not recorded."""
     records = open_dataset(dataset, "test")
-    grid = {
-        "frames": whole.frames[list(shown)][:, INSTANTS],
-        "intrinsics": whole.intrinsics[list(shown)],
-        "world_to_camera": whole.world_to_camera[list(shown)][:, INSTANTS],
-        "origin": np.full((len(shown), len(INSTANTS)), Origin.GENERATED, np.uint8),
-        "times": np.arange(len(INSTANTS)) / 10,
-        "note": "",
-        "warning": "",
-        "unposed": "",
-        "enlarged": False,
-    }
-    grid["origin"][0] = Origin.REAL
-    place = {
-        "dataset": records.content,
-        "split": "test",
-        "clip": records.scene_ids.index("room"),
-    }
-    place |= {"view": SOURCE, "views": shown, "instants": INSTANTS, "unit": UNIT}
-    grid |= place | changes
+    views = list(shown)
+    place = Place(
+        dataset=records.content,
+        split="test",
+        clip=records.scene_ids.index("room"),
+        view=SOURCE,
+        views=np.array(views),
+        instants=np.array(INSTANTS),
+        unit=UNIT,
+    )
+    frames = whole.frames[views][:, INSTANTS]
+    poses = whole.world_to_camera[views][:, INSTANTS]
+    origin = np.full(frames.shape[:2], Origin.GENERATED, np.uint8)
+    origin[0] = Origin.REAL
+    made = Grid(
+        frames=frames,
+        origin=origin,
+        times=np.arange(len(INSTANTS)) / 10,
+        cameras=Cameras(whole.intrinsics[views], poses, HEIGHT, WIDTH),
+        about=About(place=place),
+    )
+    grid = grid_arrays(made) | changes
     arrays = {name: np.asarray(x) for name, x in grid.items() if x is not None}
     folder.mkdir(exist_ok=True)
     Stages(folder).run("grid", arrays, lambda: arrays)
