@@ -192,10 +192,9 @@ def evaluate_film(judge: Judge, folder: Path, options: VideoOptions) -> None:
         for low, high in RANGES
     }
     preface = (
-        f"# `{options.video.stem}` against its own later frames\n\n"
-        f"The source is the first frame, the truth {len(angles)} later ones: "
-        f"{grid.about.note}. Below they are grouped by the angle between the cameras, seen "
-        "from the scene. A pixel is seen where the projection of the source by its estimated depth "
+        f"The source is the first frame of `{options.video.stem}`, the truth are {len(angles)} "
+        f"later ones: {grid.about.note}. Groups are ranges of the angle between the cameras, seen "
+        "from the scene. A pixel is seen where the source's projection by its estimated depth "
         f"(network: {judge.depth_name}) has a point."
     )
     score_clips(judge, folder, groups, rows_of, clips, preface)

@@ -14,7 +14,6 @@ Scores pool all frames of a clip, so that one clip is one sample. Pictures are i
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -174,7 +173,7 @@ def score_clips(
       rows_of: fills the clip of a number.
       clips: what stands for them: a picture of one for scenes that are code, the data set's hash
         for records. Other clips, models or settings are another evaluation.
-      preface: head of the page, which says what was evaluated.
+      preface: sentences for the page, which say what the clips are.
 
     Raises:
       InputError: the folder holds another evaluation.
@@ -196,8 +195,8 @@ def score_clips(
     records = table.score_jobs(folder / "scores.jsonl", mark, jobs, scored)
     # The file may hold scenes of other calls, such as those that weights were chosen by.
     asked = [records[key] for key in jobs]
-    preface += f" Weights and settings: `{mark}`."
-    table.write_results(folder, "evaluation", asked, preface)
+    head = f"# Evaluation of `{judge.config.name}`\n\n{preface} Weights and settings: `{mark}`."
+    table.write_results(folder, "evaluation", asked, head)
 
 
 def evaluate_held_out(judge: Judge, folder: Path, scenes: range) -> None:
@@ -212,39 +211,32 @@ def evaluate_held_out(judge: Judge, folder: Path, scenes: range) -> None:
         times = np.asarray(clip.timestamps)
         return Grid(frames, all_real(frames), times, cameras_of(clip), depth)
 
-    where = "targets within ±60° of the source"
-    _evaluate(judge, folder, {"held-out": scenes}, grid_of, grid_of(0).frames, where)
+    def rows_of(scene: int) -> fidelity.ClipRows:
+        return rows_of_clip(judge, scene, grid_of(scene))
+
+    preface = f"{_size(judge)}, targets within ±60° of the source."
+    clips = grid_of(0).frames
+    score_clips(judge, folder, {"held-out": scenes}, rows_of, clips, preface)
 
 
 def evaluate_split(judge: Judge, folder: Path, records: Records) -> None:
     """Evaluate all clips of a data set's split, which `check_split` has seen."""
-    where = f"split `{records.split}` of the dataset `{records.content[:16]}`"
-    where += "; `true` is the depth in its records"
-    grid_of = partial(split_grid, records, judge.config.data)
-    scenes = {records.split: range(len(records))}
-    _evaluate(judge, folder, scenes, grid_of, [records.content, records.split], where)
 
+    def rows_of(number: int) -> fidelity.ClipRows:
+        return rows_of_clip(judge, number, split_grid(records, judge.config.data, number))
 
-def _evaluate(
-    judge: Judge,
-    folder: Path,
-    scenes: dict[str, range],
-    grid_of: Callable[[int], Grid],
-    clips: object,
-    where: str,
-) -> None:
-    """Evaluate clips; `where` says on the page which they are."""
-    data = judge.config.data
     preface = (
-        f"# Evaluation of `{judge.config.name}`\n\n"
-        f"{data.views} views (source included), {data.frames} frames of {data.width}x{data.height} "
-        f"pixels, {where}. `{judge.depth_name}` is the depth network."
+        f"{_size(judge)}, split `{records.split}` of the dataset `{records.content[:16]}`."
     )
-
-    def rows_of(scene: int) -> fidelity.ClipRows:
-        return rows_of_clip(judge, scene, grid_of(scene))
-
+    scenes = {records.split: range(len(records))}
+    clips = [records.content, records.split]
     score_clips(judge, folder, scenes, rows_of, clips, preface)
+
+
+def _size(judge: Judge) -> str:
+    data = judge.config.data
+    size = f"{data.views} views of {data.frames} frames, {data.width}x{data.height}"
+    return f"{size}; depth network `{judge.depth_name}`, true depth `true`"
 
 
 def evaluate_grids(judge: Judge, folder: Path, scenes: range) -> None:
@@ -275,8 +267,8 @@ def evaluate_grids(judge: Judge, folder: Path, scenes: range) -> None:
     expected = "more, since in these nothing moves"
     fields.require("scenes", len(scenes), bool(moving), expected, what="option")
     preface = (
-        f"# Hidden frames of {len(moving)} held-out grids in which something moves\n\n"
-        "The first row and the first column are real."
+        f"Hidden frames of {len(moving)} held-out grids in which something moves; the first row "
+        "and the first column are real."
     )
     clips = to_uint8(to_unit(frames_of(0)))
     score_clips(judge, folder, {"grids": moving}, rows_of, clips, preface)
