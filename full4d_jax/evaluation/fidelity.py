@@ -26,7 +26,7 @@ from full4d_jax.evaluation import table
 from full4d_jax.generation.projection_guidance import Projection, fill_holes, project_video
 from full4d_jax.generation.real_frames import copy_nearest
 from full4d_jax.geometry.motion import carried_motion, resting_picture
-from full4d_jax.grid import About, Grid, all_real
+from full4d_jax.grid import Grid, all_real
 from full4d_jax.media import metrics
 from full4d_jax.media.pictures import contact_sheet, to_model, to_uint8, to_unit
 from full4d_jax.models.warp import mixture
@@ -128,11 +128,7 @@ def _pixels(image, truth, masks) -> dict[str, Float[Array, ""]]:
 
 
 def grid_in_source(
-    clip: Clip,
-    unit: float | None = None,
-    *,
-    usual_unit: float | None = None,
-    note: str = "",
+    clip: Clip, unit: float | None = None, *, usual_unit: float | None = None
 ) -> Grid:
     """Return a clip as a grid in the world of its first view, the source, at the first instant.
 
@@ -141,7 +137,6 @@ def grid_in_source(
       unit: of the grid in units of the clip's world; None is the median depth of the source there
         or, without depth, the distance to the point nearest to all optical axes.
       usual_unit: that where there is no depth and the cameras do not look at one place.
-      note: what the grid is, for people.
 
     Raises:
       ValueError: the unit is unknown.
@@ -156,19 +151,15 @@ def grid_in_source(
         unit = float(np.linalg.norm(middle))
     unit = unit or usual_unit
     if unit is None:
-        raise ValueError(
-            "cameras: found no depth, and no place that all look at, expected one of the two"
-        )
-    height, width = clip.frames.shape[2:4]
+        found = "no depth, and no place that all look at"
+        raise ValueError(f"cameras: found {found}, expected one of the two")
+    poses = rescale(poses, unit).astype(np.float32)
     return Grid(
         frames=clip.frames,
         origin=all_real(clip.frames),
         times=clip.timestamps[0],
-        cameras=Cameras(
-            clip.intrinsics, rescale(poses, unit).astype(np.float32), height, width
-        ),
+        cameras=Cameras(clip.intrinsics, poses, *clip.frames.shape[2:4]),
         depth=(depth / np.float32(unit))[None] if depth.any() else None,
-        about=About(note=note),
     )
 
 

@@ -91,11 +91,11 @@ def read_films(
         )[0]
         clip = transforms.decode(example, height=height, width=width)
         known = transforms.Clip(*(values[: len(real)] for values in clip))
-        grid = fidelity.grid_in_source(known, usual_unit=1.0, note=f"capture {truth.name}")
+        grid = fidelity.grid_in_source(known, usual_unit=1.0)
     named = [
         f"{film} is {camera}" if film != camera else film for film, camera in pairs.items()
     ]
-    note = f"the source is {source}; films: {', '.join(named)}"
+    note = f"of the capture {truth.name} the source is {source}; films: {', '.join(named)}"
     return grid, clip.frames[len(real) :], list(pairs.values()), note
 
 
@@ -251,8 +251,8 @@ def score_films(
         folder,
         "films",
         [records[row] for row in (*methods, *baselines)],
-        f"# Films against {truth.about.note}\n\n{views} cameras, {instants} instants of "
-        f"{width}x{height}: {note}. Depth of the source is from {whose}.",
+        f"# Films against the real ones\n\n{views} cameras, {instants} instants of {width}x"
+        f"{height}; {note}. Depth of the source is from {whose}.",
         about={"cameras": cameras},
         picture=fidelity.sheet(compared, cameras),
     )
