@@ -17,10 +17,7 @@ def test_procedural_scenes_become_a_dataset_in_two_parts(tmp_path, capsys):
     assert main([*make, "1/2"]) == 0
     assert "1 files of other parts are missing" in capsys.readouterr().out
     assert main([*make, "0/2"]) == 0
-    assert (
-        f"next: full4d train --config PRESET --data.records {folder}"
-        in capsys.readouterr().out
-    )
+    assert f"train --config PRESET --data.records {folder}" in capsys.readouterr().out
     records = open_dataset(folder)
     assert records.scene_ids == [f"procedural-{i:010d}" for i in range(4)]
     assert records.clips[0]["depth"] == [0]
@@ -29,13 +26,8 @@ def test_procedural_scenes_become_a_dataset_in_two_parts(tmp_path, capsys):
 
 
 def test_animated_assets_become_a_dataset(tmp_path, capsys, shared_data):
-    make = [
-        "data",
-        "gltf",
-        str(shared_data / "data" / "gltf"),
-        "--out",
-        str(tmp_path / "fox"),
-    ]
+    assets = str(shared_data / "data" / "gltf")
+    make = ["data", "gltf", assets, "--out", str(tmp_path / "fox")]
     make += [*TINY[4:], "--clips", "2", "--views", "2", "--license", "CC-BY-4.0"]
     assert main(make) == 0
     assert "full4d train --config PRESET --data.records" in capsys.readouterr().out

@@ -19,11 +19,13 @@ def room() -> Example:
     return make_room(views=2, height=120, width=160)
 
 
+def check(folder) -> int:
+    return main(["data", "check", str(folder / "data"), "--out", str(folder / "out")])
+
+
 def test_a_good_dataset_is_reported_and_drawn(room, tmp_path, capsys):
     write_dataset(tmp_path / "data", Clips([room]), name="room")
-    assert (
-        main(["data", "check", str(tmp_path / "data"), "--out", str(tmp_path / "out")]) == 0
-    )
+    assert check(tmp_path) == 0
     assert "cameras agree with the pictures" in capsys.readouterr().out
     told = json.loads((tmp_path / "out" / "check.json").read_text())
     (clip,) = told["checked"]
@@ -40,9 +42,7 @@ def test_a_good_dataset_is_reported_and_drawn(room, tmp_path, capsys):
 def test_bad_datasets_fail_with_the_first_problem_in_one_line(room, tmp_path, capsys):
     opengl = room._replace(world_to_camera=FLIP @ room.world_to_camera, scene_id="again")
     write_dataset(tmp_path / "data", Clips([room, opengl]), name="room")
-    assert (
-        main(["data", "check", str(tmp_path / "data"), "--out", str(tmp_path / "out")]) == 2
-    )
+    assert check(tmp_path) == 2
     said = capsys.readouterr()
     line = said.err.splitlines()[-1]
     assert line.startswith("full4d: dataset: ")
@@ -58,7 +58,5 @@ def test_bytes_that_changed_since_are_found(room, tmp_path, capsys):
     content = bytearray(shard.read_bytes())
     content[-1] ^= 1  # of what no record needs
     shard.write_bytes(content)
-    assert (
-        main(["data", "check", str(tmp_path / "data"), "--out", str(tmp_path / "out")]) == 2
-    )
+    assert check(tmp_path) == 2
     assert "found SHA-256" in capsys.readouterr().out

@@ -13,29 +13,9 @@ from full4d_jax.models.flops import forward_flops, peak_flops, step_flops
 
 CONFIGS = Path(__file__).parents[3] / "configs"
 HAS_TPU_COMPILER = importlib.util.find_spec("libtpu") is not None
-SMALL = [
-    *(
-        "--model.width",
-        "256",
-        "--model.heads",
-        "4",
-        "--model.ffn",
-        "256",
-        "--model.layers",
-        "8",
-    ),
-    *(
-        "--data.views",
-        "3",
-        "--data.frames",
-        "9",
-        "--data.height",
-        "64",
-        "--data.width",
-        "64",
-    ),
-    *("--training.batch", "2"),
-]
+MODEL = "--model.width 256 --model.heads 4 --model.ffn 256 --model.layers 8"
+CLIPS = "--data.views 3 --data.frames 9 --data.height 64 --data.width 64"
+SMALL = [*MODEL.split(), *CLIPS.split(), "--training.batch", "2"]
 
 
 def test_prints_parameters_work_and_bytes(capsys):
@@ -60,10 +40,8 @@ def test_prints_what_asking_the_prior_holds(capsys):
     printed = capsys.readouterr().out
     assert "6 views of 81 frames, mesh {'view': 2, 'time': 4}" in printed
     # Both in bfloat16: matrices in eight shards, the codec's 704.7 million parameters whole.
-    for name, expected in (
-        ("parameters", 2 * 5_284_568_256 / 8),
-        ("codec", 2 * 704_688_668),
-    ):
+    sizes = {"parameters": 2 * 5_284_568_256 / 8, "codec": 2 * 704_688_668}
+    for name, expected in sizes.items():
         found = re.search(rf"{name} +([\d.]+) GiB on a device", printed)
         assert found
         assert float(found[1]) == pytest.approx(expected / 2**30, rel=0.01)
@@ -98,9 +76,8 @@ def test_compiles_a_small_model_for_tpu(tmp_path):
     assert "fits                yes" in done.stdout
     trades = re.search(r"all-to-all +(\d+) x", done.stdout)
     assert trades
-    assert (
-        int(trades[1]) >= 12 * 8
-    )  # q, k, v, output; forward, again, backward; eight layers
+    # q, k, v, output; forward, again, backward; eight layers
+    assert int(trades[1]) >= 12 * 8
 
 
 @pytest.mark.skipif(not HAS_TPU_COMPILER, reason="needs libtpu (the extra tpu)")
@@ -143,22 +120,11 @@ def test_compiles_for_tpu_what_data_annotates_with(tmp_path):
 def test_slices_are_cut_over_samples_on_tpu():
     # Which splits one of the axes of the chips' network.
     mesh = ["--mesh.time", "2", "--mesh.tensor", "2", "--mesh.fsdp", "1"]
-    slices = [
-        "--topology",
-        "v5e:2x4",
-        "--slices",
-        "2",
-        *SMALL,
-        "--model.layers",
-        "2",
-        *mesh,
-    ]
+    slices = ["--topology", "v5e:2x4", "--slices", "2"]
+    slices += [*SMALL, "--model.layers", "2", *mesh]
     done = inspect(*slices, "--mesh.view", "2")
     assert "mesh {'data': 2, 'view': 2, 'time': 2, 'tensor': 2}" in done.stdout
-    assert (
-        "compiling the step on clips with encoded projections for 16 x TPU v5"
-        in done.stdout
-    )
+    assert "on clips with encoded projections for 16 x TPU v5" in done.stdout
     # Two slices hold two groups of samples; one group, or three, would lie in both.
     refused = inspect(*slices, "--mesh.data", "1", "--mesh.view", "4", code=2)
     assert "a multiple of the 2 slices" in refused.stderr

@@ -48,12 +48,8 @@ def videos(tmp_path_factory) -> Path:
 def given(videos: Path, *names: str) -> list[str]:
     row = [str(videos / "row.mp4")] * ("row" in names)
     files = {"freeze_time": "column.mp4", "poses": "poses.json"}
-    flags = [
-        x
-        for name in files
-        if name in names
-        for x in (f"--{name}", str(videos / files[name]))
-    ]
+    chosen = [x for x in files if x in names]
+    flags = [word for x in chosen for word in (f"--{x}", str(videos / files[x]))]
     return [*row, *flags, "--fps", "3"]
 
 

@@ -15,15 +15,9 @@ def refused(capsys, *argv: object) -> str:
 def test_a_bucket_that_no_library_reads(capsys, tmp_path):
     words = *DEBUG, "--out", tmp_path / "out", "--training.checkpoints"
     line = refused(capsys, *words, "nowhere://bucket/run")
-    assert (
-        "training.checkpoints: nowhere://bucket/run: found nowhere://, expected a path"
-        in line
-    )
+    assert "training.checkpoints: nowhere://bucket/run: found nowhere://, expected" in line
     line = refused(capsys, *words, "s3://bucket/run")
-    assert (
-        "s3://bucket/run: found s3://, expected gs:// or a folder, which Orbax writes"
-        in line
-    )
+    assert "s3://bucket/run: found s3://, expected gs:// or a folder, which Orbax" in line
     assert not (tmp_path / "out").exists()
     if importlib.util.find_spec("gcsfs") is None:
         assert "install 'full4d-jax[buckets]'" in refused(capsys, *words, "gs://bucket/run")

@@ -27,15 +27,12 @@ GUIDED = SamplerConfig(text_guidance=5.0)
 
 
 def windows(*, size, overlap, steps=4, noise=1.0):
-    return SamplerConfig(
-        steps=steps, noise=noise, window_frames=size, window_overlap=overlap
-    )
+    return SamplerConfig(steps, noise, window_frames=size, window_overlap=overlap)
 
 
 def parted(*, views=0, frames=0):
-    return LiftConfig(
-        distillation="gradient", distilled_views=views, distilled_frames=frames
-    )
+    config = LiftConfig(distillation="gradient", distilled_views=views)
+    return replace(config, distilled_frames=frames)
 
 
 def put(config, name, value):

@@ -14,9 +14,8 @@ from input_pipeline.datasets.dataset import open_dataset, write_dataset
 from input_pipeline.datasets.shards import FOLDER
 from input_pipeline.procedural.clips import ProceduralClips
 
-SIZE = (
-    "--data.views 2 --data.frames 2 --data.height 16 --data.width 16 --data.projections 1"
-)
+SIZE = "--data.views 2 --data.frames 2 --data.height 16 --data.width 16"
+SIZE += " --data.projections 1"
 CLIPS = 16  # a file each, so that a process is killed long before its last
 
 
@@ -36,10 +35,8 @@ def words_of(scenes) -> list[str]:
 def files_of(folder) -> dict[str, bytes]:
     """Return what lies in a data set; of tfds's file without the folder's name."""
     files = [x for x in folder.rglob("*") if x.is_file() and not x.name.startswith(LOCK)]
-    return {
-        str(x.relative_to(folder)): x.read_bytes().replace(bytes(folder), b"HERE")
-        for x in files
-    }
+    here = bytes(folder)
+    return {str(x.relative_to(folder)): x.read_bytes().replace(here, b"") for x in files}
 
 
 def start_and_kill_second(words: list[str], folder) -> subprocess.Popen:

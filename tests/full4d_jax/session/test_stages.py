@@ -122,18 +122,8 @@ DEPTH = {"depth": np.ones((1, 1, 4, 4)), "path_unit": np.array(1.0)}
         ),
         ("grid", GRID, {"world_to_camera": 2 * POSES}, "world_to_camera: found last row"),
         ("grid", GRID, {"origin": np.ones((1, 2), np.uint8)}, "expected uint8 (v=2 t=1)"),
-        (
-            "depth",
-            DEPTH,
-            {"path_unit": np.array(-1.0)},
-            "path_unit: found 1 numbers such as -1",
-        ),
-        (
-            "source",
-            SLOW,
-            {"times": np.array([0.0, 1e-9])},
-            "found times that rise by 1e-09 s",
-        ),
+        ("depth", DEPTH, {"path_unit": np.array(-1.0)}, "path_unit: found 1 numbers such"),
+        ("source", SLOW, {"times": np.array([0.0, 1e-9])}, "times that rise by 1e-09 s"),
     ],
 )
 def test_edited_arrays_are_refused(name, whole, edit, message):

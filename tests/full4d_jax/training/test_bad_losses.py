@@ -73,21 +73,15 @@ def test_resuming_leaves_out_the_same_steps(tmp_path):
 def test_a_run_stops_and_keeps_the_last_good_checkpoint(tmp_path):
     words = {"data": with_values({4: np.nan}), "checkpoint_every": 2}
     reporting = Reporting(contents=lambda position: [10 * position])
-    with pytest.raises(
-        InputError, match=r"step 5: found loss nan, expected a finite loss;.*skip"
-    ):
+    told = "step 5: found loss nan, expected a finite loss;.*skip"
+    with pytest.raises(InputError, match=told):
         short(tmp_path, reporting=reporting, **words)
     with Checkpoints(tmp_path / "checkpoints", keep=2) as checkpoints:
         assert checkpoints.latest == 4
     [line] = lines(tmp_path, "bad_batches.jsonl")
-    assert (line["step"], line["position"], line["loss"], line["batch"]) == (
-        5,
-        4,
-        "nan",
-        [40],
-    )
-    state, summary = short(
-        tmp_path, on_bad_loss="skip", **words
-    )  # what the message advises
+    del line["running_mean"]
+    assert line == {"step": 5, "position": 4, "loss": "nan", "batch": [40]}
+    # What the message advises.
+    state, summary = short(tmp_path, on_bad_loss="skip", **words)
     assert (int(state.step), summary["skipped"]) == (7, 1)
     assert bool(jnp.isfinite(state.params["y"]).all())

@@ -75,15 +75,12 @@ def test_each_clip_trains_with_its_own_text(config, encoded, projections):
 
     @jax.jit
     def losses(params, batch, weights):
-        own = loss(config, params, batch, key, Frozen(weights))[0]
-        turned = loss(
-            config, params, batch._replace(text=batch.text[::-1]), key, Frozen(weights)
-        )
+        def of(batch, text=None):
+            return loss(config, params, batch, key, Frozen(weights, text))[0]
+
         rest = batch._replace(text=None)
-        alone = [
-            loss(config, params, rest, key, Frozen(weights, text))[0] for text in texts
-        ]
-        return own, turned[0], *alone
+        turned = batch._replace(text=batch.text[::-1])
+        return of(batch), of(turned), *(of(rest, text) for text in texts)
 
     own, turned, *alone = losses(params, batch, weights)
     assert abs(own - turned) > 1e-4

@@ -36,9 +36,8 @@ def test_a_step_a_segment_ends_where_many_steps_end():
         def velocity(z, _):
             if place == TEACHER_STEPS:
                 return jnp.zeros_like(z)
-            times = SegmentTimes(
-                *(fine[jnp.array([x])] for x in (place, place + 1, TEACHER_STEPS))
-            )
+            places = place, place + 1, TEACHER_STEPS
+            times = SegmentTimes(*(fine[jnp.array([x])] for x in places))
             return segment_velocity(student(place + 1), exact, z, times)
 
         return velocity
@@ -60,14 +59,13 @@ def test_adapters_follow_and_nothing_else_changes():
     fresh = init_params(config.model, jax.random.key(0))
     rng = np.random.default_rng(1)
     # The last layers begin at zero, before which no adapter matters.
-    params = jax.tree.map_with_path(
-        lambda path, x: (
-            x
-            if "lora_out" in jax.tree_util.keystr(path)
-            else jax.device_put(x + 0.05 * rng.normal(size=x.shape).astype(np.float32))
-        ),
-        jax.device_get(fresh),
-    )
+
+    def shifted(path, x):
+        if "lora_out" in jax.tree_util.keystr(path):
+            return x
+        return jax.device_put(x + 0.05 * rng.normal(size=x.shape).astype(np.float32))
+
+    params = jax.tree.map_with_path(shifted, jax.device_get(fresh))
     before = state_from_params(config, params)
     batch = random_batch(2)
     step = jax.jit(train_step(config))

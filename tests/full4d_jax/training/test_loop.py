@@ -1,6 +1,7 @@
 """Resuming: summaries, metrics and the checks that it is the same run."""
 
 import itertools
+from typing import Any
 
 import jax.numpy as jnp
 import pytest
@@ -15,9 +16,8 @@ def test_samples_and_histograms_cover_the_whole_run(tmp_path):
     assert whole["samples"] == 1 + 2 + 3 + 1 + 2 + 3 + 1
     assert whole["times"] == [0, 13]
     assert [line["step"] for line in lines(tmp_path / "whole")] == [2, 4, 6, 7]
-    assert [line["times"] for line in lines(tmp_path / "whole")] == [
-        [0, n] for n in (1.5, 2, 2.5, 1)
-    ]
+    times = [line["times"] for line in lines(tmp_path / "whole")]
+    assert times == [[0, 1.5], [0, 2], [0, 2.5], [0, 1]]
     assert [entry["step"] for entry in whole["history"]] == [2, 6, 7]
 
     short(tmp_path / "parts", steps=4)
@@ -51,28 +51,21 @@ def test_another_run_is_not_mixed_in(tmp_path):
     weights.with_suffix(".json").write_text('{"steps": 3}')
     _, summary = short(tmp_path / "out", init=weights, steps=4)
     before = (tmp_path / "out" / "metrics.jsonl").read_text()
-    with pytest.raises(
-        InputError, match=r"seed: found 0 in .*, expected 1; .* --seed 0 or .*--out"
-    ):
+    told = "seed: found 0 in .*, expected 1; .* --seed 0 or .*--out"
+    with pytest.raises(InputError, match=told):
         short(tmp_path / "out", init=weights, seed=1)
     for init in (None, other):
-        with pytest.raises(
-            InputError, match=rf"init: found '{weights}'.*expected.*{init}.*--out"
-        ):
+        told = f"init: found '{weights}'.*expected.*{init}.*--out"
+        with pytest.raises(InputError, match=told):
             short(tmp_path / "out", init=init)
-    with pytest.raises(
-        InputError, match=r"training.steps: found .*step 4, expected at most 3"
-    ):
+    told = "training.steps: found .*step 4, expected at most 3"
+    with pytest.raises(InputError, match=told):
         short(tmp_path / "out", init=weights, steps=3)
     assert (tmp_path / "out" / "metrics.jsonl").read_text() == before
 
     weights.with_suffix(".json").write_text('{"steps": 5}')  # trained anew since then
-    _, resumed = short(
-        tmp_path / "out", init=weights, log_every=1, checkpoint_every=1, keep=1
-    )
-    assert (
-        resumed["init"]
-        == summary["init"]
-        == {"path": weights.name, "summary": {"steps": 3}}
-    )
+    every: Any = {"log_every": 1, "checkpoint_every": 1, "keep": 1}
+    _, resumed = short(tmp_path / "out", init=weights, **every)
+    expected = {"path": weights.name, "summary": {"steps": 3}}
+    assert resumed["init"] == summary["init"] == expected
     assert resumed["config"]["training"]["steps"] == 7

@@ -65,9 +65,8 @@ def test_data_that_does_not_come_is_named(tmp_path, monkeypatch, capsys):
 def test_a_process_that_all_wait_for_is_named():
     hosts = ["process 0 (a)", "process 1 (b)", "process 2 (c)"]
     said = slow_process(np.array([0.1, 0.6, 0.0], np.float32), 2.0, hosts)
-    assert said.startswith(
-        "all wait for process 1 (b), whose data takes 1.2 s of the 2 s a step"
-    )
+    told = "all wait for process 1 (b), whose data takes 1.2 s of the 2 s a step"
+    assert said.startswith(told)
     assert not slow_process(np.array([0.5, 0.6, 0.4], np.float32), 2.0, hosts)
 
 
@@ -76,12 +75,8 @@ def test_tensorboard_has_the_numbers_and_hides_what_is_done_again(tmp_path):
     short(tmp_path)
     found = events(tmp_path)
     assert [x.step for x in found if x.HasField("session_log")] == [1, 5]
-    losses = {
-        x.step: value.simple_value
-        for x in found
-        for value in x.summary.value
-        if value.tag == "loss"
-    }
+    numbers = [(x.step, value) for x in found for value in x.summary.value]
+    losses = {step: x.simple_value for step, x in numbers if x.tag == "loss"}
     assert losses == pytest.approx({line["step"]: line["loss"] for line in lines(tmp_path)})
 
 

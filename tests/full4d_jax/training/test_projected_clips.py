@@ -60,9 +60,8 @@ def test_losses_are_those_of_clips_that_the_step_projects(config, exact):
 
 def picture_of(clips, latents) -> Batch:
     """The pictures of the clip that has these latents, its views in their order."""
-    clip = next(
-        x for x in clips if any(np.array_equal(own, latents[0]) for own in x.latents)
-    )
+    first = latents[0]
+    clip = next(x for x in clips if any(np.array_equal(y, first) for y in x.latents))
     own = list(clip.latents)
     views = [next(i for i, x in enumerate(own) if np.array_equal(x, y)) for y in latents]
     shown = decode(clip, height=16, width=16)

@@ -8,7 +8,7 @@ import numpy as np
 import optax
 
 from full4d_jax.config import MeshConfig, OptimizerConfig, load_config
-from full4d_jax.models.sharding import make_mesh, tree_shardings
+from full4d_jax.models.sharding import dotted, make_mesh, tree_shardings
 from full4d_jax.training.state import init_state, make_optimizer
 
 DEVICES = 8
@@ -72,18 +72,12 @@ def applied(optimizer: optax.GradientTransformation) -> list[dict[str, np.ndarra
     state, params, found = optimizer.init(PARAMS), PARAMS, []
     for i in range(4):
         keys = iter(jax.random.split(jax.random.key(i), 10))
-        gradients = jax.tree.map(
-            lambda x, k=keys: jax.random.normal(next(k), x.shape), params
-        )
-        change, state = optimizer.update(gradients, state, params)
+        arrays, tree = jax.tree.flatten(params)
+        drawn = [jax.random.normal(next(keys), x.shape) for x in arrays]
+        change, state = optimizer.update(jax.tree.unflatten(tree, drawn), state, params)
         params = optax.apply_updates(params, change)
         leaves = jax.tree.leaves_with_path(change)
-        found.append(
-            {
-                jax.tree_util.keystr(p, simple=True, separator="."): np.asarray(x)
-                for p, x in leaves
-            }
-        )
+        found.append({dotted(path): np.asarray(x) for path, x in leaves})
     return found
 
 

@@ -66,10 +66,8 @@ def test_prediction_of_the_velocity_is_trained_by_velocity_matching(batch):
     params, key = init_state(config, jax.random.key(0)).params, jax.random.key(7)
     found, _ = jax.jit(lambda params: loss(config, params, batch, key))(params)
     data, noise_key = batch.frames[:, 1:], jax.random.split(key, 3)[2]
-    noise = [
-        jax.random.normal(jax.random.fold_in(noise_key, i), data.shape[1:])
-        for i in range(2)
-    ]
+    keys = [jax.random.fold_in(noise_key, i) for i in range(2)]
+    noise = [jax.random.normal(key, data.shape[1:]) for key in keys]
     np.testing.assert_allclose(found, ((jnp.stack(noise) - data) ** 2).mean(), rtol=1e-5)
 
 
@@ -93,15 +91,9 @@ def test_a_share_of_the_clips_gets_the_other_text():
     )
 
     def total(share, text, negative):
-        run = jax.jit(
-            lambda p: loss(
-                changed(TEXTS, data={"drop_text": share}),
-                p,
-                batch,
-                jax.random.key(1),
-                Frozen(text=text, negative=negative),
-            )
-        )
+        config = changed(TEXTS, data={"drop_text": share})
+        frozen = Frozen(text=text, negative=negative)
+        run = jax.jit(lambda p: loss(config, p, batch, jax.random.key(1), frozen))
         return float(run(params)[0])
 
     with_text, with_other = total(0, text, None), total(0, other, None)
@@ -133,9 +125,8 @@ def random_state(config: Config) -> TrainState:
     params = jax.jit(init_params, static_argnums=0)(config.model, jax.random.key(0))
     leaves, tree = jax.tree.flatten(params)
     rng = np.random.default_rng(1)
-    leaves = [
-        np.asarray(x) + 0.1 * rng.normal(size=x.shape).astype(np.float32) for x in leaves
-    ]
+    noise = [0.1 * rng.normal(size=x.shape).astype(np.float32) for x in leaves]
+    leaves = [np.asarray(x) + y for x, y in zip(leaves, noise, strict=True)]
     return state_from_params(config, jax.device_put(jax.tree.unflatten(tree, leaves)))
 
 
@@ -143,11 +134,8 @@ def first_step(config: Config, parts: int) -> tuple[dict, list[np.ndarray]]:
     """Metrics, and all gradients: AdamW's first moments after a step are a tenth of them."""
     config = changed(config, optimizer={"kind": "adamw"}, training={"accumulate": parts})
     state, metrics = jax.jit(train_step(config))(random_state(config), random_batch(4))
-    moments = [
-        leaf
-        for path, leaf in jax.tree.leaves_with_path(state.optimizer)
-        if ".mu" in jax.tree_util.keystr(path)
-    ]
+    leaves = jax.tree.leaves_with_path(state.optimizer)
+    moments = [leaf for path, leaf in leaves if ".mu" in jax.tree_util.keystr(path)]
     return jax.device_get(metrics), jax.device_get(moments)
 
 

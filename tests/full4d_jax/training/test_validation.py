@@ -91,9 +91,8 @@ def test_losses_are_those_of_training_at_the_same_flow_times(dataset, monkeypatc
     params = lively_state(config).ema
     batch = next(batches_of(config, open_records(config, held_out=True), 0, None))
     key = jax.random.key(3)
-    measured = jax.jit(validation_losses, static_argnums=0)(
-        config, params, batch, key, NOTHING_FROZEN
-    )
+    measure = jax.jit(validation_losses, static_argnums=0)
+    measured = measure(config, params, batch, key, NOTHING_FROZEN)
 
     all_mean = changed(config, flow={"mean_share": 1.0})
     mean = jax.jit(lambda x: loss(all_mean, params, x, key)[0])(batch)
@@ -144,13 +143,11 @@ def test_a_resumed_training_measures_the_same(dataset, tmp_path, monkeypatch):
     assert lines(tmp_path / "parts") == whole
     measured = [x["validation/loss"] for x in whole if "validation/loss" in x]
     assert len(set(measured)) == 3
-    about, again = (
-        json.loads((tmp_path / x / "prior.json").read_text()) for x in ("whole", "parts")
-    )
+    both = tmp_path / "whole", tmp_path / "parts"
+    about, again = (json.loads((x / "prior.json").read_text()) for x in both)
     assert len(about["held_out"]) == 3
     assert about["config"]["data"]["held_out"] == 0.3
     assert again["history"] == about["history"]
     for name in ("sheets/0000003.png", "sheet.png", "prior.safetensors"):
-        assert (tmp_path / "whole" / name).read_bytes() == (
-            tmp_path / "parts" / name
-        ).read_bytes()
+        whole, parts = ((x / name).read_bytes() for x in both)
+        assert whole == parts

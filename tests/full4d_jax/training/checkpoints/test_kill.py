@@ -42,10 +42,7 @@ UNFINISHED = "*.orbax-checkpoint-tmp*"
 
 
 def finish(words: list) -> str:
-    done = subprocess.run(
-        words, env=ENVIRONMENT, check=True, timeout=900, capture_output=True, text=True
-    )
-    return done.stdout
+    return subprocess.check_output(words, env=ENVIRONMENT, timeout=900, text=True)
 
 
 def digest(out: Path) -> str:
@@ -87,9 +84,8 @@ def kill_somewhere(out: Path, chance: random.Random, during_save: bool) -> bool:
         while process.poll() is None and not saved_steps(out) - before:
             time.sleep(0.001)  # it has taken a step
         if during_save:
-            while process.poll() is None and not any(
-                (out / "checkpoints").glob(UNFINISHED)
-            ):
+            checkpoints = out / "checkpoints"
+            while process.poll() is None and not any(checkpoints.glob(UNFINISHED)):
                 time.sleep(0.0005)
         time.sleep(chance.uniform(0, 0.01 if during_save else 0.3))
         process.send_signal(signal.SIGKILL)
@@ -104,9 +100,8 @@ def test_a_small_run_that_is_killed_goes_on_to_the_same_bits(tmp_path):
     with subprocess.Popen(
         slowly, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as process:
-        while (
-            process.poll() is None
-        ):  # it stands still while we look, or it might end meanwhile
+        # It stands still while we look, or it might end meanwhile.
+        while process.poll() is None:
             process.send_signal(signal.SIGSTOP)
             if saved_steps(out) & {"3", "4", "5"}:
                 break
@@ -129,9 +124,8 @@ def test_killed_runs_go_on_to_the_same_bits(straight, tmp_path):
         if kill_somewhere(out, chance, during_save=kills % 2 == 0):
             kills, parts = kills + 1, parts + 1
             in_saves += any((out / "checkpoints").glob(UNFINISHED))
-        if str(STEPS) in saved_steps(
-            out
-        ):  # to the end between kills: the next in a new folder
+        # To the end between kills: the next in a new folder.
+        if str(STEPS) in saved_steps(out):
             finish([*TRAIN, out])
             assert digest(out) == digest(straight)
             out, parts = tmp_path / str(kills), 0

@@ -38,10 +38,8 @@ def finished(tmp_path_factory) -> tuple[Path, list]:
     folder, states = tmp_path_factory.mktemp("finished"), []
     with Checkpoints(folder, keep=3) as checkpoints:
         for step in range(2, STEPS + 1):
-            state = at(step)
-            states.append(
-                state._replace(params={**state.params, "x": jnp.array(1.0 * step)})
-            )
+            params = {**first().params, "x": jnp.array(1.0 * step)}
+            states.append(at(step)._replace(params=params))
             checkpoints.save(states[-1], {"step": step})
     return folder, states
 
@@ -77,11 +75,8 @@ def test_every_damaged_byte_is_found(finished, tmp_path, capsys):
             if record["step"] == STEPS - 1:
                 fell_back.add((path.parent.name, kind))
                 assert same(state, states[-2])
-                said = capsys.readouterr().err
-                assert (
-                    f"WARNING: the checkpoint of step {STEPS} in {folder} is damaged"
-                    in said
-                )
+                said = f"WARNING: the checkpoint of step {STEPS} in {folder} is damaged"
+                assert said in capsys.readouterr().err
                 assert (folder / f"damaged-{STEPS}").is_dir()
     # The record, the index and the values of arrays are all such files.
     assert {("record", "flipped"), ("state", "flipped"), ("d", "flipped")} <= fell_back
@@ -123,9 +118,8 @@ def test_nothing_but_files_and_folders_is_read(finished, tmp_path):
         whole = path.rename(tmp_path / "whole")
         for make in (os.mkfifo, lambda path: path.symlink_to("/dev/zero")):
             make(path)
-            with pytest.raises(
-                InputError, match=f"{name}: found a device or a pipe, expected.*4 aw"
-            ):
+            told = f"{name}: found a device or a pipe, expected.*4 aw"
+            with pytest.raises(InputError, match=told):
                 restored(folder)
             path.unlink()
         whole.rename(path)
@@ -169,11 +163,9 @@ EVERY: Any = {"steps": 6, "checkpoint_every": 1, "log_every": 1}
 
 def newest(out: Path):
     """Read with Orbax alone: a second `Checkpoints` would clean up while a run's does."""
-    steps = [
-        int(path.name) for path in (out / "checkpoints").iterdir() if path.name.isdigit()
-    ]
-    path = out / "checkpoints" / str(max(steps)) / "state"
-    return ocp.StandardCheckpointer().restore(path, first())
+    steps = [path for path in (out / "checkpoints").iterdir() if path.name.isdigit()]
+    last = max(steps, key=lambda path: int(path.name))
+    return ocp.StandardCheckpointer().restore(last / "state", first())
 
 
 @contextlib.contextmanager
@@ -203,9 +195,7 @@ def test_files_that_may_not_grow(tmp_path):
         short(out, data=data, **EVERY)
     saved = newest(out)
     assert int(saved.step) == SAVED
-    told = (
-        rf"File too large.*the newest complete one is {SAVED}; make room.*the same command"
-    )
+    told = rf"File too large.*the newest complete one is {SAVED}; make room.*same command"
     with largest_file(20_000), pytest.raises(InputError, match=told):
         short(out, **EVERY)
     assert same(newest(out), saved)

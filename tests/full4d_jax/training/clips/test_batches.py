@@ -12,14 +12,8 @@ import pytest
 from changed import changed
 from some_batches import grid_batches, is_warp
 
-from full4d_jax.config import (
-    Config,
-    DataConfig,
-    MeshConfig,
-    ModelConfig,
-    TrainingConfig,
-    check_config,
-)
+from full4d_jax import config as configs
+from full4d_jax.config import Config, MeshConfig, ModelConfig, check_config
 from full4d_jax.generation.batch import Batch, lines
 from full4d_jax.media.video import write_video
 from full4d_jax.models.sharding import make_mesh
@@ -29,8 +23,8 @@ from input_pipeline.procedural.clips import ProceduralClips
 
 # One size, so that one program renders four scenes for the batches of all tests.
 POSED = Config(
-    data=DataConfig(views=3, frames=2, height=16, width=16, orbit=True),
-    training=TrainingConfig(batch=4),
+    data=configs.DataConfig(views=3, frames=2, height=16, width=16, orbit=True),
+    training=configs.TrainingConfig(batch=4),
 )
 POSELESS = dataclasses.replace(POSED, model=ModelConfig(projection="none", cameras=()))
 
@@ -59,9 +53,7 @@ def records(tmp_path_factory) -> tuple[str, str]:
     """Two data sets, of which the second is seen three times as often."""
     folder = tmp_path_factory.mktemp("records")
     for name, first in (("few", 0), ("more", 100)):
-        clips = ProceduralClips(
-            first=first, count=4, views=3, frames=2, height=16, width=16
-        )
+        clips = ProceduralClips(first, count=4, views=3, frames=2, height=16, width=16)
         write_dataset(folder / name, clips, name=name, shards=1)
     return f"{folder / 'few'}=1", f"{folder / 'more'}=3"
 
@@ -126,16 +118,14 @@ def test_rows_and_columns():
     shape = (2, 3, 4)
     index = np.arange(24).reshape(shape)
     frames = jnp.asarray(np.broadcast_to(index[..., None, None, None], (*shape, 2, 2, 3)))
-    poses = jnp.asarray(
-        np.broadcast_to(index[..., None, None], (*shape, 4, 4)), jnp.float32
-    )
+    poses = np.broadcast_to(index[..., None, None], (*shape, 4, 4))
+    poses = jnp.asarray(poses, jnp.float32)
     lenses = jnp.asarray(np.broadcast_to(index[:, :, :1, None], (2, 3, 3, 3)), jnp.float32)
     rows, columns = lines(Batch(frames, jnp.ones((2, 4, 2, 2)), lenses, poses))
     assert rows.frames.shape == (6, 1, 4, 2, 2, 3)
     assert columns.frames.shape == (8, 3, 1, 2, 2, 3)
     np.testing.assert_array_equal(rows.frames[4, 0, :, 0, 0, 0], index[1, 1])
     np.testing.assert_array_equal(columns.frames[6, :, 0, 0, 0, 0], index[1, :, 2])
-    np.testing.assert_array_equal(
-        columns.cameras.world_to_camera[6, :, 0, 0, 0], index[1, :, 2]
-    )
+    column = columns.cameras.world_to_camera[6, :, 0, 0, 0]
+    np.testing.assert_array_equal(column, index[1, :, 2])
     np.testing.assert_array_equal(columns.cameras.intrinsics[6, :, 0, 0], index[1, :, 0])

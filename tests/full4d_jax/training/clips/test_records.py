@@ -18,12 +18,7 @@ from full4d_jax.session.errors import InputError
 from full4d_jax.training.checkpoints.resume import check_same_run, run_record
 from full4d_jax.training.clips import records
 from full4d_jax.training.clips.batches import training_batches
-from full4d_jax.training.clips.records import (
-    contents,
-    open_folders,
-    open_records,
-    record_names_at,
-)
+from full4d_jax.training.clips.records import contents, open_folders, record_names_at
 from full4d_jax.training.state import training_mesh
 from input_pipeline.datasets.dataset import write_dataset
 from input_pipeline.procedural.clips import ProceduralClips, scene_program
@@ -41,52 +36,38 @@ def dataset(tmp_path_factory) -> Path:
 def configured(*records: object, **data):
     """A small experiment on two views and two instants."""
     config = load_config("configs/debug.py")
-    size = {
-        "views": 2,
-        "frames": 2,
-        "height": 32,
-        "width": 32,
-        "records": tuple(map(str, records)),
-    }
-    return changed(config, data=size | data, training={"batch": 4})
+    own = {"views": 2, "frames": 2, "height": 32, "width": 32}
+    own |= {"records": tuple(map(str, records)), **data}
+    return changed(config, data=own, training={"batch": 4})
 
 
 def test_a_whole_record_is_the_rendered_scene(dataset):
     config = configured(dataset, views=3, frames=4)
     batch = next(grid_batches(config, 0))
-    scenes = [
-        int(re.findall(r"procedural-(\d+)", name)[0]) for name in record_names_at(config, 0)
-    ]
-    for i, scene in enumerate(scenes):
+    for i, name in enumerate(record_names_at(config, 0)):
+        scene = int(re.findall(r"procedural-(\d+)", name)[0])
         truth = scene_program(3, 4, 32, 32, "simple")(np.int32(scene))
         np.testing.assert_allclose(batch.depth[i], truth.depth[0], rtol=2e-3, atol=1e-3)
         # Views come in random order; the poses tell which is which.
         for view in range(3):
-            away = np.abs(
-                truth.world_to_camera - batch.cameras.world_to_camera[i, view][None]
-            )
+            pose = batch.cameras.world_to_camera[i, view]
+            away = np.abs(truth.world_to_camera - pose[None])
             same = int(away.max((1, 2, 3)).argmin())
             assert (view == 0) == (same == 0)
             assert away[same].max() < 2e-3  # the unit is that of depth in half precision
             frames = np.asarray(batch.frames[i, view]) / 2 + 0.5
             assert np.abs(frames - truth.frames[same]).mean() < 0.06  # JPEG halves colours
-            np.testing.assert_allclose(
-                batch.cameras.intrinsics[i, view], truth.intrinsics[same]
-            )
+            lens = batch.cameras.intrinsics[i, view]
+            np.testing.assert_allclose(lens, truth.intrinsics[same])
 
 
 def test_hosts_together_see_the_batches_of_one(dataset):
     config = configured(dataset)
-
-    mixture = open_records(config)
-    whole, *parts = (
-        records.host_clips(config, mixture, 0, rows) for rows in (range(4), [0, 1], [2, 3])
-    )
+    mixture = records.open_records(config)
+    rows = (range(4), [0, 1], [2, 3])
+    streams = [records.host_clips(config, mixture, 0, x) for x in rows]
     for _ in range(3):
-        halves = [next(part) for part in parts]
-        for field, *mine in zip(
-            next(whole)[:4], *(half[:4] for half in halves), strict=True
-        ):
+        for field, *mine in zip(*(next(stream)[:4] for stream in streams), strict=True):
             np.testing.assert_array_equal(field, np.concatenate(mine))
 
 
@@ -108,9 +89,8 @@ def test_buckets_hold_clips_by_shape_and_batches_one_size(dataset, tmp_path):
         is_wide = ["wide" in name for name in record_names_at(config, step)]
         assert is_wide == [shapes[-1] == (16, 32)] * 4
         middle = batch.cameras.intrinsics[:, :, :2, 2]
-        np.testing.assert_allclose(
-            middle, np.broadcast_to(shapes[-1][::-1], middle.shape) / 2
-        )
+        expected = np.broadcast_to(shapes[-1][::-1], middle.shape) / 2
+        np.testing.assert_allclose(middle, expected)
     assert set(shapes) == {(16, 16), (16, 32)}
     again = grid_batches(config, 5)
     assert [next(again).frames.shape[3:5] for _ in range(3)] == shapes[5:]
@@ -149,9 +129,8 @@ def test_a_dataset_may_move_but_not_change(dataset, tmp_path):
 
 
 def test_records_that_cannot_be_used(dataset):
-    with pytest.raises(
-        InputError, match=r"3 views, expected at least 4; lower --data\.views"
-    ):
+    told = r"3 views, expected at least 4; lower --data\.views"
+    with pytest.raises(InputError, match=told):
         training_batches(configured(dataset, views=4), 0)
 
 

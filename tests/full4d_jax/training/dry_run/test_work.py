@@ -19,16 +19,12 @@ DEVICES, TRIPS, ROWS = 8, 5, 16
 WHOLE = ROWS * DEVICES * 4  # bytes of an array (16, 8) of float32
 PART = WHOLE // DEVICES
 
+RING = [(i, (i + 1) % DEVICES) for i in range(DEVICES)]
 OPERATIONS = {
     "all-reduce": (lambda x: jax.lax.psum(x, "d"), PART),
     "all-gather": (lambda x: jax.lax.all_gather(x, "d", axis=1, tiled=True), WHOLE),
     "all-to-all": (lambda x: jax.lax.all_to_all(x, "d", 0, 1, tiled=True), PART),
-    "collective-permute": (
-        lambda x: jax.lax.ppermute(
-            x, "d", [(i, (i + 1) % DEVICES) for i in range(DEVICES)]
-        ),
-        PART,
-    ),
+    "collective-permute": (lambda x: jax.lax.ppermute(x, "d", RING), PART),
 }
 
 
@@ -47,12 +43,9 @@ def test_counts_and_bytes(kind, trips):
         return jax.lax.scan(once, jnp.zeros(()), jnp.arange(1.0, trips + 1))[0][None]
 
     mesh = jax.make_mesh((DEVICES,), ("d",), axis_types=(AxisType.Auto,))
+    cuts = PartitionSpec(None, "d"), PartitionSpec("d")
     program = jax.shard_map(
-        local,
-        mesh=mesh,
-        in_specs=PartitionSpec(None, "d"),
-        out_specs=PartitionSpec("d"),
-        check_vma=False,
+        local, mesh=mesh, in_specs=cuts[0], out_specs=cuts[1], check_vma=False
     )
     hlo = jax.jit(program).lower(jnp.ones((ROWS, DEVICES))).compile().as_text()
     assert hlo is not None
@@ -121,10 +114,9 @@ def test_splash_attention_counts_the_tiles_that_it_does_not_skip():
         layer = jax.checkpoint(lambda x: splash_attention(x, x, x, cross_half=True))
         return jax.lax.scan(lambda x, _: (layer(x), None), x, length=4)[0].sum()
 
-    tokens_of_grid = jax.ShapeDtypeStruct(
-        (1, views, frames, tokens, heads, width), jnp.float32
-    )
-    jaxpr = jax.jit(jax.grad(attend)).trace(tokens_of_grid).jaxpr
+    shape = 1, views, frames, tokens, heads, width
+    grid = jax.ShapeDtypeStruct(shape, jnp.float32)
+    jaxpr = jax.jit(jax.grad(attend)).trace(grid).jaxpr
     allowed = allowed_frames(views, frames, cross_half=True)
     assert allowed.sum() < views * frames * allowed.reshape(views * frames, -1).sum(1).max()
     product = 2 * width * heads * int(allowed.sum()) * tokens**2
@@ -148,9 +140,9 @@ def test_products_count_as_often_as_their_loop_runs():
 
 
 def test_a_fusion_reads_and_writes_once():
-    work = count_work(
-        read_program(text(lambda a, b: jnp.sin(a * b) + a, (SIDE, SIDE), (SIDE, SIDE)))
-    )
+    square = SIDE, SIDE
+    hlo = text(lambda a, b: jnp.sin(a * b) + a, square, square)
+    work = count_work(read_program(hlo))
     assert work.bytes == 3 * 4 * SIDE**2
     assert work.launches == 1
 
@@ -174,9 +166,8 @@ custom_call_target="__cudnn$fmhaSoftmax"
 def test_cudnns_attention_has_its_own_rate(target, products):
     hlo = CUDNN.replace("\\\n", "").replace("Softmax", f"Softmax{target}")
     one = 2 * 3 * 2 * 8 * 5 * 4  # product of all queries with their keys
-    assert count_work(read_program(hlo)).products == {
-        kind: n * one for kind, n in products.items()
-    }
+    expected = {kind: n * one for kind, n in products.items()}
+    assert count_work(read_program(hlo)).products == expected
 
 
 KERNEL = r"""
