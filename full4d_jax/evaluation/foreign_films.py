@@ -21,7 +21,7 @@ from jaxtyping import UInt8
 from full4d_jax.evaluation import consistency, fidelity, frechet, table
 from full4d_jax.evaluation.networks import ScoringNetworks
 from full4d_jax.geometry.depth_maps import drop_depth_edges
-from full4d_jax.grid import Grid
+from full4d_jax.grid import Grid, grid_arrays
 from full4d_jax.media.pictures import to_model, to_uint8
 from full4d_jax.session import errors, fields, stages
 from full4d_jax.source import capture_source, kinds, options
@@ -211,15 +211,9 @@ def score_films(
     distances = fidelity.load_distances(vgg=vgg)
     absent = dict(networks.missing)
     video = frechet.open_i3d(absent)
-    made_of = {
-        "truth": truth.frames,
-        "poses": np.asarray(truth.known_cameras.world_to_camera),
-        "depth": truth.depth,
-        "distances": sorted(distances),
-        "networks": networks.files,
-        "video": video is not None,
-    }
-    mark = stages.fingerprint("films 3", made_of, {})
+    settings = {"distances": sorted(distances), "networks": networks.files}
+    settings |= {"truth": grid_arrays(truth), "video": video is not None}
+    mark = stages.fingerprint("films 4", settings, {})
 
     def scored(_: str, row: str) -> dict[str, Any]:
         record = fidelity.score(
