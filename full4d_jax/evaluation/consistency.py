@@ -68,7 +68,7 @@ def score_folder(
         posed_grid(Stages(path))
     out = files.hold_folder(out or folder)
     absent = dict(networks.missing)
-    compared = _compare(folders.values(), reference, split, absent)
+    distances = _distances(folders.values(), reference, split, absent)
 
     def scored(_: str, name: str) -> dict[str, Any]:
         cameras, subjects, stale = _subjects(folders[name])
@@ -86,12 +86,10 @@ def score_folder(
     mark = fingerprint("consistency 3", {}, {})
     kept = table.score_jobs(out / "consistency.jsonl", mark, jobs, scored)
     records = [kept[key] for key in jobs]
-    about = {}
-    if compared:
-        about["sets"] = compared.sizes
-        rows = [{"row": x, "depth": "none"} | y for x, y in compared.distances.items()]
+    if distances:
+        rows = [{"row": x, "depth": "none"} | y for x, y in distances.items()]
         records.append({"group": "consistency", "scene": "all folders", "rows": rows})
-    table.write_results(out, "consistency", records, TITLE, missing=absent, about=about)
+    table.write_results(out, "consistency", records, TITLE, missing=absent)
 
 
 def score_capture(grid: Grid, name: str, folder: Path, networks: ScoringNetworks) -> None:
@@ -164,12 +162,12 @@ def epipolar(frames: Frames, cameras: Cameras) -> dict[str, float]:
     }
 
 
-def _compare(
+def _distances(
     folders: Collection[Path],
     reference: Path | None,
     split: str,
     absent: dict[str, str],
-) -> frechet.Compared | None:
+) -> dict[str, dict[str, float]]:
     """Compare grids and scenes with the reference set; `absent` gets why they are not.
 
     Raises:
@@ -177,10 +175,10 @@ def _compare(
     """
     if reference is None:
         absent["FVD, FVD-V"] = "no --reference to compare with"
-        return None
+        return {}
     video = frechet.open_i3d(absent)
     if video is None:
-        return None
+        return {}
     sets: dict[str, list[frechet.StoredGrid]] = {}
     for path in folders:
         cameras, subjects, _ = _subjects(path)
@@ -189,13 +187,14 @@ def _compare(
             if name in subjects:
                 stored = frechet.StoredGrid(views, times, partial(_read, path, name))
                 sets.setdefault(name, []).append(stored)
-    compared = frechet.compare(sets, frechet.open_reference(reference, split), video)
-    absent |= compared.too_few
-    if len(compared.too_few) == len(frechet.NAMES):
-        found = "; ".join(f"{name}: {why}" for name, why in compared.too_few.items())
+    compared = frechet.open_reference(reference, split)
+    distances, too_few = frechet.compare(sets, compared, video)
+    absent |= too_few
+    if len(too_few) == len(frechet.NAMES):
+        found = "; ".join(f"{name}: {why}" for name, why in too_few.items())
         do = "give a folder with more output folders in it, or a larger --reference"
         raise errors.InputError("sets", reference, found, frechet.ENOUGH, do)
-    return compared
+    return distances
 
 
 def _read(folder: Path, subject: str) -> Frames:

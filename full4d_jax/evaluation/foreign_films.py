@@ -225,9 +225,9 @@ def score_films(
         if video:
             made = {"films": [frechet.stored(lambda: frames)]}
             real = [frechet.stored(lambda: truth.frames)]
-            found = frechet.compare(made, real, video)
-            scores |= found.distances.get("films", {})
-            missing |= found.too_few
+            distances_of, too_few = frechet.compare(made, real, video)
+            scores |= distances_of.get("films", {})
+            missing |= too_few
         record["rows"][0] |= scores
         return record | {"missing": missing}
 

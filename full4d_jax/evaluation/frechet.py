@@ -35,8 +35,6 @@ NAMES = {"fvd": "FVD", "fvd_v": "FVD-V"}
 
 Frames = UInt8[np.ndarray, "v t h w 3"]
 VideoFeatures = Callable[[Float[np.ndarray, "m 224 224 3"]], Float[np.ndarray, " c"]]
-# Features of a set, by key of NAMES.
-Features = dict[str, list[Float[np.ndarray, " c"]]]
 
 
 def frechet_distance(a: Float[np.ndarray, "n c"], b: Float[np.ndarray, "m c"]) -> float:
@@ -116,28 +114,18 @@ def stored(read: Callable[[], Frames]) -> StoredGrid:
     return StoredGrid(views, times, read)
 
 
-class Compared(NamedTuple):
-    """What is known of sets of grids by comparing them with a reference set.
-
-    Attributes:
-      distances: of each set, by key of NAMES, where the set is large enough.
-      sizes: the number of clips of each set, of the reference too.
-      too_few: why a distance is missing whose sets are too small, by its name.
-    """
-
-    distances: dict[str, dict[str, float]]
-    sizes: dict[str, dict[str, int]]
-    too_few: dict[str, str]
-
-
 def compare(
     made: Mapping[str, Sequence[StoredGrid]],
     reference: Sequence[StoredGrid],
     video: VideoFeatures,
-) -> Compared:
+) -> tuple[dict[str, dict[str, float]], dict[str, str]]:
     """Compare sets of grids, the largest first, with a reference set.
 
     Clips of all grids are cut to the fewest frames and views that one of them has.
+
+    Returns:
+      Distances of each set, by key of NAMES, where the set is large enough; and why a distance is
+      missing whose sets are too small, by its name.
     """
     sets = {**made, "reference": reference}
     grids = [grid for members in sets.values() for grid in members]
@@ -151,7 +139,7 @@ def compare(
         if min(largest[key], known[key]) < SMALLEST_SET
     }
     keys = [key for key, name in NAMES.items() if name not in too_few]
-    features: dict[str, Features] = {}
+    features: dict[str, dict[str, list[np.ndarray]]] = {}
     for name, members in sets.items() if keys else ():
         features[name] = {key: [] for key in keys}
         for grid in progress.watch(f"{name}, features", members):
@@ -161,17 +149,16 @@ def compare(
             clips = {"fvd": clips_in_time(frames)[:, :times], "fvd_v": across}
             for key in keys:
                 features[name][key] += [video(to_clip(clip)) for clip in clips[key]]
+    truth = features.pop("reference", {})
     distances = {
         name: {
-            key: frechet_distance(np.stack(own), np.stack(features["reference"][key]))
-            for key, own in features[name].items()
-            if len(own) >= SMALLEST_SET
+            key: frechet_distance(np.stack(x), np.stack(truth[key]))
+            for key, x in own.items()
+            if len(x) >= SMALLEST_SET
         }
-        for name in made
-        if keys
+        for name, own in features.items()
     }
-    sizes = {x: {key: len(y) for key, y in own.items()} for x, own in features.items()}
-    return Compared(distances, sizes, too_few)
+    return distances, too_few
 
 
 def open_i3d(missing: dict[str, str]) -> VideoFeatures | None:
