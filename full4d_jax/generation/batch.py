@@ -22,6 +22,7 @@ from full4d_jax.generation.projection_guidance import (
     Projection,
     Videos,
     fill_holes,
+    in_squares,
     inverse_depth,
     project_clips,
     project_several,
@@ -294,7 +295,7 @@ def corrupt_depth(key: PRNGKeyArray, depth: Depth) -> Depth:
     """Make depth such as a network might estimate: wrong scale, smooth errors, blurred edges."""
     scale_key, noise_key, level_key, blur_key = jax.random.split(key, 4)
     log = jnp.log(jnp.maximum(depth, 1e-3))
-    blurred = jax.lax.reduce_window(log, 0.0, jax.lax.add, (1, 3, 3), (1, 1, 1), "SAME") / 9
+    blurred = in_squares(log, 3, jax.lax.add) / 9
     # Keep the border: its windows reach outside.
     blurred = log.at[:, 1:-1, 1:-1].set(blurred[:, 1:-1, 1:-1])
     log = jnp.where(jax.random.bernoulli(blur_key, 0.6), blurred, log)

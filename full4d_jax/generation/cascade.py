@@ -12,7 +12,6 @@ buffers of one. It blurs: of the projection's variance it keeps about half. So s
 through where the projection has no hole or crack nearby (`pass_through`).
 """
 
-import math
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -33,7 +32,9 @@ from full4d_jax.generation.projection_guidance import (
     Picture,
     Projection,
     Videos,
+    each_frame,
     fill_holes,
+    in_squares,
     merge,
     nearest_first,
     own_projection,
@@ -245,10 +246,7 @@ def enlarge_grid(
         frame = pass_through(upsampled, guides.projected, guides.mask)
         return jnp.clip(frame, -1, 1), guides.projected, guides.mask, guides.disparity
 
-    views, times = small.shape[:2]
-    each = jnp.divmod(jnp.arange(views * times), times)
-    drawn = jax.lax.map(lambda x: one(*x), each)
-    large, *projected = (x.reshape(views, times, *x.shape[1:]) for x in drawn)
+    large, *projected = each_frame(one, *small.shape[:2])
     return large, Projection(*projected)
 
 
@@ -260,11 +258,11 @@ def pass_through(made: Picture, projected: Picture, mask: Map) -> Picture:
       projected: the projection of the source, 0 in holes.
       mask: 1 where a source point landed.
     """
-    window = (3, 3)
-    sure = jax.lax.reduce_window(mask, 1.0, jax.lax.min, window, (1, 1), "SAME")
-    doubtful = jax.lax.reduce_window(1 - sure, 0.0, jax.lax.add, window, (1, 1), "SAME")
+    side = 3
+    sure = in_squares(mask, side, jax.lax.min, 1.0)
+    doubtful = in_squares(1 - sure, side, jax.lax.add)
     # It falls towards holes, so that no seam shows.
-    share = (sure * (1 - doubtful / math.prod(window)))[..., None]
+    share = (sure * (1 - doubtful / side**2))[..., None]
     return made + share * (projected - made)
 
 

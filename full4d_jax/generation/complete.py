@@ -33,6 +33,7 @@ from full4d_jax.grid import (
 )
 from full4d_jax.media.pictures import to_model, to_uint8, to_unit
 from full4d_jax.session.errors import InputError
+from full4d_jax.session.fields import refuse
 from full4d_jax.session.files import Arrays
 from full4d_jax.session.stages import Stages
 
@@ -181,12 +182,11 @@ def upsampler_for(config: Config, weights: Path | None) -> Upsampler | None:
     Raises:
       InputError: The weights are unusable, or do not belong to the prior.
     """
-    fits = config.model.codec == "pixels"
-    upsampler = load_upsampler(weights) if fits or weights is not None else None
-    if upsampler is not None:
-        fits &= config.data.height == config.data.width == upsampler.prior_rows
-    if weights is not None and not fits:
-        found = f"one for pixels of {upsampler.prior_rows} rows" if upsampler else "one"
-        expected = f"none beside codec {config.model.codec} at {config.data.height} rows"
-        raise InputError("option", "--upsampler", found, expected, "leave it out")
-    return upsampler if fits else None
+    data = config.data
+    codec = config.model.codec
+    if codec == "pixels":
+        upsampler = load_upsampler(weights)
+        if data.height == data.width == upsampler.prior_rows:
+            return upsampler
+    refuse({"upsampler": weights}, f"none beside codec {codec} at {data.height} rows")
+    return None

@@ -10,8 +10,8 @@ nearest to the target decides a pixel; where it has no point, the next one does.
 own projection: the prior also receives the other real views, and its output for them is discarded.
 """
 
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -61,6 +61,28 @@ class Projection(NamedTuple):
             self.mask + is_open,
             self.disparity + is_open * other.disparity,
         )
+
+
+def in_squares(
+    x: Maps, side: int, fold: Callable[..., Array] = jax.lax.max, start: float = 0.0
+) -> Maps:
+    """Return what is folded from the square of pixels around each; it ends with the picture.
+
+    Args:
+      x: values of pixels.
+      side: of the squares, odd.
+      fold: `jax.lax.max`, `min` or `add`.
+      start: what the fold starts from.
+    """
+    window = (1,) * (x.ndim - 2) + (side, side)
+    return jax.lax.reduce_window(x, start, fold, window, (1,) * x.ndim, "SAME")
+
+
+def each_frame(one: Callable[..., Any], views: int, times: int) -> Any:
+    """Return `one(view, time)` of all frames, made one after the other, as trees (v t ...)."""
+    places = jnp.divmod(jnp.arange(views * times), times)
+    drawn = jax.lax.map(lambda place: one(*place), places)
+    return jax.tree.map(lambda x: x.reshape(views, times, *x.shape[1:]), drawn)
 
 
 def project_video(

@@ -25,6 +25,8 @@ from full4d_jax.generation.projection_guidance import (
     Pose,
     Projection,
     Video,
+    each_frame,
+    in_squares,
     splat,
     splat_points,
 )
@@ -178,16 +180,12 @@ def project_known(
     """Project the video of view 0 and, in its holes, what is known; see `project_video`."""
     lenses = jnp.asarray(cameras.intrinsics)
     poses = jnp.asarray(cameras.world_to_camera)
-    targets = len(poses) - 1
-    times = len(frames)
 
-    def one(place):
-        view, time = jnp.divmod(place, times)
+    def one(view, time):
         source, target = ((lenses[i], poses[i, time]) for i in (0, view + 1))
         return splat_both(frames[time], depth[time], known.at(time), source, target)
 
-    drawn = jax.lax.map(one, jnp.arange(targets * times))
-    return jax.tree.map(lambda x: x.reshape(targets, times, *x.shape[1:]), drawn)
+    return each_frame(one, len(poses) - 1, len(frames))
 
 
 def splat_both(
@@ -240,6 +238,5 @@ def _sum_around(x: Float[Array, "h w *c"]) -> Float[Array, "h w *c"]:
 
 def _closed(mask: Map) -> Map:
     """Return the mask with its gaps closed that are narrower than `CRACK_PIXELS` pixels."""
-    window = (CRACK_PIXELS, CRACK_PIXELS)
-    grown = jax.lax.reduce_window(mask, 0.0, jax.lax.max, window, (1, 1), "SAME")
-    return jax.lax.reduce_window(grown, 1.0, jax.lax.min, window, (1, 1), "SAME")
+    grown = in_squares(mask, CRACK_PIXELS)
+    return in_squares(grown, CRACK_PIXELS, jax.lax.min, 1.0)

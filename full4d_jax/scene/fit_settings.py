@@ -17,6 +17,7 @@ from full4d_jax.config import Config, DataConfig, LiftConfig
 from full4d_jax.geometry.motion import moving_pixels
 from full4d_jax.grid import Grid
 from full4d_jax.session.errors import InputError
+from full4d_jax.session.fields import refuse
 from gaussians import FitConfig
 from gaussians.fitting.losses import SSIM_WINDOW
 
@@ -174,8 +175,7 @@ def check_lift(settings: LiftConfig, checkpoint: Path | None, kind: FitKind) -> 
     if queries_prior(settings, kind):
         return
     why = WHY_NOBODY_IS_ASKED[kind]
-    if checkpoint is not None:
-        raise InputError("option", "--checkpoint", checkpoint, f"none {why}", do)
+    refuse({"checkpoint": checkpoint}, f"none {why}")
     if settings.distillation == "gradient":
         raise InputError("config", "lift.distillation", "gradient", f"another {why}", do)
 

@@ -25,7 +25,9 @@ from full4d_jax.generation.projection_guidance import (
     Map,
     Projection,
     Video,
+    each_frame,
     fill_holes,
+    in_squares,
     project_video,
 )
 from full4d_jax.generation.static_points import (
@@ -177,8 +179,7 @@ def _grid_depth(
         mask = (depth > 0).astype(depth.dtype)
         return filled(mask, mask / jnp.maximum(depth, 0.05))
 
-    def one_target(place):
-        view, time = jnp.divmod(place, times)
+    def one_target(view, time):
         ends = [(lenses[i], poses[i, time]) for i in (0, view + 1)]
         (_, pose), (lens, target_pose) = ends
         relative = rays.relative_pose(target_pose, pose)
@@ -191,16 +192,11 @@ def _grid_depth(
         depth_behind = filled(whole.mask, whole.disparity)
         behind = push_behind_source(depth_behind, lens, relative, source[time], lenses[0])
         # Colours of what is nearer run over its outline there: behind it, they would be specks.
-        window = (2 * smeared + 1,) * 2
-        nearest = jax.lax.reduce_window(
-            front.disparity, 0.0, jax.lax.max, window, (1, 1), "SAME"
-        )
-        is_smeared = nearest * behind > nearer
+        is_smeared = in_squares(front.disparity, 2 * smeared + 1) * behind > nearer
         return jnp.where((front.mask > 0) | is_smeared, 0.0, behind)
 
     source = jax.lax.map(one_source, depth)
-    unseen = jax.lax.map(one_target, jnp.arange((views - 1) * times))
-    unseen = unseen.reshape(views - 1, times, *depth.shape[1:])
+    unseen = each_frame(one_target, views - 1, times)
     for _ in range(edge_width):
         source = with_rims(source, frames[0], depth == 0)
     return jnp.concatenate([source[None], unseen])

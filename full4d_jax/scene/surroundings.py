@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from numpy import ndarray
 
 from full4d_jax.cameras import Cameras, sides
-from full4d_jax.generation.projection_guidance import Projection, fill_holes
+from full4d_jax.generation.projection_guidance import Projection, fill_holes, in_squares
 from full4d_jax.geometry.rays import pixel_rays, relative_pose
 from full4d_jax.scene import renders, seeds
 from full4d_jax.session.progress import watch
@@ -143,8 +143,7 @@ def shown_depth(pictures: Sequence[Rendering]) -> Float[Array, "n h w"]:
     shown = jnp.stack(
         [jnp.where(x.alpha >= EMPTY_COVERAGE, x.depth, 0.0) for x in pictures]
     )
-    window = (1, 2 * SPLAT_RADIUS_PIXELS + 1, 2 * SPLAT_RADIUS_PIXELS + 1)
-    return jax.lax.reduce_window(shown, 0.0, jax.lax.max, window, (1, 1, 1), "same")
+    return in_squares(shown, 2 * SPLAT_RADIUS_PIXELS + 1)
 
 
 @jax.jit
