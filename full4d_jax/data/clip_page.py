@@ -106,7 +106,8 @@ def _masked(frame: Picture, file: bytes) -> Picture:
         mask = transforms.decode_mask(file)
     except ValueError:
         return frame
-    return pictures.dim_outside(frame, mask) if mask.shape == frame.shape[:2] else frame
+    fits = mask.shape == frame.shape[:2]
+    return np.where(mask[..., None] > 0, frame, frame // 4) if fits else frame
 
 
 def _fill(cell: UInt8[ndarray, "H W 3"], frame: Picture) -> None:

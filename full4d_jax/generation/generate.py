@@ -236,7 +236,10 @@ def fill_grid(
     check_grid(prior, *frames.shape[:4])
     strides = model.strides
     codecs.check_video(model.codec, strides, *frames.shape[1:4])
-    real = whole_latents(real, strides.frames)
+    # A latent frame is real where all of its frames are; the first stands for one frame.
+    first = np.repeat(real[:, :1], strides.frames - 1, 1)
+    groups = np.concatenate([first, real], 1)
+    real = reduce(groups, "v (f a) -> v f", np.logical_and.reduce, a=strides.frames)
     if not real.any():
         found = "no whole latent frame"
         expected = f"the first of a view, or the {strides.frames} frames of a later one"
@@ -252,13 +255,6 @@ def fill_grid(
         return filled_program(prior.for_codec, latents)
 
     return on_mesh(prior.mesh, fill, frames, real, jax.random.key_data(key), motion)
-
-
-def whole_latents(real: Bool[np.ndarray, "v t"], stride: int) -> Bool[np.ndarray, "v f"]:
-    """Mark the latent frames all of whose frames are real; the first stands for one frame."""
-    first = np.repeat(real[:, :1], stride - 1, 1)
-    frames = np.concatenate([first, real], 1)
-    return reduce(frames, "v (f a) -> v f", np.logical_and.reduce, a=stride)
 
 
 @program

@@ -18,7 +18,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Int
 
 from full4d_jax.config import SamplerConfig
 from full4d_jax.flow import Latents, shift_time
@@ -138,7 +138,8 @@ def sample_in_windows(
     """Sample longer videos than the network sees at once, window after window in time.
 
     The first `overlap` frames (or more, in the last window) of each window but the first are those
-    that the window before ended with: they stay as they are, and guide the others (see `hold`).
+    that the window before ended with: they stay as they are, and guide the others. From tau = 1 on
+    they are (1 - tau) clean + tau noise, as in training.
 
     Args:
       velocity: of a window, given its first frame (), at a step (): (z (b v size ...), tau (b,)) ->
@@ -160,23 +161,18 @@ def sample_in_windows(
         part, initial = (jax.lax.dynamic_slice_in_dim(x, start, size, axis=2) for x in pair)
         is_known = (jnp.arange(size) < known).reshape(1, 1, -1, *(1,) * (noise.ndim - 3))
         at = velocity(start)
-        end = integrate(lambda n: hold(at(n), part, initial, is_known), initial, times)
+
+        def held(step):
+            # What is known goes straight from noise to where it is clean.
+            moved = at(step)
+            return lambda z, tau: jnp.where(is_known, initial - part, moved(z, tau))
+
+        end = integrate(held, initial, times)
         part = jnp.where(is_known, part, end)
         return jax.lax.dynamic_update_slice_in_dim(done, part, start, axis=2), None
 
     places = jnp.asarray(starts, jnp.int32), jnp.asarray(known, jnp.int32)
     return jax.lax.scan(window, jnp.zeros_like(noise), places)[0]
-
-
-def hold(
-    velocity: Velocity, clean: State, noise: State, is_known: Bool[Array, "..."]
-) -> Velocity:
-    """Replace the velocity where `is_known` by that of the straight path from `noise` to `clean`.
-
-    Integrated from `noise` at tau = 1, what is known is (1 - tau) clean + tau noise at every step,
-    as in training, and clean at the end.
-    """
-    return lambda z, tau: jnp.where(is_known, noise - clean, velocity(z, tau))
 
 
 def sample_grid(

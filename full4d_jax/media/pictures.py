@@ -55,11 +55,6 @@ def color_depth(depth: Float[ndarray, "... h w"]) -> UInt8[ndarray, "... h w 3"]
     return colors.reshape(*depth.shape, 3) * is_known[..., None]
 
 
-def dim_outside(frame: Picture, mask: UInt8[ndarray, "h w"]) -> Picture:
-    """Darken the frame where the mask is 0."""
-    return np.where(mask[..., None] > 0, frame, frame // 4)
-
-
 def contact_sheet(
     pictures: UInt8[ndarray, "v t h w 3"],
     *,
