@@ -65,10 +65,8 @@ def file_system(address: str) -> Any:
     try:
         return fsspec.filesystem(scheme, use_listings_cache=False)
     except ImportError:
-        found = f"no library {LIBRARIES[scheme]}"
-        raise FileRefusal(
-            f"{address}: found {found}, expected it installed: {INSTALL}"
-        ) from None
+        words = f"no library {LIBRARIES[scheme]}, expected it installed: {INSTALL}"
+        raise FileRefusal(f"{address}: found {words}") from None
 
 
 @contextlib.contextmanager
@@ -88,11 +86,10 @@ def _store(address: str) -> Iterator[Any]:
         if getattr(error, "errno", None) in OF_DISK or place.is_absolute():
             # The disk on this side failed, not the store.
             raise
-        words = " ".join(str(error).split())[:200] or type(error).__name__
+        kind = type(error).__name__
+        words = " ".join(str(error).split())[:200] or kind
         found, expected = words, "a store that answers"
-        if isinstance(error, PermissionError) or DENIED.search(
-            f"{type(error).__name__} {words}"
-        ):
+        if isinstance(error, PermissionError) or DENIED.search(f"{kind} {words}"):
             found, expected = f"no access ({words})", LOGIN[address.partition("://")[0]]
         elif isinstance(error, FileNotFoundError):
             found, expected = "nothing", "a file, a folder or a bucket that is there"
@@ -121,9 +118,8 @@ def stored_files(address: str) -> dict[str, StoredFile]:
     # The owner of the bucket chose the names.
     for name in stored:
         if name and {"", ".", ".."} & set(name.split("/")):
-            raise FileRefusal(
-                f"{address}: found a file {name!r:.80}, expected names of paths"
-            )
+            words = f"a file {name!r:.80}, expected names of paths"
+            raise FileRefusal(f"{address}: found {words}")
     return stored
 
 

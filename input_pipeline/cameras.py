@@ -14,10 +14,14 @@ from input_pipeline.plain_files import check_field
 # Intrinsics in pixels, and world-to-camera or other rigid transforms.
 Lens = Float[ndarray, "3 3"]
 Lenses = Float[ndarray, "... 3 3"]
+Pose = Float[ndarray, "4 4"]
 Poses = Float[ndarray, "... 4 4"]
 Places = Float[ndarray, "... 3"]
 Place = Float[ndarray, "3"] | tuple[float, float, float]
-Numbers = Float[ndarray, "..."] | float
+# Of each pixel its ray, or the place that it shows.
+Rays = Float[ndarray, "h w 3"]
+Numbers = Unchecked | float
+Unchecked = Float[ndarray, "..."]
 MAX_TRANSLATION = 1e18  # of world units
 
 
@@ -69,17 +73,17 @@ def orbit(
     """
     azimuth, elevation = np.broadcast_arrays(np.radians(azimuth), np.radians(elevation))
     up = np.asarray(up, np.float64)
+    pivot = np.asarray(pivot)
     start = np.stack([np.zeros_like(elevation), -np.sin(elevation), -np.cos(elevation)], -1)
     # Rodrigues' formula.
     cosine = np.cos(azimuth)[..., None]
     sine = np.sin(azimuth)[..., None]
     along = (start @ up)[..., None] * up
     offset = cosine * start + sine * np.cross(up, start) + (1 - cosine) * along
-    center = np.asarray(pivot) + np.asarray(distance)[..., None] * offset
-    return look_at(center, np.asarray(pivot), up)
+    return look_at(pivot + np.asarray(distance)[..., None] * offset, pivot, up)
 
 
-def relative_to(world_to_camera: Poses, reference: Float[ndarray, "4 4"]) -> Poses:
+def relative_to(world_to_camera: Poses, reference: Pose) -> Poses:
     """Return the cameras with `reference` (world-to-camera) as the world frame."""
     return world_to_camera @ invert(reference)
 
@@ -99,28 +103,22 @@ def nearest_to_axes(world_to_camera: Float[ndarray, "v 4 4"]) -> Float[ndarray, 
     eyes = centers(world_to_camera)
     ahead = world_to_camera[:, 2, :3]
     across = np.eye(3) - ahead[:, :, None] * ahead[:, None, :]
-    if np.linalg.cond(across.sum(0)) > 1e4:
+    system = across.sum(0)
+    if np.linalg.cond(system) > 1e4:
         return None
-    middle = np.linalg.solve(across.sum(0), (across @ eyes[..., None]).sum(0)[:, 0])
+    middle = np.linalg.solve(system, (across @ eyes[..., None]).sum(0)[:, 0])
     return middle if (np.einsum("vi,vi->v", ahead, middle - eyes) > 0).all() else None
 
 
-def homogeneous_pixels(height: int, width: int) -> Float[ndarray, "{height} {width} 3"]:
-    """Return (x, y, 1) of the pixel centres."""
+def pixel_rays(intrinsics: Lens, height: int, width: int) -> Rays:
+    """Return the rays of the pixel centres in the camera's axes (h w 3), with z = 1."""
     y, x = np.mgrid[:height, :width] + 0.5
-    return np.stack([x, y, np.ones_like(x)], -1)
-
-
-def pixel_rays(
-    intrinsics: Lens, height: int, width: int
-) -> Float[ndarray, "{height} {width} 3"]:
-    """Return the rays of the pixel centres in the camera's axes, with z = 1."""
-    return homogeneous_pixels(height, width) @ np.linalg.inv(intrinsics).T
+    return np.stack([x, y, np.ones_like(x)], -1) @ np.linalg.inv(intrinsics).T
 
 
 def unproject(
-    depth: Float[ndarray, "h w"], intrinsics: Lens, world_to_camera: Float[ndarray, "4 4"]
-) -> Float[ndarray, "h w 3"]:
+    depth: Float[ndarray, "h w"], intrinsics: Lens, world_to_camera: Pose
+) -> Rays:
     """Return the world coordinates of each pixel at z-depth `depth`."""
     camera_to_world = invert(world_to_camera)
     seen = pixel_rays(intrinsics, *depth.shape) * depth[..., None]
@@ -164,17 +162,14 @@ def turn(
     around = np.array([[0.0, -1, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
     for _ in range(quarters % 4):
         (fx, _, cx), (_, fy, cy), _ = intrinsics
-        intrinsics = np.array(
-            [[fy, 0, height - cy], [0, fx, cx], [0, 0, 1]], intrinsics.dtype
-        )
+        lens = [[fy, 0, height - cy], [0, fx, cx], [0, 0, 1]]
+        intrinsics = np.array(lens, intrinsics.dtype)
         world_to_camera = (around @ world_to_camera).astype(world_to_camera.dtype)
         height, width = width, height
     return intrinsics, world_to_camera
 
 
-def check_cameras(
-    intrinsics: Float[ndarray, "..."], world_to_camera: Float[ndarray, "..."]
-) -> None:
+def check_cameras(intrinsics: Unchecked, world_to_camera: Unchecked) -> None:
     """Refuse cameras that cannot be right.
 
     Raises:
@@ -184,27 +179,25 @@ def check_cameras(
     """
     least_focal = 1e-3  # pixels
     # Pixels, of focal lengths and centres.
-    most_pixels = 1e9
+    most = 1e9
     # As a share of the focal length.
     most_skew = 1e-4
     field = "intrinsics"
-    v = len(world_to_camera)
-    check_field(field, intrinsics.shape == (v, 3, 3), intrinsics.shape, (v, 3, 3))
+    shape = len(world_to_camera), 3, 3
+    check_field(field, intrinsics.shape == shape, intrinsics.shape, shape)
     _check_matrices(field, intrinsics, [0, 0, 1])
     check_poses(world_to_camera)
     focal = intrinsics[:, [0, 1], [0, 1]].min()
     found = f"focal length {focal}"
     check_field(field, focal >= least_focal, found, f"at least {least_focal} pixels")
-    most = np.abs(intrinsics).max()
-    check_field(
-        field, most <= most_pixels, f"{most:.3g} pixels", f"at most {most_pixels:g}"
-    )
+    largest = np.abs(intrinsics).max()
+    check_field(field, largest <= most, f"{largest:.3g} pixels", f"at most {most:g}")
     skew = np.abs(intrinsics[:, [0, 1], [1, 0]]).max()
     straight = "none: undistort and rectify the pictures"
     check_field(field, skew <= most_skew * focal, f"skew {skew}", straight)
 
 
-def check_poses(world_to_camera: Float[ndarray, "..."]) -> None:
+def check_poses(world_to_camera: Unchecked) -> None:
     """Refuse poses that cannot be right.
 
     Raises:

@@ -126,17 +126,15 @@ def make_view(
     ending = files[0].suffix.lower() if len(files) == 1 else ""
     if beside is not None:
         alone = ending in footage.PICTURES
-        depth = footage.files_of_camera(beside, "depth", name, alone=alone)
-        masks = footage.files_of_camera(beside, "masks", name, alone=alone)
+        depth = footage.files_of_camera(beside, "depth", name, alone)
+        masks = footage.files_of_camera(beside, "masks", name, alone)
     check_field(f"{here}, files", len(files) > 0, "none", "a video or pictures")
     for file in filter(None, (*files, *depth, *confidence, *masks)):
         check_field(f"{here}, files", file.is_file(), f"no {file}", "it to exist")
     is_video = ending in footage.VIDEOS
-    own = (
-        video_files.frame_times(files[0])
-        if is_video
-        else np.arange(len(files)) / (fps or STILL_FPS)
-    )
+    own = np.arange(len(files)) / (fps or STILL_FPS)
+    if is_video:
+        own = video_files.frame_times(files[0])
     t = len(own)
     times = own + offset if timestamps is None else np.asarray(timestamps, np.float64)
     place = f"{here}, timestamps"
@@ -164,25 +162,19 @@ def make_view(
     with named(f"{here}, "):
         cameras.check_cameras(lens[None], poses[None])
         if size:
-            lens, note = fit_to_files(files, lens, size)
+            lens, note = fit_to_file(files[0], lens, size)
             notes.append(note and f"{here}: {note}")
         if bent.any():
-            narrowed = (
-                1
-                - lens[0, 0]
-                / lenses.flat_lens(lens, bent, *footage.picture_size(files[0]))[0, 0]
-            )
+            flat = lenses.flat_lens(lens, bent, *footage.picture_size(files[0]))
+            narrowed = 1 - lens[0, 0] / flat[0, 0]
             if narrowed >= least_told:
-                notes.append(
-                    f"views are narrowed by {narrowed:.1%} to what the distorted lens saw"
-                )
+                end = f"{narrowed:.1%} to what the distorted lens saw"
+                notes.append(f"views are narrowed by {end}")
     if not is_video and t > 1 and timestamps is None and fps is None:
         notes.append(f"no --fps given: assuming {STILL_FPS:g} pictures a second")
-    maps = tuple(depth), tuple(confidence), tuple(masks)
-    film = View(
-        name, tuple(files), times, lens, bent, poses, *maps, depth_scale, depth_size
-    )
-    return film._replace(note="; ".join(filter(None, notes)))
+    maps = tuple(depth), tuple(confidence), tuple(masks), depth_scale, depth_size
+    view = View(name, tuple(files), times, lens, bent, poses, *maps)
+    return view._replace(note="; ".join(filter(None, notes)))
 
 
 def make_capture(
@@ -206,11 +198,10 @@ def make_capture(
       ValueError: no views, or two of one name.
     """
     names = [view.name for view in views]
-    check_field(f"scene {scene_id}, views", len(names) > 0, "none", "at least one camera")
+    where = f"scene {scene_id}"
+    check_field(f"{where}, views", names, "none", "at least one camera")
     twice = sorted({name for name in names if names.count(name) > 1})
-    check_field(
-        f"scene {scene_id}, cameras", not twice, f"{twice} twice", "a name for each"
-    )
+    check_field(f"{where}, cameras", not twice, f"{twice} twice", "a name for each")
     rates = [1 / np.median(np.diff(v.timestamps)) for v in views if len(v.timestamps) > 1]
     fps = float(min(rates, default=STILL_FPS))
     all_notes = [*notes, *(part for view in views for part in view.note.split("; "))]
@@ -233,17 +224,13 @@ def turned(captures: Sequence[Capture], degrees: Mapping[str, int]) -> list[Capt
     check_field("cameras to turn", not unknown, unknown, f"some of {sorted(names)}")
     quarters = {name: degrees.get(name, degrees.get("", 0)) // 90 % 4 for name in names}
     return [
-        capture._replace(
-            views=tuple(v._replace(quarters=quarters[v.name]) for v in capture.views)
-        )
-        for capture in captures
+        c._replace(views=tuple(v._replace(quarters=quarters[v.name]) for v in c.views))
+        for c in captures
     ]
 
 
-def fit_to_files(
-    files: Sequence[Path], intrinsics: Lens, size: tuple[int, int]
-) -> tuple[Lens, str]:
-    """Adapt intrinsics of pictures of `size` to the actual pictures; also return what was done.
+def fit_to_file(file: Path, intrinsics: Lens, size: tuple[int, int]) -> tuple[Lens, str]:
+    """Adapt intrinsics of pictures of `size` to an actual picture; also return what was done.
 
     Pictures of the same shape were resized. Of another shape they are understood only where black
     bars show that they were resized to fit and padded around the middle, as ffmpeg does.
@@ -253,11 +240,10 @@ def fit_to_files(
     """
     # The mean of a row that is a bar: black, and what a codec makes of it.
     most_black_level = 16
-    file_size = footage.picture_size(files[0])
-    if file_size == size:
-        return intrinsics, ""
     h, w = size
-    rows, columns = file_size
+    rows, columns = footage.picture_size(file)
+    if (rows, columns) == size:
+        return intrinsics, ""
     note = f"calibrated at {w}x{h}, the files are {columns}x{rows}"
     if abs(rows / h - columns / w) * max(h, w) < 1:
         resized = cameras.resize_intrinsics(intrinsics, rows=rows / h, columns=columns / w)
@@ -265,7 +251,7 @@ def fit_to_files(
     scale = min(rows / h, columns / w)
     top = (rows - scale * h) / 2
     left = (columns - scale * w) / 2
-    picture = footage.first_picture(files[0]).mean(-1)
+    picture = footage.first_picture(file).mean(-1)
     bar = int(top) or int(left)
     edges = (picture if top > left else picture.T)[[*range(bar), *range(-bar, 0)]].mean(1)
     is_padded = bar and edges.max() <= most_black_level

@@ -53,14 +53,14 @@ class CaptureClips(Sequence[schema.Example]):
         self._film_times: dict[Path, Float64[ndarray, " n"]] = {}
         self._cuts: list[tuple[int, Int[ndarray, "v t"]]] = []
         for number, capture in enumerate(self.captures):
-            aligned = align(capture.views, f"scene {capture.scene_id}")
-            aligned = aligned[:, slice(*instants, stride)]
-            t = max(1, min(CLIP_FRAMES, aligned.shape[1])) if frames is None else frames
-            found = f"{aligned.shape[1]} instants that all views share"
-            check_field(f"scene {capture.scene_id}", aligned.shape[1] >= t, found, t)
-            starts = range(0, aligned.shape[1] - t + 1, t)
+            where = f"scene {capture.scene_id}"
+            aligned = align(capture.views, where)[:, slice(*instants, stride)]
+            count = aligned.shape[1]
+            t = max(1, min(CLIP_FRAMES, count)) if frames is None else frames
+            check_field(where, count >= t, f"{count} instants that all views share", t)
+            starts = range(0, count - t + 1, t)
             self._cuts += [(number, aligned[:, start : start + t]) for start in starts]
-            self.left_out += aligned.shape[1] - t * len(starts)
+            self.left_out += count - t * len(starts)
         self.scene_ids = [self.captures[number].scene_id for number, _ in self._cuts]
 
     def __len__(self) -> int:
@@ -76,9 +76,7 @@ class CaptureClips(Sequence[schema.Example]):
         capture = self.captures[number]
         views = capture.views
         v, t = chosen.shape
-        times = np.stack(
-            [view.timestamps[i] for view, i in zip(views, chosen, strict=True)]
-        )
+        times = np.stack([x.timestamps[i] for x, i in zip(views, chosen, strict=True)])
         files = np.empty((3, v, t), object)
         intrinsics = np.empty((v, 3, 3), np.float32)
         poses = []
@@ -88,15 +86,14 @@ class CaptureClips(Sequence[schema.Example]):
             intrinsics[i], pose = cameras.turn(lens, pose, view.quarters, height=h, width=w)
             poses.append(pose)
         frames, depth, masks = files
+        fps = float(1 / np.median(np.diff(times), axis=1).max()) if t > 1 else capture.fps
         example = schema.make_example(
             frames,
             intrinsics,
             np.stack(poses),
             times - times.min(),
             scene_id=capture.scene_id,
-            fps=float(1 / np.median(np.diff(times), axis=1).max())
-            if t > 1
-            else capture.fps,
+            fps=fps,
             source=f"{capture.source}, from {times.min():.3f} s",
             license=capture.license,
             depth16=depth,
@@ -132,25 +129,21 @@ class CaptureClips(Sequence[schema.Example]):
             return np.ascontiguousarray(np.rot90(straight, -view.quarters))
 
         def flat_pictures() -> Iterator[ndarray]:
+            where = f"camera {view.name}"
             for picture in chain([first], pictures):
                 found = f"frames of {shape[:2]} and {picture.shape[:2]}"
-                check_field(
-                    f"camera {view.name}", picture.shape == shape, found, "one size"
-                )
+                check_field(where, picture.shape == shape, found, "one size")
                 yield flat(picture, cv2.INTER_AREA)
 
-        files[0] = transforms.encode_view(
-            flat_pictures(), film=self.film, finest=self.finest
-        )
+        files[0] = transforms.encode_view(flat_pictures(), self.film, finest=self.finest)
         see_through = footage.read_alpha(view.files[0]) is not None
         for j, number in enumerate(taken):
             if view.depth:
                 sure = view.confidence[number] if view.confidence else None
                 depth = np.zeros((rows, columns), np.float32)
                 if file := view.depth[number]:
-                    depth = footage.read_depth(
-                        file, view.depth_scale, view.depth_size, sure
-                    )
+                    stored = view.depth_scale, view.depth_size
+                    depth = footage.read_depth(file, *stored, sure)
                 files[1, j] = transforms.encode_depth(flat(depth))
             mask = None
             if view.masks:
@@ -159,11 +152,8 @@ class CaptureClips(Sequence[schema.Example]):
                 mask = footage.read_alpha(view.files[number])
             if mask is not None:
                 files[2, j] = transforms.encode_mask(flat(mask))
-        return (
-            files,
-            lenses.flat_lens(lens, view.distortion, rows, columns),
-            (rows, columns),
-        )
+        size = rows, columns
+        return files, lenses.flat_lens(lens, view.distortion, *size), size
 
     def _pictures(self, view: View, taken: Int[ndarray, " t"]) -> Iterable[ndarray]:
         """These frames of a view, decoded when they are asked for."""
@@ -198,23 +188,16 @@ def align(views: Sequence[View], where: str) -> Int[ndarray, "v t"]:
     taken = np.stack([x[i] for x, i in zip(times, near, strict=True)])
     shown = (np.abs(taken - instants) <= slack).all(0)
     near = near[:, shown]
-    fresh = [
-        j for j in range(near.shape[1]) if j == 0 or (near[:, j] > near[:, j - 1]).all()
-    ]
-    spans = [
-        f"{v.name} {v.timestamps[0]:.2f} to {v.timestamps[-1]:.2f} s" for v in views[:8]
-    ]
-    found = f"no shared instant ({', '.join(spans)})"
-    check_field(where, fresh, found, "views that overlap")
+    # No frame is taken twice; the first of a view is always new.
+    fresh = (np.diff(near, axis=1, prepend=-1) > 0).all(0)
+    ends = [(v.name, v.timestamps[0], v.timestamps[-1]) for v in views[:8]]
+    spans = ", ".join(f"{name} {first:.2f} to {last:.2f} s" for name, first, last in ends)
+    check_field(where, fresh.any(), f"no shared instant ({spans})", "views that overlap")
     return near[:, fresh]
 
 
-def _nearest(
-    times: Float64[ndarray, " n"], times_sought: Float64[ndarray, " t"]
-) -> ndarray:
-    after = np.clip(np.searchsorted(times, times_sought), 1, max(1, len(times) - 1))
+def _nearest(times: Float64[ndarray, " n"], sought: Float64[ndarray, " t"]) -> ndarray:
+    after = np.clip(np.searchsorted(times, sought), 1, max(1, len(times) - 1))
     after = np.minimum(after, len(times) - 1)
     before = np.maximum(after - 1, 0)
-    return np.where(
-        times_sought - times[before] <= times[after] - times_sought, before, after
-    )
+    return np.where(sought - times[before] <= times[after] - sought, before, after)

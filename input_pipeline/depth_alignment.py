@@ -53,7 +53,7 @@ def known_depth(example: Example) -> list[SparseDepth]:
     """Return for every view the matches that agree with its cameras."""
     pictures = decode_pictures(example, most=4)
     limit = matches.near_pixels(pictures.shapes)
-    empty = (np.zeros(0, int), np.zeros((0, 2)), np.zeros(0))
+    empty = np.zeros(0, int), np.zeros((0, 2)), np.zeros(0)
     parts_of_view = [[empty] for _ in example.frames]
     for match in matches.find_matches(example, pictures):
         lenses, poses = matches.pair_cameras(example, match)
@@ -137,13 +137,11 @@ def scale_at_middle(example: Example, view: int, maps: Sequence[ndarray]) -> Dis
         middle = cameras.nearest_to_axes(poses.astype(np.float64))
         if middle is None:
             found = "cameras that look at no one place"
-            raise ValueError(
-                f"depth: found {found}, expected axes that meet before all of them"
-            )
+            expected = "axes that meet before all of them"
+            raise ValueError(f"depth: found {found}, expected {expected}")
         x = poses[view, :3, :3] @ middle + poses[view, :3, 3]
-        pixel = matches.distort_points(
-            (lens @ x)[None, :2] / x[2], lens, example.distortion[view]
-        )[0]
+        straight = (lens @ x)[None, :2] / x[2]
+        (pixel,) = matches.distort_points(straight, lens, example.distortion[view])
         h, w = values.shape
         column, row = np.floor(pixel).astype(int)
         found = f"the point that all cameras look at beyond the picture, at {pixel.round()}"
@@ -189,12 +187,10 @@ def add_depth(example: Example, estimate: Estimate, scale: Scale = "matches") ->
                 count = len(sparse[view].depth)
                 found = f"{count} matches with other views"
                 check_field("depth", count >= MIN_MATCHES, found, f"at least {MIN_MATCHES}")
-            maps = []
-            for frame in transforms.decode_view(example.frames[view]):
-                size = frame.shape[1::-1]
-                maps.append(
-                    cv2.resize(estimate(frame), size, interpolation=cv2.INTER_LINEAR)
-                )
+            maps = [
+                cv2.resize(estimate(x), x.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+                for x in transforms.decode_view(example.frames[view])
+            ]
             if sparse:
                 h, w = maps[0].shape
                 column, row = np.floor(sparse[view].pixels).astype(int).T

@@ -58,10 +58,8 @@ def encode_film(pictures: Iterable[UInt8[np.ndarray, "h w 3"]]) -> Shaped[np.nda
         found = f"pictures of {shape} and {picture.shape}"
         check_field("film", picture.shape == shape, found, "one size")
         rgb = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
-        frame = rgb.reformat(
-            format="yuv420p", dst_colorspace="ITU601", interpolation="AREA"
-        )
-        pieces += map(bytes, encoder.encode(frame))
+        yuv = rgb.reformat(format="yuv420p", dst_colorspace="ITU601", interpolation="AREA")
+        pieces += map(bytes, encoder.encode(yuv))
     if encoder is not None:
         pieces += map(bytes, encoder.encode(None))
     return _objects(pieces)
@@ -84,8 +82,8 @@ def decode_film(pieces: Iterable[bytes]) -> Iterator[UInt8[np.ndarray, "h w 3"]]
             for unit in units:
                 shown += decoder.decode(av.Packet(UNIT + unit))
         if not shown or len(shown) != len(units) or any(f.is_corrupt for f in shown):
-            found = f"{len(piece)} bytes that do not decode"
-            raise ValueError(f"found {found}, expected a piece of a film")
+            words = "bytes that do not decode, expected a piece of a film"
+            raise ValueError(f"found {len(piece)} {words}")
         yield cv2.cvtColor(shown[-1].to_ndarray(), cv2.COLOR_YUV2RGB_I420)
 
 

@@ -79,9 +79,7 @@ def find_footage(path: Path, folders: Sequence[str]) -> dict[str, tuple[Path, ..
     return next(filter(None, (footage(path / name) for name in folders)), {})
 
 
-def files_of_camera(
-    path: Path, kind: str, camera: str, *, alone: bool = False
-) -> tuple[Path, ...]:
+def files_of_camera(path: Path, kind: str, camera: str, alone: bool = False) -> list[Path]:
     """Return depth or masks of a camera in `path/kind/camera`, none where there is no such folder.
 
     Those of a camera that took one picture `alone` may lie in `path/kind` itself, under the
@@ -90,12 +88,9 @@ def files_of_camera(
     endings = DEPTHS if kind == "depth" else PICTURES
     files = listed(path / kind / camera, endings)
     if alone and not files:
-        files = [
-            file
-            for file in listed(path / kind, endings)
-            if camera in (file.stem, file.name)
-        ]
-    return tuple(files)
+        beside = listed(path / kind, endings)
+        return [file for file in beside if camera in (file.stem, file.name)]
+    return files
 
 
 def picture_size(path: Path) -> tuple[int, int]:
@@ -206,10 +201,9 @@ def read_depth(
     depth = depth.astype(np.float32) * np.float32(1 if scale is None else scale)
     if confidence:
         levels = _levels(confidence)
+        shape = levels.shape
         expected = f"{depth.shape}, that of its depth"
-        check_field(
-            confidence, levels.shape == depth.shape, f"shape {levels.shape}", expected
-        )
+        check_field(confidence, shape == depth.shape, f"shape {shape}", expected)
         depth[levels == 0] = 0
     return np.where(np.isfinite(depth) & (depth > 0), depth, np.float32(0))
 
@@ -247,9 +241,8 @@ def _levels(path: Path) -> np.ndarray:
         # Sizes are refused here; OpenCV reads more kinds of pictures than Pillow.
         pass
     with damage_of(path, "a picture"):
-        picture = cv2.imdecode(
-            np.frombuffer(read_regular(path), np.uint8), cv2.IMREAD_UNCHANGED
-        )
+        content = np.frombuffer(read_regular(path), np.uint8)
+        picture = cv2.imdecode(content, cv2.IMREAD_UNCHANGED)
         if picture is None:
             raise ValueError("bytes that do not decode")
         return picture

@@ -75,14 +75,11 @@ def usual_lens(
         solved = np.linalg.lstsq(rows, (factors - 1) * weights)[0] / scales
         below = 1 + powers @ solved[3:]
         weights = slopes / below
-    missed = (
-        np.abs(slopes * (1 + powers @ solved[:3]) / below - bent[:seen]).max() * focal.max()
-    )
-    misfit = (
-        f"coefficients {fisheye.tolist()}, which the usual model misses by {missed:.1f}"
-    )
+    usual = slopes * (1 + powers @ solved[:3]) / below
+    missed = np.abs(usual - bent[:seen]).max() * focal.max()
+    found = f"coefficients {fisheye.tolist()}, which the usual model misses by {missed:.1f}"
     expected = f"at most {most_pixels} pixels: undistort first"
-    check_field(where, missed <= most_pixels, misfit, expected)
+    check_field(where, missed <= most_pixels, found, expected)
     k1, k2, k3, k4, k5, k6 = solved
     return np.array([k1, k2, 0, 0, k3, k4, k5, k6])
 
@@ -105,14 +102,13 @@ def median_lens(lenses: Float[ndarray, "t 4"], where: str) -> tuple[Lens, str]:
     fx, fy, cx, cy = np.median(lenses, axis=0)
     focal = min(fx, fy)
     check_field(where, focal > 0, f"a focal length of {focal:g}", "one above 0")
-    apart = np.abs(lenses[:, :2] / [fx, fy] - 1).max(1)
-    found = (
-        f"focal lengths from {lenses[:, :2].min():.0f} to {lenses[:, :2].max():.0f} pixels"
-    )
+    focals, centres = np.split(lenses, 2, axis=1)
+    apart = np.abs(focals / [fx, fy] - 1).max(1)
+    found = f"focal lengths from {focals.min():.0f} to {focals.max():.0f} pixels"
     expected = f"one within {most_focusing:.0%}: give a part of the film without zooming"
     check_field(where, np.mean(apart > most_focusing) <= few_frames, found, expected)
-    spread = (np.ptp(lenses[:, :2], axis=0) / [fx, fy]).max()
-    moved = np.ptp(lenses[:, 2:], axis=0).max()
+    spread = (np.ptp(focals, axis=0) / [fx, fy]).max()
+    moved = np.ptp(centres, axis=0).max()
     notes = []
     if spread > least_noted:
         notes.append(f"the focal length varies by {spread:.1%}; its median is taken")
@@ -155,13 +151,9 @@ def undistort(
         return image, intrinsics
     flat = flat_lens(intrinsics, distortion, *image.shape[:2])
     # OpenCV counts pixel centres from 0.
-    matrix, new_matrix = (
-        crop_intrinsics(lens, top=0.5, left=0.5) for lens in (intrinsics, flat)
-    )
+    before, after = (crop_intrinsics(x, top=0.5, left=0.5) for x in (intrinsics, flat))
     size = image.shape[1::-1]
-    maps = cv2.initUndistortRectifyMap(
-        matrix, distortion, None, new_matrix, size, cv2.CV_32FC1
-    )
+    maps = cv2.initUndistortRectifyMap(before, distortion, None, after, size, cv2.CV_32FC1)
     method = cv2.INTER_NEAREST if image.ndim == 2 else cv2.INTER_LINEAR
     return cv2.remap(image, *maps, method, borderMode=cv2.BORDER_REPLICATE), flat
 
@@ -176,9 +168,7 @@ def _narrowing(matrix: bytes, lens: bytes, height: int, width: int) -> float:
     distortion = np.frombuffer(lens)
     # Points each way at which a lens is looked at.
     grid = 33
-    x, y = np.meshgrid(
-        np.linspace(0.5, width - 0.5, grid), np.linspace(0.5, height - 0.5, grid)
-    )
+    x, y = np.meshgrid(*(np.linspace(0.5, side - 0.5, grid) for side in (width, height)))
     pixels = np.stack([x, y, np.ones_like(x)], -1).reshape(-1, 3)
 
     def seen(factor: float) -> bool:
@@ -195,12 +185,10 @@ def _narrowing(matrix: bytes, lens: bytes, height: int, width: int) -> float:
 
     if seen(1.0):
         return 1.0
-    found = (
-        f"coefficients {distortion.tolist()} that fold pictures of {width}x{height} pixels"
-    )
-    expected = (
-        f"a lens that sees 1 / {most_narrowing:g} of the view each way: calibrate again"
-    )
+    bent = f"coefficients {distortion.tolist()}"
+    found = f"{bent} that fold pictures of {width}x{height} pixels"
+    least = f"1 / {most_narrowing:g} of the view each way"
+    expected = f"a lens that sees {least}: calibrate again"
     check_field("distortion", seen(most_narrowing), found, expected)
     low = 1.0
     high = most_narrowing

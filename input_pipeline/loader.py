@@ -74,8 +74,10 @@ def make_loader(
     rows = range(batch_size) if rows is None else rows
     is_full = mixture.sources and all(map(len, mixture.sources))
     check_field("loader source", is_full, "no elements", "at least one")
-    fits = len(mixture.weights) == len(mixture.sources) and min(mixture.weights) > 0
-    check_field("weights", fits, mixture.weights, f"{len(mixture.sources)} numbers above 0")
+    weights = list(mixture.weights)
+    count = len(mixture.sources)
+    fits = len(weights) == count and min(weights) > 0
+    check_field("weights", fits, mixture.weights, f"{count} numbers above 0")
     fits = len(rows) and min(rows) >= 0 and max(rows) < batch_size
     check_field("rows", fits, list(rows), f"places in a batch of {batch_size}")
     streams = [
@@ -84,8 +86,8 @@ def make_loader(
     ]
     # Of each turn of the mixture, the source and how many turns it had before.
     endless = grain.MapDataset.range(ENDLESS)
-    numbered = [endless.map(lambda turn, n=n: (n, turn)) for n in range(len(streams))]
-    turns: Any = grain.MapDataset.mix(numbered, list(mixture.weights))
+    numbered = [endless.map(lambda turn, n=n: (n, turn)) for n in range(count)]
+    turns: Any = grain.MapDataset.mix(numbered, weights)
     length = batch_size if mixture.whole_batches else 1  # of a turn
 
     def element(number: int) -> tuple[int, Any]:

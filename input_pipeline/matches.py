@@ -6,17 +6,23 @@ its depth, and Sampson's distance is its distance from there in pixels, to first
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 from jaxtyping import Float, Float32, UInt8
 from numpy import ndarray
 
-from input_pipeline.cameras import Lens
+from input_pipeline.cameras import Lens, Places
 from input_pipeline.checks.pictures import Pictures
+from input_pipeline.lenses import Distortion
 from input_pipeline.schema import Example
 
+# Places (x, y) in one view, and in two.
+Points = Float[ndarray, "n 2"]
+Pairs = Float[ndarray, "n 2 2"]
+# Intrinsics of two views.
+TwoLenses = Float[ndarray, "2 3 3"]
 # With less it is not certain on which side of the camera a point is.
 PARALLAX = np.radians(0.5)
 
@@ -24,7 +30,7 @@ PARALLAX = np.radians(0.5)
 class Features(NamedTuple):
     """Points of one picture and what their surroundings look like."""
 
-    points: Float[ndarray, "n 2"]
+    points: Points
     """Pixels of the picture, centres at +0.5."""
     descriptors: Float32[ndarray, "n 128"]
 
@@ -35,14 +41,14 @@ class Matches(NamedTuple):
     first: int
     second: int
     instant: int
-    points: Float[ndarray, "n 2 2"]
+    points: Pairs
     """(x, y) in the first and the second view, pixels of undistorted pictures."""
     verified: Float[ndarray, "m 2 2"]
     """Matches that agree with one epipolar geometry, whichever; none if they are too few."""
 
 
 def find_features(
-    picture: UInt8[ndarray, "h w 3"], intrinsics: Lens, distortion: Float[ndarray, "8"]
+    picture: UInt8[ndarray, "h w 3"], intrinsics: Lens, distortion: Distortion
 ) -> Features:
     """Return points of a picture, where they would be without distortion."""
     # Pixels; larger pictures are reduced to that first.
@@ -61,9 +67,7 @@ def find_features(
     return Features(undistort_points(points, intrinsics, distortion), descriptors)
 
 
-def undistort_points(
-    points: Float[ndarray, "n 2"], intrinsics: Lens, distortion: Float[ndarray, "8"]
-) -> Float[ndarray, "n 2"]:
+def undistort_points(points: Points, intrinsics: Lens, distortion: Distortion) -> Points:
     """Return pixels of the pinhole camera with the same intrinsics."""
     if not distortion.any() or not len(points):
         return points
@@ -71,9 +75,7 @@ def undistort_points(
     return cv2.undistortPoints(points[:, None], matrix, lens, P=matrix)[:, 0]
 
 
-def distort_points(
-    points: Float[ndarray, "n 2"], intrinsics: Lens, distortion: Float[ndarray, "8"]
-) -> Float[ndarray, "n 2"]:
+def distort_points(points: Points, intrinsics: Lens, distortion: Distortion) -> Points:
     """Return the inverse of `undistort_points`."""
     if not distortion.any() or not len(points):
         return points
@@ -82,7 +84,7 @@ def distort_points(
     return cv2.projectPoints(rays, np.zeros(3), np.zeros(3), matrix, lens)[0][:, 0]
 
 
-def match_features(first: Features, second: Features) -> Float[ndarray, "n 2 2"]:
+def match_features(first: Features, second: Features) -> Pairs:
     """Return pairs of points that are each other's best match by far."""
     if min(len(first.points), len(second.points)) < 2:
         return np.zeros((0, 2, 2))
@@ -96,7 +98,7 @@ def match_features(first: Features, second: Features) -> Float[ndarray, "n 2 2"]
     return np.stack([first.points[i], second.points[j]], 1)
 
 
-def verify(points: Float[ndarray, "n 2 2"]) -> Float[ndarray, "m 2 2"]:
+def verify(points: Pairs) -> Float[ndarray, "m 2 2"]:
     """Find the matches that agree with one fundamental matrix, by RANSAC without any camera.
 
     None where they are so few that they may agree by chance.
@@ -114,14 +116,11 @@ def verify(points: Float[ndarray, "n 2 2"]) -> Float[ndarray, "m 2 2"]:
     return points[mask[:, 0] > 0]
 
 
-def match_views(
-    features: Sequence[Features], instant: int, most_pairs: int
-) -> list[Matches]:
-    """Matches of all pairs of views, or of the `most_pairs` that are nearest in number."""
+def match_views(features: Sequence[Features], instant: int, most: int) -> list[Matches]:
+    """Matches of all pairs of views, or of the `most` that are nearest in number."""
     v = len(features)
-    pairs = [(i, i + step) for step in range(1, v) for i in range(v - step)][:most_pairs]
     matches = []
-    for i, j in pairs:
+    for i, j in [(i, i + step) for step in range(1, v) for i in range(v - step)][:most]:
         points = match_features(features[i], features[j])
         matches.append(Matches(i, j, instant, points, verify(points)))
     return matches
@@ -134,23 +133,20 @@ def find_matches(example: Example, pictures: Pictures) -> list[Matches]:
     undecoded = np.zeros((1, 1, 3), np.uint8)
     matches = []
     for place, instant in enumerate(pictures.instants):
-        frames: list[Any] = []
-        frames += [
-            undecoded if row[place] is None else row[place] for row in pictures.frames
-        ]
-        features = list(map(find_features, frames, example.intrinsics, example.distortion))
+        row = [frames[place] for frames in pictures.frames]
+        seen = [undecoded if frame is None else frame for frame in row]
+        features = list(map(find_features, seen, example.intrinsics, example.distortion))
         matches += match_views(features, instant, most_pairs)
     return matches
 
 
 def pair_cameras(
     example: Example, match: Matches
-) -> tuple[Float[ndarray, "2 3 3"], Float[ndarray, "2 4 4"]]:
+) -> tuple[TwoLenses, Float[ndarray, "2 4 4"]]:
     """Return intrinsics and world-to-camera of the two views of matches."""
     pair = [match.first, match.second]
-    return example.intrinsics[pair], example.world_to_camera[pair, match.instant].astype(
-        np.float64
-    )
+    poses = example.world_to_camera[pair, match.instant]
+    return example.intrinsics[pair], poses.astype(np.float64)
 
 
 def near_pixels(shapes: list[list[tuple[int, int]]]) -> float:
@@ -163,9 +159,7 @@ def near_pixels(shapes: list[list[tuple[int, int]]]) -> float:
 
 
 def epipolar_distances(
-    points: Float[ndarray, "n 2 2"],
-    intrinsics: Float[ndarray, "2 3 3"],
-    world_to_camera: Float[ndarray, "... 2 4 4"],
+    points: Pairs, intrinsics: TwoLenses, world_to_camera: Float[ndarray, "... 2 4 4"]
 ) -> Float[ndarray, "... n"]:
     """Sampson's distance in pixels of matches from what two cameras say.
 
@@ -197,9 +191,7 @@ def epipolar_distances(
 
 
 def triangulate(
-    points: Float[ndarray, "n 2 2"],
-    intrinsics: Float[ndarray, "2 3 3"],
-    world_to_camera: Float[ndarray, "2 4 4"],
+    points: Pairs, intrinsics: TwoLenses, world_to_camera: Float[ndarray, "2 4 4"]
 ) -> tuple[Float[ndarray, "n 2"], Float[ndarray, " n"]]:
     """z-depth of matches in both cameras, world units, and the angle between the rays, radians.
 
@@ -213,19 +205,17 @@ def triangulate(
     return np.stack([near, far], -1), angle
 
 
-def _homogeneous(points: Float[ndarray, "... 2"]) -> Float[ndarray, "... 3"]:
+def _homogeneous(points: Float[ndarray, "... 2"]) -> Places:
     return np.concatenate([points, np.ones_like(points[..., :1])], -1)
 
 
 def _depths(
-    first: Float[ndarray, "... 3"],
-    second: Float[ndarray, "... 3"],
-    offset: Float[ndarray, "... 3"],
+    first: Places, second: Places, offset: Places
 ) -> tuple[ndarray, ndarray, ndarray]:
     """a and b with offset + a first nearest to b second, and the angle between the two rays."""
-    aa, bb, ab = (
-        (x * y).sum(-1) for x, y in ((first, first), (second, second), (first, second))
-    )
+    aa = (first * first).sum(-1)
+    bb = (second * second).sum(-1)
+    ab = (first * second).sum(-1)
     oa = (offset * first).sum(-1)
     ob = (offset * second).sum(-1)
     area = np.maximum(aa * bb - ab**2, 1e-12 * aa * bb)

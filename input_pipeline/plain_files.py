@@ -133,9 +133,8 @@ def check_frame_size(path: Path, rows: int, columns: int) -> None:
         expected = f"a side of at most {MAX_SIDE_RATIO} times the other"
     else:
         return
-    raise FileRefusal(
-        f"{path}: found pictures of {columns}x{rows} pixels, expected {expected}"
-    )
+    found = f"pictures of {columns}x{rows} pixels"
+    raise FileRefusal(f"{path}: found {found}, expected {expected}")
 
 
 class Damage(ValueError):
@@ -153,11 +152,10 @@ def damage_of(path: Path, expected: str) -> Iterator[None]:
         yield
     except Exception as error:
         # What is in the words of this package needs no others.
-        text = str(error)
-        if isinstance(error, ValueError) and ": found " in text and ", expected " in text:
+        found = str(error) or type(error).__name__
+        if isinstance(error, ValueError) and ": found " in found and ", expected " in found:
             raise
-        reason = str(error) or type(error).__name__
-        raise Damage(f"{path}: found {reason}, expected {expected}") from error
+        raise Damage(f"{path}: found {found}, expected {expected}") from error
 
 
 def load_json(path: Path) -> Any:
@@ -183,9 +181,8 @@ def parse_json(text: str | bytes, where: str) -> Any:
             json.dumps(value, ensure_ascii=False).encode()
         return value
     except (ValueError, RecursionError) as error:
-        raise ValueError(
-            f"{where}: found broken JSON ({error}), expected a whole file"
-        ) from None
+        found = f"broken JSON ({error})"
+        raise ValueError(f"{where}: found {found}, expected a whole file") from None
 
 
 def _whole_number(digits: str) -> int:
@@ -328,11 +325,10 @@ def _check_places(archive: ZipFile) -> None:
     most_between = 45
     end = 0
     for member in sorted(archive.infolist(), key=lambda member: member.header_offset):
+        name = member.filename
         if not 0 <= member.header_offset - end <= most_between:
-            raise ValueError(
-                f"a member {member.filename[:60]!r} that begins not where one ends"
-            )
-        end = member.header_offset + header + len(member.filename) + member.compress_size
+            raise ValueError(f"a member {name[:60]!r} that begins not where one ends")
+        end = member.header_offset + header + len(name) + member.compress_size
     if not 0 <= archive.start_dir - end <= most_between:
         raise ValueError("bytes between the last member and the directory")
 

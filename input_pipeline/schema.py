@@ -113,15 +113,14 @@ def make_example(
     """
     v, t = frames.shape
     nothing = np.full((v, t), b"", object)
+    straight = np.zeros((v, 8))
     return Example(
         version=SCHEMA_VERSION,
         timestamps=np.array(np.broadcast_to(timestamps, (v, t)), np.float32),
         frames=frames,
         intrinsics=np.asarray(intrinsics, np.float32),
         world_to_camera=np.asarray(world_to_camera, np.float32),
-        distortion=np.asarray(
-            np.zeros((v, 8)) if distortion is None else distortion, np.float32
-        ),
+        distortion=np.asarray(straight if distortion is None else distortion, np.float32),
         depth16=nothing if depth16 is None else depth16,
         masks=nothing if masks is None else masks,
         latents=np.zeros((v, 0, 0, 0, 0), np.float16),
@@ -155,36 +154,29 @@ def validate(example: Example) -> Example:
     for view in example.frames:
         kinds = {films.is_film(file) for file in view}
         whole = len(kinds) == 1 and (kinds == {False} or view[0].startswith(films.KEY))
-        _require(
-            "frames", whole, "parts of a film", "JPEG files or a film from a key frame on"
-        )
+        expected = "JPEG files or a film from a key frame on"
+        _require("frames", whole, "parts of a film", expected)
     latents = example.latents
     for field, dtype, shape in (
-        ("timestamps", np.float32, (v, t)),
-        ("intrinsics", np.float32, (v, 3, 3)),
-        ("world_to_camera", np.float32, (v, t, 4, 4)),
-        ("distortion", np.float32, (v, 8)),
-        ("latents", np.float16, (v, *latents.shape[1:]) if latents.size else latents.shape),
-        ("text", np.float16, (len(example.text), *example.text.shape[1:2])),
+        ("timestamps", "float32", (v, t)),
+        ("intrinsics", "float32", (v, 3, 3)),
+        ("world_to_camera", "float32", (v, t, 4, 4)),
+        ("distortion", "float32", (v, 8)),
+        ("latents", "float16", (v, *latents.shape[1:]) if latents.size else latents.shape),
+        ("text", "float16", (len(example.text), *example.text.shape[1:2])),
     ):
         array = getattr(example, field)
         found = f"{array.dtype} {array.shape}"
-        expected = f"{np.dtype(dtype)} {shape}"
+        expected = f"{dtype} {shape}"
         _require(field, found == expected, found, expected)
         bad = np.count_nonzero(~np.isfinite(array))
         _require(field, bad == 0, f"{bad} NaN or infinite values", "finite ones")
-    rises = bool((np.diff(example.timestamps) > 0).all())
-    _require(
-        "timestamps", rises, example.timestamps.tolist(), "increasing seconds in each view"
-    )
-    fits = bool(example.codec) == bool(latents.size)
-    _require(
-        "codec", fits, repr(example.codec), "the codec of the latents, or nothing without"
-    )
-    fits = bool(example.codec) or not example.projections.size
-    _require(
-        "projections", fits, f"{example.projections.size} files", "none without latents"
-    )
+    times, codec, count = example.timestamps, example.codec, example.projections.size
+    rises = (np.diff(times) > 0).all()
+    _require("timestamps", rises, times.tolist(), "increasing seconds in each view")
+    fits = bool(codec) == bool(latents.size)
+    _require("codec", fits, repr(codec), "the codec of the latents, or nothing without")
+    _require("projections", codec or not count, f"{count} files", "none without latents")
     for file in example.projections:
         projected = projection_from_bytes(file)
         shape = projected.projection.shape
@@ -202,9 +194,7 @@ def _require(field: str, holds: object, found: object, expected: object) -> None
 def projection_to_bytes(projected: Projected) -> bytes:
     """Return the file; the same arrays give the same bytes on every machine."""
     fields = projected._asdict() | {"source": np.array([projected.source], np.int32)}
-    return save(
-        {name: np.ascontiguousarray(x) for name, x in fields.items() if x is not None}
-    )
+    return save({k: np.ascontiguousarray(x) for k, x in fields.items() if x is not None})
 
 
 def projection_from_bytes(file: bytes) -> Projected:
@@ -218,33 +208,27 @@ def projection_from_bytes(file: bytes) -> Projected:
         fields["source"] = int(fields["source"][0])
         projected = Projected(**fields)
     except (SafetensorError, LookupError, TypeError) as error:
-        raise ValueError(
-            f"projection: found {error}, expected a whole file of one"
-        ) from None
-    _check(projected)
-    return projected
-
-
-def _check(projected: Projected) -> None:
-    """Refuse arrays of other types or shapes."""
+        words = f"{error}, expected a whole file of one"
+        raise ValueError(f"projection: found {words}") from None
+    # Its arrays have their types and shapes.
     views, *frame, channels = shape = projected.projection.shape
+    times = projected.world_to_camera.shape[1:2]
     kinds = {
-        "world_to_camera": (
-            np.float32,
-            (views, *projected.world_to_camera.shape[1:2], 4, 4),
-        ),
-        "projection": (np.float16, shape),
-        "filled": (np.float16, shape),
-        "mask": (np.uint8, (views, *frame)),
-        "disparity": (np.float16, (views, *frame)),
-        "nothing": (np.float16, (*frame, channels)),
+        "world_to_camera": ("float32", (views, *times, 4, 4)),
+        "projection": ("float16", shape),
+        "filled": ("float16", shape),
+        "mask": ("uint8", (views, *frame)),
+        "disparity": ("float16", (views, *frame)),
+        "nothing": ("float16", (*frame, channels)),
     }
     for name, (dtype, sides) in kinds.items():
         array = getattr(projected, name)
         if name == "filled" and array is None:
             continue
-        fits = array.dtype == dtype and array.shape == sides and len(shape) == 5
         found = f"{array.dtype} {array.shape}"
-        check_field(f"projection, {name}", fits, found, f"{np.dtype(dtype)} {sides}")
+        expected = f"{dtype} {sides}"
+        fits = found == expected and len(shape) == 5
+        check_field(f"projection, {name}", fits, found, expected)
     source = projected.source
     check_field("projection, source", 0 <= source < views, source, f"a view below {views}")
+    return projected

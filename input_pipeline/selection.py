@@ -46,11 +46,7 @@ def choose_views(
 
 
 def choose_times(
-    generator: np.random.Generator,
-    length: int,
-    count: int,
-    *,
-    strides: Sequence[int] = (1,),
+    generator: np.random.Generator, length: int, count: int, strides: Sequence[int] = (1,)
 ) -> Int[np.ndarray, "n"]:
     """Return a window of `count` instants: any stride that fits, then any start, all alike.
 
@@ -74,14 +70,14 @@ def select(
     projections with all views and instants.
     """
     both = np.ix_(views, times)
-    whole = (np.arange(n) for n in example.frames.shape)
-    is_whole = all(map(np.array_equal, (views, times), whole))
+    all_views, all_times = map(np.arange, example.frames.shape)
+    has_all_times = np.array_equal(times, all_times)
+    is_whole = has_all_times and np.array_equal(views, all_views)
     timestamps = example.timestamps[both]
-    instants = example.frames.shape[1]
     latents = example.latents[views]
-    if latents.shape[1] == instants:
+    if latents.shape[1] == len(all_times):
         latents = latents[:, times]
-    elif not np.array_equal(times, np.arange(instants)):
+    elif not has_all_times:
         latents = latents[:, :0]
     return example._replace(
         timestamps=timestamps - timestamps.min(),
@@ -105,6 +101,5 @@ def evenly(count: int, most: int) -> list[int]:
 def nearest_bucket(height: int, width: int, buckets: Sequence[tuple[int, int]]) -> int:
     """Return the index of the bucket (height, width) that cuts the least of a picture away."""
     shape = height / width
-    return int(
-        np.argmin([abs(np.log(rows / columns / shape)) for rows, columns in buckets])
-    )
+    cuts = [abs(np.log(rows / columns / shape)) for rows, columns in buckets]
+    return int(np.argmin(cuts))

@@ -85,11 +85,9 @@ def decode_view(files: Shaped[ndarray, "t"]) -> Iterator[UInt8[ndarray, "h w 3"]
     Raises:
       ValueError: the next frame cannot be decoded.
     """
-    return (
-        films.decode_film(files)
-        if films.is_film(files.item(0))
-        else map(decode_jpeg, files)
-    )
+    if films.is_film(files.item(0)):
+        return films.decode_film(files)
+    return map(decode_jpeg, files)
 
 
 def decode_frame(files: Shaped[ndarray, "t"], number: int) -> UInt8[ndarray, "h w 3"]:
@@ -161,15 +159,12 @@ def cover(
     averaging = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     method = cv2.INTER_NEAREST_EXACT if image.ndim == 2 else averaging
     scaled = cv2.resize(image, size[::-1], interpolation=method)
-    top = (size[0] - height) // 2
-    left = (size[1] - width) // 2
-    resized = cameras.resize_intrinsics(
-        intrinsics, rows=size[0] / rows, columns=size[1] / columns
-    )
-    return (
-        scaled[top : top + height, left : left + width],
-        cameras.crop_intrinsics(resized, top=float(top), left=float(left)),
-    )
+    tall, wide = size
+    top = (tall - height) // 2
+    left = (wide - width) // 2
+    lens = cameras.resize_intrinsics(intrinsics, rows=tall / rows, columns=wide / columns)
+    lens = cameras.crop_intrinsics(lens, top=float(top), left=float(left))
+    return scaled[top : top + height, left : left + width], lens
 
 
 def encode_jpeg(frame: UInt8[ndarray, "h w 3"], *, finest: bool = False) -> bytes:
@@ -204,8 +199,8 @@ def decode_jpeg(file: bytes) -> UInt8[ndarray, "h w 3"]:
         return simplejpeg.decode_jpeg(file)
     except (ValueError, MemoryError) as error:
         # A damaged size may be one that no memory holds.
-        found = f"{len(file)} bytes that do not decode ({error})"
-        raise ValueError(f"found {found}, expected a whole JPEG picture") from None
+        words = f"bytes that do not decode ({error}), expected a whole JPEG picture"
+        raise ValueError(f"found {len(file)} {words}") from None
 
 
 def encode_depth(depth: Float[ndarray, "h w"]) -> bytes:
@@ -250,7 +245,6 @@ def _grey_levels(file: bytes, kind: type) -> Shaped[ndarray, "h w"]:
         found = "bytes that do not decode"
         if picture is not None:
             found = f"a picture of {picture.dtype} {picture.shape}"
-        raise ValueError(
-            f"found {found}, expected a whole picture of {kind.__name__} grey levels"
-        )
+        expected = f"a whole picture of {kind.__name__} grey levels"
+        raise ValueError(f"found {found}, expected {expected}")
     return picture

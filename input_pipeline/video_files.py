@@ -83,10 +83,9 @@ def open_video(path: Path) -> InputContainer:
     require_regular(path)
     # To FFmpeg, `pipe:0` and `a:b.mp4` are addresses; a path from the root never is. A film that
     # names others, as playlists do, reaches no network.
+    place = str(path.absolute())
     options = {"protocol_whitelist": "file"}
-    container = av.open(
-        str(path.absolute()), metadata_errors="replace", container_options=options
-    )
+    container = av.open(place, metadata_errors="replace", container_options=options)
     if container.format.name.partition(",")[0] in LISTS:
         container.close()
         raise FileRefusal(f"{path}: found a list of other files, expected a film")
@@ -209,10 +208,8 @@ def read_frames(
     except FFmpegError:
         # Reported below, with the place.
         pass
-    second = times[done]
-    raise ValueError(
-        f"{path}: found a damaged or missing frame at {second:.2f} s, expected all"
-    )
+    found = f"a damaged or missing frame at {times[done]:.2f} s"
+    raise ValueError(f"{path}: found {found}, expected all")
 
 
 def timeline(path: Path, first: float, last: float, least: int) -> Timeline:

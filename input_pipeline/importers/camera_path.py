@@ -67,9 +67,8 @@ def read_path(path: Path) -> CameraPath:
       ValueError: naming the file and what is missing, damaged or impossible there.
     """
     files = path_files(path)
-    found = (
-        "neither a COLMAP model nor transforms.json" if path.is_dir() else "no such file"
-    )
+    nothing = "neither a COLMAP model nor transforms.json"
+    found = nothing if path.is_dir() else "no such file"
     check_field(path, files, found, "the poses of a camera")
     camera_path = _from_colmap(files[0].parent) if len(files) == 2 else _from_json(files[0])
     if camera_path.size is not None:
@@ -92,10 +91,8 @@ def _from_json(file: Path) -> CameraPath:
     path = (_nerfstudio if is_nerfstudio else _ours)(str(file), table)
     if path.times is not None:
         low, high = path.times.min(), path.times.max()
-        expected = "times from 0 to 1"
-        check_field(
-            f"{file}, times", low >= 0 and high <= 1, f"{low:g} to {high:g}", expected
-        )
+        found = f"{low:g} to {high:g}"
+        check_field(f"{file}, times", low >= 0 and high <= 1, found, "times from 0 to 1")
     if "fps" not in table:
         return path
     fps = field_number(table, "fps", str(file))

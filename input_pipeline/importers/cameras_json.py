@@ -24,17 +24,8 @@ from input_pipeline.importers import rig
 from input_pipeline.plain_files import check_field, field, load_json, numbers
 
 FILES = ("cameras.json", "cameras_opencv.json")
-OURS = {
-    "name",
-    "width",
-    "height",
-    "intrinsics",
-    "K",
-    "world_to_camera",
-    "w2c",
-    "distortion",
-}
-OURS |= {"fisheye", "offset", "timestamps", "fps"}
+FIELDS = {"name", "width", "height", "intrinsics", "K", "world_to_camera", "w2c"}
+FIELDS |= {"distortion", "fisheye", "offset", "timestamps", "fps"}
 
 
 def matches(path: Path) -> Path | None:
@@ -50,17 +41,17 @@ def read(path: Path, fps: float | None) -> list[Capture]:
     """
     file = first_file(path, FILES) or path / FILES[0]
     table = load_json(file)
-    entries: dict[str, dict[str, Any]] = {}
+    cameras: dict[str, rig.CalibratedCamera] = {}
+    names = set()
     for index, entry in enumerate(field(table, "cameras", str(file))):
         name = str(field(entry, "name", f"{file}, camera {index}"))
-        check_field(file, name not in entries, f"camera {name} twice", "a name for each")
-        entries[name] = {**entry, "fps": fps or entry.get("fps", table.get("fps"))}
-    cameras = {
-        name: _camera(entry, f"{file}, camera {name}") for name, entry in entries.items()
-    }
+        check_field(file, name not in cameras, f"camera {name} twice", "a name for each")
+        rate = fps or entry.get("fps", table.get("fps"))
+        cameras[name] = _camera(entry, f"{file}, camera {name}")._replace(fps=rate)
+        names |= entry.keys()
     scale = float(table["depth_scale"]) if "depth_scale" in table else None
     # A misspelt field must not be ignored in silence.
-    unread = sorted({key for entry in entries.values() for key in entry} - OURS)
+    unread = sorted(names - FIELDS)
     capture = make_capture(
         path.name,
         rig.make_rig(path, cameras, scale),
@@ -87,6 +78,5 @@ def _camera(entry: dict[str, Any], where: str) -> rig.CalibratedCamera:
         distortion=entry.get("distortion", ()),
         is_fisheye=bool(numbers(entry.get("fisheye", False), (), f"{where}, fisheye")),
         timestamps=entry.get("timestamps"),
-        fps=entry["fps"],
         offset=float(entry.get("offset", 0.0)),
     )

@@ -51,33 +51,29 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
     films = loose or footage.find_footage(path, ("videos", "images"))
     by_camera: dict[str, dict[str, rig.CalibratedCamera]] = {}
     for image, there in images:
-        folder, *inside = PurePosixPath(image).parts
+        place = PurePosixPath(image)
+        folder, *inside = place.parts
         # Its first folder is the camera, or its name without the ending.
-        camera = folder if inside else PurePosixPath(image).stem
-        by_camera.setdefault(camera if films else image, {})[PurePosixPath(image).name] = (
-            there
-        )
+        camera = folder if inside else place.stem
+        by_camera.setdefault(camera if films else image, {})[place.name] = there
     films = films or {image: (path / "images" / image,) for image, _ in images}
     rig.check_lengths(films, path)
     views = []
     for camera, name in rig.pair(films, list(by_camera), path).items():
         registered = by_camera[camera]
+        files = films[name]
         moved = rig.moving([*registered.values()], f"{path}, camera {camera}")
         if len(registered) == 1 or np.ptp(moved.world_to_camera, 0).max() < 1e-9:
             # It stands.
             poses = moved.world_to_camera[0]
         else:
-            lost = [file.name for file in films[name] if file.name not in registered]
-            counts = f"{len(registered)} different poses for {len(films[name])} frames"
-            expected = "one pose, or one a frame"
-            check_field(
-                f"camera {name}", not lost, f"{counts}, none for {lost[:1]}", expected
-            )
-            poses = np.stack(
-                [registered[file.name].world_to_camera for file in films[name]]
-            )
+            lost = [file.name for file in files if file.name not in registered]
+            found = f"{len(registered)} different poses for {len(files)} frames"
+            found += f", none for {lost[:1]}"
+            check_field(f"camera {name}", not lost, found, "one pose, or one a frame")
+            poses = np.stack([registered[file.name].world_to_camera for file in files])
         moved = moved._replace(world_to_camera=poses, fps=fps)
-        views.append(capture.make_view(name, films[name], beside=path, **moved._asdict()))
+        views.append(capture.make_view(name, files, beside=path, **moved._asdict()))
     return [capture.make_capture(path.name, views)]
 
 
@@ -204,9 +200,8 @@ def _lens(
     check_field(path, whole, found, f"{PARAMETERS[model]} numbers")
     fx, fy, cx, cy, *rest = (values[0], *values) if model in ONE_FOCAL_LENGTH else values
     lens = lens_matrix(fx, fy, cx, cy)
-    return rig.CalibratedCamera(
-        lens, np.eye(4), (height, width), tuple(rest), model == "OPENCV_FISHEYE"
-    )
+    is_fisheye = model == "OPENCV_FISHEYE"
+    return rig.CalibratedCamera(lens, np.eye(4), (height, width), rest, is_fisheye)
 
 
 def _image(name: str, camera: int, pose: list[float]) -> RawImage:

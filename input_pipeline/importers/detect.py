@@ -165,6 +165,5 @@ def require_inside(folder: Path, captures: Sequence[Capture]) -> None:
     for view in (view for capture in captures for view in capture.views):
         for file in filter(None, (*view.files, *view.depth, *view.confidence, *view.masks)):
             place = file.resolve()
-            check_field(
-                f"camera {view.name}, {file}", place.is_relative_to(root), place, expected
-            )
+            where = f"camera {view.name}, {file}"
+            check_field(where, place.is_relative_to(root), place, expected)

@@ -53,24 +53,18 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
     for item in field(dataset, "ids", str(path / "dataset.json")):
         entry = field(metadata, item, str(path / "metadata.json"))
         where = f"{path / 'metadata.json'}, {item}"
-        time = field(entry, "time_id" if "time_id" in entry else "warp_id", where)
-        films.setdefault(int(field(entry, "camera_id", where)), []).append(
-            (int(time), item)
-        )
+        time = int(field(entry, "time_id" if "time_id" in entry else "warp_id", where))
+        films.setdefault(int(field(entry, "camera_id", where)), []).append((time, item))
     views = []
     for camera in sorted(films):
         times, items = zip(*sorted(films[camera]), strict=True)
         cameras = [_camera(path / "camera" / f"{item}.json") for item in items]
-        moved = moving(cameras, f"camera {camera}")._replace(
-            timestamps=[t / fps for t in times]
-        )
+        moved = moving(cameras, f"camera {camera}")
+        moved = moved._replace(timestamps=[t / fps for t in times])._asdict()
         pictures = [footage.picture_named(path / "rgb" / scale / item) for item in items]
         depth = [path / "depth" / scale / f"{item}.npy" for item in items]
         depth = depth if all(file.is_file() for file in depth) else ()
-        view = capture.make_view(
-            f"camera{camera}", pictures, depth=depth, **moved._asdict()
-        )
-        views.append(view)
+        views.append(capture.make_view(f"camera{camera}", pictures, depth=depth, **moved))
     return [capture.make_capture(path.name, views, notes=[note])]
 
 
@@ -86,11 +80,8 @@ def _camera(file: Path) -> CalibratedCamera:
     tangential = "tangential" if "tangential" in table else "tangential_distortion"
     k1, k2, k3 = field_numbers(table, "radial_distortion", (3,), where)
     p1, p2 = field_numbers({tangential: [0, 0]} | table, tangential, (2,), where)
-    lens = [
-        [focal, table["skew"], cx],
-        [0, focal * table["pixel_aspect_ratio"], cy],
-        [0, 0, 1],
-    ]
+    tall = focal * table["pixel_aspect_ratio"]
+    lens = np.array([[focal, table["skew"], cx], [0, tall, cy], [0, 0, 1]])
     pose = rigid(rotation, -rotation @ center)
     size = round(rows), round(columns)
-    return CalibratedCamera(np.array(lens), pose, size, (k1, k2, p1, p2, k3))
+    return CalibratedCamera(lens, pose, size, (k1, k2, p1, p2, k3))

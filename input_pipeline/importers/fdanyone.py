@@ -40,22 +40,15 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
     for index, entry in enumerate(field(table, "cameras", str(file))):
         where = f"{file}, camera {index}"
         film = path / str(field(entry, "video", where))
-        height, width = (
-            field_number(entry, f"image_{s}", where) for s in ("height", "width")
-        )
-        pose = field_numbers(entry, "camera_to_world", (4, 4), where)
+        height = round(field_number(entry, "image_height", where))
+        width = round(field_number(entry, "image_width", where))
+        to_world = field_numbers(entry, "camera_to_world", (4, 4), where)
+        pose = conventions.to_opencv(to_world, "opencv_c2w")
+        lens = field_numbers(entry, "K", (3, 3), where)
+        size = height, width
         view = capture.make_view(
-            film.stem,
-            [film],
-            field_numbers(entry, "K", (3, 3), where),
-            conventions.to_opencv(pose, "opencv_c2w"),
-            size=(round(height), round(width)),
-            fps=fps,
-            beside=path,
+            film.stem, [film], lens, pose, size=size, fps=fps, beside=path
         )
         views.append(view)
-    metres = 1.0
     source = f"4DAnyone, {path.name}"
-    return [
-        capture.make_capture(path.name, views, unit=metres, source=source, generated=True)
-    ]
+    return [capture.make_capture(path.name, views, unit=1.0, source=source, generated=True)]

@@ -7,8 +7,9 @@ points alone has the cameras before it: Spacetime Gaussians reads those of the f
 
 from pathlib import Path
 
-from input_pipeline import capture, footage, plain_files
+from input_pipeline import capture, footage
 from input_pipeline.importers import colmap, rig
+from input_pipeline.plain_files import check_field
 
 DEFAULT_FPS = 30.0
 
@@ -41,23 +42,19 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
     views = []
     for camera in sorted(films, key=footage.natural):
         numbers, files, cameras = zip(*films[camera], strict=True)
+        where = f"camera {camera}"
         found = f"it at {len(files)} of {len(folders)} instants"
-        plain_files.check_field(
-            f"camera {camera}", len(files) == len(folders), found, "it at all"
-        )
-        moved = rig.moving(cameras, f"camera {camera}")
+        check_field(where, len(files) == len(folders), found, "it at all")
+        moved = rig.moving(cameras, where)
         moved = moved._replace(timestamps=[number / rate for number in numbers])
         views.append(capture.make_view(camera, files, **moved._asdict()))
     notes = [] if fps else [f"no --fps given: assuming {DEFAULT_FPS:g} instants a second"]
     if borrowed:
-        notes += [
-            f"{borrowed} instants have no cameras of their own and take those before them"
-        ]
+        bare = f"{borrowed} instants have no cameras of their own"
+        notes.append(f"{bare} and take those before them")
     return [capture.make_capture(path.name, views, notes=notes)]
 
 
 def _instants(path: Path) -> list[tuple[int, Path]]:
-    named = [
-        (folder.name.removeprefix("colmap_"), folder) for folder in path.glob("colmap_*")
-    ]
-    return sorted((int(number), folder) for number, folder in named if number.isdecimal())
+    numbered = [(x.name.removeprefix("colmap_"), x) for x in path.glob("colmap_*")]
+    return sorted((int(number), x) for number, x in numbered if number.isdecimal())

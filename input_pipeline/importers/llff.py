@@ -33,25 +33,21 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
     """
     file = path / FILE
     table = load_array(file, "(n 17)")
-    real = (
-        table.dtype.kind in "fiu" and table.shape[1:] == (17,) and np.isfinite(table).all()
-    )
+    fits = table.dtype.kind in "fiu" and table.shape[1:] == (17,)
+    real = fits and np.isfinite(table).all()
     check_field(file, real, f"{table.dtype} {table.shape}", "finite (n 17)")
     films = _films(path, len(table))
-    poses = table[:, :15].reshape(-1, 3, 5).astype(np.float64)
-    rows = dict(zip(sorted(films), poses, strict=True))
+    matrices = table[:, :15].reshape(-1, 3, 5).astype(np.float64)
+    rows = dict(zip(sorted(films), matrices, strict=True))
     views = []
     for film, files in films.items():
-        pose = rows[film]
-        height, width, focal = pose[:, 4]
+        matrix = rows[film]
+        height, width, focal = matrix[:, 4]
+        lens = lenses.lens_matrix(focal, focal, width / 2, height / 2)
+        pose = conventions.to_opencv(conventions.homogeneous(matrix[:, :4]), "llff")
+        size = round(height), round(width)
         view = capture.make_view(
-            film.stem,
-            files,
-            lenses.lens_matrix(focal, focal, width / 2, height / 2),
-            conventions.to_opencv(conventions.homogeneous(pose[:, :4]), "llff"),
-            size=(round(height), round(width)),
-            fps=fps,
-            beside=path,
+            film.stem, files, lens, pose, size=size, fps=fps, beside=path
         )
         views.append(view)
     return [capture.make_capture(path.name, views)]

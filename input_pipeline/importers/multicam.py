@@ -9,9 +9,9 @@ import re
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float64
 
 from input_pipeline import capture, conventions, footage, lenses
+from input_pipeline.cameras import Lens, Poses
 from input_pipeline.importers.rig import pair
 from input_pipeline.plain_files import check_field, load_json, numbers
 
@@ -37,11 +37,9 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
     films = footage.find_footage(path, ("videos", "."))
     views = []
     for camera, name in pair(films, sorted(poses, key=footage.natural), path).items():
-        intrinsics = lens(focal, footage.picture_size(films[name][0]))
-        view = capture.make_view(
-            name, films[name], intrinsics, poses[camera], fps=fps, beside=path
-        )
-        views.append(view)
+        files = films[name]
+        own = lens(focal, footage.picture_size(files[0])), poses[camera]
+        views.append(capture.make_view(name, files, *own, fps=fps, beside=path))
     scene = f"{path.resolve().parent.name}/{path.name}"
     source = f"{scene}, {len(films)} cameras"
     return [capture.make_capture(scene, views, unit=CENTIMETRE_METRES, source=source)]
@@ -59,14 +57,14 @@ def named_focal_length(path: Path) -> float:
     return float(lengths[-1])
 
 
-def lens(focal: float, size: tuple[int, int]) -> Float64[np.ndarray, "3 3"]:
+def lens(focal: float, size: tuple[int, int]) -> Lens:
     """Return intrinsics of pictures of that many rows and columns, of a focal length in mm."""
     height, width = size
     pixels = focal / SENSOR_MILLIMETRES * max(height, width)
     return lenses.lens_matrix(pixels, pixels, width / 2, height / 2)
 
 
-def read_rig_poses(file: Path) -> dict[str, Float64[np.ndarray, "t 4 4"]]:
+def read_rig_poses(file: Path) -> dict[str, Poses]:
     """Return world-to-camera of each camera, OpenCV axes, centimetres.
 
     Raises:

@@ -60,9 +60,10 @@ FISHEYE_FLAGS = ("fisheye", "fisheye_model")
 # Of p1 and p2 of usual lenses.
 MOST_TANGENTIAL = 0.05
 HALF_A_PIXEL = np.array([[0, 0, 0.5], [0, 0, 0.5], [0, 0, 0]])
+Table = Mapping[str, Any]
 Tables = dict[Path, Any]
 # File, name and fields of cameras.
-Entries = list[tuple[Path, str, Mapping[str, Any]]]
+Entries = list[tuple[Path, str, Table]]
 
 
 class _Loader(yaml.SafeLoader):
@@ -105,18 +106,15 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
         ((file, table),) = tables.items()
         is_kalibr = _is_kalibr(table)
         entries = _kalibr(file, table) if is_kalibr else _named(file, table)
-        is_pose2sim = file.suffix == ".toml" and all(
-            e.keys() >= POSE2SIM for *_, e in entries
-        )
-        in_metres = is_kalibr or is_pose2sim
+        has_all = all(entry.keys() >= POSE2SIM for *_, entry in entries)
+        in_metres = is_kalibr or (file.suffix == ".toml" and has_all)
     cameras: dict[str, rig.CalibratedCamera] = {}
     for file, name, entry in entries:
         check_field(file, name not in cameras, f"camera {name} twice", "a name for each")
         if not entry.get("ignore", False):
             cameras[name] = _camera(entry, f"{file}, camera {name}")._replace(fps=fps)
-    return [
-        capture.make_capture(path.name, rig.make_rig(path, cameras), unit=float(in_metres))
-    ]
+    views = rig.make_rig(path, cameras)
+    return [capture.make_capture(path.name, views, unit=float(in_metres))]
 
 
 def load_table(file: Path) -> Any:
@@ -175,41 +173,35 @@ def _named(file: Path, table: Any) -> Entries:
     if isinstance(inside, list):
         inside = dict(enumerate(inside))
     entries = inside.items() if isinstance(inside, Mapping) else ()
-    # Films of caliscope have the port in their names, not the key.
-    return [
-        (
-            file,
-            str(entry.get("name", entry.get("camera_name", entry.get("port", key)))),
-            entry,
-        )
-        for key, entry in entries
-        if _is_camera(entry)
-    ]
+    named = []
+    for key, entry in entries:
+        if _is_camera(entry):
+            # Films of caliscope have the port in their names, not the key.
+            name = entry.get("name", entry.get("camera_name", entry.get("port", key)))
+            named.append((file, str(name), entry))
+    return named
 
 
 def _easymocap(tables: Tables) -> Entries:
     """Return the cameras of intri.yml and extri.yml, without their names in those of fields."""
     files = {key: file for file, table in tables.items() for key in table}
     fields = {key: value for table in tables.values() for key, value in table.items()}
-    return [
-        (
-            files[key],
-            key[2:],
-            {f.removesuffix(key[1:]): x for f, x in fields.items() if f.endswith(key[1:])},
-        )
-        for key in fields
-        if key.startswith("K_")
-    ]
+    entries = []
+    for key in fields:
+        if key.startswith("K_"):
+            end = key[1:]
+            own = {f.removesuffix(end): x for f, x in fields.items() if f.endswith(end)}
+            entries.append((files[key], end[1:], own))
+    return entries
 
 
 def _is_kalibr(table: Any) -> bool:
-    cameras = table.values() if isinstance(table, Mapping) else ()
-    return any(
-        isinstance(c, Mapping) and {"camera_model", "intrinsics"} <= set(c) for c in cameras
-    )
+    entries = table.values() if isinstance(table, Mapping) else ()
+    cameras = [entry for entry in entries if isinstance(entry, Mapping)]
+    return any({"camera_model", "intrinsics"} <= entry.keys() for entry in cameras)
 
 
-def _kalibr(file: Path, table: Mapping[str, Any]) -> Entries:
+def _kalibr(file: Path, table: Table) -> Entries:
     """Return the cameras of a chain in the frame of its first."""
     entries = []
     pose = np.eye(4)
@@ -234,7 +226,7 @@ def _kalibr(file: Path, table: Mapping[str, Any]) -> Entries:
     return entries
 
 
-def _camera(table: Mapping[str, Any], where: str) -> rig.CalibratedCamera:
+def _camera(table: Table, where: str) -> rig.CalibratedCamera:
     """Read one camera.
 
     Args:
@@ -250,10 +242,9 @@ def _camera(table: Mapping[str, Any], where: str) -> rig.CalibratedCamera:
     turn = _array(table, "rotation", where, (3, 9))
     rotation = turn.reshape(3, 3) if turn.size == 9 else cv2.Rodrigues(turn)[0]
     bent = np.zeros(0)
+    counts = (4,) if is_fisheye else (0, 4, 5, 8, 12, 14)
     if is_fisheye or any(name in table for name in NAMES["distortion"]):
-        bent = _array(
-            table, "distortion", where, (4,) if is_fisheye else (0, 4, 5, 8, 12, 14)
-        )
+        bent = _array(table, "distortion", where, counts)
     # Where no field names the model, p1 and p2 that are large may be a fisheye's k3 and k4.
     is_named = not {"distortion_model", "camera_model", *FISHEYE_FLAGS}.isdisjoint(table)
     is_usual = is_named or bent.size != 4 or np.abs(bent[2:]).max() <= MOST_TANGENTIAL
@@ -271,7 +262,7 @@ def _camera(table: Mapping[str, Any], where: str) -> rig.CalibratedCamera:
     )
 
 
-def _is_fisheye(table: Mapping[str, Any], where: str) -> bool:
+def _is_fisheye(table: Table, where: str) -> bool:
     """Return whether a table's lens is OpenCV's fisheye, not its usual one.
 
     Raises:
@@ -287,18 +278,15 @@ def _is_fisheye(table: Mapping[str, Any], where: str) -> bool:
     return model in FISHEYE_MODELS or any(flags)
 
 
-def _array(
-    table: Mapping[str, Any], field: str, where: str, counts: tuple[int, ...]
-) -> np.ndarray:
+def _array(table: Table, field: str, where: str, counts: tuple[int, ...]) -> np.ndarray:
     """Return the numbers of a field under whichever of its names."""
     name = next((name for name in NAMES[field] if name in table), "")
     expected = f"a field {field} (one of {', '.join(NAMES[field])})"
     check_field(where, name, ", ".join(map(str, table)), expected)
-    values = _entries(table[name], f"{where}, {name}")
+    where = f"{where}, {name}"
+    values = _entries(table[name], where)
     expected = " or ".join(map(str, counts))
-    check_field(
-        f"{where}, {name}", values.size in counts, f"{values.size} numbers", expected
-    )
+    check_field(where, values.size in counts, f"{values.size} numbers", expected)
     return values
 
 
@@ -308,14 +296,12 @@ def _entries(value: Any, where: str) -> np.ndarray:
     return numbers(listed, np.shape(listed), where).ravel()
 
 
-def _size(table: Mapping[str, Any], where: str) -> tuple[int, int] | None:
+def _size(table: Table, where: str) -> tuple[int, int] | None:
     """Return rows and columns; files have them the other way round."""
-    sides = next(
-        ([table[w], table[h]] for w, h in SIDES if w in table and h in table), None
-    )
+    sides = [[table[w], table[h]] for w, h in SIDES if w in table and h in table]
     if any(name in table for name in NAMES["size"]):
-        sides = _array(table, "size", where, (2,))
-    if sides is None:
+        sides = [_array(table, "size", where, (2,))]
+    if not sides:
         return None
-    columns, rows = numbers(sides, (2,), f"{where}, size")
+    columns, rows = numbers(sides[0], (2,), f"{where}, size")
     return round(rows), round(columns)

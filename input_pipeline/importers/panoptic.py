@@ -36,21 +36,19 @@ def _views(path: Path, file: Path, fps: float) -> list[capture.View]:
     table = load_json(file)
     rows, columns, *lists = (field(table, name, str(file)) for name in ("h", "w", *LISTS))
     cameras_per_instant = {len(instant) for values in lists for instant in values}
-    fits = len({len(values) for values in lists}) == len(cameras_per_instant) == 1
-    lengths = ", ".join(
-        f"{name} {len(values)}" for name, values in zip(LISTS, lists, strict=True)
-    )
+    counts = list(map(len, lists))
+    fits = len(set(counts)) == len(cameras_per_instant) == 1
+    lengths = ", ".join(f"{name} {n}" for name, n in zip(LISTS, counts, strict=True))
     check_field(file, fits, f"{lengths} instants", "cameras in each")
     size = round(rows), round(columns)
     films: dict[str, list[tuple[rig.CalibratedCamera, str]]] = {}
     for instant in zip(*lists, strict=True):
         for lens, pose, picture, camera in zip(*instant, strict=True):
             where = f"{file}, camera {camera}"
-            intrinsics = numbers(lens, (3, 3), f"{where}, k")
-            there = rig.CalibratedCamera(
-                intrinsics, numbers(pose, (4, 4), f"{where}, w2c"), size
-            )
-            films.setdefault(str(camera), []).append((there._replace(fps=fps), picture))
+            lens = numbers(lens, (3, 3), f"{where}, k")
+            pose = numbers(pose, (4, 4), f"{where}, w2c")
+            there = rig.CalibratedCamera(lens, pose, size, fps=fps)
+            films.setdefault(str(camera), []).append((there, picture))
     views = []
     for camera, film in films.items():
         cameras, pictures = zip(*film, strict=True)
@@ -59,8 +57,6 @@ def _views(path: Path, file: Path, fps: float) -> list[capture.View]:
         has_masks = file.name == FILES[0] or masks[0].parent.is_dir()
         masks = masks if has_masks and (path / "seg").is_dir() else ()
         files = [path / "ims" / picture for picture in pictures]
-        moved = rig.moving(cameras, f"{file}, camera {camera}")
-        views.append(
-            capture.make_view(f"cam{camera}", files, masks=masks, **moved._asdict())
-        )
+        moved = rig.moving(cameras, f"{file}, camera {camera}")._asdict()
+        views.append(capture.make_view(f"cam{camera}", files, masks=masks, **moved))
     return views

@@ -36,9 +36,9 @@ def read(path: Path, fps: float | None) -> list[Capture]:
 
 
 def _calibrations(path: Path) -> list[Path]:
-    return sorted((path / "calibration").glob("*.qca.txt")) or sorted(
-        path.glob("*.qca.txt")
-    )
+    folders = path / "calibration", path
+    found = [sorted(folder.glob("*.qca.txt")) for folder in folders]
+    return found[0] or found[1]
 
 
 def read_qca(file: Path) -> dict[str, rig.CalibratedCamera]:
@@ -63,19 +63,15 @@ def _camera(camera: xml.Element, file: Path) -> rig.CalibratedCamera:
         values = [field(fields, name, f"{where}, {part}") for name in names]
         return numbers(values, (len(names),), f"{where}, {part}")
 
-    lens = take(
-        "intrinsic", "focalLengthU", "focalLengthV", "centerPointU", "centerPointV", "skew"
-    )
-    fx, fy, cx, cy, skew = lens / 64
+    fx, fy = take("intrinsic", "focalLengthU", "focalLengthV") / 64
+    cx, cy, skew = take("intrinsic", "centerPointU", "centerPointV", "skew") / 64
     left, top, right, bottom = take("fov_video", "left", "top", "right", "bottom")
     k1, k2, k3 = take("intrinsic", *(f"radialDistortion{i}" for i in (1, 2, 3)))
     # Their spelling.
     p1, p2 = take("intrinsic", "tangentalDistortion1", "tangentalDistortion2")
-    rotation = take(
-        "transform", *(f"r{i}{j}" for i in (1, 2, 3) for j in (1, 2, 3))
-    ).reshape(3, 3)
+    entries = take("transform", *(f"r{i}{j}" for i in (1, 2, 3) for j in (1, 2, 3)))
     # Up and backward to down and forward.
-    rotation = rotation * np.array([[1], [-1], [-1]])
+    rotation = entries.reshape(3, 3) * np.array([[1], [-1], [-1]])
     center = take("transform", "x", "y", "z") / 1000
     return rig.CalibratedCamera(
         np.array([[fx, skew, cx - left], [0, fy, cy - top], [0, 0, 1]]),

@@ -39,27 +39,20 @@ def read(path: Path, fps: float | None) -> list[Capture]:
             moving = pose @ cameras.invert(pose[0])
             lens = multicam.lens(focal, footage.picture_size(film))
             views.append(make_view(name, [film], lens, moving, fps=fps))
-        capture = make_capture(
-            f"{path.name}/{source}",
-            views,
-            unit=multicam.CENTIMETRE_METRES,
-            source=f"ReCamMaster, {path.name}, {source}",
-            generated=True,
-        )
-        captures.append(capture)
+        scene = f"{path.name}/{source}"
+        words = f"ReCamMaster, {path.name}, {source}"
+        unit = multicam.CENTIMETRE_METRES
+        captures.append(make_capture(scene, views, source=words, unit=unit, generated=True))
     return captures
 
 
 def _films(path: Path) -> dict[str, list[Path]]:
     """Return the films of each source video, in order of the trajectories."""
     films: dict[str, list[Path]] = {}
-    found = path.glob("cam_type*/video*")
-    for film in sorted(
-        found, key=lambda film: (footage.natural(film), footage.natural(film.parent))
-    ):
-        place = f"{film.parent.name}/{film.stem}"
-        if film.suffix.lower() in footage.VIDEOS and re.fullmatch(
-            r"cam_type\d+/video\d+", place
-        ):
-            films.setdefault(film.stem, []).append(film)
+    natural = footage.natural
+    files = path.glob("cam_type*/video*")
+    for file in sorted(files, key=lambda file: (natural(file), natural(file.parent))):
+        is_named = re.fullmatch(r"cam_type\d+/video\d+", f"{file.parent.name}/{file.stem}")
+        if is_named and file.suffix.lower() in footage.VIDEOS:
+            films.setdefault(file.stem, []).append(file)
     return films

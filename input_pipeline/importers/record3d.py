@@ -39,11 +39,8 @@ MEMBER = re.compile(r"metadata|rgbd/[0-9]{1,9}\.(jpg|depth)")
 
 def matches(path: Path) -> Path | None:
     """Return the folder that shows this layout."""
-    return (
-        path / "rgbd"
-        if (path / "metadata").is_file() and (path / "rgbd").is_dir()
-        else None
-    )
+    folder = path / "rgbd"
+    return folder if (path / "metadata").is_file() and folder.is_dir() else None
 
 
 def is_packed(path: Path) -> bool:
@@ -134,8 +131,6 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
         depth=[picture.with_suffix(".depth") for picture in pictures],
         depth_size=(depth_h, depth_w),
     )
-    return [
-        capture.make_capture(
-            path.name, [view], unit=1.0, source="Record3D", notes=[lens_note]
-        )
-    ]
+    source = "Record3D"
+    notes = [lens_note]
+    return [capture.make_capture(path.name, [view], unit=1.0, source=source, notes=notes)]

@@ -44,17 +44,11 @@ def make_rig(
     # Without times, pictures of one number are of one instant: folders must be equally long.
     if any(camera.timestamps is None for camera in cameras.values()):
         check_lengths(films, path)
-    pairs = pair(films, list(cameras), path)
-    return [
-        capture.make_view(
-            pairs[name],
-            films[pairs[name]],
-            beside=path,
-            depth_scale=depth_scale,
-            **camera._asdict(),
-        )
-        for name, camera in cameras.items()
-    ]
+    views = []
+    for camera, name in pair(films, list(cameras), path).items():
+        there = cameras[camera]._asdict() | {"beside": path, "depth_scale": depth_scale}
+        views.append(capture.make_view(name, films[name], **there))
+    return views
 
 
 def pair(films: Films, cameras: Sequence[str], where: Path) -> dict[str, str]:
@@ -96,13 +90,13 @@ def check_lengths(films: Films, where: Path) -> None:
     Raises:
       ValueError: naming the counts.
     """
-    counts = {
+    folders = {
         name: len(files)
         for name, files in films.items()
         if len(files) != 1 or files[0].suffix.lower() not in footage.VIDEOS
     }
-    found = ", ".join(f"{name} {count}" for name, count in counts.items())
-    equal = len(set(counts.values())) <= 1
+    found = ", ".join(f"{name} {count}" for name, count in folders.items())
+    equal = len(set(folders.values())) <= 1
     check_field(where, equal, f"pictures {found}", "as many for each camera")
 
 

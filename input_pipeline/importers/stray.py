@@ -25,6 +25,8 @@ FOLDERS = ("depth", "confidence")
 COLUMNS = ("timestamp", "frame", "x", "y", "z", "qx", "qy", "qz", "qw")
 LENS = ("fx", "fy", "cx", "cy")
 METRES_PER_MILLIMETRE = 0.001
+# A file of each frame, None where it is lost.
+Pictures = list[Path | None]
 # Of the film's sides, at most, from its middle to the lens's centre.
 MOST_OFF_CENTRE = 0.1
 
@@ -70,12 +72,10 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
     is_central = np.abs(np.array([x / width, y / height]) - 0.5).max() <= MOST_OFF_CENTRE
     found = f"the lens's centre at {x:.0f}, {y:.0f} of a film of {width}x{height}"
     check_field(path, is_central, found, "it in the middle, of rgb.mp4 as recorded")
-    depth, confidence, lost_note = _depth(
-        path, [f"{int(n):06}.png" for n in table["frame"]]
-    )
-    to_world = conventions.from_quaternions(
-        columns("qx", "qy", "qz", "qw"), columns("x", "y", "z"), where
-    )
+    names = [f"{int(n):06}.png" for n in table["frame"]]
+    depth, confidence, lost_note = _depth(path, names)
+    turns = columns("qx", "qy", "qz", "qw")
+    to_world = conventions.from_quaternions(turns, columns("x", "y", "z"), where)
     view = capture.make_view(
         "camera",
         [film],
@@ -88,11 +88,8 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
     )
     late = f"{rows - count} of {rows} poses are later than the film" if rows > count else ""
     notes = [late, lens_note, lost_note]
-    return [
-        capture.make_capture(
-            path.name, [view], unit=1.0, source="Stray Scanner", notes=notes
-        )
-    ]
+    source = "Stray Scanner"
+    return [capture.make_capture(path.name, [view], unit=1.0, source=source, notes=notes)]
 
 
 def _odometry(file: Path) -> dict[str, Float[np.ndarray, " n"]]:
@@ -109,9 +106,7 @@ def _odometry(file: Path) -> dict[str, Float[np.ndarray, " n"]]:
     }
 
 
-def _depth(
-    path: Path, names: list[str]
-) -> tuple[list[Path | None], list[Path | None], str]:
+def _depth(path: Path, names: list[str]) -> tuple[Pictures, Pictures, str]:
     """Return a frame's pictures of depth and confidence, None where one is lost, and a note.
 
     Raises:
@@ -122,10 +117,8 @@ def _depth(
     # Of lost pictures, that a message shows.
     most_names = 5
     pairs = [[path / folder / name for folder in FOLDERS] for name in names]
-    kept = [
-        pair if all(file.is_file() for file in pair) else [None, None] for pair in pairs
-    ]
-    depth, confidence = map(list, zip(*kept, strict=True))
+    whole = [pair if all(map(Path.is_file, pair)) else [None, None] for pair in pairs]
+    depth, confidence = map(list, zip(*whole, strict=True))
     lost = [name for name, file in zip(names, depth, strict=True) if file is None]
     shown = ", ".join(lost[:most_names]) + ", ..." * (len(lost) > most_names)
     share = f"{len(lost)} of {len(names)} frames"

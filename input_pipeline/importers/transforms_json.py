@@ -53,9 +53,8 @@ def read_transforms(file: Path, scene_id: str, fps: float | None) -> capture.Cap
     """
     frames = _read(file)
     for frame in frames:
-        frame["file"] = footage.picture_named(
-            file.parent / field(frame, "file_path", frame["where"])
-        )
+        place = file.parent / field(frame, "file_path", frame["where"])
+        frame["file"] = footage.picture_named(place)
     timed = sum("time" in frame for frame in frames)
     found = f"a time in {timed} of {len(frames)} frames"
     check_field(file, timed in (0, len(frames)), found, "it in all or none")
@@ -96,23 +95,19 @@ def _read(file: Path) -> list[dict]:
     """Return the frames with what the table says of all, and `where` they stand, for messages."""
     table = load_json(file)
     frames = field(table, "frames", str(file))
-    are_tables = isinstance(frames, list) and all(
-        isinstance(frame, dict) for frame in frames
-    )
-    check_field(
-        f"{file}, frames", frames and are_tables, f"{frames!r:.40}", "a list of frames"
-    )
-    wheres = [f"{file}, frame {index}" for index in range(len(frames))]
-    return [table | frame | {"where": w} for frame, w in zip(frames, wheres, strict=True)]
+    fits = isinstance(frames, list) and frames and all(isinstance(x, dict) for x in frames)
+    check_field(f"{file}, frames", fits, f"{frames!r:.40}", "a list of frames")
+    return [
+        table | frame | {"where": f"{file}, frame {i}"} for i, frame in enumerate(frames)
+    ]
 
 
 def _view(file: Path, name: str, film: list[dict], seconds: float) -> capture.View:
     first = film[0]
     for frame in film:
         changed = [key for key in (*LENS, *DISTORTION) if frame.get(key) != first.get(key)]
-        check_field(
-            f"{frame['where']}, lens", not changed, f"another {changed}", "a fixed one"
-        )
+        where = f"{frame['where']}, lens"
+        check_field(where, not changed, f"another {changed}", "a fixed one")
     intrinsics, size = _lens(first, first["file"])
     is_fisheye = first.get("camera_model") == FISHEYE or bool(first.get("is_fisheye"))
     bent = FISHEYE_DISTORTION if is_fisheye else DISTORTION
@@ -162,9 +157,8 @@ def _repeats(film: list[dict]) -> bool:
 def _pose(frame: dict) -> np.ndarray:
     where = f"{frame['where']}, transform_matrix"
     matrix = field(frame, "transform_matrix", where)
-    pose = homogeneous(
-        numbers(matrix, (3, 4) if np.shape(matrix) == (3, 4) else (4, 4), where)
-    )
+    shape = (3, 4) if np.shape(matrix) == (3, 4) else (4, 4)
+    pose = homogeneous(numbers(matrix, shape, where))
     if "applied_transform" in frame:
         applied = numbers(frame["applied_transform"], (3, 4), "applied_transform")
         pose = np.linalg.inv(homogeneous(applied)) @ pose
@@ -176,9 +170,8 @@ def _lens(table: dict, file: Path) -> tuple[np.ndarray, tuple[int, int]]:
     where = table["where"]
     model = table.get("camera_model", "OPENCV")
     check_field(where, model in LENSES, f"camera_model {model}", f"one of {LENSES}")
-    size = (
-        (table["h"], table["w"]) if {"w", "h"} <= set(table) else footage.picture_size(file)
-    )
+    is_sized = {"w", "h"} <= set(table)
+    size = (table["h"], table["w"]) if is_sized else footage.picture_size(file)
     rows, columns = map(round, size)
     if "fl_x" in table:
         fx = float(table["fl_x"])

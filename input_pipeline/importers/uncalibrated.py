@@ -16,16 +16,10 @@ from input_pipeline import capture, footage
 def matches(path: Path) -> Path | None:
     """Return a film that a generator named."""
     films = {film.stem: film for film in footage.listed(path, footage.VIDEOS)}
-    merged = [
-        film for name, film in films.items() if re.fullmatch(r"prompt\d+_merged", name)
-    ]
-    return (
-        merged[0]
-        if merged
-        else films.get("gen")
-        if {"render", "mask"} <= set(films)
-        else None
-    )
+    for name, film in films.items():
+        if re.fullmatch(r"prompt\d+_merged", name):
+            return film
+    return films.get("gen") if {"render", "mask"} <= set(films) else None
 
 
 def read(path: Path, fps: float | None) -> list[capture.Capture]:
