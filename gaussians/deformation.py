@@ -80,11 +80,10 @@ def deforming(gaussians: Gaussians, instants: int, key: Array) -> DeformingGauss
     channels = 16  # of an embedding, an even number
     hidden = 128  # units of the network
     reach = 0.02  # r over the diagonal of the scene: more makes every step of Adam jump
-    share_outside = (
-        0.02  # of the Gaussians beyond each end of an axis, which do not count as size
-    )
+    # Of the Gaussians beyond each end of an axis, which do not count as size.
+    outside = 0.02
     waves_key, inner_key, bias_key = jax.random.split(key, 3)
-    shares = jnp.array([share_outside, 1 - share_outside])
+    shares = jnp.array([outside, 1 - outside])
     low, high = jnp.quantile(gaussians.means, shares, axis=0)
     diagonal = jnp.linalg.norm(high - low)
     size = jnp.where(diagonal > 0, diagonal, 1.0)

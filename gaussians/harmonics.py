@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 from numpy import ndarray
 
 from gaussians.precision import exact_products
+from gaussians.types import Vectors
 
 MEAN_HARMONIC = 0.28209479177387814  # Y_00 = 1 / sqrt(4 pi)
 
@@ -44,9 +45,7 @@ def basis(directions: Float[Array, "... 3"], degree: int) -> Float[Array, "... k
 
 
 @exact_products
-def colors(
-    harmonics: Float[Array, "g k 3"], directions: Float[Array, "g 3"], degree: int
-) -> Float[Array, "g 3"]:
+def colors(harmonics: Float[Array, "g k 3"], directions: Vectors, degree: int) -> Vectors:
     """Return the non-negative colour along `directions` (from camera to Gaussian, any length)."""
     squared_length = (directions**2).sum(-1, keepdims=True)
     unit = directions / jnp.sqrt(jnp.maximum(squared_length, 1e-24))

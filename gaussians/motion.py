@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
-from gaussians.types import Gaussians
+from gaussians.types import Gaussians, Scalar, Values, Vectors
 
 
 class DynamicGaussians(NamedTuple):
@@ -30,32 +30,29 @@ class DynamicGaussians(NamedTuple):
     """
 
     gaussians: Gaussians
-    velocities: Float[Array, "g 3"]
-    moments: Float[Array, "g"]
-    log_durations: Float[Array, "g"]
-    logit_gates: Float[Array, "g"]
+    velocities: Vectors
+    moments: Values
+    log_durations: Values
+    logit_gates: Values
 
     @jax.jit
-    def at(self, time: Float[Array, ""] | float) -> Gaussians:
+    def at(self, time: Scalar | float) -> Gaussians:
         """Return the scene at one instant, equations 1 and 2; differentiable, also in `time`."""
         since = time - self.moments
         means = self.gaussians.means + self.velocities * since[:, None]
-        return self.gaussians._replace(
-            means=means, logit_opacities=self._logit_opacities(since)
-        )
+        logits = self._logit_opacities(since)
+        return self.gaussians._replace(means=means, logit_opacities=logits)
 
     def map_gaussians(self, change: Callable[[Array], Array]) -> "DynamicGaussians":
         """Apply `change` to every array that has a row for each Gaussian."""
         return jax.tree.map(change, self)
 
-    def _logit_opacities(self, since: Float[Array, "g"]) -> Float[Array, "g"]:
+    def _logit_opacities(self, since: Values) -> Values:
         """Return equation 2 as logits, in logarithms because both factors may be nearly 0."""
+        log = jax.nn.log_sigmoid
         falloff = -0.5 * (since * jnp.exp(-self.log_durations)) ** 2
-        log_visible = jnp.logaddexp(
-            jax.nn.log_sigmoid(self.logit_gates),
-            jax.nn.log_sigmoid(-self.logit_gates) + falloff,
-        )
-        log_opacity = jax.nn.log_sigmoid(self.gaussians.logit_opacities) + log_visible
+        visible = jnp.logaddexp(log(self.logit_gates), log(-self.logit_gates) + falloff)
+        log_opacity = log(self.gaussians.logit_opacities) + visible
         # An opacity that rounds to 1 has no finite logit.
         log_opacity = jnp.minimum(log_opacity, -1e-6)
         return log_opacity - jnp.log(-jnp.expm1(log_opacity))
@@ -64,7 +61,6 @@ class DynamicGaussians(NamedTuple):
 @jax.jit
 def still(gaussians: Gaussians) -> DynamicGaussians:
     """Return a static scene as a dynamic one: always there, never moving."""
+    rest = jnp.zeros_like(gaussians.means)
     zero = jnp.zeros_like(gaussians.logit_opacities)
-    return DynamicGaussians(
-        gaussians, jnp.zeros_like(gaussians.means), zero + 0.5, zero, zero + 12.0
-    )
+    return DynamicGaussians(gaussians, rest, zero + 0.5, zero, zero + 12.0)

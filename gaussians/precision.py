@@ -15,6 +15,7 @@ from jaxtyping import Array, Float
 
 P = ParamSpec("P")
 R = TypeVar("R")
+Matrices = Float[Array, "g 3 3"]
 
 
 def exact_products(function: Callable[P, R]) -> Callable[P, R]:
@@ -29,9 +30,7 @@ def exact_products(function: Callable[P, R]) -> Callable[P, R]:
 
 
 @exact_products
-def turn_all(
-    rotation: Float[Array, "3 3"], matrices: Float[Array, "g 3 3"]
-) -> Float[Array, "g 3 3"]:
+def turn_all(rotation: Float[Array, "3 3"], matrices: Matrices) -> Matrices:
     """Multiply many small matrices by one from the left.
 
     XLA for GPUs has no kernel for such a product (an internal error), so there it is a sum of
@@ -39,9 +38,8 @@ def turn_all(
     """
 
     def sums(rotation, matrices):
-        first, second, third = (
-            rotation[None, :, j, None] * matrices[:, None, j, :] for j in range(3)
-        )
+        terms = (rotation[None, :, j, None] * matrices[:, None, j] for j in range(3))
+        first, second, third = terms
         return first + second + third
 
     product = partial(jnp.einsum, "ij,gjk->gik")

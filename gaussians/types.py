@@ -17,6 +17,12 @@ from jaxtyping import Array, Float, Int
 # A number, and a count or an index.
 Scalar = Float[Array, ""]
 Number = Int[Array, ""]
+# A number and a vector of each Gaussian.
+Values = Float[Array, "g"]
+Vectors = Float[Array, "g 3"]
+# Colours of a picture, and the times of several, in clips.
+Picture = Float[Array, "h w 3"]
+Times = Float[Array, "n"]
 
 
 class Gaussians(NamedTuple):

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from einops import rearrange
 from jax import lax
-from jaxtyping import Array, Bool, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from gaussians.rendering.projection import NEAREST_DRAWN, Splats
 from gaussians.types import Number
@@ -58,6 +58,11 @@ class Tiles:
     def quarters(self) -> "Tiles":
         """Return the same picture in tiles of half the side."""
         return Tiles(self.width, self.height, self.side // 2)
+
+    def centers(self, tile: Int[Array, "n"]) -> Float[Array, "n 2"]:
+        """Return x and y of the centres of tiles, pixels."""
+        places = jnp.stack([tile % self.columns, tile // self.columns], -1)
+        return (places + 0.5) * self.side
 
 
 class Bins(NamedTuple):
@@ -132,9 +137,8 @@ def depth_order(splats: Splats) -> Int[Array, "g"]:
 def bin_splats(splats: Splats, tiles: Tiles, slots: int) -> Bins:
     """List the Gaussians of every tile, nearest first, in `slots` slots."""
     order = depth_order(splats)
-    rank, _, first, overflow = _sorted_slots(
-        Splats(*(x[order] for x in splats)), tiles, slots
-    )
+    near_first = Splats(*(x[order] for x in splats))
+    rank, _, first, overflow = _sorted_slots(near_first, tiles, slots)
     return Bins(order[rank], first[:-1], jnp.diff(first), overflow)
 
 
@@ -158,18 +162,19 @@ def bin_quarters(splats: Splats, tiles: Tiles, slots: int) -> Bins:
     start = jnp.cumsum(total) - total
     slot = jnp.where(meets, until - 1 + start[None], 2 * slots)
     ids = jnp.broadcast_to(order[rank][:, None], slot.shape)
-    ids = (
-        jnp.zeros(2 * slots, jnp.int32).at[slot].set(ids, mode="drop", unique_indices=True)
-    )
+    empty = jnp.zeros(2 * slots, jnp.int32)
+    ids = empty.at[slot].set(ids, mode="drop", unique_indices=True)
 
     before = jnp.concatenate([jnp.zeros((1, 4), jnp.int32), until]) + start[None]
     bounds = before[tile_first]
-    first, length = (
-        rearrange(x, "(rows cols) (y x) -> (rows y) (cols x)", rows=tiles.rows, y=2)[
-            : small.rows, : small.columns
-        ].reshape(-1)
-        for x in (bounds[:-1], jnp.diff(bounds, axis=0))
-    )
+
+    def by_row(runs):
+        shape = "(rows cols) (y x) -> (rows y) (cols x)"
+        quarters = rearrange(runs, shape, rows=tiles.rows, y=2)
+        return quarters[: small.rows, : small.columns].reshape(-1)
+
+    first = by_row(bounds[:-1])
+    length = by_row(jnp.diff(bounds, axis=0))
     return Bins(ids, first, length, jnp.maximum(overflow, (total.sum() + 1) // 2 - slots))
 
 
@@ -204,9 +209,8 @@ def _sorted_slots(
     count = jnp.where(up_to <= slots, extent.prod(-1), 0)
     end = jnp.cumsum(count)
     # Slot i belongs to the first Gaussian whose `end` exceeds i.
-    rank = jnp.cumsum(
-        jnp.zeros(slots + 1, jnp.int32).at[jnp.minimum(end, slots)].add(1)[:slots]
-    )
+    ends = jnp.zeros(slots + 1, jnp.int32).at[jnp.minimum(end, slots)].add(1)
+    rank = jnp.cumsum(ends[:slots])
     used = rank < g
     rank = jnp.minimum(rank, g - 1)
     nth = jnp.arange(slots, dtype=jnp.int32) - (end - count)[rank]
@@ -219,14 +223,9 @@ def _sorted_slots(
     keys = lax.sort((tile << bits) | rank.astype(jnp.uint32), is_stable=False)
     boundaries = jnp.arange(tiles.count + 1, dtype=jnp.uint32) << bits
     first = jnp.searchsorted(keys, boundaries, method="scan_unrolled").astype(jnp.int32)
-    rank = keys & jnp.uint32((1 << bits) - 1)
-    tile = keys >> bits
-    return (
-        rank.astype(jnp.int32),
-        tile.astype(jnp.int32),
-        first,
-        jnp.maximum(needed - slots, 0),
-    )
+    rank = (keys & jnp.uint32((1 << bits) - 1)).astype(jnp.int32)
+    tile = (keys >> bits).astype(jnp.int32)
+    return rank, tile, first, jnp.maximum(needed - slots, 0)
 
 
 def _ellipse_meets_tile(

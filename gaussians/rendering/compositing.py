@@ -179,12 +179,8 @@ def _groups(bins: Bins, tiles: Tiles) -> TileGroup:
     padding = -tiles.count % size
     tile = jnp.concatenate([jnp.argsort(-bins.length), jnp.full(padding, tiles.count)])
     first, length = (jnp.append(run, 0)[tile] for run in (bins.first, bins.length))
-    center = (
-        jnp.stack([tile % tiles.columns, tile // tiles.columns], -1) + 0.5
-    ) * tiles.side
-    return jax.tree.map(
-        lambda x: x.reshape(-1, size, *x.shape[1:]), TileGroup(tile, first, length, center)
-    )
+    group = TileGroup(tile, first, length, tiles.centers(tile))
+    return jax.tree.map(lambda x: x.reshape(-1, size, *x.shape[1:]), group)
 
 
 def _walk(
@@ -235,11 +231,8 @@ def _fetch(
     ids = bins.ids.at[slot].get(mode="promise_in_bounds")
     splats = features.at[ids].get(mode="promise_in_bounds")
     splats = splats.at[..., :2].add(-group.center[:, None])
-    return (
-        splats.at[..., 5].set(jnp.where(used, splats[..., 5], UNUSED_LOG_OPACITY)),
-        ids,
-        used,
-    )
+    log_opacity = jnp.where(used, splats[..., 5], UNUSED_LOG_OPACITY)
+    return splats.at[..., 5].set(log_opacity), ids, used
 
 
 def alphas_at(
@@ -249,9 +242,8 @@ def alphas_at(
     x, y, a, b, c, log_opacity = (splats[..., i, None] for i in range(GEOMETRY_ROWS))
     dx = offsets[0][None, None] - x
     dy = offsets[1][None, None] - y
-    alpha = jnp.minimum(
-        jnp.exp(log_opacity + (a * dx + b * dy) * dx + c * dy * dy), ALPHA_MAX
-    )
+    alpha = jnp.exp(log_opacity + (a * dx + b * dy) * dx + c * dy * dy)
+    alpha = jnp.minimum(alpha, ALPHA_MAX)
     return jnp.where(alpha >= ALPHA_MIN, alpha, 0.0)
 
 
@@ -299,16 +291,14 @@ def monomials(offsets: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
 
 def join_tiles(tiled: Num[Array, "tiles c pixels"], tiles: Tiles) -> Num[Array, "h w c"]:
     """Join the pictures of all tiles, row by row, into one."""
-    return rearrange(
-        tiled, "(rows cols) c (y x) -> (rows y) (cols x) c", rows=tiles.rows, x=tiles.side
-    )
+    shape = "(rows cols) c (y x) -> (rows y) (cols x) c"
+    return rearrange(tiled, shape, rows=tiles.rows, x=tiles.side)
 
 
 def cut_tiles(
     image: Float[Array, "h w c"], tiles: Tiles
 ) -> Float[Array, "{tiles.count}+1 c pixels"]:
     """Cut a picture into tiles, the inverse of `join_tiles`, and append an empty tile."""
-    tiled = rearrange(
-        image, "(rows y) (cols x) c -> (rows cols) c (y x)", y=tiles.side, x=tiles.side
-    )
+    shape = "(rows y) (cols x) c -> (rows cols) c (y x)"
+    tiled = rearrange(image, shape, y=tiles.side, x=tiles.side)
     return jnp.pad(tiled, ((0, 1), (0, 0), (0, 0)))

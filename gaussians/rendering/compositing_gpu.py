@@ -136,9 +136,8 @@ def _draw(features, ids, first, length, image, *, tiles: Tiles) -> None:
             splat = _fetch(features, ids, slot + nth + k, end)
             alpha = _alpha(splat, x, y)[0]
             weight, drawn, after = _blend(alpha, light)
-            image = tuple(
-                image[c] + weight * splat[GEOMETRY_ROWS + c] for c in range(channels)
-            )
+            payload = splat[GEOMETRY_ROWS:]
+            image = tuple(image[c] + weight * payload[c] for c in range(channels))
             left = jnp.where(drawn, after, left)
             light = after
         return _is_lit(light), light, left, image
@@ -169,9 +168,8 @@ def _pull_back(
             splat = _fetch(features, ids, slot + nth + k, end)
             alpha, dx, dy = _alpha(splat, x, y)
             weight, drawn, after = _blend(alpha, light)
-            gain = weight * sum(
-                splat[GEOMETRY_ROWS + c] * towards[c] for c in range(channels)
-            )
+            payload = splat[GEOMETRY_ROWS:]
+            gain = weight * sum(payload[c] * towards[c] for c in range(channels))
             behind = behind - gain
             log = gain - behind * alpha / (1 - alpha)
             log = jnp.where(drawn & (alpha < ALPHA_MAX), log, 0.0)
@@ -247,18 +245,13 @@ def _block(row: Array, end: Array, width: int) -> tuple[Array, Array, Array]:
 def _place(tiles: Tiles, dtype: DTypeLike) -> tuple[tuple[Array, Array], Array, Array]:
     """Return the row and the column of this program's pixels, and x and y of their centres."""
     tile = pl.program_id(0)
-    shape = (tiles.side, tiles.side)
-    row = tile // tiles.columns * tiles.side + lax.broadcasted_iota(
-        jnp.int32, (shape[0], 1), 0
-    )
-    column = tile % tiles.columns * tiles.side + lax.broadcasted_iota(
-        jnp.int32, (1, shape[1]), 1
-    )
-    x = column.astype(dtype) + 0.5
-    y = row.astype(dtype) + 0.5
+    side = tiles.side
+    down = lax.broadcasted_iota(jnp.int32, (side, 1), 0)
+    across = lax.broadcasted_iota(jnp.int32, (1, side), 1)
+    x = (tile % tiles.columns * side + across).astype(dtype) + 0.5
+    y = (tile // tiles.columns * side + down).astype(dtype) + 0.5
     # Triton cannot look through floats. It would give threads pixels of a row, to read at once.
-    rows = jnp.broadcast_to(y.astype(jnp.int32), shape)
-    columns = jnp.broadcast_to(x.astype(jnp.int32), shape)
+    rows, columns = (jnp.broadcast_to(z.astype(jnp.int32), (side, side)) for z in (y, x))
     return (rows, columns), x, y
 
 

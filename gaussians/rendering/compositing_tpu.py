@@ -121,10 +121,7 @@ def _cut_runs(features: Features, bins: Bins, tiles: Tiles) -> Chunks:
     ids = bins.ids[jnp.where(used, bins.first[of_tile][:, None] + nth, 0)]
 
     splats = jnp.concatenate([features, jnp.ones((g, 1))], 1)[ids]
-    center = (
-        jnp.stack([tile % tiles.columns, tile // tiles.columns], -1) + 0.5
-    ) * tiles.side
-    splats = splats.at[..., :2].add(-center[:, None])
+    splats = splats.at[..., :2].add(-tiles.centers(tile)[:, None])
     splats = splats.at[..., 5].set(jnp.where(used, splats[..., 5], UNUSED_LOG_OPACITY))
     return Chunks(jnp.where(used, ids, g), splats, tile, count)
 
@@ -239,9 +236,8 @@ def _weights(
     column, row = _offsets(side, (side * side, 1), 0)
     dx = column - x
     dy = row - y
-    alphas = jnp.minimum(
-        jnp.exp(log_opacity + (a * dx + b * dy) * dx + c * dy * dy), ALPHA_MAX
-    )
+    alphas = jnp.exp(log_opacity + (a * dx + b * dy) * dx + c * dy * dy)
+    alphas = jnp.minimum(alphas, ALPHA_MAX)
     alphas = jnp.where(alphas >= ALPHA_MIN, alphas, 0.0)
     log = jnp.log(1 - alphas)
     after = reaching * jnp.exp(_dot(log, _triangle()))

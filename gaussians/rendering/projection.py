@@ -20,7 +20,7 @@ from jaxtyping import Array, Float
 
 from gaussians.precision import exact_products, turn_all
 from gaussians.rotation import rotation_matrix
-from gaussians.types import Camera, Gaussians
+from gaussians.types import Camera, Gaussians, Values, Vectors
 
 # Added to the screen covariance, pixels^2.
 SCREEN_BLUR = 0.3
@@ -43,16 +43,16 @@ class Splats(NamedTuple):
     """
 
     centers: Float[Array, "g 2"]
-    conics: Float[Array, "g 3"]
-    depths: Float[Array, "g"]
-    opacities: Float[Array, "g"]
-    sigmas: Float[Array, "g"]
+    conics: Vectors
+    depths: Values
+    opacities: Values
+    sigmas: Values
     half_sizes: Float[Array, "g 2"]
 
 
 @exact_products
 def project_gaussians(
-    gaussians: Gaussians, opacities: Float[Array, "g"], camera: Camera, *, antialiased: bool
+    gaussians: Gaussians, opacities: Values, camera: Camera, *, antialiased: bool
 ) -> Splats:
     """Project every Gaussian, equations 1 to 3; those out of sight get `sigmas` = 0."""
     rotation = camera.world_to_camera[:3, :3]
@@ -91,9 +91,8 @@ def project_gaussians(
     conics = jnp.stack([yy + SCREEN_BLUR, -xy, xx + SCREEN_BLUR], -1) / determinant[:, None]
     if antialiased:
         # The floor keeps the square root differentiable for Gaussians seen edge-on.
-        opacities = opacities * jnp.sqrt(
-            jnp.maximum(sharp_determinant / determinant, 1e-12)
-        )
+        share = jnp.maximum(sharp_determinant / determinant, 1e-12)
+        opacities = opacities * jnp.sqrt(share)
 
     # Up to how many standard deviations it is visible, at most where an opaque one falls below
     # ALPHA_MIN.

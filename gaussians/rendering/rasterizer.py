@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 from gaussians import harmonics, precision, rendering
 from gaussians.deformation import Scene
 from gaussians.rendering import binning, platforms, projection
-from gaussians.types import Camera, Gaussians, Number, Rendering, Surfaces
+from gaussians.types import Camera, Gaussians, Number, Rendering, Surfaces, Times
 
 # Parameters beyond this, or not a number, make a Gaussian invisible.
 LARGEST_PARAMETER = 1e15
@@ -119,9 +119,8 @@ def intersection_budget(
     Raises:
       ValueError: It is called under jit, where nothing can be counted.
     """
-    return round_budget(
-        count_intersections(gaussians, camera, antialiased=antialiased), slack
-    )
+    count = count_intersections(gaussians, camera, antialiased=antialiased)
+    return round_budget(count, slack)
 
 
 def round_budget(intersections: Number | int, slack: float = 1.0) -> int:
@@ -217,21 +216,24 @@ def _splats(
     gaussians: Gaussians, camera: Camera, antialiased: bool
 ) -> tuple[projection.Splats, binning.Tiles, Gaussians]:
     """Make Gaussians that are not finite invisible and project; returns tiles and scene, too."""
-    sane = jnp.ones(gaussians.means.shape[0], bool)
+    g = len(gaussians.means)
+    sane = jnp.ones(g, bool)
     for field in gaussians:
-        sane &= (jnp.abs(field) < LARGEST_PARAMETER).reshape(sane.shape[0], -1).all(-1)
-    clean = Gaussians(
-        *(jnp.where(sane.reshape(-1, *(1,) * (x.ndim - 1)), x, 0.0) for x in gaussians)
-    )
+        sane &= (jnp.abs(field) < LARGEST_PARAMETER).reshape(g, -1).all(-1)
+
+    def shown(x):
+        return jnp.where(sane.reshape(-1, *(1,) * (x.ndim - 1)), x, 0.0)
+
+    clean = Gaussians(*map(shown, gaussians))
     opacities = jnp.where(sane, jax.nn.sigmoid(clean.logit_opacities), 0.0)
     splats = projection.project_gaussians(clean, opacities, camera, antialiased=antialiased)
-    return splats, binning.choose_tiles(camera.width, camera.height, sane.shape[0]), clean
+    return splats, binning.choose_tiles(camera.width, camera.height, g), clean
 
 
 def render_clip(
     scene: Scene,
     cameras: Camera,
-    times: Float[Array, "n"],
+    times: Times,
     *,
     background: Float[Array, "3"] | None = None,
     sh_degree: int | None = None,
@@ -252,17 +254,15 @@ def render_clip(
     if max_intersections is None:
         max_intersections = clip_budget(scene, cameras, times, antialiased=antialiased)
     background = jnp.zeros(3) if background is None else background
-    static = {"sh_degree": sh_degree, "antialiased": antialiased}
-    return _render_all(
-        scene, cameras, times, background, max_intersections=max_intersections, **static
-    )
+    static = {"sh_degree": sh_degree, "max_intersections": max_intersections}
+    return _render_all(scene, cameras, times, background, antialiased=antialiased, **static)
 
 
 @partial(jax.jit, static_argnames=("sh_degree", "antialiased", "max_intersections"))
 def _render_all(
     scene: Scene,
     cameras: Camera,
-    times: Float[Array, "n"],
+    times: Times,
     background: Float[Array, "3"],
     **static: Any,
 ) -> Rendering:
@@ -273,7 +273,7 @@ def _render_all(
 def clip_budget(
     scene: Scene,
     cameras: Camera,
-    times: Float[Array, "n"],
+    times: Times,
     *,
     antialiased: bool = False,
     slack: float = 1.25,
@@ -284,7 +284,7 @@ def clip_budget(
 
 @partial(jax.jit, static_argnums=3)
 def _most_intersections(
-    scene: Scene, cameras: Camera, times: Float[Array, "n"], antialiased: bool
+    scene: Scene, cameras: Camera, times: Times, antialiased: bool
 ) -> Number:
     count = partial(count_intersections, antialiased=antialiased)
     return lax.map(lambda pair: count(scene.at(pair[1]), pair[0]), (cameras, times)).max()

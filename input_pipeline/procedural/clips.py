@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float, Float32
 
 from input_pipeline import footage, schema, transforms
+from input_pipeline.plain_files import check_field
 from input_pipeline.procedural.rich_world import PEOPLE
 from input_pipeline.procedural.scene import (
     HELD_OUT_START,
@@ -62,9 +63,8 @@ class ProceduralClips:
     def __getitem__(self, index: int) -> schema.Example:
         """Return the clip of scene `first + index`."""
         scene = self.first + range(self.count)[index]
-        render = scene_program(
-            self.views, self.frames, self.height, self.width, self.worlds
-        )
+        size = self.views, self.frames, self.height, self.width
+        render = scene_program(*size, self.worlds)
         clip: Any = jax.device_get(render(np.int32(scene), textures=self._textures))
         held_out = ", held out" if scene >= HELD_OUT_START else ""
         return to_example(
@@ -101,9 +101,8 @@ def to_example(
         if people:
             assert clip.instances is not None
             seen = np.asarray(clip.instances[i, j])
-            masks[i, j] = transforms.encode_mask(
-                np.where((seen > 0) & (seen <= people), 255, 0).astype("u1")
-            )
+            inside = (seen > 0) & (seen <= people)
+            masks[i, j] = transforms.encode_mask(np.where(inside, 255, 0).astype("u1"))
     times = np.asarray(clip.timestamps, np.float32)
     return schema.make_example(
         files,
@@ -138,12 +137,9 @@ def read_textures(folder: str) -> Float32[np.ndarray, "n s s 3"]:
     """
     side = 256
     files = footage.listed(Path(folder), footage.PICTURES | footage.VIDEOS)
-    if not files:
-        raise ValueError(f"textures {folder}: found no picture or video, expected some")
-    squares = [
-        transforms.cover(footage.first_picture(file), np.eye(3), side, side)[0]
-        for file in files
-    ]
+    check_field(f"textures {folder}", files, "no picture or video", "some")
+    pictures = map(footage.first_picture, files)
+    squares = [transforms.cover(x, np.eye(3), side, side)[0] for x in pictures]
     return np.stack(squares).astype(np.float32) / 255
 
 

@@ -87,9 +87,8 @@ class _Glb:
         magic, version, size, length = struct.unpack("<4sIII", data[:16].ljust(16, b"\0"))
         whole = (magic, version, size) == (b"glTF", 2, len(data))
         check_field(path, whole, f"{len(data)} bytes", "a whole binary glTF 2 file")
-        self.document: dict[str, Any] = parse_json(
-            data[20 : 20 + length], f"{path}, first chunk"
-        )
+        text = data[20 : 20 + length]
+        self.document: dict[str, Any] = parse_json(text, f"{path}, first chunk")
         self.binary = data[28 + length :]
 
     def view(self, index: int) -> memoryview:
@@ -102,12 +101,11 @@ class _Glb:
         view = accessor["bufferView"]
         dtype = np.dtype(COMPONENTS[accessor["componentType"]])
         width = WIDTHS[accessor["type"]]
-        stride = (
-            self.document["bufferViews"][view].get("byteStride") or width * dtype.itemsize
-        )
+        size = dtype.itemsize
+        stride = self.document["bufferViews"][view].get("byteStride") or width * size
         shape = (accessor["count"], width)
         start = accessor.get("byteOffset", 0)
-        values = np.ndarray(shape, dtype, self.view(view), start, (stride, dtype.itemsize))
+        values = np.ndarray(shape, dtype, self.view(view), start, (stride, size))
         return values / np.iinfo(dtype).max if accessor.get("normalized") else values
 
 
@@ -131,6 +129,7 @@ def _read_mesh(glb: _Glb, where: str) -> SkinnedMesh:
     if "indices" in primitive:
         corners = glb.array(primitive["indices"]).astype(INDEX)
     weights = glb.array(attributes["WEIGHTS_0"]).astype(np.float64)
+    bind = glb.array(skin["inverseBindMatrices"])
     parent = np.full(len(nodes), -1)
     for i, node in enumerate(nodes):
         parent[np.array(node.get("children", []), INDEX)] = i
@@ -147,9 +146,7 @@ def _read_mesh(glb: _Glb, where: str) -> SkinnedMesh:
         weights=weights / weights.sum(1, keepdims=True),
         joint_nodes=np.array(skin["joints"], INDEX),
         # glTF stores matrices by columns.
-        inverse_bind=glb.array(skin["inverseBindMatrices"])
-        .reshape(-1, 4, 4)
-        .swapaxes(1, 2),
+        inverse_bind=bind.reshape(-1, 4, 4).swapaxes(1, 2),
         parent=parent,
         rest=rest,
         animations={
@@ -180,12 +177,13 @@ def _check(mesh: SkinnedMesh) -> None:
     for name, channels in mesh.animations.items():
         for channel in channels:
             times = channel.times
+            shape = channel.values.shape
             _check_bounded("times of key frames", times)
             _check_bounded("values of key frames", channel.values)
             rest = mesh.rest[channel.path][channel.node]
             ascends = times[0] >= 0 and (np.diff(times) > 0).all() and times[-1] > 0
-            if not ascends or channel.values.shape != (len(times), len(rest)):
-                found = f"{len(times)} key frames, values of shape {channel.values.shape}"
+            if not ascends or shape != (len(times), len(rest)):
+                found = f"{len(times)} key frames, values of shape {shape}"
                 raise ValueError(f"animation {name}: {found}, or times that do not ascend")
         if not channels:
             raise ValueError(f"animation {name} of no node")

@@ -166,28 +166,18 @@ def gltf_clip(
     intrinsics = jnp.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
     azimuth = jnp.deg2rad(source_azimuth + jnp.array([0.0, *target_azimuths]))
     elevation = np.deg2rad(ELEVATION)
-    direction = jnp.stack(
-        [
-            jnp.cos(elevation) * jnp.sin(azimuth),
-            jnp.full_like(azimuth, jnp.sin(elevation)),
-            jnp.cos(elevation) * jnp.cos(azimuth),
-        ],
-        axis=1,
-    )
-    camera_to_world = jax.vmap(
-        lambda eye: scene.camera_towards(eye, center, jnp.array(UP))
-    )(center[None] + direction)
+    x = jnp.cos(elevation) * jnp.sin(azimuth)
+    y = jnp.full_like(azimuth, jnp.sin(elevation))
+    direction = jnp.stack([x, y, jnp.cos(elevation) * jnp.cos(azimuth)], axis=1)
+    towards = jax.vmap(scene.camera_towards, (0, None, None))
+    camera_to_world = towards(center[None] + direction, center, jnp.array(UP))
 
     texcoords = jnp.asarray(mesh.texcoords[mesh.triangles], jnp.float32)
-    texture = jnp.asarray(mesh.texture)
+    surface = texcoords, jnp.asarray(mesh.texture)
 
-    def film(
-        pose: Float[Array, "4 4"],
-    ) -> tuple[Float[Array, "t h w 3"], Float[Array, "t h w"]]:
+    def film(pose: scene.Pose) -> tuple[Array, Array]:
         view = partial(cast_rays, height=height, width=width)
-        return jax.lax.map(
-            lambda now: view(now, texcoords, texture, pose, intrinsics), triangles
-        )
+        return jax.lax.map(lambda now: view(now, *surface, pose, intrinsics), triangles)
 
     colors, depth = jax.lax.map(film, camera_to_world)
     unit = jnp.median(depth[0, 0])
@@ -211,11 +201,9 @@ def standing_triangles(
     high = mesh.positions.max(0)
     anchor = np.array([(low[0] + high[0]) / 2, low[1], (low[2] + high[2]) / 2])
     scale = ASSET_LENGTH / (high - low).max()
-    posed = [
-        gltf_mesh.skinned_positions(mesh, animation, float(t))[mesh.triangles]
-        for t in times
-    ]
-    return ((np.stack(posed) - anchor) * scale).astype(np.float32)
+    posed = [gltf_mesh.skinned_positions(mesh, animation, t) for t in times.tolist()]
+    corners = np.stack(posed)[:, mesh.triangles]
+    return ((corners - anchor) * scale).astype(np.float32)
 
 
 @partial(jax.jit, static_argnames=("height", "width"))
@@ -224,7 +212,7 @@ def cast_rays(
     triangles: Float[Array, "f 3 3"],
     texcoords: Float[Array, "f 3 2"],
     texture: Float[Array, "y x 3"],
-    camera_to_world: Float[Array, "4 4"],
+    camera_to_world: scene.Pose,
     intrinsics: Float[Array, "3 3"],
     height: int,
     width: int,
@@ -265,14 +253,11 @@ def cast_rays(
         weights = jnp.stack([1 - u - v, u, v], axis=1)
         albedo = _bilinear(texture, jnp.sum(weights[..., None] * corner, axis=1))
         # The sign turns normals of back faces towards the camera.
-        facing = (
-            world_normal[nearest] * jnp.sign(jnp.sum(rays * normal[nearest], 1))[:, None]
-        )
-        lambert = jnp.clip(facing @ light, 0, 1)
+        sign = jnp.sign(jnp.sum(rays * normal[nearest], 1))
+        lambert = jnp.clip((world_normal[nearest] * sign[:, None]) @ light, 0, 1)
         room_color, room_z = _room(eye, rays @ rotation.T)
-        color = jnp.where(
-            (z < room_z)[:, None], albedo * (0.6 + 0.5 * lambert)[:, None], room_color
-        )
+        lit = albedo * (0.6 + 0.5 * lambert)[:, None]
+        color = jnp.where((z < room_z)[:, None], lit, room_color)
         return jnp.clip(color, 0, 1), jnp.minimum(z, room_z)
 
     rows = (jnp.arange(height * PIXEL_RAYS) + 0.5) / PIXEL_RAYS
@@ -298,9 +283,8 @@ def _room(
     # Broad stripes on the walls and soft squares on the ground show depth to the eye.
     stripes = 0.06 * jnp.sin(9 * point[:, 0] + 9 * point[:, 2]) - 0.15 * point[:, 1]
     wall = jnp.array([WALLS[0], WALLS[2], WALLS[1]])[axis] + stripes[:, None]
-    chequer = jax.nn.sigmoid(6 * jnp.sin(12 * point[:, 0]) * jnp.sin(12 * point[:, 2]))[
-        :, None
-    ]
+    waves = 6 * jnp.sin(12 * point[:, 0]) * jnp.sin(12 * point[:, 2])
+    chequer = jax.nn.sigmoid(waves)[:, None]
     ground = chequer * jnp.array([GROUND[0]]) + (1 - chequer) * jnp.array([GROUND[1]])
     on_ground = (axis == 1) & (rays[:, 1] < 0)
     return jnp.where(on_ground[:, None], ground, wall), z

@@ -96,12 +96,11 @@ def person_at(person: Person, floor: Scalar, time: Scalar) -> Objects:
     radii = jnp.array([0.05, 0.036, 0.05, 0.036, 0.032, 0.026, 0.032, 0.026])
     halves = jnp.array([*LEG_LENGTHS, *LEG_LENGTHS, *ARM_LENGTHS, *ARM_LENGTHS]) / 2
     sizes = jnp.stack([radii * girth, halves * size, jnp.zeros(CAPSULES)], 1)
+    semi_axes = jnp.stack([jnp.array(shape) * scale for _, shape, scale in balls])
     return Objects(
-        jnp.stack([center for center, *_ in balls] + [center for center, _ in limbs]),
+        jnp.stack([center for center, *_ in (*balls, *limbs)]),
         jnp.stack([body] * ELLIPSOIDS + [axes for _, axes in limbs]),
-        jnp.concatenate(
-            [jnp.stack([jnp.array(s) * scale for _, s, scale in balls]), sizes]
-        ),
+        jnp.concatenate([semi_axes, sizes]),
     )
 
 

@@ -39,9 +39,8 @@ def paint_world(
     m = world.materials
     albedo = m.color_a.T[:, material] * (1 - mix) + m.color_b.T[:, material] * mix
     light = world.ambient + (1.1 - world.ambient) * lambert * world.light_color[:, None]
-    color = jnp.where(
-        is_sky(world, material)[None], _sky(world, rays), albedo * light * shadow
-    )
+    lit = albedo * light * shadow
+    color = jnp.where(is_sky(world, material)[None], _sky(world, rays), lit)
     return jnp.clip(color * world.exposure, 0, 1)
 
 
@@ -71,24 +70,17 @@ def _texture(
     numbers = [m.kind[:, None].astype(jnp.float32), m.frequency[:, None], m.phase]
     table = jnp.concatenate([*numbers, m.rotation.reshape(-1, 9)], 1)
     kind, frequency, *rest = lookup(table, material)
-    rotation = [Vector(*rest[i : i + 3]) for i in (3, 6, 9)]
-    turned = to_local(rotation, surface)
-    u = Vector(*(x * frequency + p for x, p in zip(turned, rest[:3], strict=True)))
+    phase, *rotation = (Vector(*rest[i : i + 3]) for i in (0, 3, 6, 9))
+    u = to_local(rotation, surface) * frequency + phase
     x, y, z = (jnp.sin(jnp.pi * x) for x in u)
     plane = jnp.where(is_object | (axis == 2), x * y, jnp.where(axis == 0, y * z, x * z))
     stripes = jnp.sin(jnp.pi * (u.x + 0.4 * u.y + 0.3 * u.z))
-    finer = Vector(*(x * 2.1 + 7.0 for x in u))
-    noise = 0.65 * value_noise(u) + 0.35 * value_noise(finer)
+    noise = 0.65 * value_noise(u) + 0.35 * value_noise(u * 2.1 + 7.0)
     noise = jnp.clip((noise - 0.5) * 2.2 + 0.5, 0, 1)
     marble = 0.5 + 0.5 * jnp.sin(2 * u.x + 5 * noise)
     gradient = 0.5 + 0.5 * jnp.sin(0.35 * (u.x + u.y))
-    choices = [
-        jax.nn.sigmoid(6 * plane),
-        jax.nn.sigmoid(6 * stripes),
-        noise,
-        marble,
-        gradient,
-    ]
+    sharp = jax.nn.sigmoid(6 * plane), jax.nn.sigmoid(6 * stripes)
+    choices = [*sharp, noise, marble, gradient]
     return jnp.select([kind == i for i in range(5)], choices, 0.2 * noise)
 
 
@@ -100,10 +92,8 @@ def _shadow(world: World, objects: Objects, position: Vector) -> Pixels:
     x = position.x[None] - objects.center[:, 0, None]
     z = position.z[None] - objects.center[:, 2, None]
     # Below -40 nothing is left; smaller numbers would only be slow ones.
-    blob = (
-        jnp.exp(jnp.maximum(-(x**2 + z**2) * inverse[:, None], -40.0)) * strength[:, None]
-    )
-    return jnp.exp(-1.2 * blob.sum(0))
+    falloff = jnp.exp(jnp.maximum(-(x**2 + z**2) * inverse[:, None], -40.0))
+    return jnp.exp(-1.2 * (falloff * strength[:, None]).sum(0))
 
 
 def _sky(world: World, rays: Vector) -> Float[Array, "3 p"]:

@@ -13,7 +13,7 @@ in the object's frame, flat ones of the two coordinates across the longest compo
 there. Octaves finer than a pixel fade out.
 """
 
-from operator import truediv
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -43,7 +43,6 @@ from input_pipeline.procedural.shapes import (
     in_own_frames,
     is_sky,
     lookup,
-    point_on_ray,
     smooth,
     surface_points,
     value_noise,
@@ -64,22 +63,19 @@ def paint_rich_world(
     colours from.
     """
     materials = world.materials
+    surfaces = partial(surface_points, objects, SPANS, origin)
 
     def paint(traced: Traced):
         _, depth, which = traced
-        at = surface_points(objects, SPANS, origin, *traced)
-        return texture(materials, _material(which), at, depth / focal)
+        return texture(materials, _material(which), surfaces(*traced), depth / focal)
 
     def light(traced: Traced):
-        _, _, which = traced
-        at = surface_points(objects, SPANS, origin, *traced)
+        at = surfaces(*traced)
+        seen = partial(_light_arriving, objects, world.present, at.position, traced[-1])
         arriving = []
         for toward, softness in zip(world.lights, world.softness, strict=True):
             lambert = jnp.clip(dot(at.normal, columns(toward)), 0, 1)
-            share = _light_arriving(
-                objects, world.present, at.position, which, toward, softness
-            )
-            arriving.append(lambert * share)
+            arriving.append(lambert * seen(toward, softness))
         return [*arriving, 0.85 - 0.15 * at.normal.y]
 
     rays, _, which = traced
@@ -90,18 +86,16 @@ def paint_rich_world(
     if textures is not None:
 
         def photograph(traced: Traced):
-            at = surface_points(objects, SPANS, origin, *traced)
-            return photo_colors(textures, materials, _material(traced[-1]), at)
+            which = _material(traced[-1])
+            return photo_colors(textures, materials, which, surfaces(*traced))
 
         *photo, has_photo = in_blocks(photograph, traced)
         albedo = jnp.where(has_photo[None] > 0, jnp.stack(photo), albedo)
     first, second, ambient = (x[None] for x in in_blocks(light, traced))
-    lit = world.ambient * ambient + (1.1 - world.ambient) * (
-        first * world.light_colors[0][:, None] + second * world.light_colors[1][:, None]
-    )
-    color = jnp.where(
-        is_sky(world, which)[None], _sky(world, rays), albedo * brightness * lit
-    )
+    key, fill = (color[:, None] for color in world.light_colors)
+    direct = (1.1 - world.ambient) * (first * key + second * fill)
+    lit = albedo * brightness * (world.ambient * ambient + direct)
+    color = jnp.where(is_sky(world, which)[None], _sky(world, rays), lit)
     return jnp.clip(color * world.exposure, 0, 1)
 
 
@@ -111,16 +105,12 @@ def _material(which: Numbers) -> Numbers:
 
 def _sky(world: RichWorld, rays: Vector) -> Float[Array, "3 p"]:
     """Return a gradient with clouds that are infinitely far away."""
-    length = jnp.sqrt(dot(rays, rays))
-    x, y, z = (ray / length for ray in rays)
+    x, y, z = rays / jnp.sqrt(dot(rays, rays))
     elevation = jnp.clip(0.2 - 1.2 * y, 0, 1)[None]
     height = 1 / jnp.maximum(0.15 - y, 0.15)
     above = Vector(2 * x * height, jnp.zeros(y.shape), 2 * z * height)
-    finer = Vector(*(2.2 * x + 5 for x in above))
-    cloud = jnp.clip(
-        2.5 * (0.6 * value_noise(above) + 0.4 * value_noise(finer)) - 1.1, 0, 1
-    )
-    cloud = cloud * jnp.clip(-5 * y - 0.75, 0, 1)
+    noise = 0.6 * value_noise(above) + 0.4 * value_noise(above * 2.2 + 5)
+    cloud = jnp.clip(2.5 * noise - 1.1, 0, 1) * jnp.clip(-5 * y - 0.75, 0, 1)
     low = world.materials.color_b[FIRST_FACE]
     high = jnp.array([0.35, 0.55, 0.9])
     pale = 0.5 * low[:, None] + jnp.array([[0.4], [0.43], [0.46]])
@@ -164,8 +154,8 @@ def _fall(distance: Array, radius: Array | float, spread: Array) -> Array:
 
 
 def _ellipsoid(origin: Vector, ray: Vector, size: Vector, softness: Array) -> Array:
-    origin = Vector(*map(truediv, origin, size))
-    ray = Vector(*map(truediv, ray, size))
+    origin = origin / size
+    ray = ray / size
     squared = dot(ray, ray)
     step = -dot(origin, ray) / squared
     distance = jnp.sqrt(jnp.maximum(dot(origin, origin) - step * step * squared, 0))
@@ -178,7 +168,7 @@ def _capsule(origin: Vector, ray: Vector, size: Vector, softness: Array) -> Arra
     step = -(origin.x * ray.x + origin.z * ray.z) / (flat + 1e-6)
     end = origin.y - jnp.clip(origin.y + step * ray.y, -size.y, size.y)
     step = -(origin.x * ray.x + end * ray.y + origin.z * ray.z)
-    gap = point_on_ray(origin._replace(y=end), step, ray)
+    gap = origin._replace(y=end) + ray * step
     distance = jnp.sqrt(dot(gap, gap))
     return jnp.where(step > 0, _fall(distance, size.x, softness * step), 0.0)
 
@@ -195,7 +185,7 @@ def texture(
 ) -> tuple[Pixels, Pixels]:
     """Return share of the second colour and brightness; a pixel is `pixel` wide at the surface."""
     kind, frequency, detail, *phase = lookup(_numbers(materials), number)
-    u = Vector(*(x * frequency + p for x, p in zip(at.local, phase, strict=True)))
+    u = at.local * frequency + Vector(*phase)
     # Of the lattice, in one pixel.
     cells = pixel * frequency
     clouds, fine = _fractal(u, cells)
@@ -242,13 +232,12 @@ def photo_colors(
     count, side = textures.shape[:2]
     _, frequency, _, *phase = lookup(_numbers(materials), number)
     which, chance = lookup(materials.photo, number)
-    u = Vector(*(x * frequency + p for x, p in zip(at.local, phase, strict=True)))
+    u = at.local * frequency + Vector(*phase)
     pixels = textures.reshape(-1, 3)
     base = jnp.floor(which * count).astype(jnp.int32) * side * side
     # Every second tile is mirrored, so that none has seams.
-    column, row = (
-        (1 - jnp.abs((x / tile) % 2 - 1)) * (side - 1) for x in _across(u, at.local_normal)
-    )
+    flat = _across(u, at.local_normal)
+    column, row = ((1 - jnp.abs((x / tile) % 2 - 1)) * (side - 1) for x in flat)
     left, top = (jnp.clip(jnp.floor(x), 0, side - 2) for x in (column, row))
     across = column - left
     down = row - top
@@ -266,10 +255,8 @@ def photo_colors(
 
 def _numbers(materials: RichMaterials) -> Float[Array, "m 6"]:
     kind = materials.kind.astype(jnp.float32)
-    frequency = materials.frequency
-    return jnp.concatenate(
-        [jnp.stack([kind, frequency, materials.detail], 1), materials.phase], 1
-    )
+    numbers = jnp.stack([kind, materials.frequency, materials.detail], 1)
+    return jnp.concatenate([numbers, materials.phase], 1)
 
 
 def _fractal(u: Vector, cells: Array) -> tuple[Array, Array]:
@@ -282,9 +269,7 @@ def _fractal(u: Vector, cells: Array) -> tuple[Array, Array]:
         scale = 2.03**octave
         weight = 0.62**octave
         amplitude = jnp.clip(1.6 - 1.6 * cells * scale, 0, 1)
-        noise = amplitude * (
-            value_noise(Vector(*(x * scale + 7.3 * octave for x in u))) - 0.5
-        )
+        noise = amplitude * (value_noise(u * scale + 7.3 * octave) - 0.5)
         total = total + weight * noise
         weights = weights + weight
         fine = fine + (octave >= octaves - 2) * noise

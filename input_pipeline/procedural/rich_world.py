@@ -44,10 +44,8 @@ def _tables() -> tuple[np.ndarray, np.ndarray]:
     table = PEOPLE + 1
     chair = PEOPLE + 2
     loose = itertools.count(PEOPLE + 3)
-    figures = [(1 + p, _SKIN[p], _SHIRT[p], _TROUSERS[p]) for p in range(PEOPLE)]
-    things = [
-        (m, p) for p, skin, shirt, trousers in figures for m in (skin, shirt, trousers)
-    ]
+    figures = [*zip(range(1, PEOPLE + 1), _SKIN, _SHIRT, _TROUSERS, strict=True)]
+    things = [(material, p) for p, *materials in figures for material in materials]
     things += [(_REST + i, next(loose)) for i in range(BALLS)]
     things += [(_TABLE, table), (_CHAIR, chair), (_CHAIR, chair)]
     things += [(_REST + BALLS + i, next(loose)) for i in range(CRATES)]
@@ -109,14 +107,11 @@ class RichWorld(NamedTuple):
     def objects_at(self, time: Scalar) -> Objects:
         """Return poses and sizes of all primitives at `time` (seconds)."""
         floor = self.room_max[1]
-        figures = jax.vmap(lambda person: people.person_at(person, floor, time))(
-            self.people
-        )
+        figures = jax.vmap(people.person_at, (0, None, None))(self.people, floor, time)
         still = self.still
         center = still.center + self.sway * jnp.sin(self.sway_frequency * time)
         turned = world.rotation_of(self.spin * time) @ still.rotation
-        moved = Objects(center, turned, still.size)
-        return Objects(*map(_among, figures, moved))
+        return Objects(*map(_among, figures, (center, turned, still.size)))
 
     def instances(self) -> Int[Array, "_"]:
         """Number all primitives, then faces: 0 is the room, then come people, then things."""
@@ -133,9 +128,8 @@ def sample_rich_world(key: PRNGKeyArray) -> RichWorld:
     figures = _people(uniform)
     still, sway, spin, has = _things(uniform, floor)
     shown = jnp.repeat(figures.present[:, None], people.ELLIPSOIDS + people.CAPSULES, 1)
-    lights = uniform((2, 3), -1.2, 1.2) * jnp.array([[1.0, 0.3, 1.0]]) - jnp.array(
-        [[0, 1.1, 0]]
-    )
+    lights = uniform((2, 3), -1.2, 1.2) * jnp.array([[1.0, 0.3, 1.0]])
+    lights = lights - jnp.array([[0, 1.1, 0]])
     strength = jnp.stack([uniform((), 0.7, 1.0), uniform((), 0.0, 0.45)])
     return RichWorld(
         room_min=jnp.stack([-wall[0], -ceiling, -wall[2]]),
@@ -188,13 +182,11 @@ def _things(uniform: world.Uniform, floor: Scalar):
     ball_at = jnp.stack([x, floor - lift, uniform(BALLS, -0.6, 0.6)], 1)
     # A top on four legs, and a seat and a back on four legs.
     table = _on_legs(uniform, floor, uniform(2, 0.14, 0.3), uniform((), 0.2, 0.32))
-    chair = _on_legs(
-        uniform, floor, uniform(2, 0.07, 0.1), uniform((), 0.14, 0.2), back=0.11
-    )
+    seat = uniform(2, 0.07, 0.1)
+    chair = _on_legs(uniform, floor, seat, uniform((), 0.14, 0.2), back=0.11)
     crate = uniform((CRATES, 3), 0.05, 0.17)
-    crate = crate.at[0].set(
-        jnp.stack([uniform((), 0.15, 0.35), uniform((), 0.15, 0.4), 0.012])
-    )
+    board = jnp.stack([uniform((), 0.15, 0.35), uniform((), 0.15, 0.4), 0.012])
+    crate = crate.at[0].set(board)
     # The third stands on the second.
     lift = jnp.zeros(CRATES).at[2].set(2 * crate[1, 1])
     spot = uniform((CRATES, 2), -0.75, 0.75)
@@ -202,9 +194,8 @@ def _things(uniform: world.Uniform, floor: Scalar):
     crate_at = jnp.stack([spot[:, 0], floor - crate[:, 1] - lift, spot[:, 1]], 1)
     yaws = uniform((CRATES, 1), 0.0, 2 * jnp.pi) * jnp.array([[0.0, 1.0, 0.0]])
     pole = jnp.stack([uniform(POLES, 0.006, 0.02), uniform(POLES, 0.2, 0.6)], 1)
-    pole_at = jnp.stack(
-        [uniform(POLES, -0.8, 0.8), floor - pole[:, 1], uniform(POLES, -0.8, 0.8)], 1
-    )
+    x, z = uniform(POLES, -0.8, 0.8), uniform(POLES, -0.8, 0.8)
+    pole_at = jnp.stack([x, floor - pole[:, 1], z], 1)
     rod = jnp.stack([uniform(RODS, 0.006, 0.02), uniform(RODS, 0.08, 0.25)], 1)
     rod_at = uniform((RODS, 3), -0.5, 0.5) * jnp.array([[1.0, 0.4, 1.0]])
     rod_at = rod_at + jnp.stack([0.0, floor - 0.55, 0.0])[None]
@@ -230,12 +221,8 @@ def _things(uniform: world.Uniform, floor: Scalar):
         stands[part] = jnp.broadcast_to(here, (counts[part],))
     stands[3] = stands[3].at[2].set(stands[3][1] & stands[3][2])
     sway = uniform(still.center.shape, -0.22, 0.22) * free
-    return (
-        still,
-        sway,
-        uniform(still.center.shape, -2.5, 2.5) * free,
-        jnp.concatenate(stands),
-    )
+    spin = uniform(still.center.shape, -2.5, 2.5) * free
+    return still, sway, spin, jnp.concatenate(stands)
 
 
 def _on_legs(uniform: world.Uniform, floor, half, height, back: float = 0.0) -> Objects:
@@ -246,10 +233,9 @@ def _on_legs(uniform: world.Uniform, floor, half, height, back: float = 0.0) -> 
     if back:
         centers.append(jnp.stack([0.0, -height - back, half[1]])[None])
         sizes.append(jnp.stack([half[0], back, 0.01])[None])
-    corners = (
-        jnp.array([[-1.0, -1.0], [-1.0, 1.0], [1.0, -1.0], [1.0, 1.0]]) * 0.9 * half[None]
-    )
-    centers.append(jnp.stack([corners[:, 0], jnp.full(4, -height / 2), corners[:, 1]], 1))
+    signs = jnp.array([[-1.0, -1.0], [-1.0, 1.0], [1.0, -1.0], [1.0, 1.0]])
+    x, z = (signs * 0.9 * half[None]).T
+    centers.append(jnp.stack([x, jnp.full(4, -height / 2), z], 1))
     leg = jnp.stack([uniform((), 0.007, 0.016), height / 2 - 0.01, 0.0])
     sizes.append(jnp.repeat(leg[None], 4, 0))
     turn = world.rotation_of(jnp.stack([0.0, uniform((), 0.0, 2 * jnp.pi), 0.0]))

@@ -33,6 +33,12 @@ from input_pipeline.procedural.shapes import (
 from input_pipeline.procedural.world import World, sample_world
 
 Worlds = Literal["simple", "rich"]
+Place = Float[Array, "3"]
+Pose = Float[Array, "4 4"]
+# Degrees around the pivot, of each target.
+Azimuths = Float[Array, "targets"] | None
+Textures = Float[Array, "n s s 3"] | None
+Index = Integer[Array, ""] | int
 HELD_OUT_START = 2**30
 AnyWorld = World | rich_world.RichWorld
 # Degrees, of a target camera around the pivot.
@@ -69,16 +75,16 @@ class FilmedWorld(NamedTuple):
 
 @jax.default_matmul_precision("highest")
 def procedural_scene(
-    index: Integer[Array, ""] | int,
+    index: Index,
     *,
     views: int = 4,
     frames: int = 4,
     height: int = 64,
     width: int = 64,
-    azimuths: Float[Array, "targets"] | None = None,
+    azimuths: Azimuths = None,
     orbit: bool = False,
     worlds: Worlds = "simple",
-    textures: Float[Array, "n s s 3"] | None = None,
+    textures: Textures = None,
 ) -> ProceduralClip:
     """Render clip number `index`; `azimuths` (degrees) replaces the targets' random angles.
 
@@ -96,9 +102,8 @@ def procedural_scene(
         (jnp.tile(filmed.timestamps, views), poses),
     )
     shape = "(v t) (h w) -> v t h w"
-    world_to_camera = (
-        jnp.linalg.inv(filmed.camera_to_world) @ filmed.camera_to_world[:1, :1]
-    )
+    to_world = filmed.camera_to_world
+    world_to_camera = jnp.linalg.inv(to_world) @ to_world[:1, :1]
     return ProceduralClip(
         frames=rearrange(colors, "(v t) c (h w) -> v t h w c", v=views, h=height),
         depth=rearrange(depth, shape, v=views, h=height) / filmed.unit,
@@ -113,9 +118,9 @@ def picture(
     filmed: FilmedWorld,
     height: int,
     width: int,
-    textures: Float[Array, "n s s 3"] | None,
+    textures: Textures,
     time: Scalar,
-    pose: Float[Array, "4 4"],
+    pose: Pose,
 ) -> tuple[Float[Array, "3 p"], Pixels, Numbers]:
     """Render colours in [0, 1], z-depth and surfaces at pixel centres (+0.5), not antialiased."""
     world = filmed.world
@@ -125,23 +130,22 @@ def picture(
     depth, which = in_blocks(partial(first_surface, world, objects, origin), rays)
     traced = rays, depth, which
     if isinstance(world, rich_world.RichWorld):
+        paint = rich_render.paint_rich_world
         focal = filmed.intrinsics[0, 0]
-        return (
-            rich_render.paint_rich_world(world, objects, origin, traced, focal, textures),
-            depth,
-            which,
-        )
-    return render.paint_world(world, objects, origin, traced), depth, which
+        colors = paint(world, objects, origin, traced, focal, textures)
+    else:
+        colors = render.paint_world(world, objects, origin, traced)
+    return colors, depth, which
 
 
 def sample_filmed_world(
-    index: Integer[Array, ""] | int,
+    index: Index,
     views: int,
     frames: int,
     height: int,
     width: int,
     *,
-    azimuths: Float[Array, "targets"] | None = None,
+    azimuths: Azimuths = None,
     orbit: bool = False,
     worlds: Worlds = "simple",
 ) -> FilmedWorld:
@@ -168,7 +172,7 @@ def sample_filmed_world(
 
 
 def image_rays(
-    pose: Float[Array, "4 4"], intrinsics: Float[Array, "3 3"], height: int, width: int
+    pose: Pose, intrinsics: Float[Array, "3 3"], height: int, width: int
 ) -> Vector:
     """Return rays through pixel centres (+0.5), row-major, in world axes, z = 1 in the camera's."""
     axes = rows(pose[:3, :3])
@@ -180,7 +184,7 @@ def image_rays(
 
 
 def visible_surface(
-    world: AnyWorld, time: Scalar, center: Float[Array, "3"], rays: Vector
+    world: AnyWorld, time: Scalar, center: Place, rays: Vector
 ) -> tuple[Pixels, Numbers]:
     """Return depth and number of the surfaces seen: primitives first, then faces of the room."""
     return first_surface(world, world.objects_at(time), columns(center), rays)
@@ -224,25 +228,21 @@ def source_camera(
 def target_cameras(
     key: PRNGKeyArray,
     world: AnyWorld,
-    source: Float[Array, "4 4"],
+    source: Pose,
     unit: Scalar,
     count: int,
-    azimuths: Float[Array, "targets"] | None,
+    azimuths: Azimuths,
     orbit: bool,
 ) -> Float[Array, "targets 4 4"]:
     """Draw static cameras around a point near median depth on the source's axis."""
     angle, height, radius, aim, axis = jax.random.split(key, 5)
 
-    def draw(
-        key: PRNGKeyArray, spread: float, middle: float = 0.0
-    ) -> Float[Array, "targets"]:
-        low = middle - spread
-        high = middle + spread
-        # On the way to one drawn value.
-        if orbit:
-            end = jax.random.uniform(key, minval=low, maxval=high)
-            return middle + (end - middle) * jnp.arange(1, count + 1) / count
-        return jax.random.uniform(key, (count,), minval=low, maxval=high)
+    def draw(key: PRNGKeyArray, spread: float, middle: float = 0.0) -> Array:
+        shape = () if orbit else (count,)
+        end = jax.random.uniform(key, shape, minval=middle - spread, maxval=middle + spread)
+        # In an orbit on the way to one drawn value.
+        steps = jnp.arange(1, count + 1)
+        return middle + (end - middle) * steps / count if orbit else end
 
     if azimuths is None:
         azimuths = draw(angle, MAX_AZIMUTH)
@@ -256,14 +256,13 @@ def target_cameras(
     back = source[:3, 3] - pivot
     toward = back - up * (back @ up)
     side = jnp.cross(toward, up)
-    turned = (
-        jnp.cos(azimuth)[:, None] * toward[None] + jnp.sin(azimuth)[:, None] * side[None]
-    )
+    azimuth, elevation = azimuth[:, None], elevation[:, None]
+    turned = jnp.cos(azimuth) * toward[None] + jnp.sin(azimuth) * side[None]
     lifted = turned + (up * (back @ up))[None]
     sideways = jnp.cross(jnp.broadcast_to(up, turned.shape), turned)
     sideways = sideways / jnp.linalg.norm(sideways, axis=-1, keepdims=True)
     raised = jnp.cross(lifted, sideways)
-    offset = jnp.cos(elevation)[:, None] * lifted + jnp.sin(elevation)[:, None] * raised
+    offset = jnp.cos(elevation) * lifted + jnp.sin(elevation) * raised
     scale = draw(radius, 0.1, 1.0)[:, None]
     centers = _inside(world, pivot[None] + scale * offset)
     return jax.vmap(lambda center: camera_towards(center, pivot, up))(centers)
@@ -289,9 +288,7 @@ def _inside(world: AnyWorld, center: Float[Array, "n 3"]) -> Float[Array, "n 3"]
     return jnp.clip(center, world.room_min[None] + 0.1, world.room_max[None] - 0.1)
 
 
-def camera_towards(
-    center: Float[Array, "3"], target: Float[Array, "3"], up: Float[Array, "3"]
-) -> Float[Array, "4 4"]:
+def camera_towards(center: Place, target: Place, up: Place) -> Pose:
     """Camera-to-world with OpenCV axes: z towards `target`, x right, y down (against `up`)."""
     forward = target - center
     forward = forward / jnp.linalg.norm(forward)

@@ -7,9 +7,9 @@ parameter of a hit *is* its z-depth.
 """
 
 import itertools
+import operator
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial, reduce
-from operator import add, mul, sub, truediv
 from typing import Any, NamedTuple
 
 import jax
@@ -27,11 +27,30 @@ Numbers = Int[Array, "p"]
 
 
 class Vector(NamedTuple):
-    """Components of one shape, or of shapes that broadcast."""
+    """Components of one shape, or of shapes that broadcast.
+
+    Arithmetic is by components, with those of a vector on the right or one number for all three.
+    """
 
     x: Array
     y: Array
     z: Array
+
+    def _each(self, operation: Callable, other: Any) -> "Vector":
+        right = other if isinstance(other, tuple) else (other,) * 3
+        return Vector(*map(operation, self, right))
+
+    def __add__(self, other: Any) -> "Vector":
+        return self._each(operator.add, other)
+
+    def __sub__(self, other: Any) -> "Vector":
+        return self._each(operator.sub, other)
+
+    def __mul__(self, other: Any) -> "Vector":
+        return self._each(operator.mul, other)
+
+    def __truediv__(self, other: Any) -> "Vector":
+        return self._each(operator.truediv, other)
 
 
 # Rays, the z-depth of what each sees first, and its number: primitives, then faces.
@@ -63,11 +82,6 @@ def dot(a: Vector, b: Vector) -> Array:
 def smooth(x: Array) -> Array:
     """Rise from 0 at 0 to 1 at 1 with no slope at either."""
     return x * x * (3 - 2 * x)
-
-
-def point_on_ray(origin: Vector, step: Array, direction: Vector) -> Vector:
-    """origin + step * direction."""
-    return Vector(*(o + step * d for o, d in zip(origin, direction, strict=True)))
 
 
 def columns(matrix: Float[Array, "*s 3"]) -> Vector:
@@ -115,14 +129,13 @@ def in_own_frames(
     objects: Objects, spans: Spans, origin: Vector, rays: Vector
 ) -> Iterator[tuple[slice, Vector, Vector, Vector]]:
     """Yield of each shape which primitives have it, rays in their frames, and their sizes."""
+    origin, rays = (Vector(*(x[None] for x in vector)) for vector in (origin, rays))
     start = 0
     for count in spans:
         part = slice(start, start + count)
         turn = rows(objects.rotation[part])
-        center = columns(objects.center[part])
-        offset = Vector(*map(sub, (o[None] for o in origin), center))
-        local_rays = to_local(turn, Vector(*(r[None] for r in rays)))
-        yield part, to_local(turn, offset), local_rays, columns(objects.size[part])
+        offset = to_local(turn, origin - columns(objects.center[part]))
+        yield part, offset, to_local(turn, rays), columns(objects.size[part])
         start += count
 
 
@@ -185,8 +198,7 @@ def _local_normal(which: Numbers, spans: Spans, local: Vector, size: Vector) -> 
         other = jnp.where(is_box, box, capsule)
         normal.append(jnp.where(is_ellipsoid, x / (s * s + 1e-9), other))
     outward = Vector(*normal)
-    scale = 1 / (jnp.sqrt(dot(outward, outward)) + 1e-9)
-    return Vector(*(x * scale for x in outward))
+    return outward * (1 / (jnp.sqrt(dot(outward, outward)) + 1e-9))
 
 
 class Surface(NamedTuple):
@@ -212,18 +224,14 @@ def surface_points(
     count = sum(spans)
     is_object = which < count
     axis = (which - count) // 2
-    position = point_on_ray(origin, depth, rays)
+    position = origin + rays * depth
     number = jnp.where(is_object, which, 0)
     poses = [objects.center, objects.size, objects.rotation.reshape(-1, 9)]
     pose = lookup(jnp.concatenate(poses, 1), number)
-    center = Vector(*pose[:3])
-    size = Vector(*pose[3:6])
-    rotation = [Vector(*pose[i : i + 3]) for i in (6, 9, 12)]
-    local = to_local(rotation, Vector(*map(sub, position, center)))
+    center, size, *rotation = (Vector(*pose[i : i + 3]) for i in range(0, 15, 3))
+    local = to_local(rotation, position - center)
     local_normal = _local_normal(number, spans, local, size)
-    wall = Vector(
-        *(jnp.where(axis == i, -jnp.sign(ray), 0.0) for i, ray in enumerate(rays))
-    )
+    wall = [jnp.where(axis == i, -jnp.sign(ray), 0.0) for i, ray in enumerate(rays)]
     choose = partial(jnp.where, is_object)
     return Surface(
         position,
@@ -241,8 +249,8 @@ def first_root(a, half_b, c) -> Array:
 
 
 def _ellipsoid(origin: Vector, rays: Vector, size: Vector) -> Array:
-    origin = Vector(*map(truediv, origin, size))
-    rays = Vector(*map(truediv, rays, size))
+    origin = origin / size
+    rays = rays / size
     return first_root(dot(rays, rays), dot(origin, rays), dot(origin, origin) - 1)
 
 
@@ -253,12 +261,10 @@ def _box(origin: Vector, rays: Vector, size: Vector) -> Array:
 
 def box_span(origin: Vector, rays: Vector, size: Vector) -> tuple[Array, Array]:
     """Return where rays have entered all three slabs of a box, and where they leave the first."""
-    inverse = [1 / jnp.where(jnp.abs(r) < 1e-6, 1e-6, r) for r in rays]
-    middle = [-o * i for o, i in zip(origin, inverse, strict=True)]
-    half = [*map(mul, map(jnp.abs, inverse), size)]
-    enter = [*map(sub, middle, half)]
-    leave = [*map(add, middle, half)]
-    return reduce(jnp.maximum, enter), reduce(jnp.minimum, leave)
+    inverse = Vector(*(1 / jnp.where(jnp.abs(r) < 1e-6, 1e-6, r) for r in rays))
+    middle = Vector(*(-o for o in origin)) * inverse
+    half = Vector(*map(jnp.abs, inverse)) * size
+    return reduce(jnp.maximum, middle - half), reduce(jnp.minimum, middle + half)
 
 
 def _capsule(origin: Vector, rays: Vector, size: Vector) -> Array:
@@ -279,12 +285,12 @@ def _capsule(origin: Vector, rays: Vector, size: Vector) -> Array:
 
 def value_noise(point: Vector) -> Pixels:
     """Trilinear noise on an integer lattice of hashed values in [0, 1]."""
-    corner = [jnp.floor(x) for x in point]
-    f = [*map(smooth, [*map(sub, point, corner)])]
+    corner = Vector(*map(jnp.floor, point))
+    rises = [*map(smooth, point - corner)]
     total = jnp.zeros(point.x.shape)
     for steps in itertools.product((0, 1), repeat=3):
-        x, y, z = (x if step else 1 - x for x, step in zip(f, steps, strict=True))
-        total = total + x * y * z * hashed(Vector(*map(add, corner, steps)))
+        x, y, z = (f if step else 1 - f for f, step in zip(rises, steps, strict=True))
+        total = total + x * y * z * hashed(corner + steps)
     return total
 
 

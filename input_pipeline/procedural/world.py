@@ -147,9 +147,8 @@ def sample_world(key: PRNGKeyArray) -> World:
     ceiling = jnp.where(outdoor, 6.0, uniform((), 1.0, 2.2))
 
     # Objects stand on the floor or float above it.
-    capsule = jnp.stack(
-        [uniform(SPANS.capsules, 0.03, 0.07), uniform(SPANS.capsules, 0.06, 0.2)], -1
-    )
+    radius = uniform(SPANS.capsules, 0.03, 0.07)
+    capsule = jnp.stack([radius, uniform(SPANS.capsules, 0.06, 0.2)], -1)
     size = uniform((OBJECTS, 3), 0.06, 0.2)
     size = size.at[-SPANS.capsules :].set(jnp.pad(capsule, ((0, 0), (0, 1))))
     resting = uniform(OBJECTS) < 0.55
@@ -157,17 +156,15 @@ def sample_world(key: PRNGKeyArray) -> World:
     corner = jnp.array([[0.55, 0.35, 0.55]])
     center = uniform((OBJECTS, 3)) * spread - corner
     on_floor = floor - size[:, 1]
-    center = center.at[:, 1].set(
-        jnp.where(resting, on_floor, jnp.minimum(center[:, 1], on_floor))
-    )
+    height = jnp.where(resting, on_floor, jnp.minimum(center[:, 1], on_floor))
+    center = center.at[:, 1].set(height)
 
     # What stands on the floor turns about the vertical and sways along the floor only.
     moving = (uniform(OBJECTS) < 0.7).astype(jnp.float32)
     # What rests on the floor stays on it.
     vertical = jnp.where(resting, 0.0, 0.6)
-    freedom = (
-        jnp.stack([jnp.ones(OBJECTS), vertical, jnp.ones(OBJECTS)], -1) * moving[:, None]
-    )
+    level = jnp.ones(OBJECTS)
+    freedom = jnp.stack([level, vertical, level], -1) * moving[:, None]
     upright = jnp.where(resting[:, None], jnp.array([[0.0, 1.0, 0.0]]), 1.0)
 
     # A walker takes the place of some objects, whether it is there or not: shapes are static.
@@ -254,14 +251,14 @@ def _walker_at(walker: Walker, floor: Scalar, time: Scalar) -> Objects:
     hip = torso - up * 0.5 * scale
     shoulder = torso + up * 0.5 * scale
     body = jnp.stack([forward, -up, jnp.cross(forward, -up)], 1)
+    leg_size = 0.0, leg, 0.2 * scale
+    arm_size = walker.lift, 0.7 * scale, 0.15 * scale
     parts = [
         (torso, body, jnp.array([0.5, 0.95, 0.65]) * scale),
         (torso + up * 1.45 * scale, body, jnp.array([0.42, 0.5, 0.42]) * scale),
-        limb(hip + side * 0.35 * scale, 0.0, 0.0, leg, 0.2 * scale),
-        limb(hip - side * 0.35 * scale, jnp.pi, 0.0, leg, 0.2 * scale),
-        limb(
-            shoulder + side * 0.75 * scale, jnp.pi, walker.lift, 0.7 * scale, 0.15 * scale
-        ),
-        limb(shoulder - side * 0.75 * scale, 0.0, walker.lift, 0.7 * scale, 0.15 * scale),
+        limb(hip + side * 0.35 * scale, 0.0, *leg_size),
+        limb(hip - side * 0.35 * scale, jnp.pi, *leg_size),
+        limb(shoulder + side * 0.75 * scale, jnp.pi, *arm_size),
+        limb(shoulder - side * 0.75 * scale, 0.0, *arm_size),
     ]
     return Objects(*(jnp.stack(values) for values in zip(*parts, strict=True)))
