@@ -19,12 +19,11 @@ def smooth_frame(view: int, time: int) -> np.ndarray:
 
 def make(number: int = 0, *, v: int = 3, t: int = 2) -> Example:
     """The number tells records apart."""
-    frames, depth = np.empty((v, t), object), np.empty((v, t), object)
+    frames, depth = np.empty((v, t), object), np.full((v, t), b"", object)
     for i, j in np.ndindex(v, t):
         frames[i, j] = transforms.encode_jpeg(smooth_frame(number + i, j))
-        depth[i, j] = (
-            transforms.encode_depth(np.full((HEIGHT, WIDTH), 2.0 + i)) if i else b""
-        )
+        if i:
+            depth[i, j] = transforms.encode_depth(np.full((HEIGHT, WIDTH), 2.0 + i))
     azimuth = np.linspace(-20, 20, v)[:, None] * np.ones(t)
     poses = cameras.orbit(azimuth, np.zeros((v, t)), 2.0)
     return make_example(

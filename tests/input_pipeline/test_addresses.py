@@ -60,9 +60,7 @@ def test_a_file_that_is_not_finished_is_not_there(bucket):
 @EMULATORS
 def test_a_bucket_that_is_not_there(bucket):
     scheme = bucket.partition("://")[0]
-    with pytest.raises(
-        FileRefusal, match=f"{scheme}://none/a: found nothing, expected a file"
-    ):
+    with pytest.raises(FileRefusal, match=f"{scheme}://none/a: found nothing, expected"):
         stored_files(f"{scheme}://none/a")
 
 
@@ -71,7 +69,5 @@ def test_a_missing_credential_of_amazon(storage, monkeypatch, forget_clients):
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    with pytest.raises(
-        FileRefusal, match=r"found no access \(.*\), expected credentials \(aws"
-    ):
+    with pytest.raises(FileRefusal, match=r"found no access \(.*\), expected credentials"):
         stored_files("s3://bucket/a")

@@ -15,34 +15,27 @@ from input_pipeline.lenses import flat_lens, median_lens, undistort, usual_lens
 def random_poses(*shape: int) -> np.ndarray:
     rng = np.random.default_rng(0)
     pose = np.zeros((*shape, 4, 4))
-    pose[..., :3, :3] = (
-        Rotation.random(int(np.prod(shape)), rng=rng).as_matrix().reshape(*shape, 3, 3)
-    )
+    turns = Rotation.random(int(np.prod(shape)), rng=rng).as_matrix()
+    pose[..., :3, :3] = turns.reshape(*shape, 3, 3)
     pose[..., :3, 3] = rng.normal(size=(*shape, 3))
     pose[..., 3, 3] = 1
     return pose
 
 
-def pixels(
-    points: np.ndarray, intrinsics: np.ndarray, world_to_camera: np.ndarray
-) -> np.ndarray:
-    """OpenCV's own projection; with pixel centres at +0.5 in `intrinsics`, so are its pixels."""
-    rotation, _ = cv2.Rodrigues(world_to_camera[:3, :3])
-    return cv2.projectPoints(points, rotation, world_to_camera[:3, 3], intrinsics, None)[0][
-        :, 0
-    ]
+def pixels(points: np.ndarray, lens: np.ndarray, pose: np.ndarray) -> np.ndarray:
+    """OpenCV's own projection; with pixel centres at +0.5 in `lens`, so are its pixels."""
+    rotation, _ = cv2.Rodrigues(pose[:3, :3])
+    return cv2.projectPoints(points, rotation, pose[:3, 3], lens, None)[0][:, 0]
 
 
 def test_look_at_puts_the_target_in_the_middle_and_up_upwards():
     rng = np.random.default_rng(1)
     center, target = rng.normal(size=(5, 3)), rng.normal(size=(5, 3))
     intrinsics = cameras.intrinsics_from_fov(60.0, 40, 60)
-    for where, what, pose in zip(
-        center, target, cameras.look_at(center, target), strict=True
-    ):
-        points = np.stack(
-            [what, what + [0, -1e-3, 0]]
-        )  # the second a little higher (y is down)
+    poses = cameras.look_at(center, target)
+    for where, what, pose in zip(center, target, poses, strict=True):
+        # The second a little higher: y is down.
+        points = np.stack([what, what + [0, -1e-3, 0]])
         middle, higher = pixels(points, intrinsics, pose)
         np.testing.assert_allclose(middle, [30, 20], atol=1e-9)
         assert higher[1] < middle[1]
@@ -52,9 +45,8 @@ def test_look_at_puts_the_target_in_the_middle_and_up_upwards():
 
 
 def test_orbit_turns_about_the_pivot_like_scipy():
-    np.testing.assert_allclose(
-        cameras.orbit(np.array(0.0), np.array(0.0)), np.eye(4), atol=1e-12
-    )
+    zero = np.array(0.0)
+    np.testing.assert_allclose(cameras.orbit(zero, zero), np.eye(4), atol=1e-12)
     pivot = np.array([0, 0, 1.0])
     azimuth, elevation = np.array([35.0, -50.0, 0.0]), np.array([20.0, 0.0, -10.0])
     # The source's offset (0, 0, -1) tilted about x, then turned about the y axis that points down.
@@ -122,20 +114,14 @@ def test_rays_meet_the_same_pixels_as_opencv_has_them(fisheye):
 
 
 def test_what_no_lens_is_is_refused():
-    with pytest.raises(
-        ValueError, match=r"fisheye: found coefficients .* expected at most 0.5"
-    ):
+    with pytest.raises(ValueError, match=r"fisheye: found coefficients .* at most 0.5"):
         usual_lens(np.array([0.2, 0.1, -0.05, 0.01]), LENS / [[2], [2], [1]], 480, 640)
     lenses = np.tile([800.0, 800.0, 640.0, 360.0], (20, 1))
     lenses[17:, :2] = 1600
-    with pytest.raises(
-        ValueError, match=r"a\.csv: found focal lengths from 800 to 1600 pixels"
-    ):
+    with pytest.raises(ValueError, match=r"a\.csv: found focal lengths from 800 to 1600"):
         median_lens(lenses, "a.csv")
     folded = np.array([[120.0, 0, 70], [0, 118.0, 44], [0, 0, 1]])
-    with pytest.raises(
-        ValueError, match="that fold pictures of 128x96 pixels, expected a lens"
-    ):
+    with pytest.raises(ValueError, match="that fold pictures of 128x96 pixels, expected"):
         flat_lens(folded, np.array([-8.0, 0, 0, 0, 0, 0, 0, 0]), 96, 128)
 
 
@@ -143,9 +129,8 @@ def test_a_spot_moves_from_where_the_lens_put_it():
     intrinsics = cameras.intrinsics_from_fov(60.0, 120, 160)
     distortion = np.array([-0.3, 0.1, 0.004, -0.003, 0.02, 0, 0, 0])
     point = np.array([[0.38, -0.27, 1.0]])
-    seen = cv2.projectPoints(point, np.zeros(3), np.zeros(3), intrinsics, distortion)[
-        0
-    ].ravel()
+    zero = np.zeros(3)
+    seen = cv2.projectPoints(point, zero, zero, intrinsics, distortion)[0].ravel()
     y, x = np.mgrid[:120, :160] + 0.5
     spot = np.exp(-((x - seen[0]) ** 2 + (y - seen[1]) ** 2) / 8).astype(np.float32)
     picture, flat = undistort(np.stack([spot] * 3, -1), intrinsics, distortion)
@@ -179,9 +164,8 @@ BY_HAND = {
 
 def test_all_pairs_agree_with_what_is_written_by_hand():
     for source, target in itertools.product(BY_HAND, repeat=2):
-        np.testing.assert_array_equal(
-            convert(BY_HAND[source], source, target), BY_HAND[target]
-        )
+        converted = convert(BY_HAND[source], source, target)
+        np.testing.assert_array_equal(converted, BY_HAND[target])
 
 
 def test_other_names_are_the_same_conventions():

@@ -33,9 +33,8 @@ def test_the_seed_decides_the_order():
 
 
 def test_resuming_is_starting_at_a_step_and_batches_are_cuts_of_one_stream():
-    np.testing.assert_array_equal(
-        np.stack(batches(5))[3:], np.stack(batches(2, start_step=3))
-    )
+    later = np.stack(batches(2, start_step=3))
+    np.testing.assert_array_equal(np.stack(batches(5))[3:], later)
     np.testing.assert_array_equal(np.concatenate(batches(6, batch_size=1)), batches(1)[0])
 
 
@@ -68,9 +67,8 @@ def test_a_mixture_keeps_its_shares_and_the_order_of_each_source():
     first = np.concatenate(batches(9, range(100)))[: (stream < 100).sum()]
     np.testing.assert_array_equal(stream[stream < 100], first)  # as without the others
     assert len(set(stream[stream >= 200][:100])) == 100  # an epoch is a permutation
-    np.testing.assert_array_equal(
-        np.concatenate(batches(20, mixture, start_step=30)), stream[180:]
-    )
+    later = np.concatenate(batches(20, mixture, start_step=30))
+    np.testing.assert_array_equal(later, stream[180:])
     halves = [np.stack(batches(50, mixture, rows=rows)) for rows in parts(2)]
     np.testing.assert_array_equal(np.concatenate(halves, 1).reshape(-1), stream)
 

@@ -133,6 +133,5 @@ def test_records_keep_them(make_example):
     told = facts(example)
     assert (told["projections"], told["filled"]) == (2, False)
     assert from_bytes(to_bytes(make_example())).projections.shape == (0,)
-    assert facts(with_projections(make_example(), projection_to_bytes(projected())))[
-        "filled"
-    ]
+    file = projection_to_bytes(projected())
+    assert facts(with_projections(make_example(), file))["filled"]

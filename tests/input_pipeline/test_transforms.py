@@ -49,9 +49,8 @@ def test_cover_moves_intrinsics_with_the_pixels(height, width):
 
     def rays(rows: int, columns: int, matrix: np.ndarray) -> np.ndarray:
         y, x = np.mgrid[:rows, :columns] + 0.5
-        return (np.stack([x, y, np.ones_like(x)], -1) @ np.linalg.inv(matrix).T).astype(
-            np.float32
-        )
+        rays = np.stack([x, y, np.ones_like(x)], -1) @ np.linalg.inv(matrix).T
+        return rays.astype(np.float32)
 
     picture, moved = transforms.cover(rays(48, 64, intrinsics), intrinsics, height, width)
     assert picture.shape == (height, width, 3)
@@ -60,9 +59,8 @@ def test_cover_moves_intrinsics_with_the_pixels(height, width):
 
 
 def test_cover_never_averages_depth():
-    depth = np.where(np.arange(40) < 21, 1.0, 9.0).astype(np.float32) * np.ones(
-        (30, 1), "f4"
-    )
+    row = np.where(np.arange(40) < 21, 1.0, 9.0).astype(np.float32)
+    depth = row * np.ones((30, 1), "f4")
     small, _ = transforms.cover(depth, np.eye(3), 11, 13)
     assert set(np.unique(small)) == {1.0, 9.0}
 
@@ -90,9 +88,8 @@ def picture(number: int) -> np.ndarray:
     """Smooth stripes that wander, and a bright square whose place is the number."""
     y, x = np.mgrid[:HEIGHT, :WIDTH]
     waves = [np.sin((x + 2 * number) / 9), np.cos(y / 7 - number / 5), np.sin((x + y) / 11)]
-    colors = 0.8 * waves[0][..., None] + 0.2 * np.stack(
-        waves, -1
-    )  # films halve their resolution
+    # Films halve their resolution.
+    colors = 0.8 * waves[0][..., None] + 0.2 * np.stack(waves, -1)
     shown = np.round(110 + 70 * colors).astype(np.uint8)
     row, column = divmod(number, 7)
     shown[8 * row : 8 * row + 8, 8 * column : 8 * column + 8] = 250
@@ -126,9 +123,8 @@ def film(shown):
 def clip(make_example, film):
     """Three views of the same film, the second of them JPEG files."""
     example = make_example(v=3, t=LENGTH)
-    frames = np.stack(
-        [film, encode_view([picture(n) for n in range(LENGTH)], film=False), film]
-    )
+    files = encode_view([picture(n) for n in range(LENGTH)], film=False)
+    frames = np.stack([film, files, film])
     return example._replace(frames=frames)
 
 
@@ -137,9 +133,8 @@ def test_a_film_holds_every_picture_in_order_above_40_decibels(film, shown):
     assert len(found) == len(film) == LENGTH
     assert [number_of(frame) for frame in found] == list(range(LENGTH))
     assert all(psnr(*pair) > 40 for pair in zip(found, shown, strict=True))
-    assert sum(map(len, film)) < 0.5 * sum(
-        len(transforms.encode_jpeg(frame)) for frame in shown
-    )
+    files = [transforms.encode_jpeg(frame) for frame in shown]
+    assert sum(map(len, film)) < 0.5 * sum(map(len, files))
 
 
 def test_ffmpeg_reads_the_pieces_as_a_stream_and_decodes_the_same(film):
@@ -158,9 +153,8 @@ def test_every_window_stride_and_order_shows_the_frames_of_the_whole(film):
             times = np.arange(start, LENGTH, stride)
             part = films.take(film, times)
             assert part[0].startswith(films.KEY)
-            np.testing.assert_array_equal(
-                list(films.decode_film(part)), [whole[t] for t in times]
-            )
+            found = list(films.decode_film(part))
+            np.testing.assert_array_equal(found, [whole[t] for t in times])
             again = films.take(part, range(len(times) - 1, -1, -1))
             for frame, time in zip(films.decode_film(again), times[::-1], strict=True):
                 np.testing.assert_array_equal(frame, whole[time])
@@ -174,9 +168,8 @@ def test_a_record_of_films_comes_back_with_all_that_lies_beside(clip, film):
         mask = np.where(np.arange(WIDTH) < 3 * j, 255, 0) * np.ones((HEIGHT, 1), int)
         masks[i, j] = transforms.encode_mask(mask.astype(np.uint8))
     depth = np.full((3, LENGTH), b"", object)
-    depth[0] = [
-        transforms.encode_depth(np.full((HEIGHT, WIDTH), 1.0 + j)) for j in range(LENGTH)
-    ]
+    flat = np.ones((HEIGHT, WIDTH))
+    depth[0] = [transforms.encode_depth(flat * (1.0 + j)) for j in range(LENGTH)]
     whole = clip._replace(latents=latents, codec="some", masks=masks, depth16=depth)
     example = from_bytes(to_bytes(validate(whole)))
     for name, there, here in zip(whole._fields, example, whole, strict=True):
@@ -198,7 +191,5 @@ def test_damage_is_named(clip):
     piece = frames[2, 10]
     frames[2, 10] = piece[:9] + np.random.default_rng(0).bytes(len(piece) - 9)
     out = np.zeros((3, LENGTH, HEIGHT, WIDTH, 3), np.uint8)
-    with pytest.raises(
-        ValueError, match=r"view 2, frame 10: found \d+ bytes that do not decode"
-    ):
+    with pytest.raises(ValueError, match=r"view 2, frame 10: found \d+ bytes that do not"):
         decode_into(clip._replace(frames=frames), out)

@@ -34,9 +34,8 @@ def test_right_cameras_miss_their_pictures_by_less_than_a_pixel(room):
     assert found.error < 0.3
     assert "cameras agree" in found.notes[0]
     assert len(found.points) > 100
-    assert np.abs(found.points / [2.0, 1.2, 3.0]).max(1).mean() == pytest.approx(
-        1, abs=0.02
-    )
+    off = np.abs(found.points / [2.0, 1.2, 3.0]).max(1).mean() - 1
+    assert abs(off) < 0.02
 
 
 def transposed(poses: np.ndarray) -> np.ndarray:
@@ -69,16 +68,13 @@ def test_a_mirrored_world_is_told_from_mirrored_cameras(room):
 def test_one_bad_calibration_is_found(room):
     poses = room.world_to_camera.copy()
     c, s = np.cos(np.radians(2)), np.sin(np.radians(2))
-    poses[1] = (
-        np.array([[c, 0, s, 0], [0, 1, 0, 0], [-s, 0, c, 0], [0, 0, 0, 1]]) @ poses[1]
-    )
+    turn = np.array([[c, 0, s, 0], [0, 1, 0, 0], [-s, 0, c, 0], [0, 0, 0, 1]])
+    poses[1] = turn @ poses[1]
     found = checked(with_poses(room, poses))
     (line,) = found.problems
     assert "bad pairs of views 0-1, 1-2" in line
     assert "view 1 first" in line
-    errors = {
-        (pair.first, pair.second): pair.error for pair in found.pairs if pair.instant == 0
-    }
+    errors = {(x.first, x.second): x.error for x in found.pairs if x.instant == 0}
     assert errors[0, 2] < 0.3
     assert min(errors[0, 1], errors[1, 2]) > 1.5
 
@@ -110,17 +106,13 @@ def test_light_sizes_and_files(make_example):
         assert any(part in line for line in found.problems), part
     assert any("stops darker than the median view" in line for line in found.notes)
     same = room._replace(frames=room.frames[[0, 1, 0]])
-    assert any(
-        "pictures of view 0 again in view 2" in line for line in checked(same).problems
-    )
+    assert any("view 0 again in view 2" in line for line in checked(same).problems)
     twice = np.array([[2], [2], [1]], np.float32)
     half = room._replace(intrinsics=room.intrinsics * twice)
     assert sum("are they for another size?" in line for line in checked(half).problems) == 3
 
 
-def test_real_photos_agree_with_their_cameras_and_not_with_those_read_as_opengl(
-    shared_data,
-):
+def test_real_photos_agree_with_their_cameras_and_not_if_read_as_opengl(shared_data):
     (capture,) = transforms_json.read(shared_data / "data" / "fox_photos", None)
     (example,) = CaptureClips([capture._replace(views=capture.views[:4])])
     right = checked(example)

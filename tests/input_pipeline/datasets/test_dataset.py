@@ -60,9 +60,8 @@ def test_tfds_opens_it_without_tensorflow(built):
     builder = tfds.builder_from_directory(str(built))
     assert str(builder.version) == "4.0.0"
     source = builder.as_data_source("train")  # pyright: ignore[reportCallIssue]
-    assert (
-        len(source) == builder.info.splits["train"].num_examples == len(open_dataset(built))
-    )
+    count = builder.info.splits["train"].num_examples
+    assert len(source) == count == len(open_dataset(built))
     example, ours = source[0], open_dataset(built)[0]
     assert example["frames"][3] == ours.frames[1, 1]
     np.testing.assert_array_equal(example["world_to_camera"][3], ours.world_to_camera[1, 1])
@@ -156,9 +155,7 @@ def test_another_build_is_not_mixed_in(tmp_path):
 
 def test_a_module_that_features_name_never_runs(built, tmp_path, monkeypatch):
     folder = shutil.copytree(built, tmp_path / "theirs")
-    (folder / "planted.py").write_text(
-        "from pathlib import Path\nPath('ran').write_text('')\n"
-    )
+    (folder / "planted.py").write_text("import pathlib\npathlib.Path('ran').touch()\n")
     told = json.loads((folder / "features.json").read_text())
     told["pythonClassName"] = "planted.Features"
     (folder / "features.json").write_text(json.dumps(told))

@@ -99,9 +99,8 @@ def write_multicam(path, rig, films, pictures):
             right, down, forward = pose[:3, :3]
             rows = np.stack([forward, right, -down, invert(pose)[:3, 3]]) * [1, -1, 1]
             last = [0, 0, 0, 1]
-            words = [
-                " ".join(map(str, [*row, end])) for row, end in zip(rows, last, strict=True)
-            ]
+            lines = zip(rows, last, strict=True)
+            words = [" ".join(map(str, [*row, end])) for row, end in lines]
             frame[name] = " ".join(f"[{text}]" for text in words) + " "
         table[f"frame{t}"] = frame
     save(path / "cameras/camera_extrinsics.json", table)

@@ -104,24 +104,21 @@ def write(form, folder, lists):
         text = toml(named | {"metadata": {"adjusted": False, "error": 0.5}})
         (place / "calibration.toml").write_text(text)
     elif form == "caliscope":  # films are cam_1.mp4 and so on
-        numbered = {
-            f"cameras.{n[3:]}": {"cam_id": int(n[3:]), **c} for n, c in lists.items()
-        }
+        ids = {n: int(n[3:]) for n in lists}
+        numbered = {f"cameras.{i}": {"cam_id": i, **lists[n]} for n, i in ids.items()}
         numbered["cameras.7"] = {"ignore": True, "matrix": "null", "rotation": "null"}
         (folder / "camera_array.toml").write_text(toml(numbered))
     elif form == "caliscope before 0.4":
         old = {f"cam_{n[3:]}": {"port": int(n[3:]), **c} for n, c in lists.items()}
         for camera in old.values():
             camera["rotation"] = cv2.Rodrigues(np.array(camera["rotation"]))[0].tolist()
-        (folder / "config.toml").write_text(
-            "CreationDate = 2023-03-31T09:56:43\n" + toml(old)
-        )
+        date = "CreationDate = 2023-03-31T09:56:43\n"
+        (folder / "config.toml").write_text(date + toml(old))
     elif form == "easymocap":
         write_easymocap(folder, lists)
     elif form == "list":
-        (place / "rig.json").write_text(
-            json.dumps([{"name": n, **c} for n, c in lists.items()])
-        )
+        table = [{"name": n, **c} for n, c in lists.items()]
+        (place / "rig.json").write_text(json.dumps(table))
     else:
         write_storage(place, lists, form)
 
@@ -144,16 +141,14 @@ def test_points_land_where_opencv_puts_them(form, films, lists, rig, check):
         expected = cv2.projectPoints(POINTS, rotation, shift, matrix, bent)[0][:, 0]
         seen = POINTS @ view.world_to_camera[0, :3, :3].T + view.world_to_camera[0, :3, 3]
         centred = view.intrinsics - np.array([[0, 0, 0.5], [0, 0, 0.5], [0, 0, 0]])
-        ours = cv2.projectPoints(seen, np.zeros(3), np.zeros(3), centred, view.distortion)[
-            0
-        ]
+        zero = np.zeros(3)
+        ours = cv2.projectPoints(seen, zero, zero, centred, view.distortion)[0]
         np.testing.assert_allclose(ours[:, 0], expected, atol=1e-6)
 
 
 FISHEYE = [0.05, -0.01, 0.003, -0.001]  # k1 k2 k3 k4
-EDGES = np.array(
-    [[x, y] for x in (0.5, 8, 16, 24, 31.5) for y in (0.5, 12, 23.5)]
-)  # pixels
+# Pixels.
+EDGES = np.array([[x, y] for x in (0.5, 8, 16, 24, 31.5) for y in (0.5, 12, 23.5)])
 
 
 @pytest.mark.parametrize("form", [".yml", "aniposelib", "pose2sim", "kalibr", "ours"])
@@ -241,8 +236,7 @@ def test_what_is_wrong_is_named(films, lists, field, value, message):
     lists["cam2"] |= {field: value}
     if value is None:
         del lists["cam2"][field]
-    (films / "rig.json").write_text(
-        json.dumps([{"name": n, **c} for n, c in lists.items()])
-    )
+    table = [{"name": n, **c} for n, c in lists.items()]
+    (films / "rig.json").write_text(json.dumps(table))
     with pytest.raises(ValueError, match=message):
         read_captures(films, "opencv", None)

@@ -87,9 +87,7 @@ def test_record3d_has_depth_in_metres(phone):
     np.testing.assert_allclose(depth[..., 16:, :32], 1.5, rtol=1e-3)
     np.testing.assert_allclose(depth[..., 16:, 32:], 3, rtol=1e-3)
     (phone / "rgbd/9.depth").write_bytes(lzfse.compress(metres[1:].tobytes()))
-    with pytest.raises(
-        ValueError, match=r"9\.depth: found 32 bytes, expected 48, 4x3 depth"
-    ):
+    with pytest.raises(ValueError, match=r"9\.depth: found 32 bytes, expected 48, 4x3"):
         CaptureClips(captures)[0]
     (phone / "rgbd/9.depth").write_bytes(b"none")
     with pytest.raises(ValueError, match=r"9\.depth: found .*, expected 4x3 depth"):
@@ -126,9 +124,8 @@ def test_record3d_unpacks_nothing_else(phone):
         unpacked = [path for path in folder.parent.rglob("*") if not path.is_dir()]
         expected = [f"rgbd/{i}{end}" for i in (8, 9, 10, 11) for end in (".jpg", ".depth")]
         expected += ["metadata", "rgbd/12.jpg"]
-        assert sorted(str(path.relative_to(folder)) for path in unpacked) == sorted(
-            expected
-        )
+        found = [str(path.relative_to(folder)) for path in unpacked]
+        assert sorted(found) == sorted(expected)
         assert (folder / "rgbd/12.jpg").read_bytes() == b"/etc/hostname"
         assert not (folder / "rgbd/12.jpg").is_symlink()
 
@@ -161,12 +158,9 @@ def test_depth_of_two_frames_agrees_in_the_world(tmp_path):
     assert not depth[..., :unsure].any()  # 0.1 m by the files, whose confidence is 0
     for frame in (0, 3):
         points = unproject(depth[0, frame], example.intrinsics[0], poses[frame])[:, unsure:]
-        off = np.abs(np.abs(points) / HALF - 1).min(
-            -1
-        )  # from the nearest wall of the one room
-        assert (
-            np.quantile(off, 0.9) < 0.02
-        )  # depth has half of the pixels, and is not averaged
+        # From the nearest wall of the one room; depth has half of the pixels, and is not averaged.
+        off = np.abs(np.abs(points) / HALF - 1).min(-1)
+        assert np.quantile(off, 0.9) < 0.02
         assert (np.abs(points) < HALF * 1.03).all()
 
 
@@ -185,20 +179,14 @@ def test_lost_pictures_of_depth_leave_it_unknown_and_many_are_refused(tmp_path):
     whole = [t for t in range(20) if t not in (0, 13)]
     assert (depth[whole, :, unsure:] > 0).all()
     (tmp_path / "depth/000019.png").unlink()
-    message = (
-        "found no 000000.png, 000013.png, 000019.png in depth/ or confidence/, of 3 of 20"
-    )
-    with pytest.raises(
-        ValueError, match=f"{message} frames, expected at most 10% of them lost"
-    ):
+    message = "found no 000000.png, 000013.png, 000019.png in depth/ .* of 3 of 20"
+    with pytest.raises(ValueError, match=f"{message} frames, expected at most 10%"):
         stray.read(tmp_path, None)
 
 
 def test_a_lens_of_another_film_is_named(tmp_path):
     write_stray(tmp_path, 2)
     (tmp_path / "camera_matrix.csv").write_text("1600, 0, 960\n0, 1600, 720\n0, 0, 1\n")
-    message = (
-        "found the lens's centre at 960, 720 of a film of 128x96, expected it in the middle"
-    )
+    message = "found the lens's centre at 960, 720 of a film of 128x96, expected it in the"
     with pytest.raises(ValueError, match=message):
         read_captures(tmp_path, "stray", None)

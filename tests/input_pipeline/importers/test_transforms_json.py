@@ -23,9 +23,8 @@ def posed(pose):
 
 def write(path, frames, **table):
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(
-        json.dumps({"fl_x": 40, "fl_y": 40, "cx": 16, "cy": 12, **table, "frames": frames})
-    )
+    lens = {"fl_x": 40, "fl_y": 40, "cx": 16, "cy": 12}
+    path.write_text(json.dumps({**lens, **table, "frames": frames}))
 
 
 def test_poses_and_applied_transform(tmp_path, rig, write_pictures, check):
@@ -48,9 +47,8 @@ def test_poses_and_applied_transform(tmp_path, rig, write_pictures, check):
         applied_transform=applied.tolist(),
     )
     (capture,) = transforms_json.read(tmp_path, None)
-    check(
-        capture.views, poses, lens
-    )  # in natural order of names, although listed backwards
+    # In natural order of names, although listed backwards.
+    check(capture.views, poses, lens)
 
 
 def test_dnerf_is_a_moving_camera_a_split(tmp_path, rig, write_pictures):
@@ -67,9 +65,8 @@ def test_dnerf_is_a_moving_camera_a_split(tmp_path, rig, write_pictures):
     assert train.scene_id == val.scene_id == tmp_path.name
     (view,) = train.views
     np.testing.assert_allclose(view.world_to_camera, poses, atol=1e-12)
-    np.testing.assert_allclose(
-        view.timestamps, [0, 0.1, 0.2]
-    )  # shares of 3 frames, 10 a second
+    # Shares of 3 frames, 10 a second.
+    np.testing.assert_allclose(view.timestamps, [0, 0.1, 0.2])
     focal = 16 / np.tan(0.4)
     np.testing.assert_allclose(view.intrinsics, [[focal, 0, 16], [0, focal, 12], [0, 0, 1]])
     (seconds,) = dnerf.read(tmp_path, None)[0].views
@@ -78,14 +75,10 @@ def test_dnerf_is_a_moving_camera_a_split(tmp_path, rig, write_pictures):
 
 def test_shares_of_time_are_of_one_whole_for_films_of_all_lengths(tmp_path, write_pictures):
     times = {"a": [0, 0.25, 0.5, 0.75, 1], "b": [0.5, 0.75]}
-    files = {
-        f"{name}/{t}.png": time for name, ts in times.items() for t, time in enumerate(ts)
-    }
+    files = {f"{name}/{t}.png": x for name, ts in times.items() for t, x in enumerate(ts)}
     write_pictures([tmp_path / file for file in files])
-    pose = np.eye(4).tolist()
-    frames = [
-        {"file_path": f, "time": t, "transform_matrix": pose} for f, t in files.items()
-    ]
+    pose = {"transform_matrix": np.eye(4).tolist()}
+    frames = [{"file_path": f, "time": t, **pose} for f, t in files.items()]
     write(tmp_path / "transforms.json", frames, fl_x=40)
     (capture,) = transforms_json.read(tmp_path, 10.0)
     starts = {view.name: view.timestamps.tolist() for view in capture.views}
@@ -101,9 +94,12 @@ def test_a_folder_a_camera_with_depth_and_masks(tmp_path, rig, write_pictures, c
             files = {k: f"{k}/{name}/{t}.png" for k in ("images", "depth", "masks")}
             write_pictures([tmp_path / file for file in files.values()])
             frame = {"file_path": files["images"], "time": t / 4, **posed(pose)}
-            frames.append(
-                {**frame, "depth_file_path": files["depth"], "mask_path": files["masks"]}
-            )
+            frame = {
+                **frame,
+                "depth_file_path": files["depth"],
+                "mask_path": files["masks"],
+            }
+            frames.append(frame)
     write(tmp_path / "transforms.json", frames, w=32, h=24)
     (capture,) = transforms_json.read(tmp_path, None)
     check(capture.views, poses, lens)
@@ -120,9 +116,8 @@ def test_films_of_several_cameras_in_one_folder(tmp_path, rig, write_pictures):
     """Neural 3D Video as others convert it: images/cam00_0041.png, listed by time."""
     stems = [f"cam{camera:02}_{t:04}" for t in (0, 9, 10) for camera in (0, 1, 10)]
     write_pictures([tmp_path / f"images/{stem}.png" for stem in stems])
-    poses: dict[str, np.ndarray] = dict(
-        zip(("cam00", "cam01", "cam10"), rig[2], strict=True)
-    )
+    names = "cam00", "cam01", "cam10"
+    poses: dict[str, np.ndarray] = dict(zip(names, rig[2], strict=True))
     frames = [
         {
             "file_path": f"images/{stem}",

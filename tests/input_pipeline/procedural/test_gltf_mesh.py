@@ -21,9 +21,8 @@ def test_a_bent_arm_is_where_trigonometry_puts_it(tmp_path):
         tip = [1 + cosine, sine, 0]
         side = [1 + cosine - 0.5 * sine, sine + 0.5 * cosine, 0]
         expected = [[0, 0, 0], [1, 0, 0], tip, side]
-        np.testing.assert_allclose(
-            skinned_positions(mesh, "bend", time), expected, atol=1e-6
-        )
+        positions = skinned_positions(mesh, "bend", time)
+        np.testing.assert_allclose(positions, expected, atol=1e-6)
     looped = skinned_positions(mesh, "bend", 1.25)
     np.testing.assert_allclose(looped, skinned_positions(mesh, "bend", 0.25), atol=1e-6)
     np.testing.assert_array_equal(mesh.triangles, [[0, 1, 2], [1, 2, 3]])

@@ -35,9 +35,8 @@ def sampled(picture: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     columns = (x - 0.5).astype(np.float32)
     rows = (y - 0.5).astype(np.float32)
     colors = picture.astype(np.float32)
-    return cv2.remap(
-        colors, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
+    edge = cv2.BORDER_REPLICATE
+    return cv2.remap(colors, columns, rows, cv2.INTER_LINEAR, borderMode=edge)
 
 
 def smooth(depth: np.ndarray) -> np.ndarray:

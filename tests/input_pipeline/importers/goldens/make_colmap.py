@@ -27,17 +27,14 @@ POINT = [0.3, -0.2, 4.0]
 
 scene, truth = pycolmap.Reconstruction(), {}
 for number, (model, params) in enumerate(LENSES.items(), 1):
-    camera = pycolmap.Camera(
-        camera_id=number, model=model, width=32, height=24, params=params
-    )
+    size = {"width": 32, "height": 24}
+    camera = pycolmap.Camera(camera_id=number, model=model, **size, params=params)
     scene.add_camera_with_trivial_rig(camera)
     angle = 0.1 * number
-    quaternion = np.array(
-        [np.sin(angle) * 0.6, np.sin(angle) * 0.8, 0, np.cos(angle)]
-    )  # x y z w
-    pose = pycolmap.Rigid3d(
-        pycolmap.Rotation3d(quaternion), np.array([0.1 * number, -0.2, 0.3])
-    )
+    # x y z w
+    quaternion = np.array([np.sin(angle) * 0.6, np.sin(angle) * 0.8, 0, np.cos(angle)])
+    shift = np.array([0.1 * number, -0.2, 0.3])
+    pose = pycolmap.Rigid3d(pycolmap.Rotation3d(quaternion), shift)
     image = pycolmap.Image(
         name=f"cam{number}.png",
         camera_id=number,
