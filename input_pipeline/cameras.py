@@ -20,8 +20,8 @@ Places = Float[ndarray, "... 3"]
 Place = Float[ndarray, "3"] | tuple[float, float, float]
 # Of each pixel its ray, or the place that it shows.
 Rays = Float[ndarray, "h w 3"]
-Numbers = Unchecked | float
 Unchecked = Float[ndarray, "..."]
+Numbers = Unchecked | float
 MAX_TRANSLATION = 1e18  # of world units
 
 
