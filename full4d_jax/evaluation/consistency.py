@@ -98,7 +98,7 @@ def score_capture(grid: Grid, name: str, folder: Path, networks: ScoringNetworks
     Args:
       grid: the films.
       name: of the films, for people.
-      folder: for the table.
+      folder: for the results.
       networks: for the scores by networks.
     """
     scores = grid_scores(grid.frames, grid.known_cameras, networks)
