@@ -156,12 +156,8 @@ def silhouette_layers() -> Iterator[str]:
         leaves = networks.FROM_LEVELS[level]
     yield "deepest.expand"
     yield "deepest.depthwise"
-    for name in (
-        networks.FROM_LEVELS[-1],
-        "from_all",
-        *networks.REFINED_HALF,
-        *networks.REFINED_WHOLE,
-    ):
+    refined = (f"refined_{number}" for number in range(networks.REFINED_LAYERS))
+    for name in (networks.FROM_LEVELS[-1], "from_all", *refined):
         yield f"{name}.depthwise"
         yield f"{name}.project"
     yield "mask"
@@ -170,7 +166,9 @@ def silhouette_layers() -> Iterator[str]:
 def fast_depth_layers() -> list[str]:
     """Return the names of all layers, in the order of the published graph."""
     names = ["enter"]
-    for part, count in (("down", len(networks.STRIDES)), ("up", networks.RAISED_LAYERS)):
+    # The first and the last that make it larger have nothing to add.
+    raised = 1 + len(networks.LEAVING) + 1
+    for part, count in (("down", len(networks.STRIDES)), ("up", raised)):
         for number in range(count):
             names += [f"{part}_{number}.depthwise", f"{part}_{number}.pointwise"]
     return [*names, "leave"]

@@ -67,8 +67,6 @@ NEAREST_METRES = 0.3
 STRIDES = (1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1)
 # Layers whose result is added to what is enlarged, to 1/2, 1/4 and 1/8.
 LEAVING = (0, 2, 4)
-# Layers that make it larger.
-RAISED_LAYERS = 5
 
 
 def fast_log_disparity(params: Params, frames: Pictures) -> Plane:
@@ -101,14 +99,14 @@ def fast_depth(params: Params, frames: Pictures) -> Plane:
         x = relu6(pointwise(layer["pointwise"], x))
         if number in LEAVING:
             left.append(x)
-    added = [None, *left[::-1], None]
-    for number in range(RAISED_LAYERS):
+    # The first layer has nothing of its size to add, the last one neither.
+    for number, beside in enumerate([None, *reversed(left), None]):
         layer = params[f"up_{number}"]
         x = jax.nn.relu(depthwise(layer["depthwise"], x))
         x = jax.nn.relu(pointwise(layer["pointwise"], x))
         x = jnp.repeat(jnp.repeat(x, 2, 1), 2, 2)
-        if added[number] is not None:
-            x = x + added[number]
+        if beside is not None:
+            x = x + beside
     return jax.nn.relu(pointwise(params["leave"], x))[..., 0]
 
 
@@ -153,9 +151,8 @@ WINDOW_PIXELS = 256
 # Strides of the bottlenecks, by the level at which they end: 1/2, 1/4 to 1/32 of the sides.
 LEVELS = ((1,), (2, 1), (2, 1), (2, 1, 1, 1, 1, 1), (2, 1, 1, 1))
 FROM_LEVELS = ("from_half", "from_quarter", "from_eighth", "from_sixteenth", "from_deepest")
-# At half of the window's sides, and at the whole ones.
-REFINED_HALF = ("refined_0", "refined_1")
-REFINED_WHOLE = ("refined_2", "refined_3")
+# Layers that refine: half of them at half of the window's sides, half at the whole ones.
+REFINED_LAYERS = 4
 
 
 def silhouette(
@@ -181,11 +178,10 @@ def silhouette(
     for finer in reversed(between):
         x = _enlarge(x) + finer
     x = _enlarge(_separable(params["from_all"], x)) + half
-    for name in REFINED_HALF:
-        x = _refine(params[name], x)
-    x = _enlarge(x)
-    for name in REFINED_WHOLE:
-        x = _refine(params[name], x)
+    for number in range(REFINED_LAYERS):
+        if number == REFINED_LAYERS // 2:
+            x = _enlarge(x)
+        x = _refine(params[f"refined_{number}"], x)
     return convolve(params["mask"], x)[..., 0]
 
 

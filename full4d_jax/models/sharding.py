@@ -13,6 +13,7 @@ XLA inserts the communication.
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -208,29 +209,29 @@ def check_mesh(config: Config, mesh: AnyMesh) -> None:
     views = config.data.views
     batch = config.training.batch
     samples = data * fsdp * config.training.accumulate
-    both = (view, time)
     parts = view * time
     shards = fsdp * parts
-    channels = math.gcd(model.heads, model.ffn)
     heads = model.heads // tensor
     times, tokens = frames_and_tokens(config, config.data.frames)
     frames = views * times
+    divided = math.gcd(views, times)
+    of_tokens = f"sizes whose product divides all views, {views}, and times, {times}"
     queries = 1
     if model.attention in ("fused", "full"):
         divided = frames * tokens
         of_tokens = f"sizes whose product divides {frames} frames of {tokens} tokens"
-        queries = math.prod(mesh.shape[name] for name in swap_axes(heads, *both)[1])
-    else:
-        divided = math.gcd(views, times)
-        of_tokens = f"sizes whose product divides all views, {views}, and times, {times}"
+        queries = math.prod(mesh.shape[name] for name in swap_axes(heads, view, time)[1])
 
     names = "mesh.view, mesh.time"
+    require_parts = partial(require, names, (view, time))
     of_samples = f"a multiple of mesh.data x mesh.fsdp x training.accumulate, {samples}"
     require("training.batch", batch, batch % samples == 0, of_samples)
     if config.data.lines:
-        whole = "sizes of 1 with data.lines: rows and columns are not cut"
-        require(names, both, parts == 1, whole)
-    require(names, both, divided % parts == 0, of_tokens)
+        require_parts(
+            parts == 1, "sizes of 1 with data.lines: rows and columns are not cut"
+        )
+    require_parts(divided % parts == 0, of_tokens)
+    channels = math.gcd(model.heads, model.ffn)
     of_channels = (
         f"a size that divides model.heads, {model.heads}, and model.ffn, {model.ffn}"
     )
@@ -238,9 +239,9 @@ def check_mesh(config: Config, mesh: AnyMesh) -> None:
     of_width = f"sizes whose product divides model.width, {model.width}"
     require(f"mesh.fsdp, {names}", shards, model.width % shards == 0, of_width)
     of_heads = f"sizes that divide the {heads} heads of a device, or {frames} frames"
-    require(names, parts, frames % queries == 0, of_heads)
+    require_parts(frames % queries == 0, of_heads)
     is_free = queries == 1 or "prope" not in model.cameras
-    require(names, parts, is_free, "sizes that divide the heads, with prope")
+    require_parts(is_free, "sizes that divide the heads, with prope")
 
 
 def swap_axes(heads: int, view: int, time: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
