@@ -27,7 +27,7 @@ from full4d_jax.generation import cascade
 from full4d_jax.geometry.depth_maps import drop_depth_edges
 from full4d_jax.grid import About, Grid, all_real, points_in, seen_in
 from full4d_jax.media.pictures import to_model, to_unit
-from full4d_jax.models.upsampler import SIDE_MULTIPLE
+from full4d_jax.models.unet import SIDE_MULTIPLE
 from full4d_jax.session import errors, fields
 from full4d_jax.source import size, video_source
 from full4d_jax.source.depth.estimators import AnyNetwork, source_depth

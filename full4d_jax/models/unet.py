@@ -1,20 +1,37 @@
-"""The U-Net that mends pictures at three scales; pixels are folded into channels and back.
+"""The U-Net that mends pictures at three scales, and the inpainting network that is one.
 
 picture --2x2--> fine --2x2--> middle --2x2--> coarse       1/2, 1/4, 1/8 of the sides
                   |              |              |
 change  <--2x2----+<-----2x2-----+<----2x2------+
+
+Pixels are folded into channels and back. Any sides that are multiples of 8 work.
+
+The inpainting network sees the picture F whose hole push-pull filled, and the hole m. Outside of it
+nothing changes:
+
+    picture = F + m r
+
+where r is what the U-Net says. At 1/8 of the picture, taps of its convolutions lie ever farther
+apart, so that it sees from any place beyond the other side of most holes (as in Iizuka et al.
+2017).
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
 
+import jax.numpy as jnp
 from einops import rearrange
 from flax import nnx
 from jaxtyping import Array, Float
 
+from full4d_jax.models.functional import Params, bound
 from full4d_jax.models.linear import linear
-from full4d_jax.models.mobile_layers import Maps
+from full4d_jax.models.mobile_layers import Maps, Pictures, Plane
+from full4d_jax.session.fields import Count
 
+# Of which the sides of a picture must be multiples.
+SIDE_MULTIPLE = 8
 HE = nnx.initializers.he_normal()
 ZEROS = nnx.initializers.zeros
 
@@ -90,3 +107,36 @@ class UNet(nnx.Module):
         middle = self.middle_up(middle + unfold(self.coarse_to_middle(coarse)))
         fine = self.fine_up(fine + unfold(self.middle_to_fine(middle)))
         return unfold(self.leave(nnx.silu(fine)))
+
+
+@dataclass(frozen=True)
+class InpaintingNetConfig:
+    """Sizes of the inpainting network."""
+
+    widths: tuple[Count, Count, Count] = (48, 96, 128)
+    """Channels at 1/2, 1/4 and 1/8 of the picture."""
+    dilations: tuple[Count, ...] = (1, 2, 4, 8, 1, 2, 4, 8)
+    """Cells between the taps of the blocks at 1/8."""
+
+
+def added(
+    config: InpaintingNetConfig, params: Params, filled: Pictures, hole: Plane
+) -> Pictures:
+    """Return r, what the network adds in the holes.
+
+    Args:
+      config: sizes of the network.
+      params: its parameters.
+      filled: pictures in [-1, 1] whose holes push-pull filled.
+      hole: 1 there, else 0.
+    """
+    seen = jnp.concatenate([filled, hole[..., None]], -1)
+    return bound(inpainting_net, config, params)(seen)
+
+
+def inpainting_net(config: InpaintingNetConfig, rngs: nnx.Rngs) -> UNet:
+    """Return the network, at first with r = 0."""
+    # Colours and the hole.
+    input_channels = 4
+    steps = {f"coarse_{i}": step for i, step in enumerate(config.dilations)}
+    return UNet(input_channels, 3, config.widths, steps, rngs)

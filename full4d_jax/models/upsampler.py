@@ -28,8 +28,6 @@ from full4d_jax.models.mobile_layers import Pictures, Plane
 from full4d_jax.models.unet import UNet
 from full4d_jax.session.fields import Count
 
-# Of which the sides of a frame must be multiples.
-SIDE_MULTIPLE = 8
 # Pixels from the projection, up to which details are known.
 DETAIL_DISTANCE = 8
 # Pixels, within which nothing varies elsewhere.

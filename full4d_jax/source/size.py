@@ -15,7 +15,7 @@ import numpy as np
 from full4d_jax.cameras import sides
 from full4d_jax.config import DEFAULT, Config, DataConfig
 from full4d_jax.media.video import check_file
-from full4d_jax.models import upsampler
+from full4d_jax.models import unet
 from full4d_jax.session.errors import InputError, input_errors
 from full4d_jax.source.capture_source import instants_from, rate
 from full4d_jax.source.dataset_view import open_rig
@@ -70,7 +70,7 @@ def size_of_result(config: Config, options: SampleOptions, *, enlarged: bool) ->
     multiple = config.model.patch * config.model.codec_stride
     views = data.views
     if enlarged:
-        multiple = math.lcm(multiple, upsampler.SIDE_MULTIPLE)
+        multiple = math.lcm(multiple, unet.SIDE_MULTIPLE)
         views = USUAL_VIEWS
         asks = {"frames": "--seconds and --fps"}
         # Without target cameras the source has its own views.

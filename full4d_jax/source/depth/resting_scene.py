@@ -56,7 +56,7 @@ from full4d_jax.geometry.arrays import (
 from full4d_jax.geometry.motion import differs
 from full4d_jax.geometry.push_pull import push_pull
 from full4d_jax.grid import CleanPlate
-from full4d_jax.models import functional, inpainting, weights
+from full4d_jax.models import functional, unet, weights
 from full4d_jax.source.backdrop import Backdrop, disc, grown
 from full4d_jax.source.depth.beyond_borders import beyond_borders
 from gaussians.fitting.stillness import camera_moves, median_where
@@ -129,10 +129,10 @@ def depth_within(plate: CleanPlate, height: int, width: int) -> Map:
 
 
 @cache
-def load_inpainting() -> tuple[inpainting.InpaintingNetConfig, functional.Params]:
+def load_inpainting() -> tuple[unet.InpaintingNetConfig, functional.Params]:
     """Return the sizes and the parameters of the network in the package."""
     path = weights.SHIPPED / "inpainting.safetensors"
-    config = weights.model_of_metadata(path, inpainting.InpaintingNetConfig)
+    config = weights.model_of_metadata(path, unet.InpaintingNetConfig)
     return config, weights.load_params(path)[0]
 
 
@@ -147,7 +147,7 @@ def inpainted(picture: Picture, hole: Mask) -> Picture:
     if hole.all() or not hole.any():
         return picture
     height, width = hole.shape
-    size = sides(height, width, min(most_rows, height, width), inpainting.SIDE_MULTIPLE)
+    size = sides(height, width, min(most_rows, height, width), unet.SIDE_MULTIPLE)
     filled = _averages(jnp.asarray(picture), jnp.asarray(hole))
     near = cv2.resize(hole.astype(np.float32), size[::-1], interpolation=cv2.INTER_AREA) > 0
     whole = np.asarray(_with_residual(*load_inpainting(), filled, jnp.asarray(near)))
@@ -165,16 +165,14 @@ def _averages(
 
 @partial(jax.jit, static_argnums=0)
 def _with_residual(
-    config: inpainting.InpaintingNetConfig,
+    config: unet.InpaintingNetConfig,
     params: functional.Params,
     filled: Float[Array, "h w 3"],
     hole: Bool[Array, "i j"],
 ) -> Float[Array, "h w 3"]:
     """Return the whole picture; the hole has the size at which the network sees the picture."""
     small = jax.image.resize(filled, (*hole.shape, 3), "linear")
-    residual = inpainting.added(
-        config, params, small[None], hole[None].astype(jnp.float32)
-    )[0]
+    residual = unet.added(config, params, small[None], hole[None].astype(jnp.float32))[0]
     return jnp.clip(filled + jax.image.resize(residual, filled.shape, "linear"), -1, 1)
 
 
