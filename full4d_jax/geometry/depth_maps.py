@@ -56,7 +56,7 @@ def fuse_depth(
     frames: Float[Array, "t h w 3"],
     depth: Float[Array, "t h w"],
     lens: Float[Array, "3 3"],
-    world_to_camera: Float[Array, "t 4 4"],
+    poses: Float[Array, "t 4 4"],
 ) -> Float[Array, "t h w"]:
     """Return depth in which what stands still has the median of its estimates.
 
@@ -64,7 +64,7 @@ def fuse_depth(
       frames: the clip, [-1, 1].
       depth: its z-depth in the path's unit, 0 where unknown.
       lens: intrinsics, pixels.
-      world_to_camera: of each frame.
+      poses: world to camera, of each frame.
     """
     # Of its depth: a larger difference is that of another surface.
     max_ratio_error = 0.2
@@ -77,7 +77,7 @@ def fuse_depth(
     rays = pixel_rays(lens, height, width)
 
     def ratios(time, other):
-        motion = relative_pose(world_to_camera[other], world_to_camera[time])
+        motion = relative_pose(poses[other], poses[time])
         shift = motion[None, None, :3, 3]
         points = (rays * depth[time][..., None]) @ motion[:3, :3].T + shift
         row, column, inside = pixels_of(points @ lens.T, height, width)

@@ -156,7 +156,7 @@ def pixel_velocities(
     frames: Film,
     depth: Maps,
     lens: Lens,
-    world_to_camera: Poses,
+    poses: Poses,
     moving: Masks,
     times: Float[ndarray, "t"],
     view: int = 0,
@@ -170,7 +170,7 @@ def pixel_velocities(
       frames: colours in [0, 1].
       depth: z in world units, 0 where unknown; instants without any depth are passed over.
       lens: intrinsics, pixels.
-      world_to_camera: of each frame.
+      poses: world to camera, of each frame.
       moving: the pixels that are asked for, of known depth.
       times: of the frames, in clips.
       view: number of the view.
@@ -193,13 +193,13 @@ def pixel_velocities(
             there, back = (x[a] for x in flows)
         for i, j, ahead, home in ((a, b, there, back), (b, a, back, there)):
             then = warp(depth[j, ..., None], ahead, cv2.INTER_NEAREST)[..., 0]
-            before = _points(depth[i], here, lens, world_to_camera[i])
+            before = _points(depth[i], here, lens, poses[i])
             # Its z there if it stood still.
-            z = before @ world_to_camera[j, 2, :3] + world_to_camera[j, 2, 3]
+            z = before @ poses[j, 2, :3] + poses[j, 2, 3]
             near = (then > 0) & (np.abs(then - z) < depth_jump * z)
             alike = np.abs(warp(frames[j], ahead) - frames[i]).max(-1) < same_colour
             counts = moving[i] & near & alike & flow_agrees(ahead, home)
-            moved = _points(then, ahead, lens, world_to_camera[j]) - before
+            moved = _points(then, ahead, lens, poses[j]) - before
             total[i] += np.where(counts[..., None], moved / (times[j] - times[i]), 0)
             count[i] += counts
     known = total / np.maximum(count, 1)[..., None]

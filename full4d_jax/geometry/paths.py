@@ -25,11 +25,11 @@ def turning_path(rotations: Float[np.ndarray, "t 3 3"]) -> Poses:
     return rigid(rotations, np.zeros((len(rotations), 3)))
 
 
-def travels(world_to_camera: Poses) -> bool:
+def travels(poses: Poses) -> bool:
     """Return whether a camera changes its place."""
     # Of the path's own unit: a camera that turns on its place.
     resting_length = 1e-6
-    return bool(np.ptp(centers(np.asarray(world_to_camera)), axis=0).max() > resting_length)
+    return bool(np.ptp(centers(np.asarray(poses)), axis=0).max() > resting_length)
 
 
 def interpolate_poses(
@@ -94,13 +94,13 @@ def match_frames(frames: Pictures, lens: Lens) -> Matched:
     return Matched(points, np.stack([lens, lens]), near)
 
 
-def path_agreement(matched: Matched, world_to_camera: Poses) -> PathAgreement:
+def path_agreement(matched: Matched, path: Poses) -> PathAgreement:
     """Return how well matches agree with a path."""
     # In largest good distances.
     clipped_distances = 2.0
     distances_of_pairs = [np.zeros(0)]
     for pair, points in matched.points.items():
-        poses = world_to_camera[list(pair)]
+        poses = path[list(pair)]
         if travels(poses):
             distances = matches.epipolar_distances(points, matched.lenses, poses)
             distances_of_pairs.append(distances)
@@ -111,12 +111,12 @@ def path_agreement(matched: Matched, world_to_camera: Poses) -> PathAgreement:
     return PathAgreement(float((distances < matched.near).mean()), float(clipped.mean()))
 
 
-def seen_points(matched: Matched, world_to_camera: Poses) -> SparseDepth:
+def seen_points(matched: Matched, path: Poses) -> SparseDepth:
     """Return points with their depth in the path's unit; none where nothing can be triangulated."""
     sightings = []
     lenses = matched.lenses
     for (first, second), points in matched.points.items():
-        poses = world_to_camera[[first, second]]
+        poses = path[[first, second]]
         if not travels(poses) or not len(points):
             continue
         near = matches.epipolar_distances(points, lenses, poses) < matched.near

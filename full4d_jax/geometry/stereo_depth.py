@@ -46,7 +46,7 @@ Cells = tuple[Float[Array, "k h w"], Float[Array, "i h"], Float[Array, "j w"]]
 def sweep(
     frames: Float[np.ndarray, "t h w 3"],
     intrinsics: Lenses,
-    world_to_camera: Poses,
+    poses: Poses,
     near: float,
     far: float,
     neighbours: Sequence[Int[np.ndarray, "_"]] | None = None,
@@ -59,11 +59,11 @@ def sweep(
     # Least score of a pixel that is kept.
     least_score = 0.6
     tried_planes = 96
-    chosen = nearest_views(world_to_camera) if neighbours is None else neighbours
+    chosen = nearest_views(poses) if neighbours is None else neighbours
     grey = frames.mean(-1).astype(np.float32)
     inverse = np.linspace(1 / far, 1 / near, tried_planes)
     lens = intrinsics.astype(np.float64)
-    pose = world_to_camera.astype(np.float64)
+    pose = poses.astype(np.float64)
     depth = np.full_like(grey, np.nan)
     score = np.zeros_like(grey)
     compared = [
@@ -79,12 +79,12 @@ def sweep(
     return np.where(score > least_score, depth, 0.0).astype(np.float32)
 
 
-def nearest_views(world_to_camera: Poses) -> Int[np.ndarray, "v n"]:
+def nearest_views(poses: Poses) -> Int[np.ndarray, "v n"]:
     """Return the nearest cameras that look the same way as each; none if they are too few."""
     most_neighbours = 6
     largest_turn = 50.0  # degrees
-    eyes = -np.einsum("vji,vj->vi", world_to_camera[:, :3, :3], world_to_camera[:, :3, 3])
-    ahead = world_to_camera[:, 2, :3]
+    eyes = -np.einsum("vji,vj->vi", poses[:, :3, :3], poses[:, :3, 3])
+    ahead = poses[:, 2, :3]
     distance = np.linalg.norm(eyes[:, None] - eyes, axis=-1)
     alike = ahead @ ahead.T > np.cos(np.radians(largest_turn))
     distance = np.where(alike, distance, np.inf)
@@ -177,7 +177,7 @@ def _agreement(
 
 
 def stereo_depth(
-    frames: Pictures, depth: Maps, lens: Lens, world_to_camera: Poses
+    frames: Pictures, depth: Maps, lens: Lens, poses: Poses
 ) -> tuple[Maps, float]:
     """Return depth that a plane sweep corrects, and the share of the pixels of which it is sure.
 
@@ -188,7 +188,7 @@ def stereo_depth(
       frames: the clip.
       depth: its estimated z-depth in the path's unit, 0 where unknown.
       lens: intrinsics, pixels.
-      world_to_camera: of each frame.
+      poses: world to camera, of each frame.
     """
     # Factor by which the range that is swept is wider than the estimated depths.
     swept_range_factor = 2.0
@@ -201,7 +201,7 @@ def stereo_depth(
     size = round(scale * w), round(scale * h)
     shrunk = np.stack([cv2.resize(z, size, interpolation=cv2.INTER_NEAREST) for z in depth])
     known = shrunk[shrunk > 0]
-    neighbours = compared(world_to_camera, float(np.median(known)))
+    neighbours = compared(poses, float(np.median(known)))
     if not any(map(len, neighbours)):
         return depth, 0.0
     small = [cv2.resize(x, size, interpolation=cv2.INTER_AREA) for x in frames]
@@ -210,7 +210,7 @@ def stereo_depth(
     lenses = np.stack([small_lens] * len(frames))
     near, far = np.quantile(known, (0.02, 0.98))
     reach = near / swept_range_factor, far * swept_range_factor
-    swept = sweep(small, lenses, world_to_camera, *reach, neighbours)
+    swept = sweep(small, lenses, poses, *reach, neighbours)
     swept *= np.stack([*map(agrees_with_neighbours, small, swept)])
     share = float((swept > 0).mean())
     if share < min_sure:

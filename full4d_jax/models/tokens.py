@@ -126,26 +126,26 @@ def sinusoids(tau: Float[Array, "..."]) -> Float[Array, "... k"]:
     return jnp.concatenate([jnp.cos(angles), jnp.sin(angles)], -1)
 
 
-def camera_vectors(world_to_camera: Poses, intrinsics: Lenses) -> Float[Array, "b v t 16"]:
+def camera_vectors(poses: Poses, lenses: Lenses) -> Float[Array, "b v t 16"]:
     """Return [R | t] row by row, then fx, fy, cx, cy in units of the image size."""
-    pose = rearrange(world_to_camera[..., :3, :], "b v t i j -> b v t (i j)")
+    pose = rearrange(poses[..., :3, :], "b v t i j -> b v t (i j)")
     places = ((0, 0), (1, 1), (0, 2), (1, 2))
-    lens = jnp.stack([intrinsics[..., i, j] for i, j in places], -1)
+    lens = jnp.stack([lenses[..., i, j] for i, j in places], -1)
     lens = jnp.broadcast_to(lens[:, :, None], (*pose.shape[:3], 4))
     return jnp.concatenate([pose, lens], -1)
 
 
 @exact_products
 def plucker_rays(
-    world_to_camera: Poses, intrinsics: Lenses, rows: int, columns: int
+    poses: Poses, lenses: Lenses, rows: int, columns: int
 ) -> Float[Array, "b v t s 6"]:
     """Return direction and moment of the ray through every token's centre, world frame."""
     centres = [(np.arange(n) + 0.5) / n for n in (rows, columns)]
     y, x = np.meshgrid(*centres, indexing="ij")
     points = np.stack([x, y, np.ones_like(x)], -1).reshape(-1, 3).astype(np.float32)
-    rotation = world_to_camera[..., :3, :3]
-    shift = world_to_camera[..., :3, 3]
-    local = jnp.einsum("bvij,sj->bvsi", jnp.linalg.inv(intrinsics), points)
+    rotation = poses[..., :3, :3]
+    shift = poses[..., :3, 3]
+    local = jnp.einsum("bvij,sj->bvsi", jnp.linalg.inv(lenses), points)
     rays = jnp.einsum("bvtij,bvsi->bvtsj", rotation, local)
     rays = rays / jnp.linalg.norm(rays, axis=-1, keepdims=True)
     center = -jnp.einsum("bvtij,bvti->bvtj", rotation, shift)[:, :, :, None]

@@ -108,17 +108,17 @@ def turn_by_product(x: Flat, angles: Angles) -> Flat:
 
 
 @exact_products
-def projective_transforms(world_to_camera: Poses, intrinsics: Lenses) -> Transforms:
+def projective_transforms(poses: Poses, lenses: Lenses) -> Transforms:
     """Return P and its inverse for every frame.
 
     Args:
-      world_to_camera: rigid motions, OpenCV axes, any world frame.
-      intrinsics: in units of the image's width and height, origin at its corner: fx/w, cx/w, ...
+      poses: world to camera, rigid motions, OpenCV axes, any world frame.
+      lenses: in units of the image's width and height, origin at its corner: fx/w, cx/w, ...
     """
     centre = np.array([[1, 0, -0.5], [0, 1, -0.5], [0, 0, 1]], np.float32)
-    lens = jnp.einsum("ij,bvjk->bvik", centre, intrinsics)[:, :, None]
-    rotation = world_to_camera[..., :3, :3]
-    shift = world_to_camera[..., :3, 3:]
+    lens = jnp.einsum("ij,bvjk->bvik", centre, lenses)[:, :, None]
+    rotation = poses[..., :3, :3]
+    shift = poses[..., :3, 3:]
     back = jnp.swapaxes(rotation, -1, -2)
     inverse = jnp.linalg.inv(lens)
     to_image = _affine(lens @ rotation, lens @ shift)
