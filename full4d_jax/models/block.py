@@ -138,7 +138,10 @@ class Block(nnx.Module):
             h = h + self.camera(inputs.cameras).astype(x.dtype)
         x = x + gate_1 * self.self_attention(h, inputs)
         if inputs.text is not None:
-            x = x + self.cross_attention(self.text_norm(x), inputs.text)
+            heads = self.text_attention
+            q = heads.queries(self.text_norm(x))
+            attended = cross_attention_on_mesh(q, *heads.keys_values(inputs.text))
+            x = x + heads.out(attended.reshape(x.shape))
         h = layer_norm(x) * (1 + scale_2) + shift_2
         h = materialize_on_tpu(self.ffn_in(h))
         return x + gate_2 * self.ffn_out(jax.nn.gelu(h, approximate=True))
@@ -160,9 +163,3 @@ class Block(nnx.Module):
         out = attention_on_mesh(through_cameras, q, k, v, inputs.transforms, pattern)
         out = self.attention.out(out.reshape(h.shape))
         return self.projector(out) if hasattr(self, "projector") else out
-
-    def cross_attention(self, h: Tokens, text: Float[Array, "b m d"]) -> Tokens:
-        """Attend from every token to the text."""
-        q = self.text_attention.queries(h)
-        k, v = self.text_attention.keys_values(text)
-        return self.text_attention.out(cross_attention_on_mesh(q, k, v).reshape(h.shape))

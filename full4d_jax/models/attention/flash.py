@@ -259,14 +259,12 @@ def _draw(q, k, v, reads, counts, before, lse_before, out, lse, *, size: int) ->
     _store(lse, here, peak + jnp.log2(total))
 
 
-def _pull_queries(
-    q, k, v, cotangent, lse, along, reads, counts, before, dq, *, size: int
-) -> None:
+def _pull_queries(q, k, v, do, lse, along, reads, counts, before, dq, *, size: int) -> None:
     """Write the gradient in a tile of queries, with what it is before."""
     _, _, length, _, width = k.shape
     here = _tile_here(q.shape[2], size)
     queries = _load(q, here)
-    towards = _load(cotangent, here)
+    towards = _load(do, here)
     total = _load(lse, here)
     mean = _load(along, here)
 
@@ -283,20 +281,7 @@ def _pull_queries(
 
 
 def _pull_keys(
-    q,
-    k,
-    v,
-    cotangent,
-    lse,
-    along,
-    readers,
-    counts,
-    before_k,
-    before_v,
-    dk,
-    dv,
-    *,
-    size: int,
+    q, k, v, do, lse, along, readers, counts, before_k, before_v, dk, dv, *, size: int
 ) -> None:
     """Write the gradients in a tile of keys and their values, with what they are before."""
     width = q.shape[-1]
@@ -308,7 +293,7 @@ def _pull_keys(
         d_keys, d_values = state
         # Queries behind the end of a frame are zeros, and so is all that they add.
         queries = _load(q, there)
-        towards = _load(cotangent, there)
+        towards = _load(do, there)
         total = _load(lse, there)
         mean = _load(along, there)
         weights = jnp.exp2(_logits(keys, queries, width) - total[None])

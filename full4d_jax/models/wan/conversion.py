@@ -115,13 +115,13 @@ def import_wan(model: ModelConfig, source: Path, target: Path) -> layouts.Layout
 
 def initial_value(leaf: str, shape: tuple[int, ...]) -> np.ndarray:
     """Return the initial value of an added parameter, which adds nothing or passes tokens on."""
+    value = np.zeros(1, np.float32)
     if leaf == "blocks.projector.kernel":
-        return np.broadcast_to(np.eye(shape[-1], dtype=np.float32), shape)
+        value = np.eye(shape[-1], dtype=np.float32)
     # Hard: the mean.
-    if leaf == "blocks.synchronization.mix.kernel" and shape[-2] == 2 * shape[-1]:
-        half = np.eye(shape[-1], dtype=np.float32) / 2
-        return np.broadcast_to(np.concatenate([half, half]), shape)
-    return np.broadcast_to(np.float32(0), shape)
+    elif leaf == "blocks.synchronization.mix.kernel" and shape[-2] == 2 * shape[-1]:
+        value = np.tile(np.eye(shape[-1], dtype=np.float32) / 2, (2, 1))
+    return np.broadcast_to(value, shape)
 
 
 def _stored(source: Path) -> dict[str, Stored]:
