@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 from numpy import ndarray
+from PIL import Image, ImageOps
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.geometry.arrays import Picture
@@ -43,14 +43,16 @@ def clip_page(
     grey = 128
     shapes = [frame.shape[:2] for view in frames for frame in view if frame is not None]
     shape = shapes[0] if shapes else (1, 1)
-    width = round(CELL_HEIGHT * shape[1] / shape[0])
+    size = round(CELL_HEIGHT * shape[1] / shape[0]), CELL_HEIGHT
     views = evenly(len(frames), most_views)
-    cells = np.full((len(views), len(instants), CELL_HEIGHT, width, 3), grey, np.uint8)
+    cells = np.full((len(views), len(instants), *size[::-1], 3), grey, np.uint8)
     for row, view in enumerate(views):
         for column, instant in enumerate(instants):
             frame = frames[view][column]
             if frame is not None:
-                _fill(cells[row, column], _masked(frame, example.masks[view, instant]))
+                shown = Image.fromarray(_masked(frame, example.masks[view, instant]))
+                padded = ImageOps.pad(shown, size, color=(grey, grey, grey))
+                cells[row, column] = np.asarray(padded)
     return pictures.contact_sheet(
         cells,
         rows=[f"view {view}" for view in views],
@@ -108,14 +110,3 @@ def _masked(frame: Picture, file: bytes) -> Picture:
         return frame
     fits = mask.shape == frame.shape[:2]
     return np.where(mask[..., None] > 0, frame, frame // 4) if fits else frame
-
-
-def _fill(cell: UInt8[ndarray, "H W 3"], frame: Picture) -> None:
-    """Put the whole frame into the middle of a cell."""
-    height, width = cell.shape[:2]
-    scale = min(height / frame.shape[0], width / frame.shape[1])
-    rows, columns = (max(1, round(side * scale)) for side in frame.shape[:2])
-    top = (height - rows) // 2
-    left = (width - columns) // 2
-    small = cv2.resize(frame, (columns, rows), interpolation=cv2.INTER_AREA)
-    cell[top : top + rows, left : left + columns] = small
