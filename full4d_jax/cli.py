@@ -81,15 +81,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _refusal(error: Exception) -> errors.InputError | None:
     """Return an error about the input, the disk or the machine in one line; None for a bug."""
-    known = (
-        error
-        if isinstance(error, errors.InputError)
-        else machine.disk_error(error) or machine.machine_error(error)
-    )
+    if isinstance(error, errors.InputError):
+        return error
+    known = machine.disk_error(error) or machine.machine_error(error)
     if known is None and isinstance(error, ValueError | OSError):
         # Errors of another form are bugs.
         with contextlib.suppress(ValueError, OSError):
-            known = errors.as_input_error("file", error, "give another one")
+            return errors.as_input_error("file", error, "give another one")
     return known
 
 

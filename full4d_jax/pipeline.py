@@ -71,9 +71,8 @@ def run(
       InputError: The input is unusable; this is raised before long work.
     """
     if source and video:
-        raise errors.InputError(
-            "option", "video", video, "none beside source", "leave one of them out"
-        )
+        do = "leave one of them out"
+        raise errors.InputError("option", "video", video, "none beside source", do)
     if video:
         source = options.VideoOptions(Path(video))
     elif not source:

@@ -37,25 +37,22 @@ def train(
     steps = _steps_of(profile, config.training.steps) if profile else None
     out = out or Path("runs") / config.name
     processes.check_processes(several)
-    is_shared = several.are_several
     # Orbax writes checkpoints to gs:// by itself; the rest is copied there at the end.
     address = origin(out)
     if address.startswith("gs://") and not config.training.checkpoints:
         place = replace(config.training, checkpoints=f"{address}/checkpoints")
         config = replace(config, training=place)
-    elif address and is_shared and not config.training.checkpoints:
+    elif address and several.are_several and not config.training.checkpoints:
         expected = "gs://, or --training.checkpoints in a folder that all processes see"
         do = "give it: Orbax does not write s3://"
         raise errors.InputError("output folder", address, "s3://", expected, do)
     check_file_system(config.training.checkpoints)
-    # The processes of a cluster write one run together; the first holds the folder for all.
-    out = open_folder(out) if is_shared else hold_folder(out)
-    if is_shared:
-        import jax
-
+    open_folder(out)
+    if several.are_several:
         processes.join_processes(several)
-        if jax.process_index() == 0:
-            hold_folder(out)
+    # The processes of a cluster write one run together; the first holds the folder for all.
+    if processes.is_first_process():
+        hold_folder(out)
     from full4d_jax.training.prior_training import train_prior
 
     with disk_errors(out):

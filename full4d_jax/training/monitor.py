@@ -207,10 +207,11 @@ def host_names() -> list[str]:
 def mfu_basis(flops: float, peak: float | None) -> str:
     """Return a line that says what MFU is relative to."""
     count = f"a step has {flops / 1e12:.4g} TFLOP (allowed attention pairs, no rematerialisation)"
+    kind = jax.devices()[0].device_kind
     if peak is None:
-        return f"{count}; no peak is known for {jax.devices()[0].device_kind}: TFLOP/s, not MFU"
-    kind = f"{jax.device_count()} x {jax.devices()[0].device_kind}"
-    return f"{count}; MFU is relative to {peak / 1e12:.4g} TFLOP/s of each of {kind}"
+        return f"{count}; no peak is known for {kind}: TFLOP/s, not MFU"
+    rate = f"{peak / 1e12:.4g} TFLOP/s of each of {jax.device_count()} x {kind}"
+    return f"{count}; MFU is relative to {rate}"
 
 
 def memory_gib() -> float:

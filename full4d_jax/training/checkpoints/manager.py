@@ -123,10 +123,8 @@ class Checkpoints:
         step = int(state.step)
         record = json.loads(json.dumps({**record, "loss": loss, "marks": marks(state)}))
         self.best.losses[step] = loss
-        args = ocp.args.Composite(
-            state=ocp.args.StandardSave(state),
-            record=ocp.args.JsonSave({**record, "sha256": digest(record)}),
-        )
+        saved = ocp.args.JsonSave({**record, "sha256": digest(record)})
+        args = ocp.args.Composite(state=ocp.args.StandardSave(state), record=saved)
         with disk_errors(self.folder, self._newest):
             self.manager.save(step, args=args, force=True)
 
@@ -211,9 +209,9 @@ class Checkpoints:
         raise InputError("checkpoint", f"{self.folder}, parameters", found, expected, do)
 
     def _move_aside(self, step: int, error: Exception) -> None:
-        name = f"damaged-{step}"
-        names = itertools.chain([name], (f"{name}-{n}" for n in itertools.count(2)))
-        aside = next(self.folder / x for x in names if not (self.folder / x).exists())
+        whole = self.folder / str(step)
+        names = (f"damaged-{step}" + f"-{n}" * (n > 1) for n in itertools.count(1))
+        aside = next(x for x in map(self.folder.joinpath, names) if not x.exists())
         reason = printable(" ".join(str(error).split())[:300])
         print(
             f"WARNING: the checkpoint of step {step} in {self.folder} is damaged "
@@ -224,7 +222,7 @@ class Checkpoints:
         )
         if jax.process_index() == 0:
             with disk_errors(self.folder):
-                (self.folder / str(step)).rename(aside)
+                whole.rename(aside)
         ocp.multihost.sync_global_processes(f"damaged-{step}")
         self.manager.reload()
 

@@ -93,14 +93,9 @@ def git_revision(folder: Path) -> dict[str, Any] | None:
     """
 
     def git(*words: str) -> str:
-        done = subprocess.run(
-            ["git", "-C", folder, *words],
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=30,
-        )
-        return done.stdout.strip()
+        command = ["git", "-C", folder, *words]
+        quiet = subprocess.DEVNULL
+        return subprocess.check_output(command, stderr=quiet, text=True, timeout=30).strip()
 
     try:
         if not git("ls-files", "."):
