@@ -6,31 +6,21 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from full4d_jax.config import Config, MeshConfig, check_config
-from full4d_jax.session.fields import (
-    Between,
-    Count,
-    CountOrZero,
-    Shown,
-    Weight,
-    refuse,
-    require,
-)
+from full4d_jax.session import fields
 
+SHOWN = ("codec_weights", "model", "data", "optimizer", "training", "lift", "mesh")
 ANNOTATIONS = ("encode", "depth")
 
 
 def inspect(
-    config: Annotated[
-        Config,
-        Shown(("codec_weights", "model", "data", "optimizer", "training", "lift", "mesh")),
-    ],
+    config: Annotated[Config, fields.Shown(SHOWN)],
     *,
     program: Literal["step", "sample", "lift", "encode", "depth"] = "step",
     topology: str = "",
-    slices: Count = 1,
-    devices: CountOrZero = 0,
-    efficiency: Annotated[float, Between(1e-3, 1)] = 0.4,
-    price: Weight = 0.0,
+    slices: fields.Count = 1,
+    devices: fields.CountOrZero = 0,
+    efficiency: Annotated[float, fields.Between(1e-3, 1)] = 0.4,
+    price: fields.Weight = 0.0,
     json: Path | None = None,
 ) -> None:
     """Print parameters, shardings, FLOPs, and bytes on each device.
@@ -60,11 +50,11 @@ def inspect(
     check_config(config)
     of_a_step = {"slices": slices if slices > 1 else None, "price": price or None}
     if program != "step":
-        refuse(of_a_step, "none but with the program step")
+        fields.refuse(of_a_step, "none but with the program step")
     if not topology:
         own = program if program in ANNOTATIONS else None
         unused = of_a_step | {"json": json, "program": own}
-        refuse(unused, "another one without a --topology")
+        fields.refuse(unused, "another one without a --topology")
     # Before jax is imported it is told that there is no TPU, no GPU and no other process.
     if topology:
         os.environ["JAX_PLATFORMS"] = "cpu"
@@ -135,7 +125,7 @@ def _inspect_asking(
 
     # Chips are those of a slice by name, or simulated ones.
     fits = config.model.needs_cameras
-    require("program", program, fits, "step with model.projection none")
+    fields.require("program", program, fits, "step with model.projection none")
     if topology:
         chips = slice_devices(topology, 1)
         mesh = grid_mesh(config.mesh, chips) or make_mesh(MeshConfig(data=1), chips[:1])

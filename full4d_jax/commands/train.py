@@ -29,8 +29,8 @@ def train(
       several: the other processes of the run.
     """
     check_config(config)
+    from full4d_jax.session import files
     from full4d_jax.session.buckets import origin
-    from full4d_jax.session.files import hold_folder, open_folder
     from full4d_jax.session.machine import disk_errors
     from full4d_jax.training.checkpoints.places import check_file_system
 
@@ -47,12 +47,12 @@ def train(
         do = "give it: Orbax does not write s3://"
         raise errors.InputError("output folder", address, "s3://", expected, do)
     check_file_system(config.training.checkpoints)
-    open_folder(out)
+    files.open_folder(out)
     if several.are_several:
         processes.join_processes(several)
     # The processes of a cluster write one run together; the first holds the folder for all.
     if processes.is_first_process():
-        hold_folder(out)
+        files.hold_folder(out)
     from full4d_jax.training.prior_training import train_prior
 
     with disk_errors(out):

@@ -30,9 +30,8 @@ from full4d_jax.models.sharded_map import OnLocalDevices
 from full4d_jax.models.wan.text import prompt_encoder
 from full4d_jax.session import buckets, errors, fields
 from full4d_jax.training.clips.record_clips import clip_size
-from input_pipeline import films, transforms
+from input_pipeline import films, plain_files, transforms
 from input_pipeline.datasets.dataset import Records, open_dataset
-from input_pipeline.plain_files import load_json, require_layout
 from input_pipeline.schema import Example, Projected, projection_to_bytes
 from input_pipeline.selection import select
 
@@ -314,8 +313,8 @@ def caption_embedder(
         do = 'write {"SCENE": "its caption", ...}'
         errors.require_file("captions", file, "a JSON file", do)
         with errors.input_errors("captions", do):
-            texts = load_json(file)
-            require_layout(texts, {str: str}, str(file))
+            texts = plain_files.load_json(file)
+            plain_files.require_layout(texts, {str: str}, str(file))
         digest = f" of {hashlib.sha256(file.read_bytes()).hexdigest()[:16]}"
     count = sum(clip["caption"] or clip["scene"] in texts for clip in records.clips)
     if not count:

@@ -69,14 +69,14 @@ class Monitor(contextlib.ExitStack):
         self.hosts = host_names()
         self.start(done)
         if self.is_first:
-            for name in ("metrics.jsonl", "bad_batches.jsonl", "tensorboard"):
+            files = out / "metrics.jsonl", out / "bad_batches.jsonl"
+            for path in (*files, out / "tensorboard"):
                 # This comes before any of them is opened.
-                require_own(out / name)
-            for name in ("metrics.jsonl", "bad_batches.jsonl"):
-                cut_metrics(out / name, done)
+                require_own(path)
+            for path in files:
+                cut_metrics(path, done)
             self.progress = self.enter_context(Progress("training", steps))
-            log = os.fdopen(open_to_append(out / "metrics.jsonl"), "a")
-            self.log = self.enter_context(log)
+            self.log = self.enter_context(os.fdopen(open_to_append(files[0]), "a"))
             self.boards = open_boards(out, done)
             for board in self.boards:
                 self.push(board.end)

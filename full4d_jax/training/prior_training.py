@@ -15,20 +15,10 @@ from full4d_jax.models.codecs.codec import codec_weights
 from full4d_jax.models.start import check_start, start_from
 from full4d_jax.models.weights import save_params
 from full4d_jax.session.fields import require
-from full4d_jax.training import loop, run_state
+from full4d_jax.training import held_out, loop, run_state, state
 from full4d_jax.training.checkpoints.resume import run_record
 from full4d_jax.training.clips.batches import clips_at, training_batches
 from full4d_jax.training.clips.records import contents, held_out_scenes, open_folders
-from full4d_jax.training.held_out import draw_sheet, make_validation
-from full4d_jax.training.state import (
-    TrainState,
-    in_mesh,
-    init_state,
-    make_state,
-    state_from_params,
-    state_shapes,
-    training_mesh,
-)
 from full4d_jax.training.step import train_step
 from input_pipeline.procedural.scene import MAX_AZIMUTH, MAX_ELEVATION
 from input_pipeline.whole_files import write_text
@@ -48,7 +38,7 @@ def train_prior(
     is_led = init is not None or not config.flow.segments
     expected = "the teacher's weights, with --flow.segments"
     require("init", "nothing", is_led, expected, what="option")
-    mesh = training_mesh(config)
+    mesh = state.training_mesh(config)
     # Open every file that the config names before the parameters, which take the most memory.
     step = train_step(config)
     weights_of_codec = codec_weights(config, mesh) if config.runs_codec else None
@@ -62,11 +52,13 @@ def train_prior(
     if init is not None:
         # A run that resumes does not read it.
         check_start(config.model, init)
-    validates = config.training.validate_every > 0
-    state, summary = loop.run_training(
-        in_mesh(mesh, step),
+    validate = None
+    if config.training.validate_every:
+        validate = held_out.make_validation(config, mesh, weights_of_codec)
+    last, summary = loop.run_training(
+        state.in_mesh(mesh, step),
         run_state.InitialState(
-            partial(first_prior_state, config, init, mesh), state_shapes(config, mesh)
+            partial(first_prior_state, config, init, mesh), state.state_shapes(config, mesh)
         ),
         lambda start: training_batches(config, start, mesh),
         config.training,
@@ -76,27 +68,29 @@ def train_prior(
         loop.Reporting(
             flops=flops.step_flops(config),
             peak=flops.peak_flops(jax.devices()[0].device_kind),
-            sheet=partial(draw_sheet, config, mesh),
-            validate=make_validation(config, mesh, weights_of_codec) if validates else None,
+            sheet=partial(held_out.draw_sheet, config, mesh),
+            validate=validate,
             contents=partial(clips_at, config),
             profile=profile,
         ),
     )
-    write_weights(config, out, state.ema, summary)
+    write_weights(config, out, last.ema, summary)
     # By all processes; the weights are safe by now.
-    sheet = draw_sheet(config, mesh, state.ema)
+    sheet = held_out.draw_sheet(config, mesh, last.ema)
     if jax.process_index() == 0:
         save_picture(out / "sheet.png", sheet)
         print(f"wrote {out / 'sheet.png'}")
 
 
-def first_prior_state(config: Config, init: Path | None, mesh: Mesh | None) -> TrainState:
+def first_prior_state(
+    config: Config, init: Path | None, mesh: Mesh | None
+) -> state.TrainState:
     """Return the state at step 0, with random parameters or those of the file `init`."""
     key = jax.random.key(config.seed)
     if init is None:
-        return init_state(config, key, mesh)
+        return state.init_state(config, key, mesh)
     params = start_from(config.model, init, key, mesh)
-    return make_state(config, mesh, partial(state_from_params, config), params)
+    return state.make_state(config, mesh, partial(state.state_from_params, config), params)
 
 
 def write_weights(

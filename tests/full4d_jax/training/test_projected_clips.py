@@ -13,7 +13,7 @@ from full4d_jax.generation.batch import Batch, prepare
 from full4d_jax.models.codecs.codec import codec_weights
 from full4d_jax.models.sharding import put_batch
 from full4d_jax.session.errors import InputError
-from full4d_jax.training import loop, prior_training
+from full4d_jax.training import held_out, loop
 from full4d_jax.training.clips.batches import training_batches
 from full4d_jax.training.dry_run.inspection import trace_step
 from full4d_jax.training.loss import Frozen, loss
@@ -92,9 +92,7 @@ def test_inspect_compiles_the_program_that_train_runs(
 
     monkeypatch.setattr(loop, "jit_step", spy)
     # The sheet at the end is drawn by programs of its own, which take longer to compile.
-    monkeypatch.setattr(
-        prior_training, "draw_sheet", lambda *_: np.zeros((8, 8, 3), np.uint8)
-    )
+    monkeypatch.setattr(held_out, "draw_sheet", lambda *_: np.zeros((8, 8, 3), np.uint8))
     train_prior(config, tmp_path, None)
     mesh = training_mesh(config)
     assert mesh is not None
