@@ -119,10 +119,13 @@ def loss(
     part = part or whole_batch(batch)
     keys = split_keys(key)
     clips = encode_clips(config, batch, keys, frozen, part)
-    point = draw_flow(config, clips, keys, part)
-    if config.flow.segments:
-        negative = frozen.negative
-        prediction = predict_segment(config, params, clips, point, keys, negative, part)
+    times = None
+    if segments := config.flow.segments:
+        drawn = draw_segments(keys.times, part.size, segments, config.sampler.shift)
+        times = jax.tree.map(part.take, drawn)
+    point = draw_flow(config, clips, keys, part, times)
+    if times:
+        prediction = predict_segment(config, params, clips, point, times, frozen.negative)
     else:
         prediction = predict(dit.prediction(config.model, params), clips, point)
     losses = weigh(config, clips, point, prediction)
@@ -193,17 +196,20 @@ def encode_clips(
 
 
 def draw_flow(
-    config: Config, clips: EncodedBatch, keys: Keys, part: BatchPart
+    config: Config,
+    clips: EncodedBatch,
+    keys: Keys,
+    part: BatchPart,
+    times: SegmentTimes | None,
 ) -> FlowPoint:
-    """Draw the flow time and the noise of each clip."""
-    settings = config.flow
+    """Draw the noise of each clip, and its flow time where no `times` are given."""
     data = clips.latents
-    if settings.segments:
-        tau = draw_times(config, keys, part).tau
+    if times:
+        tau = times.tau
         is_mean = jnp.zeros(len(tau), bool)
     else:
-        shift = settings.shift
-        share = settings.mean_share
+        shift = config.flow.shift
+        share = config.flow.mean_share
         drawn = flow.sample_time(keys.times, part.size, shift=shift, mean_share=share)
         tau, is_mean = map(part.take, drawn)
     noise = draw_per_clip(jax.random.normal, keys.noise, part, *data.shape[1:])
@@ -241,23 +247,15 @@ def predict(
     return Prediction(v, point.noise - data, predicted, data, motion)
 
 
-def draw_times(config: Config, keys: Keys, part: BatchPart) -> SegmentTimes:
-    """Draw the place of each clip in the segments of the sampler's path."""
-    drawn = draw_segments(keys.times, part.size, config.flow.segments, config.sampler.shift)
-    return jax.tree.map(part.take, drawn)
-
-
 def predict_segment(
     config: Config,
     params: functional.Params,
     clips: EncodedBatch,
     point: FlowPoint,
-    keys: Keys,
+    times: SegmentTimes,
     negative: Text,
-    part: BatchPart,
 ) -> Prediction:
     """Return the student's velocity at the point; its target leads to its segment's end."""
-    times = draw_times(config, keys, part)
     conditions = clips.conditions
     held = jax.lax.stop_gradient(params)
     without = trainable.without_adapters(config.model)
