@@ -20,15 +20,10 @@ BYTES_PER_GIB = 2**30
 MEMORY = {"TPU v5": 95.74, "TPU v5p": 95.74, "TPU v5 lite": 15.75, "TPU v6 lite": 31.25} | {
     gpu.kind: round(gpu.memory / BYTES_PER_GIB, 2) for gpu in GPUS.values()
 }
-# Operations in bfloat16 that all matrix units of a chip, 128 x 128 each, do in a cycle. The peak
+# Matrix units of a chip, and operations in bfloat16 that one, 128 x 128, does in a cycle. The peak
 # divided by them is the clock. How many a v6e has is told differently on different pages.
+MATRIX_UNITS = {"TPU v4": 8, "TPU v5": 8, "TPU v5p": 8, "TPU v5 lite": 4}
 UNIT_FLOPS = 2 * 128**2
-TPU_FLOPS_A_CYCLE = {
-    "TPU v4": 8 * UNIT_FLOPS,
-    "TPU v5": 8 * UNIT_FLOPS,
-    "TPU v5p": 8 * UNIT_FLOPS,
-    "TPU v5 lite": 4 * UNIT_FLOPS,
-}
 # Without a GPU to try them on, XLA's choice of Triton's tiles can fail; products go to cuBLAS.
 GPU_OPTIONS = {"xla_gpu_enable_triton_gemm": False}
 # Shares of the peak at which attention in bfloat16 ran on an H200 (docs/pods.md#accelerators), by
@@ -127,12 +122,12 @@ def compile_program(
     if gpu is not None:
         work = count_work(program)
         cost |= {"work": work._asdict(), "seconds": gpu_seconds(work, gpu)}
-    elif kind in TPU_FLOPS_A_CYCLE:
+    elif kind in MATRIX_UNITS:
         cycles = hlo.estimate_cycles(program)
         products = kernel_products(traced.jaxpr, program)
         cost["work"] = {"cycles": cycles, "kernel_products": products}
         # Pallas kernels take the time of their products at full rate, transfers between chips none.
-        clock = PEAKS[kind] / TPU_FLOPS_A_CYCLE[kind]
+        clock = PEAKS[kind] / (MATRIX_UNITS[kind] * UNIT_FLOPS)
         cost["seconds"] = {"operations": cycles / clock, "kernels": products / PEAKS[kind]}
     peak = peak_flops(kind)
     if "seconds" in cost and flops and peak:
