@@ -15,19 +15,3 @@ from full4d_jax.config.experiment import (
 )
 from full4d_jax.config.presets import load_config
 from full4d_jax.config.rules import check_config
-
-__all__ = [
-    "DEFAULT",
-    "Config",
-    "DataConfig",
-    "FlowConfig",
-    "LiftConfig",
-    "MeshConfig",
-    "ModelConfig",
-    "OptimizerConfig",
-    "SamplerConfig",
-    "TrainingConfig",
-    "check_config",
-    "load_config",
-    "to_dict",
-]
