@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from einops import repeat
-from jaxtyping import Float
+from jaxtyping import Array, Float
 
 from gaussians import Camera
 
@@ -48,6 +48,11 @@ class Cameras:
     width: int
 
     @property
+    def arrays(self) -> tuple[Array, Array]:
+        """The lenses and the motions as jax arrays."""
+        return jnp.asarray(self.intrinsics), jnp.asarray(self.world_to_camera)
+
+    @property
     def unit_intrinsics(self) -> Float[Any, "*b v 3 3"]:
         """Intrinsics in units of the picture's width and height, as the network takes them."""
         return self.resized(1, 1).intrinsics
@@ -76,8 +81,8 @@ class Cameras:
 
     def batched(self) -> Camera:
         """Return the cameras of all views and instants as one batch (v t), for the renderer."""
-        poses = jnp.asarray(self.world_to_camera)
-        lenses = repeat(jnp.asarray(self.intrinsics), "v i j -> v t i j", t=poses.shape[1])
+        lenses, poses = self.arrays
+        lenses = repeat(lenses, "v i j -> v t i j", t=poses.shape[1])
         return Camera(poses, lenses, self.width, self.height)
 
 

@@ -99,7 +99,7 @@ def make_conditions(
     frames: Videos,
     depth: Depths,
     cameras: Cameras,
-    codec_weights: Weights | None = None,
+    weights: Weights | None = None,
     known: static_points.StaticPoints | None = None,
 ) -> tuple[Conditions, Projection]:
     """Return the conditions of one grid, without batch axis, and the projection they come from.
@@ -112,7 +112,7 @@ def make_conditions(
       frames: videos of the real views, [-1, 1]; the source is the first.
       depth: their z-depth in world units, 0 where unknown.
       cameras: of all views, the real ones first.
-      codec_weights: weights of the codec.
+      weights: weights of the codec.
       known: still points of the source, to be projected too; None where several views are real.
 
     Returns:
@@ -125,7 +125,7 @@ def make_conditions(
     videos = [frames[:1], targets.frames]
     if model.reads_filled:
         videos.append(fill_holes(targets))
-    latents = encode_videos(model, codec_weights, jnp.concatenate(videos)[None])[0]
+    latents = encode_videos(model, weights, jnp.concatenate(videos)[None])[0]
     return conditions_of(model, depth[0], cameras, targets, latents), targets
 
 
@@ -169,7 +169,7 @@ def prepare(
     key: PRNGKeyArray,
     model: ModelConfig,
     data: DataConfig,
-    codec_weights: Weights | None = None,
+    weights: Weights | None = None,
     places: Int[Array, "b"] | None = None,
 ) -> EncodedBatch:
     """Encode clips for training, with some depth corrupted and some projections dropped.
@@ -181,12 +181,12 @@ def prepare(
       key: randomness; clip i draws from fold_in(key, i), whatever the batch around it.
       model: the codec and the kind of conditions.
       data: how often depth is corrupted or dropped.
-      codec_weights: weights of the codec.
+      weights: weights of the codec.
       places: i of each clip, where the batch is part of a larger one.
     """
     places = jnp.arange(batch.frames.shape[0]) if places is None else places
     if not model.needs_cameras:
-        return _prepare_grids(batch, key, model, codec_weights, places)
+        return _prepare_grids(batch, key, model, weights, places)
 
     def jittered(depth, index):
         drawn = draw_depth(key, index, depth, data)
@@ -198,7 +198,7 @@ def prepare(
     targets, filled = project_clips(source, depth, batch.cameras, fill=fill)
     own = batch.frames if batch.latents is None else source[:, None]
     videos = [own, targets.frames] if filled is None else [own, targets.frames, filled]
-    encoded = encode_videos(model, codec_weights, jnp.concatenate(videos, 1))
+    encoded = encode_videos(model, weights, jnp.concatenate(videos, 1))
     own, other_latents = jnp.split(encoded, [own.shape[1]], 1)
     latents = jnp.concatenate([own[:, :1], other_latents], 1)
     condition = jax.vmap(partial(conditions_of, model))
@@ -245,13 +245,13 @@ def _prepare_grids(
     batch: Batch,
     key: PRNGKeyArray,
     model: ModelConfig,
-    codec_weights: Weights | None,
+    weights: Weights | None,
     places: Int[Array, "b"],
 ) -> EncodedBatch:
     """Encode whole grids, of which randomly drawn frames are real."""
     latents = batch.latents
     if latents is None:
-        latents = encode_videos(model, codec_weights, batch.frames)
+        latents = encode_videos(model, weights, batch.frames)
     views, frames = latents.shape[1:3]
     fold = jax.random.fold_in
     real = jax.vmap(lambda i: real_frames.draw_real(fold(key, i), views, frames))(places)
@@ -307,7 +307,7 @@ def corrupt_depth(key: PRNGKeyArray, depth: Depth) -> Depth:
 
 
 def encode_videos(
-    model: ModelConfig, codec_weights: Weights | None, videos: Float[Array, "b n t h w 3"]
+    model: ModelConfig, weights: Weights | None, videos: Float[Array, "b n t h w 3"]
 ) -> Float[Array, "b n f i j c"]:
     """Encode the videos of each clip, each on one device of the mesh around.
 
@@ -318,18 +318,18 @@ def encode_videos(
     def one(video, _, weights):
         return make_codec(model, weights).encode(video)
 
-    return _of_each(one, codec_weights, videos)
+    return _of_each(one, weights, videos)
 
 
 def decode_videos(
-    model: ModelConfig, codec_weights: Weights | None, latents: Float[Array, "b n f i j c"]
+    model: ModelConfig, weights: Weights | None, latents: Float[Array, "b n f i j c"]
 ) -> Float[Array, "b n t h w 3"]:
     """Decode the videos of each clip, likewise; values may be beyond [-1, 1]."""
 
     def one(latents, _, weights):
         return make_codec(model, weights).decode(latents)
 
-    return _of_each(one, codec_weights, latents)
+    return _of_each(one, weights, latents)
 
 
 def _of_each(one: Callable[..., Array], weights: Weights | None, videos: Array) -> Array:

@@ -181,8 +181,7 @@ def generate_large(
     """
     real = len(frames)
     small = generate_small(prior, frames, depth, cameras, key, upsampler.prior_rows)[real:]
-    lenses = cameras.intrinsics
-    poses = cameras.world_to_camera
+    lenses, poses = cameras.arrays
     known = tuple(map(find_static_points, frames, depth, lenses, poses))
     hidden = behind_subjects(plate, frames[0], depth[0], lenses[0], poses[0])
     videos = small, frames, depth
@@ -223,8 +222,7 @@ def enlarge_grid(
       cameras: of all views, the real ones first.
       hidden: points of the source's clean plate; None without one.
     """
-    lenses = jnp.asarray(cameras.intrinsics)
-    poses = jnp.asarray(cameras.world_to_camera)
+    lenses, poses = cameras.arrays
     count = len(known)
     order = nearest_first(poses, count)
 

@@ -120,8 +120,7 @@ def project_clips(
     Returns:
       The projection; and with `fill` its frames with holes filled (`fill_holes`), else None.
     """
-    lenses = jnp.asarray(cameras.intrinsics)
-    poses = jnp.asarray(cameras.world_to_camera)
+    lenses, poses = cameras.arrays
     clips, times, height, width = depth.shape
     targets = lenses.shape[1] - 1
 

@@ -68,7 +68,7 @@ class StaticPoints(NamedTuple):
 
 
 def find_static_points(
-    frames: Video, depth: Depth, lens: AnyLens, world_to_camera: AnyPath
+    frames: Video, depth: Depth, lens: AnyLens, path: AnyPath
 ) -> StaticPoints:
     """Return the points of a clip that stand still.
 
@@ -76,9 +76,9 @@ def find_static_points(
       frames: the clip, [-1, 1].
       depth: its z-depth in world units, 0 where unknown.
       lens: intrinsics of its camera, pixels.
-      world_to_camera: of its camera.
+      path: its motion from world to camera at every instant.
     """
-    camera = np.asarray(lens, np.float64), np.asarray(world_to_camera, np.float64)
+    camera = np.asarray(lens, np.float64), np.asarray(path, np.float64)
     maps, pictures = np.asarray(depth, np.float64), np.asarray(frames)
     is_still, again = still_points(pictures / 2 + 0.5, maps, *camera, SAME_COLOUR / 2)
     is_fresh = is_still & ~again
@@ -126,7 +126,7 @@ def behind_subjects(
     frames: Video,
     depth: Depth,
     lens: AnyLens,
-    world_to_camera: AnyPath,
+    path: AnyPath,
 ) -> StaticPoints | None:
     """Return the points of a clean plate, behind subjects and beyond the picture; None without one.
 
@@ -135,11 +135,11 @@ def behind_subjects(
       frames: the clip, [-1, 1].
       depth: its z-depth in world units, 0 where unknown.
       lens: intrinsics of its camera, pixels.
-      world_to_camera: of its camera.
+      path: its motion from world to camera at every instant.
     """
     if plate is None:
         return None
-    camera = np.asarray(lens, np.float64), np.asarray(world_to_camera, np.float64)
+    camera = np.asarray(lens, np.float64), np.asarray(path, np.float64)
     wide_lens = camera[0].copy()
     wide_lens[:2, 2] += np.subtract(plate.depth.shape, depth.shape[1:])[::-1] / 2
     placed = unproject(plate.depth.astype(np.float64), wide_lens, camera[1][plate.instant])
@@ -157,7 +157,7 @@ def _are_hidden(
     frames: Video,
     depth: Depth,
     lens: Lens,
-    world_to_camera: Float[Array, "t 4 4"],
+    path: Float[Array, "t 4 4"],
 ) -> Bool[Array, "t n"]:
     """Return which points lie beyond the picture of each instant, or behind what it shows."""
     # Times the depth of what hides it, from which on a point lies behind that.
@@ -171,15 +171,14 @@ def _are_hidden(
         differs = jnp.abs(frame[tuple(place)] - colours).max(-1) >= SAME_COLOUR
         return ~inside | (there == 0) | (differs & (seen[:, 2] > farther_by * there))
 
-    return jax.lax.map(one, (frames, depth, world_to_camera))
+    return jax.lax.map(one, (frames, depth, path))
 
 
 def project_known(
     frames: Video, depth: Depth, known: StaticPoints, cameras: Cameras
 ) -> Projection:
     """Project the video of view 0 and, in its holes, what is known; see `project_video`."""
-    lenses = jnp.asarray(cameras.intrinsics)
-    poses = jnp.asarray(cameras.world_to_camera)
+    lenses, poses = cameras.arrays
 
     def one(view, time):
         source, target = ((lenses[i], poses[i, time]) for i in (0, view + 1))

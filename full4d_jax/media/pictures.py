@@ -123,16 +123,16 @@ def frustums(
       points: scene points to show behind the cameras, world units.
       side: pixels of each of the two drawings.
     """
-    world_to_camera = np.asarray(views.world_to_camera)
+    poses = np.asarray(views.world_to_camera)
     height, width = views.height, views.width
     # The corners of each picture, a step before its camera, and the paths of the centres.
     corners = np.array([[0, 0, 1], [width, 0, 1], [width, height, 1], [0, height, 1]])
     frustum_length = 0.3  # world units
     lenses = np.linalg.inv(np.asarray(views.intrinsics))
     rays = corners @ np.swapaxes(lenses, -1, -2) * frustum_length
-    pose = cameras.invert(world_to_camera[:, 0])
+    pose = cameras.invert(poses[:, 0])
     tips = rays @ np.swapaxes(pose[:, :3, :3], -1, -2) + pose[:, None, :3, 3]
-    paths = cameras.centers(world_to_camera)
+    paths = cameras.centers(poses)
     pivot = np.array([0.0, 0.0, 1.0])
     # Every line, the source's last, on top.
     lines = [(np.stack([pivot - arm, pivot + arm]), INK) for arm in 0.05 * np.eye(3)]

@@ -60,11 +60,11 @@ def measure_disagreement(
     )
     change, scale = (jnp.sqrt((x**2).mean((1, 2, 3))) for x in (changed, pictures))
     # Where a point on the optical axis is seen after the correction, against the axis.
-    world_to_camera = np.asarray(cameras.world_to_camera, np.float64)
-    middle = nearest_to_axes(world_to_camera)
+    places = np.asarray(cameras.world_to_camera, np.float64)
+    middle = nearest_to_axes(places)
     distances = np.ones(len(views))
     if middle is not None:
-        distances = np.linalg.norm(centers(world_to_camera) - middle, axis=1)
+        distances = np.linalg.norm(centers(places) - middle, axis=1)
     corrected = jax.vmap(correct_camera, (0, None, 0))(cameras, poses, numbers)
     motion = corrected.world_to_camera @ jnp.linalg.inv(cameras.world_to_camera)
     x, y, z = (motion[:, :3, 2] * distances[:, None] + motion[:, :3, 3]).T

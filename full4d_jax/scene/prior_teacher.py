@@ -155,9 +155,9 @@ def _part(bound: BoundPrior, views: Int[Array, "m"], window: Int[Array, ""]) -> 
 
 def half_way(cameras: Cameras) -> Cameras:
     """Return cameras half-way between neighbours in azimuth, the source among them."""
-    world_to_camera = np.asarray(cameras.world_to_camera)
-    order = np.argsort(angles_of(world_to_camera[:, 0], pivot_of(world_to_camera))[:, 0])
-    poses = invert(world_to_camera.astype(np.float64))[order]
+    paths = np.asarray(cameras.world_to_camera)
+    order = np.argsort(angles_of(paths[:, 0], pivot_of(paths))[:, 0])
+    poses = invert(paths.astype(np.float64))[order]
     # The rotation nearest to the mean of two rotations is half-way between them.
     middle = (poses[1:] + poses[:-1]) / 2
     left, _, right = np.linalg.svd(middle[..., :3, :3])

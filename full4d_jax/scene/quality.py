@@ -88,7 +88,7 @@ def score_scene(scene: Scene, grid: Grid) -> SourceQuality:
 
 
 def source_quality(
-    renders: Pictures, frames: Pictures, times: Values, world_to_camera: Poses
+    renders: Pictures, frames: Pictures, times: Values, path: Poses
 ) -> SourceQuality:
     """Return how well renders in the source camera show the frames.
 
@@ -96,11 +96,11 @@ def source_quality(
       renders: the scene, seen from the source camera at every instant.
       frames: the source's pictures.
       times: of the instants, seconds into the video.
-      world_to_camera: path of the source camera.
+      path: of the source camera, world to camera.
     """
     # Mean squared error of each pixel, of colours in [0, 1].
     error = np.square((renders.astype(np.float32) - frames) / 255).mean(-1)
-    moving = moving_pixels(frames, MOVING_LEVELS) & (not camera_moves(world_to_camera))
+    moving = moving_pixels(frames, MOVING_LEVELS) & (not camera_moves(path))
     by_instant = [
         _decibels(error[i][mask]) if mask.mean() >= LEAST_MOVING_SHARE else np.nan
         for i, mask in enumerate(moving)

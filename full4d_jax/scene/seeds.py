@@ -166,8 +166,7 @@ def _grid_depth(
     nearer = 1.1
     # Pixels, of smooth edges of pictures and dropped edges of depth.
     edge_width = 2
-    lenses = jnp.asarray(cameras.intrinsics)
-    poses = jnp.asarray(cameras.world_to_camera)
+    lenses, poses = cameras.arrays
     views, times = frames.shape[:2]
 
     def filled(mask, disparity):
