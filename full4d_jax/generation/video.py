@@ -152,51 +152,34 @@ def coefficients(times: Times) -> tuple[Float[np.ndarray, "s 5"], Float[np.ndarr
     before that prediction, of m two calls ago, m one call ago and m now. Then to predict: of the
     corrected state, of m one call ago, and of m now.
     """
-    steps = len(times) - 1
     with np.errstate(divide="ignore"):
         # Infinite at the end.
         log_snr = np.log(1 - times) - np.log(times)
+    # What x and m are multiplied by in first order.
+    h = np.diff(log_snr)
+    shrinking = np.expm1(-h)
+    kept = times[1:] / times[:-1]
+    weight = (times[1:] - 1) * shrinking
+    steps = len(h)
+    predicted = np.stack([kept, np.zeros(steps), weight], 1)
     corrected = np.zeros((steps, 5))
     corrected[0, 0] = 1
-    predicted = np.zeros((steps, 3))
+    corrected[1:, 1] = kept[:-1]
+    corrected[1:2, 3:] = weight[0] / 2
     # The first step knows one m; the last, to infinite lambda, is exact with one.
-    orders = [min(2, step + 1, steps - step) for step in range(steps)]
-    for step in range(steps):
-        if step > 0:
-            corrected[step, 1:] = _correction(times, log_snr, step, orders[step - 1])
-        predicted[step] = _prediction(times, log_snr, step, orders[step])
+    for step in range(1, steps - 1):
+        ratio = -h[step - 1] / h[step]
+        pull = weight[step] * 0.5 / ratio
+        predicted[step, 1:] = pull, weight[step] - pull
+        # Moments of the exponential integrator, which the two differences have to meet.
+        first = shrinking[step] / -h[step] - 1
+        second = first / -h[step] - 0.5
+        moments = np.array([first, 2 * second]) / shrinking[step]
+        shares = np.linalg.solve(np.array([[1.0, 1.0], [ratio, 1.0]]), moments)
+        older, newer = weight[step] * shares
+        pull = older / ratio
+        corrected[step + 1, 2:] = pull, weight[step] - pull - newer, newer
     return corrected, predicted
-
-
-def _prediction(times: Times, log_snr: Times, step: int, order: int) -> list[float]:
-    """Return the coefficients of x, m one call ago and m now, for the step from `step` on."""
-    h, kept, weight = _exponential(times, log_snr, step)
-    if order == 1:
-        return [kept, 0.0, weight]
-    ratio = (log_snr[step - 1] - log_snr[step]) / h
-    pull = weight * 0.5 / ratio
-    return [kept, pull, weight - pull]
-
-
-def _correction(times: Times, log_snr: Times, step: int, order: int) -> list[float]:
-    """Return the coefficients of x one step before, and of m two, one and no calls ago."""
-    h, kept, weight = _exponential(times, log_snr, step - 1)
-    if order == 1:
-        return [kept, 0.0, weight / 2, weight / 2]
-    ratio = (log_snr[step - 2] - log_snr[step - 1]) / h
-    # Moments of the exponential integrator, which the two differences have to meet.
-    first = np.expm1(-h) / -h - 1
-    second = first / -h - 0.5
-    moments = np.array([first, 2 * second]) / np.expm1(-h)
-    older, newer = np.linalg.solve(np.array([[1.0, 1.0], [ratio, 1.0]]), moments)
-    pull = weight * older / ratio
-    return [kept, pull, weight - pull - weight * newer, weight * newer]
-
-
-def _exponential(times: Times, log_snr: Times, step: int) -> tuple[float, float, float]:
-    """Return h of the step from `step` on, and what x and m are multiplied by in first order."""
-    h = log_snr[step + 1] - log_snr[step]
-    return h, times[step + 1] / times[step], -(1 - times[step + 1]) * np.expm1(-h)
 
 
 def sample_unipc(
