@@ -148,21 +148,22 @@ def frustums(
     span = (high - low).max() * 1.1
     # OpenCV takes places in eighths of a pixel.
     eighths = 8
+
+    def place(where, to_page):
+        flat = (where - (low + high) / 2) @ to_page + 0.5
+        return np.round(flat * side * eighths).astype(np.int32)
+
     panels = []
     x, y, z = np.eye(3)
     for title, right, up in (("from above", x, z), ("from the right", z, -y)):
         page = np.full((side, side, 3), PAPER, np.uint8)
         to_page = np.stack([right, -up], 1) / span
 
-        def place(where, to_page=to_page):
-            flat = (where - (low + high) / 2) @ to_page + 0.5
-            return np.round(flat * side * eighths).astype(np.int32)
-
         if points is not None:
-            columns, rows = (place(points) // eighths).clip(0, side - 1).T
+            columns, rows = (place(points, to_page) // eighths).clip(0, side - 1).T
             page[rows, columns] = FAINT
         for line, ink in lines:
-            cv2.polylines(page, [place(line)], False, ink, 1, cv2.LINE_AA, shift=3)
+            cv2.polylines(page, [place(line, to_page)], False, ink, 1, cv2.LINE_AA, shift=3)
         cv2.rectangle(page, (0, 0), (side - 1, side - 1), FAINT)
         drawn = Image.fromarray(page)
         font = ImageFont.load_default(FONT_PIXELS)

@@ -12,8 +12,7 @@ viewer interpolates; each adds 16 bytes a Gaussian: 3 x float16 of what is to be
 position, 3 x float16 log-scales, and the rotation.
 """
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -51,8 +50,7 @@ HARMONIC_STEP = 1 / 32
 Numbers = Int[ndarray, "g"]
 
 
-@dataclass(frozen=True)
-class PackedScene:
+class PackedScene(NamedTuple):
     """A scene as the viewer reads it.
 
     Attributes:

@@ -11,9 +11,8 @@ import json
 import re
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -61,8 +60,7 @@ UNKNOWN_CLIP_SECONDS = 4.0
 DATA_PARTS = 20
 
 
-@dataclass(frozen=True)
-class Viewing:
+class Viewing(NamedTuple):
     """How a scene is looked at.
 
     Attributes:
