@@ -11,8 +11,10 @@ import jax
 import numpy as np
 
 import full4d_jax
+from full4d_jax.config import DataConfig
 from full4d_jax.media.pictures import contact_sheet, save_picture, to_uint8
-from full4d_jax.source.camera_paths import grid_cameras, preset_targets
+from full4d_jax.source.camera_paths import grid_cameras, read_targets
+from full4d_jax.source.options import PathOptions
 from gaussians import Scene, render
 from input_pipeline import procedural_scene
 
@@ -35,9 +37,8 @@ def main(
     poses = np.array(clip.world_to_camera)
     poses[..., :3, 3] /= unit
     source = full4d_jax.Cameras(np.asarray(clip.intrinsics), poses, SIDE, SIDE)
-    targets = preset_targets(
-        "arc", targets=4, frames=INSTANTS, azimuth=AZIMUTH, elevation=0.0
-    )
+    size = DataConfig(views=5, frames=INSTANTS, height=SIDE, width=SIDE)
+    targets = read_targets(PathOptions("arc", azimuth=AZIMUTH), size)
     cameras = grid_cameras(source, targets)
 
     prior = full4d_jax.open_prior()

@@ -8,7 +8,7 @@ upright axis, elevation up. The pivot is at depth 1, or nearer where what moves 
 """
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -80,23 +80,25 @@ def read_targets(options: PathOptions, data: DataConfig) -> TargetCameras:
       InputError: the camera file is unusable.
     """
     if options.path in PRESETS:
-        return preset_targets(
-            options.path,
-            targets=data.views - 1,
-            frames=data.frames,
-            azimuth=options.azimuth,
-            elevation=options.elevation,
-        )
+        phase = _phases(options.path, data.views - 1)
+        angles = directions(options.path, phase, options.azimuth, options.elevation)
+        still = cameras.orbit(angles[:, 0], angles[:, 1])[:, None]
+        return TargetCameras(None, np.repeat(still, data.frames, 1).astype(np.float32))
     path = Path(options.path)
-    if {"camera_path", "frames"} & set(_read_json(path)):
-        return _along(path, data)
-    return load_targets(path, data)
+    do = "give arc, ring, spiral or a JSON file as --path"
+    require_file("camera path", path, "a preset or a JSON file", do)
+    with input_errors("camera file", FORMAT, path):
+        content = load_json(path)
+        found = type(content).__name__
+        check_field(path, isinstance(content, dict), found, "a JSON object")
+        if {"camera_path", "frames"} & content.keys():
+            return _along(path, data)
+        return _listed(path, content, data)
 
 
 def _along(path: Path, data: DataConfig) -> TargetCameras:
     """Return still cameras evenly spaced along a path of nerfstudio's, both ends included."""
-    with input_errors("camera file", FORMAT):
-        read = read_path(path)
+    read = read_path(path)
     own = read.world_to_camera
     chosen = np.linspace(0, len(own) - 1, data.views - 1).round().astype(int)
     poses = np.repeat(own[chosen][:, None], data.frames, 1).astype(np.float32)
@@ -110,13 +112,38 @@ def _along(path: Path, data: DataConfig) -> TargetCameras:
     return TargetCameras(lenses, poses)
 
 
-def preset_targets(
-    preset: str, *, targets: int, frames: int, azimuth: float, elevation: float
-) -> TargetCameras:
-    """Return static target cameras spread over a preset."""
-    angles = directions(preset, _phases(preset, targets), azimuth, elevation)
-    poses = np.repeat(cameras.orbit(angles[:, 0], angles[:, 1])[:, None], frames, 1)
-    return TargetCameras(None, poses.astype(np.float32))
+def _listed(path: Path, content: dict[str, Any], data: DataConfig) -> TargetCameras:
+    """Return the target cameras that a JSON file lists.
+
+    The file holds `world_to_camera`, (v, 4, 4) or for moving cameras (v, t, 4, 4), in the world of
+    the module docstring, and optionally `intrinsics` (v, 3, 3) in pixels of pictures of
+    `image_size` [width, height]; the source's apply otherwise.
+
+    Raises:
+      ValueError: the file holds a wrong shape, NaN or no rigid motion.
+    """
+    frames, width, height = data.frames, data.width, data.height
+    where = f"{path}, world_to_camera"
+    listed = field(content, "world_to_camera", str(path))
+    poses = numbers(listed, np.shape(listed), where)
+    found = f"shape {poses.shape}"
+    if poses.ndim == 3:
+        poses = np.repeat(poses[:, None], frames, 1)
+    fits = poses.size and poses.shape[1:] == (frames, 4, 4)
+    check_field(where, fits, found, f"(v, 4, 4) or (v, {frames}, 4, 4)")
+    lenses = None
+    if "intrinsics" in content:
+        own_size = content.get("image_size", [width, height])
+        columns, rows = numbers(own_size, (2,), f"{path}, image_size")
+        own = numbers(content["intrinsics"], (len(poses), 3, 3), f"{path}, intrinsics")
+        scale = {"rows": height / rows, "columns": width / columns}
+        lenses = cameras.resize_intrinsics(own, **scale)
+    with named(f"{path}, "):
+        cameras.check_poses(poses)
+        if lenses is not None:
+            cameras.check_cameras(lenses, poses)
+            lenses = lenses.astype(np.float32)
+    return TargetCameras(lenses, poses.astype(np.float32))
 
 
 def subject_depth(frames: Pictures, depth: Maps) -> float:
@@ -175,48 +202,10 @@ def up_of(world_to_camera: RigPoses) -> Float[ndarray, "3"]:
     return up if up @ np.asarray(UP) > 0 else -up
 
 
-def load_targets(path: Path, data: DataConfig) -> TargetCameras:
-    """Read target cameras from a JSON file.
-
-    The file holds `world_to_camera`, (v, 4, 4) or for moving cameras (v, t, 4, 4), in the world of
-    the module docstring, and optionally `intrinsics` (v, 3, 3) in pixels of pictures of
-    `image_size` [width, height]; the source's apply otherwise.
-
-    Raises:
-      InputError: there is no such file; or it is not JSON; or it holds a wrong shape, NaN or no
-        rigid motion.
-    """
-    content = _read_json(path)
-    frames, width, height = data.frames, data.width, data.height
-    with input_errors("camera file", FORMAT, path):
-        listed = field(content, "world_to_camera", str(path))
-        where = f"{path}, world_to_camera"
-        poses = numbers(listed, np.shape(listed), where)
-        found = f"shape {poses.shape}"
-        if poses.ndim == 3:
-            poses = np.repeat(poses[:, None], frames, 1)
-        fits = poses.size and poses.shape[1:] == (frames, 4, 4)
-        check_field(where, fits, found, f"(v, 4, 4) or (v, {frames}, 4, 4)")
-        lenses = None
-        if "intrinsics" in content:
-            where = f"{path}, image_size"
-            columns, rows = numbers(content.get("image_size", [width, height]), (2,), where)
-            own = numbers(content["intrinsics"], (len(poses), 3, 3), f"{path}, intrinsics")
-            lenses = cameras.resize_intrinsics(
-                own, rows=height / rows, columns=width / columns
-            )
-        with named(f"{path}, "):
-            cameras.check_poses(poses)
-            if lenses is not None:
-                cameras.check_cameras(lenses, poses)
-    lenses = None if lenses is None else lenses.astype(np.float32)
-    return TargetCameras(lenses, poses.astype(np.float32))
-
-
-def still_camera(lens: Lens, *, frames: int, height: int, width: int) -> Cameras:
+def still_camera(lens: Lens, data: DataConfig) -> Cameras:
     """Return the camera of a source: the world is its own frame at all instants."""
-    poses = np.broadcast_to(np.eye(4, dtype=np.float32), (1, frames, 4, 4))
-    return Cameras(lens[None].astype(np.float32), poses, height, width)
+    poses = np.broadcast_to(np.eye(4, dtype=np.float32), (1, data.frames, 4, 4))
+    return Cameras(lens[None].astype(np.float32), poses, data.height, data.width)
 
 
 def grid_cameras(source: Cameras, targets: TargetCameras) -> Cameras:
@@ -289,13 +278,3 @@ def _phases(preset: str, targets: int) -> Float[ndarray, " n"]:
     if targets % 2 == 0:
         return np.linspace(0, 1, targets)
     return np.delete(np.linspace(0, 1, targets + 1), (targets + 1) // 2)
-
-
-def _read_json(path: Path) -> dict[str, object]:
-    do = "give arc, ring, spiral or a JSON file as --path"
-    require_file("camera path", path, "a preset or a JSON file", do)
-    with input_errors("camera file", do):
-        content = load_json(path)
-        found = type(content).__name__
-        check_field(path, isinstance(content, dict), found, "a JSON object")
-    return content

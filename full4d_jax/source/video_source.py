@@ -135,7 +135,6 @@ def open_demo(data: config.DataConfig, options: DemoOptions) -> grid.Grid:
     draw = clips.scene_program(1, data.frames, data.height, data.width, "rich", orbit=True)
     clip = draw(scene.HELD_OUT_START + options.scene)
     frames = pictures.to_uint8(clip.frames)
-    size = {"frames": data.frames, "height": data.height, "width": data.width}
     knows = options.measured.depth_network is None
     known = "lens and depth" if knows else "lens"
     note = f"held-out procedural scene {options.scene}, source view only; known: {known}"
@@ -143,7 +142,7 @@ def open_demo(data: config.DataConfig, options: DemoOptions) -> grid.Grid:
         frames=frames,
         origin=grid.all_real(frames),
         times=np.asarray(clip.timestamps),
-        cameras=camera_paths.still_camera(np.asarray(clip.intrinsics[0]), **size),
+        cameras=camera_paths.still_camera(np.asarray(clip.intrinsics[0]), data),
         depth=np.asarray(clip.depth) if knows else None,
         about=grid.About(note=note),
     )

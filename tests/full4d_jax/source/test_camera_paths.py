@@ -1,6 +1,7 @@
 """Presets against their own angles read back; files that are read, or refused by name."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,10 +15,8 @@ from full4d_jax.source.camera_paths import (
     around_upright,
     following,
     grid_cameras,
-    load_targets,
     look_at_subject,
     pivot_of,
-    preset_targets,
     range_warning,
     read_targets,
     still_camera,
@@ -29,14 +28,14 @@ from input_pipeline.cameras import intrinsics_from_fov, orbit
 from input_pipeline.conventions import convert
 
 LENS = intrinsics_from_fov(55.0, 64, 64)
-SIZE = {"frames": 3, "height": 64, "width": 64}
+DATA = DataConfig(views=5, frames=3, height=64, width=64)
 
 
 @pytest.mark.parametrize("preset", ["arc", "ring", "spiral"])
 def test_targets_are_distinct_look_at_the_pivot_and_stay_in_range(preset):
-    views = 5
-    targets = preset_targets(preset, targets=4, frames=3, azimuth=50.0, elevation=10.0)
-    path = grid_cameras(still_camera(LENS, **SIZE), targets)
+    views = DATA.views
+    targets = read_targets(PathOptions(preset, azimuth=50.0, elevation=10.0), DATA)
+    path = grid_cameras(still_camera(LENS, DATA), targets)
     assert path.world_to_camera.shape == (views, 3, 4, 4)
     np.testing.assert_allclose(path.world_to_camera[0, 0], np.eye(4), atol=1e-6)
     seen = np.einsum("vij,j->vi", path.world_to_camera[:, 0], [*PIVOT, 1])
@@ -50,7 +49,7 @@ def test_targets_are_distinct_look_at_the_pivot_and_stay_in_range(preset):
 def test_cameras_go_around_what_is_upright():
     """Up stays where it is in every picture, at the same height, and the cameras tell it."""
     up = (0.0, -np.cos(np.radians(25.0)), -np.sin(np.radians(25.0)))
-    level = preset_targets("arc", targets=2, frames=1, azimuth=20.0, elevation=0.0)
+    level = read_targets(PathOptions("arc", azimuth=20.0), DataConfig(views=3, frames=1))
     poses = around_upright(level, up).world_to_camera[:, 0]
     np.testing.assert_allclose(poses[:, :3, :3] @ up, [up, up], atol=1e-6)
     np.testing.assert_allclose(poses @ [*PIVOT, 1], [[*PIVOT, 1]] * 2, atol=1e-6)
@@ -71,8 +70,8 @@ def test_presets_look_at_what_moves():
     depth[depth < 1] = 0  # unknown
     assert subject_depth(frames, depth) == 1.0
 
-    preset = preset_targets("ring", targets=3, frames=3, azimuth=20.0, elevation=8.0)
-    near = grid_cameras(still_camera(LENS, **SIZE), look_at_subject(preset, 0.4))
+    preset = read_targets(PathOptions("ring", azimuth=20.0, elevation=8.0), DATA)
+    near = grid_cameras(still_camera(LENS, DATA), look_at_subject(preset, 0.4))
     pivot = pivot_of(near.world_to_camera)
     np.testing.assert_allclose(pivot, [0, 0, 0.4], atol=1e-6)
     angles = angles_of(near.world_to_camera[1:], pivot)
@@ -82,7 +81,7 @@ def test_presets_look_at_what_moves():
 def test_targets_that_follow_keep_their_place_beside_a_moving_source():
     path = orbit(np.array([0.0, 5.0, 12.0]), np.array([0.0, 2.0, -3.0]))[None]
     source = Cameras(LENS[None], path, 64, 64)
-    preset = preset_targets("arc", targets=2, frames=3, azimuth=20.0, elevation=0.0)
+    preset = read_targets(PathOptions("arc", azimuth=20.0), replace(DATA, views=3))
     cameras = grid_cameras(source, following(preset, source))
     relative = cameras.world_to_camera @ np.linalg.inv(path)
     np.testing.assert_allclose(relative[1:], preset.world_to_camera, atol=1e-6)
@@ -102,15 +101,16 @@ def test_file_round_trip_with_moving_cameras_and_scaled_intrinsics(tmp_path):
     lens = intrinsics_from_fov(40.0, 480, 640)
     own = {"intrinsics": [lens.tolist()] * 2, "image_size": [640, 480]}
     path = write(tmp_path / "c.json", world_to_camera=poses.tolist(), **own)
-    size = {"frames": 3, "height": 48, "width": 64}
-    views = grid_cameras(still_camera(LENS, **size), load_targets(path, DataConfig(**size)))
+    data = replace(DATA, height=48)
+    targets = read_targets(PathOptions(str(path)), data)
+    views = grid_cameras(still_camera(LENS, data), targets)
     np.testing.assert_allclose(views.world_to_camera[1:], poses, atol=1e-6)
     assert (views.world_to_camera[0] == np.eye(4)).all()
     small = intrinsics_from_fov(40.0, 48, 64)
     np.testing.assert_allclose(views.intrinsics[1], small, rtol=1e-6)
     still = write(tmp_path / "s.json", world_to_camera=poses[:, 0].tolist())
-    poses = load_targets(still, DataConfig(frames=5, height=64, width=64)).world_to_camera
-    assert poses.shape == (2, 5, 4, 4)
+    targets = read_targets(PathOptions(str(still)), replace(DATA, frames=5))
+    assert targets.world_to_camera.shape == (2, 5, 4, 4)
 
 
 def test_wrong_files_are_refused_by_name(tmp_path):
@@ -119,7 +119,7 @@ def test_wrong_files_are_refused_by_name(tmp_path):
     for found, poses in wrong.items():
         path = write(tmp_path / "c.json", world_to_camera=poses.tolist())
         with pytest.raises(InputError, match=rf"c\.json.*{found}"):
-            load_targets(path, DataConfig(frames=4, height=64, width=64))
+            read_targets(PathOptions(str(path)), DATA)
 
 
 def test_a_film_of_nerfstudio_gives_targets_along_it(tmp_path):
