@@ -263,10 +263,9 @@ def range_warning(
     if azimuth <= max_azimuth + 0.5 and elevation <= max_elevation + 0.5:
         return ""
     reached = f"azimuth {azimuth:.0f} and elevation {elevation:.0f} degrees"
-    trained = (
-        f"{max_azimuth:.0f} and {max_elevation:.0f} that this checkpoint was trained on"
-    )
-    return f"the cameras reach {reached}, beyond the {trained}: expect blur and invention there"
+    trained = f"{max_azimuth:.0f} and {max_elevation:.0f} that this checkpoint was trained"
+    blur = "expect blur and invention there"
+    return f"the camera path reaches {reached}, beyond the {trained} on: {blur}"
 
 
 def _phases(preset: str, targets: int) -> Float[ndarray, " n"]:

@@ -126,13 +126,12 @@ def _open_folder(options: CaptureOptions) -> Grid:
             size = size[0] // 2 * 2, size[1] // 2 * 2
         arrays = _decoded(path.name, example, size)
     grid = _captured(path.name, arrays, example.timestamps[0], options, generated=generated)
-    left_out = (
-        f"{clips.left_out} later instants left out, as a grid has {CLIP_FRAMES} at most"
-    )
-    notes = [grid.about.note, captures[0].note, left_out if clips.left_out else ""]
-    about = replace(
-        grid.about, note="; ".join(filter(None, notes)), warning=captures[0].warning
-    )
+    notes = [grid.about.note, captures[0].note]
+    if clips.left_out:
+        most = f"as a grid has {CLIP_FRAMES} at most"
+        notes.append(f"{clips.left_out} later instants left out, {most}")
+    note = "; ".join(filter(None, notes))
+    about = replace(grid.about, note=note, warning=captures[0].warning)
     return replace(grid, about=about)
 
 

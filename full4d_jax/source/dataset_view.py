@@ -115,8 +115,7 @@ def open_rig(options: DatasetViewOptions) -> tuple[Records, Example]:
     if not fits or len(set(real)) < len(real):
         found = " ".join(map(str, real))
         expected = f"at most {MOST_REAL_VIEWS} of 0 to {count - 1}, and one left to make"
-        do = "choose other views or another set"
-        raise InputError("option", "--view", found, expected, do)
+        raise InputError("option", "--view", found, expected, "choose other views")
     return records, example
 
 

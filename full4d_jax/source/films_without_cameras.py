@@ -16,6 +16,7 @@ from full4d_jax.session.errors import tell
 from input_pipeline import cameras, capture_clips, footage, transforms
 from input_pipeline.capture import Capture, make_capture, make_view
 from input_pipeline.importers import detect, opencv
+from input_pipeline.plain_files import check_field
 
 # Of the films, at most, in which points are sought.
 INSTANTS_MATCHED = 6
@@ -160,15 +161,13 @@ def _without_cameras(path: Path, fps: float | None) -> Capture:
     assumed_fov = 60.0
     fewest_films = 3
     films = footage.find_footage(path, footage.FILM_FOLDERS)
-    if len(films) < fewest_films:
-        count = f"{len(films)} film{'s' * (len(films) > 1)} without cameras"
-        expected = f"at least {fewest_films} of one scene, or cameras.json"
-        raise ValueError(f"{path}: found {count}, expected {expected}")
+    found = f"{len(films)} film{'s' * (len(films) > 1)} without cameras"
+    expected = f"at least {fewest_films} of one scene, or cameras.json"
+    check_field(path, len(films) >= fewest_films, found, expected)
     sizes = {name: footage.picture_size(files[0]) for name, files in films.items()}
     size, *others = set(sizes.values())
-    if others:
-        found = ", ".join(f"{name} of {w}x{h}" for name, (h, w) in sizes.items())
-        raise ValueError(f"{path}: found films {found}, expected one size and lens")
+    found = ", ".join(f"{name} of {w}x{h}" for name, (h, w) in sizes.items())
+    check_field(path, not others, f"films {found}", "one size and lens")
     lens = cameras.intrinsics_from_fov(assumed_fov, *size)
     views = []
     for name, files in films.items():

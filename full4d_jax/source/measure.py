@@ -93,9 +93,9 @@ class DepthInputs:
 
 def lens_estimate(network: AnyNetwork) -> LensEstimate | None:
     """Return a depth network's estimate of a clip's lens; None where it has none."""
-    return (
-        network.fov if isinstance(network, DepthFile) and network.signature.focal else None
-    )
+    if isinstance(network, DepthFile) and network.signature.focal:
+        return network.fov
+    return None
 
 
 def read_depth_inputs(source: options.SampleOptions, size: DataConfig) -> DepthInputs:

@@ -197,16 +197,16 @@ def class_shares(params: Params, frames: Pictures) -> Values:
     place_y = (((y + 0.5) * rows / height - 0.5) / CELL_PIXELS).astype(np.float32)
     place_x = (((x + 0.5) * columns / width - 0.5) / CELL_PIXELS).astype(np.float32)
     interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    border = cv2.BORDER_REPLICATE
     shares = []
     for frame in frames:
         resized = cv2.resize(frame, (columns, rows), interpolation=interpolation)
         picture = jnp.asarray(resized / np.float32(127.5) - 1)
         cells = np.asarray(_probabilities(params, picture[None]))[0]
         grouped = np.stack([cells[..., group].sum(-1) for group in groups], -1)
-        shares.append(
-            cv2.remap(grouped, place_x, place_y, cv2.INTER_LINEAR, borderMode=border)
+        share = cv2.remap(
+            grouped, place_x, place_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
         )
+        shares.append(share)
     return np.stack(shares)
 
 
@@ -265,10 +265,8 @@ def outline(frame: Picture, subject: Share, moving: Mask, decided: Mask) -> Mask
     guess[decided & ~grown(~mask, disc(2))] = cv2.GC_FGD
     # Colours are learnt from what is near.
     x, y, width, height = cv2.boundingRect(as_bytes(outer))
-    window = (
-        slice(max(0, y - margin_pixels), y + height + margin_pixels),
-        slice(max(0, x - margin_pixels), x + width + margin_pixels),
-    )
+    top, left = max(0, y - margin_pixels), max(0, x - margin_pixels)
+    window = np.s_[top : y + height + margin_pixels, left : x + width + margin_pixels]
     part = np.ascontiguousarray(guess[window], np.uint8)
     if (part != cv2.GC_BGD).all():
         return mask

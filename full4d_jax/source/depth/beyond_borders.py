@@ -77,10 +77,8 @@ def beyond_borders(
     faint = detail / np.sqrt(1 + (strength / faint_levels) ** 2)
     mixed = np.clip((repeated + faint).round(), 0, 255).astype(np.uint8)
     level = cv2.GaussianBlur(wide.disparity, (0, 0), level_share * short)
-    return (
-        np.where(beyond[..., None], mixed, wide.mirrored),
-        np.where(beyond, level, wide.disparity),
-    )
+    colours = np.where(beyond[..., None], mixed, wide.mirrored)
+    return colours, np.where(beyond, level, wide.disparity)
 
 
 def _turned(wide: Wide) -> Wide:
@@ -93,9 +91,8 @@ def _sideways(wide: Wide, count: int) -> Wide:
     if count == 0:
         return wide
     flipped = Wide._make(np.ascontiguousarray(x[:, ::-1]) for x in wide)
-    parts = zip(
-        _to_the_right(flipped, count), wide, _to_the_right(wide, count), strict=True
-    )
+    left, right = _to_the_right(flipped, count), _to_the_right(wide, count)
+    parts = zip(left, wide, right, strict=True)
     return Wide._make(np.concatenate([a[:, ::-1], b, c], 1) for a, b, c in parts)
 
 

@@ -39,14 +39,9 @@ MOGE_TOKENS = 1800
 Answer = Float[np.ndarray, "r q"]
 
 EXPECTED_NETWORK = "a network from one picture of three float colours to a map"
-EXPORT_ADVICE = (
-    "export it from colours (1 3 h w) to depth (1 h w), "
-    "or see docs/howto.md on depth networks"
-)
+EXPORT_ADVICE = "export it from colours (1 3 h w) to depth (1 h w), or see docs/howto.md"
 WHAT = "depth network"
-RELATIVE_ADVICE = (
-    "give Depth Anything V2 of relative depth, as depth-anything/Depth-Anything-V2-Small-hf"
-)
+RELATIVE_ADVICE = "give relative depth, as depth-anything/Depth-Anything-V2-Small-hf"
 
 
 @dataclass(frozen=True)
@@ -94,10 +89,8 @@ class DepthFile:
         if focal is None:
             return None
         width = self.sides(*frames.shape[1:3])[1]
-        each = [
-            focal(self._outputs(frames[i]), width)
-            for i in evenly(len(frames), asked_frames)
-        ]
+        chosen = evenly(len(frames), asked_frames)
+        each = [focal(self._outputs(frames[i]), width) for i in chosen]
         # Over the width of the picture: 157 and 3 degrees.
         focals = [x for x in each if x is not None and 0.1 < x < 20]
         if not focals:
@@ -156,14 +149,11 @@ def open_depth_file(path: Path, kind: DepthKind | None = None) -> DepthFile:
       InputError: the file is missing or holds something else, or a library is missing.
     """
     file = onnx_network.open_file(WHAT, path, EXPECTED_NETWORK, EXPORT_ADVICE)
-    network = onnx_network.as_network(
-        file, axes=(4, 5), numbers={"num_tokens": MOGE_TOKENS}
-    )
-    several = [
-        count for count in network.shape[:-3] if isinstance(count, int) and count > 1
-    ]
-    if several:
-        raise file.refused(f"an input of {several[0]} pictures")
+    numbers = {"num_tokens": MOGE_TOKENS}
+    network = onnx_network.as_network(file, axes=(4, 5), numbers=numbers)
+    for count in network.shape[:-3]:
+        if isinstance(count, int) and count > 1:
+            raise file.refused(f"an input of {count} pictures")
     signature = signatures.signature_of(len(network.shape), file.outputs)
     signature = signatures.with_metadata(signature, file.metadata, path)
     return _compared(DepthFile(path, network, signature, signature.kind), kind)
@@ -218,10 +208,8 @@ def _require_relative(path: Path, stages: tuple[int, ...]) -> None:
         ("backbone_config.out_indices", layers, [*stages]),
     ):
         if found != expected:
-            where = f"{config}, {name}"
-            raise InputError(
-                "config", where, found, f"{expected} as of V2", RELATIVE_ADVICE
-            )
+            of_v2 = f"{expected} as of V2"
+            raise InputError("config", f"{config}, {name}", found, of_v2, RELATIVE_ADVICE)
 
 
 def _compared(network: DepthFile, named_kind: DepthKind | None = None) -> DepthFile:
@@ -237,9 +225,7 @@ def _compared(network: DepthFile, named_kind: DepthKind | None = None) -> DepthF
     correlation = correlation_with_disparity(network.map(example_frame()))
     note = ""
     if abs(correlation) < sure_correlation:
-        note = (
-            "our network cannot confirm this on a frame of the package's clip: look at it"
-        )
+        note = "our network cannot confirm this on a frame of the package's clip"
     elif (correlation > 0) != (kind == "disparity"):
         grow = "when near" if correlation > 0 else "with distance"
         note = f"its values grow {grow} on a frame of the package's clip, by our network"
@@ -256,9 +242,7 @@ def correlation_with_disparity(values: Map) -> float:
 
     Where values are 0, unknown, they do not count; it is 0 where they are one.
     """
-    disparity = cv2.resize(
-        example_disparity(), values.shape[::-1], interpolation=cv2.INTER_LINEAR
-    )
+    disparity = cv2.resize(example_disparity(), values.shape[::-1])
     known = values != 0
     if known.sum() < 2 or np.ptp(values[known]) == 0:
         return 0.0
@@ -281,9 +265,8 @@ def example_disparity() -> Map:
     network = estimate.load_depth()
     size = network.sides(*frame.shape[:2])
     small = cv2.resize(frame, size[::-1], interpolation=cv2.INTER_AREA)
-    return 1 / np.asarray(
-        estimate.predict_depth(network, to_model(small[None]))[0], np.float32
-    )
+    depth = estimate.predict_depth(network, to_model(small[None]))[0]
+    return 1 / np.asarray(depth, np.float32)
 
 
 def resize_colors(

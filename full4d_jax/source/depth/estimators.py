@@ -43,6 +43,7 @@ from full4d_jax.models.depth_anything import is_depth_anything
 from full4d_jax.models.sharded_map import OnLocalDevices
 from full4d_jax.models.weights import tensor_shapes
 from full4d_jax.session.errors import InputError, require_file, tell
+from full4d_jax.session.fields import refuse
 from full4d_jax.source.depth.depth_file import (
     WHAT,
     Answer,
@@ -100,16 +101,10 @@ def open_network(which: str | None, kind: DepthKind | None = None) -> AnyNetwork
     if path.suffix != ".safetensors":
         raise InputError(WHAT, path, path.suffix or path, KINDS, "choose one")
     require_file(WHAT, path, KINDS, "check the path")
-    if kind is not None:
-        expected = "an .onnx file as --depth_network beside it"
-        raise InputError(
-            "option", "--depth_kind", kind, expected, "leave it out, or give one"
-        )
-    return (
-        open_depth_anything(path)
-        if is_depth_anything(tensor_shapes(path))
-        else load_depth(path)
-    )
+    refuse({"depth_kind": kind}, "an .onnx file as --depth_network beside it")
+    if is_depth_anything(tensor_shapes(path)):
+        return open_depth_anything(path)
+    return load_depth(path)
 
 
 def load_estimator(which: str, kind: DepthKind | None = None) -> Estimate:
@@ -224,9 +219,8 @@ def fit_scale_and_shift(
     # Share that any line needs; below it medians and ranges are made equal.
     least_weight = 0.01
     step = max(1, values.size // fitted_points)
-    x, y, own_weights = (
-        np.ravel(a)[::step].astype(np.float64) for a in (values, target, weights)
-    )
+    arrays = values, target, weights
+    x, y, own_weights = (np.ravel(a)[::step].astype(np.float64) for a in arrays)
     weights = own_weights
     least = 1e-3 * max(float(np.ptp(y)), 1e-12)
     scale = 0.0

@@ -126,7 +126,7 @@ def camera_up(frames: Pictures, lens: Lens) -> Direction | None:
     run = ends[:, 1] - ends[:, 0]
     x, y = (ends.mean(1) - lens[:2, 2]).T[..., None]
     # The pixel of up is (0, focal cos p / sin p) above or below the centre; here times sin p.
-    pitches = np.radians(np.arange(-15.0, 40.25, 0.5))  # looking down
+    pitches = np.radians(np.arange(-15.0, 40.25, 0.5))
     up = lens[1, 1] * np.cos(pitches) - y * np.sin(pitches)
     toward = np.arctan2(-x * np.sin(pitches), up)
     miss = np.degrees(toward - np.arctan2(*run.T)[:, None])
@@ -157,27 +157,24 @@ def straightness(frames: Pictures, depth: Maps, lens: Lens) -> tuple[float, int]
     count = min(most_instants, len(frames))
     deviations = {}
     for instant in np.linspace(0, len(frames) - 1, count).round().astype(int).tolist():
-        pieces = segment_points(
-            frames[instant], depth[instant], least_length, nearer_only=True
-        )
+        shown = frames[instant], depth[instant]
+        pieces = segment_points(*shown, least_length, nearer_only=True)
         if pieces:
             aside = [deviations_aside(piece, lens) for piece in pieces]
             deviations[instant] = np.concatenate(aside)
     if not deviations:
         return None
     median = np.median(np.concatenate([*deviations.values()]))
-    return float(median), max(
-        deviations, key=lambda instant: np.median(deviations[instant])
-    )
+    worst = max(deviations, key=lambda instant: np.median(deviations[instant]))
+    return float(median), worst
 
 
 def deviations_aside(piece: SegmentPoints, lens: Lens) -> Values:
     """Return how far a segment deviates from a line at -+`AZIMUTH_DEGREES`, as shares."""
     points = rays(piece.points, lens) * piece.depth[:, None]
     poses = orbit(np.array([-AZIMUTH_DEGREES, AZIMUTH_DEGREES]), 0.0)
-    seen = (points @ poses[:, :3, :3].mT + poses[:, None, :3, 3]) @ np.asarray(
-        lens, float
-    ).T
+    moved = points @ poses[:, :3, :3].mT + poses[:, None, :3, 3]
+    seen = moved @ np.asarray(lens, float).T
     image = seen[..., :2] / np.maximum(seen[..., 2:], 1e-3)
     centred = image - image.mean(1, keepdims=True)
     turned = centred @ np.linalg.svd(centred, full_matrices=False)[2].mT

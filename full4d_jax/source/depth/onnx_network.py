@@ -62,10 +62,8 @@ class Network(NamedTuple):
     def sides(self, height: int, width: int) -> tuple[int, int]:
         """Return the input's rows and columns; the given ones where these are free."""
         rows, columns = self.shape[-2:]
-        return (
-            rows if isinstance(rows, int) else height,
-            columns if isinstance(columns, int) else width,
-        )
+        rows = rows if isinstance(rows, int) else height
+        return rows, columns if isinstance(columns, int) else width
 
 
 def open_file(what: str, path: Path, expected: str, see: str) -> OnnxFile:
@@ -100,7 +98,8 @@ def open_file(what: str, path: Path, expected: str, see: str) -> OnnxFile:
         return OnnxFile(
             what, path, expected, see, session, inputs, outputs, described, metadata
         )
-    except Exception as error:  # the library's errors share no other class
+    # The library's errors share no other class.
+    except Exception as error:
         raise errors.InputError(what, path, error, expected, see) from None
 
 
@@ -126,10 +125,10 @@ def as_network(
     pictures = []
     for entry in file.inputs:
         if numbers and entry.name in numbers and entry.type in INTEGER_TYPES:
-            shape = [1] * len(entry.shape)  # () or (1,)
-            constants[entry.name] = np.full(
-                shape, numbers[entry.name], INTEGER_TYPES[entry.type]
-            )
+            # () or (1,).
+            shape = [1] * len(entry.shape)
+            kind = INTEGER_TYPES[entry.type]
+            constants[entry.name] = np.full(shape, numbers[entry.name], kind)
         else:
             pictures.append(entry)
     if len(pictures) != inputs:
@@ -147,7 +146,7 @@ def as_network(
             feed[entry.name] = picture.astype(FLOAT_TYPES[entry.type])
         try:
             answers = file.session.run(file.outputs, feed)
-        except Exception as error:  # the library's errors share no other class
+        except Exception as error:
             shapes = " and ".join(str(picture.shape) for picture in maps)
             raise file.refused(f"{error}, on {shapes}") from None
         arrays = dict(zip(file.outputs, map(np.asarray, answers), strict=True))

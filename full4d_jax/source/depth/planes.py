@@ -103,7 +103,8 @@ def _flatten(
     bent_range = (0.03, 0.08)
     # Of an upright segment, of the short side.
     least_upright = 0.06
-    least_length = 0.12  # of any other
+    # Of any other.
+    least_length = 0.12
     if not usable.any():
         return np.ones(depth.shape)
     height, width = depth.shape
@@ -180,9 +181,8 @@ class _Grid(NamedTuple):
         weight /= weight.sum(1, keepdims=True)
         starts = np.arange(0, weight.size + 1, 4)
         shape = len(points), self.log.size
-        return sparse.csr_matrix(
-            (weight.ravel(), np.stack(corners, 1).ravel(), starts), shape
-        )
+        content = weight.ravel(), np.stack(corners, 1).ravel(), starts
+        return sparse.csr_matrix(content, shape)
 
 
 class LineEquation(NamedTuple):
@@ -250,10 +250,9 @@ def _solve(
         smooth = smooth_weight * (second.T @ flat @ second)
         system = sparse.block_diag([fixed + smooth, pad]) + straight
         factors = splu(system.tocsc(), **symmetric_solver)
-        solution = factors.solve(np.pad(trust / d, (0, extra)))[: d.size].reshape(
-            estimate.shape
-        )
-        x = np.maximum(nearest_projective(solution, estimate, known, lines).ravel(), d / 5)
+        solution = factors.solve(np.pad(trust / d, (0, extra)))[: d.size]
+        nodes = solution.reshape(estimate.shape)
+        x = np.maximum(nearest_projective(nodes, estimate, known, lines).ravel(), d / 5)
     return x.reshape(estimate.shape)
 
 
@@ -298,11 +297,9 @@ def _differences(n: int, order: int) -> sparse.csr_matrix:
 def _bends(disparity: Nodes) -> Nodes:
     """Return the largest relative second difference around each node."""
     padded = np.pad(disparity, 1, "reflect", reflect_type="odd")
-    bends = (
-        np.abs(np.diff(padded[:, 1:-1], 2, axis=0)),
-        np.abs(np.diff(padded[1:-1], 2, axis=1)),
-    )
-    return cv2.dilate(np.maximum(*bends) / disparity, np.ones((3, 3)))
+    down = np.abs(np.diff(padded[:, 1:-1], 2, axis=0))
+    across = np.abs(np.diff(padded[1:-1], 2, axis=1))
+    return cv2.dilate(np.maximum(down, across) / disparity, np.ones((3, 3)))
 
 
 def _fill(depth: Map) -> Map:

@@ -288,10 +288,9 @@ def forget_rim(depth: Maps, labels: Labels) -> Maps:
     gap_share = 0.1
     # Of the short side: how far around a subject a network may smear it.
     smear_share = 0.06
-    rim, gap = (
-        disc(max(3, round(share * min(depth.shape[1:]))))
-        for share in (smear_share, gap_share)
-    )
+    short = min(depth.shape[1:])
+    rim = disc(max(3, round(smear_share * short)))
+    gap = disc(max(3, round(gap_share * short)))
     # So that the frame's borders enclose nothing.
     border = len(gap)
     inner = np.s_[border:-border, border:-border]

@@ -192,7 +192,8 @@ def path_from_poses(
         raise errors.InputError("poses", file, found, expected, do)
     points = paths.seen_points(matched, path)
     if len(points.depth) < MIN_MATCHES:
-        warning = "too few points tell the unit of --poses: the first frame's median depth is taken"
+        taken = "the first frame's median depth is taken"
+        warning = f"too few points tell the unit of --poses: {taken}"
         return SourcePath(path, None, note, warning)
     return SourcePath(path, points, note)
 
@@ -236,8 +237,6 @@ def _turned(turning: tracking.Turning, why: str) -> SourcePath:
     rest = f"rotations alone leave {100 * turning.left:.1f} %"
     seen = f"{moved}; {rest}, and {why}"
     if turning.left > undone_share * turning.moved or turning.lost:
-        warning = (
-            f"the camera seems to move but is taken to stand; the scene will smear: {seen}"
-        )
-        return still_path(len(path))._replace(warning=warning)
+        warning = "the camera seems to move but is taken to stand; the scene will smear"
+        return still_path(len(path))._replace(warning=f"{warning}: {seen}")
     return SourcePath(path, None, note, f"the camera moves: {seen}")
