@@ -9,8 +9,7 @@ from full4d_jax.grid import Grid, with_missing
 from full4d_jax.session.fields import require
 from full4d_jax.source import camera_paths, options
 from full4d_jax.source.depth.lines import camera_up
-from full4d_jax.source.handheld.path_scale import seen_from_first
-from gaussians.fitting.stillness import camera_moves
+from full4d_jax.source.handheld.path_scale import seen_from_first, source_moves
 
 
 def read_target_cameras(
@@ -26,9 +25,8 @@ def read_target_cameras(
     targets = camera_paths.read_targets(source.cameras, size)
     views = 1 + len(targets.world_to_camera)
     asked = source.size.views
-    require(
-        "views", asked, asked in (None, views), f"{views}, as --path has", what="option"
-    )
+    fits = asked in (None, views)
+    require("views", asked, fits, f"{views}, as --path has", what="option")
     return targets
 
 
@@ -44,13 +42,11 @@ def with_targets(
     cameras = grid.known_cameras
     parts = []
     if path.path in camera_paths.PRESETS:
-        distance = camera_paths.subject_depth(
-            *seen_from_first(grid, np.asarray(grid.depth[0]))
-        )
+        seen = seen_from_first(grid, np.asarray(grid.depth[0]))
+        distance = camera_paths.subject_depth(*seen)
         parts.append(f"look at depth {distance:.2f} (1 = the scene's median)")
-        rests = not camera_moves(cameras.world_to_camera[0])
-        seen = grid.frames[0] if rests else grid.frames[0, :1]
-        up = camera_up(seen, np.asarray(cameras.intrinsics[0], np.float64))
+        frames = grid.frames[0, :1] if source_moves(grid) else grid.frames[0]
+        up = camera_up(frames, np.asarray(cameras.intrinsics[0], np.float64))
         if up is not None:
             targets = camera_paths.around_upright(targets, up)
         targets = camera_paths.look_at_subject(targets, distance)
@@ -68,8 +64,7 @@ def with_range_warning(grid: Grid, trained: tuple[float, float]) -> Grid:
       grid: with all cameras.
       trained: the largest azimuth and elevation of the prior's training, degrees.
     """
-    warning = camera_paths.range_warning(
-        np.asarray(grid.known_cameras.world_to_camera), *trained
-    )
+    poses = np.asarray(grid.known_cameras.world_to_camera)
+    warning = camera_paths.range_warning(poses, *trained)
     warnings = "\n".join(filter(None, (grid.about.warning, warning)))
     return replace(grid, about=replace(grid.about, warning=warnings))

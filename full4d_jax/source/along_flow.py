@@ -60,12 +60,11 @@ def of_one_colour(flows: SureFlows, frames: Pictures) -> SureFlows:
     def same(flow: Flow, sure: Mask, now: ndarray, then: ndarray) -> Mask:
         return sure & ~differs(now, warp(then, flow), same_colour_levels)
 
-    there, back, *sure = flows
+    there, back, there_sure, back_sure = flows
     earlier, later = frames[:-1].astype(np.float32), frames[1:].astype(np.float32)
-    there_same = map(same, there, sure[0], earlier, later)
-    return SureFlows(
-        there, back, [*there_same], [*map(same, back, sure[1], later, earlier)]
-    )
+    there_same = [*map(same, there, there_sure, earlier, later)]
+    back_same = [*map(same, back, back_sure, later, earlier)]
+    return SureFlows(there, back, there_same, back_same)
 
 
 def average_along_flow(values: Values, flows: SureFlows) -> Values:
@@ -136,9 +135,8 @@ def _number(mask: Mask, before: Labels, count: int) -> tuple[Labels, int]:
     for inside in _pieces(mask):
         columns = _columns(inside)
         shared = np.bincount(before[inside], minlength=count + 1)
-        covered = [
-            n for n in spans if shared[n] > covered_share * min(sizes[n], inside.sum())
-        ]
+        least = {n: covered_share * min(sizes[n], inside.sum()) for n in spans}
+        covered = [n for n in spans if shared[n] > least[n]]
         covered.sort(key=lambda n: -shared[n])
         parts = covered[:1]
         for n in covered[1:]:

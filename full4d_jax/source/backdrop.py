@@ -96,10 +96,9 @@ def find_moving_while_turning(
     thick[(astray > max_moving_background) | (not turns_on_its_place)] = False
 
     back = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
-    pairs = zip(thick, to_first, strict=True)
-    return np.stack(
-        [cv2.warpPerspective(as_bytes(x), h, size, flags=back) > 0 for x, h in pairs]
-    )
+    pairs = zip(thick.astype(np.uint8), to_first, strict=True)
+    own = [cv2.warpPerspective(x, place, size, flags=back) for x, place in pairs]
+    return np.stack(own) > 0
 
 
 def find_moving(frames: Pictures, backdrop: Backdrop) -> Masks:

@@ -40,14 +40,7 @@ from full4d_jax.source.options import (
 )
 from gaussians.fitting.losses import SSIM_WINDOW
 from gaussians.formats.ply_tables import read_tables
-from input_pipeline import capture, schema, transforms
-from input_pipeline.cameras import (
-    MAX_TRANSLATION,
-    check_cameras,
-    nearest_to_axes,
-    relative_to,
-    rescale,
-)
+from input_pipeline import cameras, capture, schema, transforms
 from input_pipeline.capture_clips import CLIP_FRAMES, CaptureClips
 from input_pipeline.datasets.dataset import Records, open_dataset
 from input_pipeline.importers import colmap, record3d
@@ -57,6 +50,8 @@ from input_pipeline.selection import select
 Times = Float[ndarray, " t"]
 # At most, by default, as with videos.
 USUAL_FPS = 8.0
+# Arrays of a capture.
+NEEDED = ("frames", "intrinsics", "world_to_camera")
 FORMAT = "see full4d_jax/source/capture_source.py for the format"
 
 
@@ -91,9 +86,8 @@ def open_dataset_clip(options: DatasetClipOptions) -> Grid:
         facts = records.clips[number]
         size = facts["height"], facts["width"]
         arrays = _decoded(name, select(example, views, instants), size)
-    place = Place(
-        records.content, records.split, number, int(views[0]), views, instants, 1.0
-    )
+    content, split = records.content, records.split
+    place = Place(content, split, number, int(views[0]), views, instants, 1.0)
     # The views that are left out are held out.
     if options.views and options.held_out == "auto":
         options = replace(options, held_out="none")
@@ -165,9 +159,7 @@ def _decoded(name: str, example: schema.Example, size: tuple[int, int]) -> Array
     """Return the arrays of a capture that a clip holds."""
     clip = transforms.decode(example, height=size[0], width=size[1])
     _check_frames(name, clip.frames)
-    arrays = {
-        name: getattr(clip, name) for name in ("frames", "intrinsics", "world_to_camera")
-    }
+    arrays = {name: getattr(clip, name) for name in NEEDED}
     if (clip.depth > 0).any():
         arrays["depth"] = clip.depth
     if all(example.masks.flat):
@@ -216,11 +208,10 @@ def load_capture(path: Path) -> Arrays:
     Raises:
       InputError: a field is missing, impossible, or does not fit the others; the message names it.
     """
-    needed = ("frames", "intrinsics", "world_to_camera")
     require_file("capture", path, "an .npz file", FORMAT)
     with input_errors("capture", FORMAT):
-        arrays = load_arrays(path, (*needed, "depth", "masks"))
-        frames, _, poses = (field(arrays, name, str(path)) for name in needed)
+        arrays = load_arrays(path, (*NEEDED, "depth", "masks"))
+        frames, _, poses = (field(arrays, name, str(path)) for name in NEEDED)
         _check_frames(str(path), frames)
         v, t, *size, _ = frames.shape
         if poses.shape == (v, 4, 4):
@@ -233,7 +224,7 @@ def load_capture(path: Path) -> Arrays:
                 fits = array.dtype.kind in "fiub" and array.shape == shape
                 _check_array(f"{path}, {name}", array, fits, f"real numbers {shape}")
         with named(f"{path}, "):
-            check_cameras(arrays["intrinsics"], arrays["world_to_camera"])
+            cameras.check_cameras(arrays["intrinsics"], arrays["world_to_camera"])
     return arrays
 
 
@@ -278,7 +269,7 @@ def _captured(
     frames = arrays["frames"]
     poses = arrays["world_to_camera"].astype(np.float64)
     first_pose = poses[0, 0]
-    poses = relative_to(poses, first_pose)
+    poses = cameras.relative_to(poses, first_pose)
     depth = arrays.get("depth", np.zeros(()))
     depth = np.where(np.isfinite(depth) & (depth > 0), depth, 0.0)
     knows_depth = depth.any()
@@ -287,7 +278,7 @@ def _captured(
         unit = float(np.median(first if first.size else depth[depth > 0]))
         depth = (depth / unit).astype(np.float32)
     else:
-        middle = nearest_to_axes(poses[:, 0])
+        middle = cameras.nearest_to_axes(poses[:, 0])
         if middle is None:
             found = "none, and the cameras do not look at one place"
             do = "estimate it by full4d data import --depth ours, or full4d data depth"
@@ -301,7 +292,7 @@ def _captured(
         frames=frames,
         origin=origin,
         times=times,
-        cameras=Cameras(lenses, rescale(poses, unit).astype(np.float32), h, w),
+        cameras=Cameras(lenses, cameras.rescale(poses, unit).astype(np.float32), h, w),
         depth=depth if knows_depth else None,
         masks=arrays["masks"] > 0 if "masks" in arrays else None,
         cloud=load_points(options.points, first_pose, unit) if options.points else None,
@@ -375,9 +366,9 @@ def load_points(
         else:
             places, levels = colmap.read_points(path)
             colors = levels / 255
-        fits = (np.abs(np.concatenate([places, colors], 1)) <= MAX_TRANSLATION).all()
-        most = f"numbers of at most {MAX_TRANSLATION:g}"
-        check_field(path, fits, "NaN, infinite or huge ones", most)
+        fits = np.abs(np.concatenate([places, colors], 1)) <= cameras.MAX_TRANSLATION
+        most = f"numbers of at most {cameras.MAX_TRANSLATION:g}"
+        check_field(path, fits.all(), "NaN, infinite or huge ones", most)
     moved = (places @ pose[:3, :3].T + pose[:3, 3]) / unit
     return np.concatenate([moved, colors], 1)
 

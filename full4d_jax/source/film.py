@@ -111,13 +111,11 @@ def are_apart(before: Gray, after: Gray) -> bool:
     least_contrast = 4.0
     # Of corners that one motion explains in one shot; in two shots, by chance, .04.
     least_share = 1 / 20
-    coarse_size = 16, 12
-    # Correlation of pictures of coarse_size pixels, from which on they may be of one shot.
+    size = 16, 12
+    # Correlation of pictures of so many pixels, from which on they may be of one shot.
     least_correlation = 0.5
-    small = [
-        cv2.resize(x, coarse_size, interpolation=cv2.INTER_AREA).ravel()
-        for x in (before, after)
-    ]
+    both = before, after
+    small = [cv2.resize(x, size, interpolation=cv2.INTER_AREA).ravel() for x in both]
     alike = min(x.std() for x in small) < least_contrast
     if alike or np.asarray(np.corrcoef(small))[0, 1] >= least_correlation:
         return False

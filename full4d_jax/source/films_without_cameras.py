@@ -103,23 +103,18 @@ def with_cameras(path: Path, capture: Capture) -> Capture:
         rig.intrinsics, rows=rows / height, columns=columns / width
     )
     pairs = zip(capture.views, rig.world_to_camera, strict=True)
-    views = [
-        view._replace(
-            intrinsics=lens, world_to_camera=np.tile(pose, (len(view.timestamps), 1, 1))
-        )
-        for view, pose in pairs
-    ]
+    views = []
+    for view, pose in pairs:
+        poses = np.tile(pose, (len(view.timestamps), 1, 1))
+        views.append(view._replace(intrinsics=lens, world_to_camera=poses))
     fov = 2 * math.degrees(math.atan(columns / 2 / lens[0, 0]))
     points = f"{rig.points} points of {frames.shape[1]} instants"
     found = f"{points}, {rig.reprojection:.2f} pixels off"
     agree = f"{rig.agreement:.0%} of matches agree; field of view {fov:.0f} degrees"
     note = f"cameras by structure from motion: {found}, {agree}"
     warning = f"{seems}: if it does, leave the film out or give cameras.json"
-    return capture._replace(
-        views=tuple(views),
-        note="; ".join(filter(None, [note, capture.note])),
-        warning=warning * bool(seems),
-    )
+    note = "; ".join(filter(None, [note, capture.note]))
+    return capture._replace(views=tuple(views), note=note, warning=warning * bool(seems))
 
 
 def rig_objection(rig: Rig | None, names: list[str], side: int) -> str:

@@ -73,16 +73,14 @@ def run_source(
         case options.DemoOptions() | options.DatasetViewOptions():
             settings["knows_depth"] = source.measured.depth_network is None
     if isinstance(source, options.DatasetViewOptions):
-        settings["content"] = capture_source.open_split(
-            source.dataset, source.split
-        ).content
+        split = capture_source.open_split(source.dataset, source.split)
+        settings["content"] = split.content
     if isinstance(source, options.VideoOptions) and depth is not None:
         if lens := lens_estimate(depth.network):
             settings["lens"] = depth.settings["net"]
         if source.video == options.CLIP:
-            stages.say(
-                f"clip: {options.CLIP.with_suffix('.txt').read_text().splitlines()[0]}"
-            )
+            credit = options.CLIP.with_suffix(".txt").read_text()
+            stages.say(f"clip: {credit.splitlines()[0]}")
     arrays = stages.run(
         "source", settings, lambda: grid_arrays(open_source(data, source, lens))
     )
@@ -96,7 +94,6 @@ def keep_capture(stages: Stages, grid: Grid) -> None:
     stages.say(f"source: {grid.about.note}")
     arrays = grid_arrays(grid)
     # Notes and warnings name files, on which no scene depends.
-    inputs = {
-        name: array for name, array in arrays.items() if name not in ("note", "warning")
-    }
+    said = ("note", "warning")
+    inputs = {name: array for name, array in arrays.items() if name not in said}
     stages.run("grid", inputs, lambda: arrays)

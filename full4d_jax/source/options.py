@@ -12,16 +12,8 @@ import tyro
 
 from full4d_jax.config.experiment import Rate
 from full4d_jax.session.fields import LARGEST_INT, Between, Weight
-from full4d_jax.source.kinds import (
-    ARRAYS,
-    CAPTURE,
-    DATASET,
-    FILMS,
-    RECORD3D,
-    RUN,
-    VIDEO,
-    SourceOptions,
-)
+from full4d_jax.source import kinds
+from full4d_jax.source.kinds import SourceOptions
 
 Number = Annotated[int, Between(0, LARGEST_INT)]
 # Numbers of held-out scenes follow those of training.
@@ -114,7 +106,7 @@ class OneViewOptions(SourceOptions):
 class VideoOptions(OneViewOptions):
     """A video from one camera."""
 
-    path_kinds = "", VIDEO
+    path_kinds = "", kinds.VIDEO
 
     video: SourcePath = CLIP
     """The video; by default a clip of a shop in the package."""
@@ -170,7 +162,7 @@ class WordsOptions(OneViewOptions):
 class ClipOptions(SourceOptions):
     """A clip of a data set."""
 
-    path_kinds = (DATASET,)
+    path_kinds = (kinds.DATASET,)
 
     dataset: SourcePath
     """The data set, a folder that `full4d data import`, `procedural` or `gltf` made."""
@@ -220,7 +212,7 @@ class RowAndColumnOptions(SourceOptions):
 class TwoVideosOptions(RowAndColumnOptions):
     """The first row and column of a grid without poses (--config four_real)."""
 
-    path_kinds = "", VIDEO
+    path_kinds = "", kinds.VIDEO
     selecting_flags = ("freeze_time",)
 
     fixed_view: Annotated[tyro.conf.Positional[Path | None], Named] = None
@@ -265,7 +257,7 @@ class FittedOptions(SourceOptions):
 class CaptureOptions(FittedOptions):
     """Pictures of several calibrated cameras, to be lifted as they are."""
 
-    path_kinds = CAPTURE, ARRAYS, RECORD3D, FILMS
+    path_kinds = kinds.CAPTURE, kinds.ARRAYS, kinds.RECORD3D, kinds.FILMS
 
     capture: SourcePath
     """The folder of a capture (docs/data.md), a .r3d file, or an .npz with frames (v t h w 3)
@@ -294,7 +286,7 @@ class DatasetClipOptions(ClipOptions, FittedOptions):
 class GridOptions(SourceOptions):
     """The grid that `sample` left in the folder of a run."""
 
-    path_kinds = "", RUN
+    path_kinds = "", kinds.RUN
 
     folder: SourcePath = Path("out")
     """The folder of a run, where scene.npz is written too; by default `out`."""

@@ -176,9 +176,8 @@ def label_subjects(
     votes = average_along_flow(ballots, of_one_colour(flows, frames))
     steady = np.stack([_smooth(vote > 0.5) for vote in votes[..., 0]])
     labels, count = link_labels(steady, flows.back)
-    kinds = tuple(
-        _kind(outlines.shares[labels == number]) for number in range(1, count + 1)
-    )
+    numbers = range(1, count + 1)
+    kinds = tuple(_kind(outlines.shares[labels == number]) for number in numbers)
     return _drop_small(labels, kinds)._replace(backdrop=backdrop)
 
 

@@ -85,15 +85,10 @@ def _enlarge(
     low = around.min(0)
     high = around.max(0)
     is_near = around > (low + high)[None] / 2
-    near = jnp.stack(weights) * is_near
-    far = jnp.stack(weights) * ~is_near
-    near_weight = near.sum(0)
-    far_weight = far.sum(0)
-    sided = jnp.where(
-        near_weight > far_weight,
-        (near * around).sum(0) / jnp.maximum(near_weight, 1e-30),
-        (far * around).sum(0) / jnp.maximum(far_weight, 1e-30),
-    )
+    sides = [jnp.stack(weights) * x for x in (is_near, ~is_near)]
+    near_weight, far_weight = (x.sum(0) for x in sides)
+    near, far = ((x * around).sum(0) / jnp.maximum(x.sum(0), 1e-30) for x in sides)
+    sided = jnp.where(near_weight > far_weight, near, far)
     smooth = jnp.clip(jax.image.resize(disparity, (height, width), "cubic"), low, high)
     return jnp.where(high - low > edge_jump * high, sided, smooth)
 

@@ -87,9 +87,8 @@ def load_depth(checkpoint: str | Path | None = None) -> DepthNetwork:
         return DepthNetwork(DepthNetConfig(fine=0), {"trunk": load_tiefenrausch(path)})
     config = weights.model_of_metadata(path, DepthNetConfig)
     trunk = load_tiefenrausch(TIEFENRAUSCH)
-    shapes = jax.jit(init_params, static_argnums=0).eval_shape(
-        config, trunk, jax.random.key(0)
-    )
+    init = jax.jit(init_params, static_argnums=0)
+    shapes = init.eval_shape(config, trunk, jax.random.key(0))
     params, _ = weights.load_params(path, like=shapes)
     if config.fine:
         params["rooms"] = weights.load_shipped("fast_depth")
@@ -157,14 +156,13 @@ def stabilise(frames: Film, logs: Maps) -> Maps:
 def similarity(frames: Film, frame: Frame) -> Maps:
     """Return how alike the surroundings of each pixel are in `frames` and `frame`, in (0, 1]."""
     # Instants, rows and columns over which colours are compared.
-    compared_window = (1, 3, 3)
+    window = (1, 3, 3)
     # Distance of colours in [-1, 1] that still may be the same surface.
     colour_sigma = 0.15
     distance = reduce((frames - frame[None]) ** 2, "t h w c -> t h w", "sum")
-    total = jax.lax.reduce_window(
-        distance, 0.0, jax.lax.add, compared_window, (1, 1, 1), "SAME"
-    )
-    return jnp.exp(-total / math.prod(compared_window) / colour_sigma**2)
+    steps = (1, 1, 1)
+    total = jax.lax.reduce_window(distance, 0.0, jax.lax.add, window, steps, "SAME")
+    return jnp.exp(-total / math.prod(window) / colour_sigma**2)
 
 
 def align_median(depth: Maps) -> Maps:

@@ -275,9 +275,8 @@ def nearest_projective(
     for read, shape in (line for line in lines if line.shape.shape[1] == 1):
         at_line = read @ terms.reshape(-1, 4)
         bends.append(at_line - shape @ np.linalg.lstsq(shape, at_line)[0])
-    system = np.concatenate(
-        [relative, np.sqrt(LINE_WEIGHT / TRUST_WEIGHT) * np.concatenate(bends)]
-    )
+    weight = np.sqrt(LINE_WEIGHT / TRUST_WEIGHT)
+    system = np.concatenate([relative, weight * np.concatenate(bends)])
     goal = np.repeat([1.0, 0.0], [len(relative), len(system) - len(relative)])
     return terms @ np.linalg.lstsq(system, goal)[0]
 
@@ -305,10 +304,9 @@ def _bends(disparity: Nodes) -> Nodes:
 def _fill(depth: Map) -> Map:
     """Give unknown pixels, 0, the depth of the nearest known one."""
     unknown = (depth <= 0).astype(np.uint8)
-    labels = cv2.distanceTransformWithLabels(
-        unknown, cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
-    )[1]
-    labels = labels.astype(np.int64)
+    kind = cv2.DIST_LABEL_PIXEL
+    nearest = cv2.distanceTransformWithLabels(unknown, cv2.DIST_L2, 5, labelType=kind)
+    labels = nearest[1].astype(np.int64)
     values = np.zeros(labels.max() + 1)
     values[labels[unknown == 0]] = depth[unknown == 0]
     return values[labels]

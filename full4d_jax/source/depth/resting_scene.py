@@ -106,9 +106,8 @@ def clean_plate(
     rows, columns = (round(BEYOND_SHARE * side) for side in is_shown.shape)
     known = np.pad(is_shown & (resting > 0), ((rows, rows), (columns, columns)))
     wide_picture, wide_disparity = beyond_borders(picture, 1 / behind, rows, columns)
-    return CleanPlate(
-        wide_picture, np.where(known, np.float32(0), 1 / wide_disparity), instant
-    )
+    wide_depth = np.where(known, np.float32(0), 1 / wide_disparity)
+    return CleanPlate(wide_picture, wide_depth, instant)
 
 
 def _depth_of(picture: Picture, resting: Map, estimate: Estimate) -> Map:

@@ -83,8 +83,7 @@ def focal_and_shift(points: Float[ndarray, "h w 3"], inside: Mask) -> tuple[floa
     if len(rows) < fewest_points:
         return float(width), 0.0
     step = max(1, len(rows) // most_points)
-    rows = rows[::step]
-    columns = columns[::step]
+    rows, columns = rows[::step], columns[::step]
     pixels = np.stack([columns + 0.5 - width / 2, rows + 0.5 - height / 2])
     chosen = points[rows, columns].astype(np.float64)
     places = chosen[:, :2].T.ravel()
@@ -120,7 +119,7 @@ class Signature(NamedTuple):
       name: whose they are.
       kind: what their values are, unless a person says otherwise.
       side: side of the pictures in pixels, where the file leaves it free.
-      mean: of the colours in [0, 1], subtracted.
+      mean: of the colours in [0, 1], or of each, subtracted.
       deviation: by which they are then divided.
       of_long_side: whether `side` is the long side, not the short one.
       multiple: of which free sides are multiples, such as a vision transformer's patches.
@@ -132,8 +131,8 @@ class Signature(NamedTuple):
     name: str
     kind: DepthKind
     side: int
-    mean: Triple = IMAGENET_MEAN
-    deviation: Triple = IMAGENET_DEVIATION
+    mean: Triple | float = IMAGENET_MEAN
+    deviation: Triple | float = IMAGENET_DEVIATION
     of_long_side: bool = False
     multiple: int = 14
     depth: Callable[[Outputs], ndarray] = depth_output
@@ -144,8 +143,8 @@ MOGE = Signature(
     "MoGe-2",
     "metric",
     side=518,
-    mean=(0.0, 0.0, 0.0),
-    deviation=(1.0, 1.0, 1.0),
+    mean=0.0,
+    deviation=1.0,
     depth=depth_of_points,
     focal=focal_of_points,
 )
@@ -153,8 +152,8 @@ DEPTH_PRO = Signature(
     "Depth Pro",
     "metric",
     side=1536,
-    mean=(0.5, 0.5, 0.5),
-    deviation=(0.5, 0.5, 0.5),
+    mean=0.5,
+    deviation=0.5,
     focal=focal_of_pixels,
 )
 DEPTH_ANYTHING_3 = Signature(
