@@ -112,8 +112,7 @@ class SourceOptions:
         """SOURCE, where it is not what is taken by default."""
         if not any(self.path_kinds):
             return None
-        own = fields(self)  # type: ignore[arg-type]
-        first = next(x for x in own if not x.kw_only)
+        first = next(x for x in fields(self) if not x.kw_only)  # type: ignore[arg-type]
         path = getattr(self, first.name)
         return None if path == first.default else path
 
@@ -132,9 +131,8 @@ def choose_source(
     Raises:
       InputError: the verb takes no such source.
     """
-    fitting = [
-        x for x in candidates if x.model_needs_cameras == model_needs_cameras
-    ] or candidates
+    fitting = [x for x in candidates if x.model_needs_cameras == model_needs_cameras]
+    fitting = fitting or candidates
     kinds = [kind for x in fitting for kind in x.path_kinds if kind]
     kind = require_kind(Path(path), kinds) if path else ""
     fitting = [x for x in fitting if kind in x.path_kinds]

@@ -256,17 +256,13 @@ def hold_facts(
     subjects = find_subjects(frames, lens, path, source.around)
     # A camera that moves may change its pitch.
     up = lines.camera_up(frames, lens) if still else None
-    upright_lines = None if up is None else lines.UprightLines(lens, up)
+    upright = None if up is None else lines.UprightLines(lens, up)
     keep = subjects.labels > 0
-    flat = planes.flatten_planes(
-        depth, frames, still=still, keep=keep, upright_lines=upright_lines
-    )
-    upright = stand_upright(flat, subjects, lens, up=up or lines.UP)
+    flat = planes.flatten_planes(depth, frames, upright, still=still, keep=keep)
+    labels = subjects.labels
+    depth = stand_upright(flat, subjects, lens, up=up or lines.UP)
     if still:
-        upright = forget_rim(upright, subjects.labels)
-    plate = resting_scene.clean_plate(
-        upright, frames, subjects.labels, subjects.backdrop, estimate
-    )
+        depth = forget_rim(depth, labels)
+    plate = resting_scene.clean_plate(depth, frames, labels, subjects.backdrop, estimate)
     behind = resting_scene.depth_within(plate, *depth.shape[1:]) if still else None
-    before = resting_scene.set_before(upright, frames, subjects.labels, lens, path, behind)
-    return before, plate
+    return resting_scene.set_before(depth, frames, labels, lens, path, behind), plate

@@ -79,9 +79,8 @@ def open_two_videos(data: DataConfig, options: TwoVideosOptions) -> Grid:
         times = row.timestamps
         sound = read_sound(options.fixed_view, times)
         notes.append(f"row: {row.note}")
-    about = About(
-        note="; ".join(notes), warning=warning, unposed=unposed, rate=rate, sound=sound
-    )
+    note = "; ".join(notes)
+    about = About(note=note, warning=warning, unposed=unposed, rate=rate, sound=sound)
     return Grid(frames=frames, origin=origin, times=times, cameras=cameras, about=about)
 
 

@@ -68,14 +68,12 @@ def beyond_borders(
     beyond[rows : rows + len(disparity), columns : columns + disparity.shape[1]] = False
     short = min(disparity.shape)
     # The light of the borders with faint detail of the mirror image.
-    mirrored, repeated = (
-        cv2.GaussianBlur(x.astype(np.float32), (0, 0), detail_share * short)
-        for x in wide[:2]
-    )
-    detail = wide.mirrored - mirrored
+    sigma = detail_share * short
+    coarse = [cv2.GaussianBlur(x.astype(np.float32), (0, 0), sigma) for x in wide[:2]]
+    detail = wide.mirrored - coarse[0]
     strength = np.abs(detail).max(-1, keepdims=True)
     faint = detail / np.sqrt(1 + (strength / faint_levels) ** 2)
-    mixed = np.clip((repeated + faint).round(), 0, 255).astype(np.uint8)
+    mixed = np.clip((coarse[1] + faint).round(), 0, 255).astype(np.uint8)
     level = cv2.GaussianBlur(wide.disparity, (0, 0), level_share * short)
     colours = np.where(beyond[..., None], mixed, wide.mirrored)
     return colours, np.where(beyond, level, wide.disparity)
@@ -108,10 +106,8 @@ def _to_the_right(wide: Wide, count: int) -> Wide:
     # The clearest is drawn last.
     for stretch in reversed(steep_lines.steep_stretches(wide.mirrored, count)):
         here, *steep = _along(stretch, height, beyond)
-        crossed, inside, depth = (
-            np.where(here, x, y)
-            for x, y in zip(steep, (crossed, inside, depth), strict=True)
-        )
+        pairs = zip(steep, (crossed, inside, depth), strict=True)
+        crossed, inside, depth = (np.where(here, x, y) for x, y in pairs)
         level = np.where(here, rows[:, None], level)
     border = np.full(crossed.shape, width - 1)
     return Wide(

@@ -78,16 +78,12 @@ def open_file(what: str, path: Path, expected: str, see: str) -> OnnxFile:
     Raises:
       InputError: there is no such file, it holds something else, or onnxruntime is missing.
     """
-    wanted_providers = (
-        "CUDAExecutionProvider",
-        "CoreMLExecutionProvider",
-        "CPUExecutionProvider",
-    )
+    wanted = (f"{name}ExecutionProvider" for name in ("CUDA", "CoreML", "CPU"))
     errors.require_file(what, path, expected, see)
     runtime: Any = extras.load_extra("onnxruntime", what, path)
     try:
         here = runtime.get_available_providers()
-        providers = [name for name in wanted_providers if name in here]
+        providers = [name for name in wanted if name in here]
         session = runtime.InferenceSession(str(path), providers=providers)
         outputs = tuple(x.name for x in session.get_outputs())
         metadata = dict(session.get_modelmeta().custom_metadata_map)
@@ -149,10 +145,11 @@ def as_network(
         except Exception as error:
             shapes = " and ".join(str(picture.shape) for picture in maps)
             raise file.refused(f"{error}, on {shapes}") from None
-        arrays = dict(zip(file.outputs, map(np.asarray, answers), strict=True))
-        return {
-            name: values.astype(np.float32) if values.dtype.kind == "f" else values
-            for name, values in arrays.items()
-        }
+        arrays = {}
+        for name, answer in zip(file.outputs, answers, strict=True):
+            values = np.asarray(answer)
+            is_float = values.dtype.kind == "f"
+            arrays[name] = values.astype(np.float32) if is_float else values
+        return arrays
 
     return Network(run, pictures[0].shape)

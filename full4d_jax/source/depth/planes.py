@@ -64,40 +64,38 @@ Columns = Float[ndarray, " c"]
 def flatten_planes(
     depth: Maps,
     frames: Pictures,
+    upright: UprightLines | None = None,
     *,
     still: bool,
     keep: Masks,
-    upright_lines: UprightLines | None = None,
 ) -> Maps:
     """Return depth with flat planes and straight segments, by the module's equation.
 
     Args:
       depth: z-depth in any unit, 0 where unknown, which stays.
       frames: the clip.
+      upright: finds upright segments; None where the direction up is unknown.
       still: whether the camera rests.
       keep: pixels whose depth is not touched and does not count, such as people.
-      upright_lines: finds upright segments; None where the direction up is unknown.
     """
     # Difference of log depths of an instant and the resting scene.
     same_scene_log = 0.1
     usable = (depth > 0) & ~keep
     if not still:
         clip = zip(depth, frames, usable, strict=True)
-        flat = [_flatten(*frame, upright_lines) for frame in clip]
+        flat = [_flatten(*frame, upright) for frame in clip]
         return np.where(usable, np.stack(flat), depth).astype(depth.dtype)
     median = median_where(depth, usable)
     is_known = np.isfinite(median)
     rest = np.where(is_known, median, 1).astype(np.float64)
     picture = np.median(frames, 0).astype(np.uint8)
-    correction = np.log(_flatten(rest, picture, is_known, upright_lines) / rest)
+    correction = np.log(_flatten(rest, picture, is_known, upright) / rest)
     off = np.log(np.where(usable, depth, 1) / rest)
     shows_rest = np.exp(-((off / same_scene_log) ** 4)) * (usable & is_known)
     return (depth * np.exp(shows_rest * correction)).astype(depth.dtype)
 
 
-def _flatten(
-    depth: Map, frame: Picture, usable: Mask, upright_lines: UprightLines | None
-) -> Map:
+def _flatten(depth: Map, frame: Picture, usable: Mask, upright: UprightLines | None) -> Map:
     """Return the depth of one picture, flattened; 1 where it is not usable."""
     # Relative second differences from which pixels keep the estimate's shape.
     bent_range = (0.03, 0.08)
@@ -122,9 +120,9 @@ def _flatten(
         for x in segments
         if x.is_longer(least_length * min(depth.shape))
     ]
-    if upright_lines is not None:
-        upright = filter(upright_lines.include, segments)
-        lines += [_line(grid, x, upright_lines.profile(x.points)[:, None]) for x in upright]
+    if upright is not None:
+        of_up = filter(upright.include, segments)
+        lines += [_line(grid, x, upright.profile(x.points)[:, None]) for x in of_up]
     nodes = np.ix_(rows.astype(int), columns.astype(int))
     solved = _solve(estimate, usable[nodes], lines)
 

@@ -213,16 +213,12 @@ def _poses_at(
         if len(poses) < 2 or len(times) < 2:
             expected = f"{len(instants)}, one an instant, or one a frame of the video"
             raise errors.InputError("poses", file, len(poses), expected, POSES_ADVICE)
-        poses = paths.interpolate_poses(poses, _pose_times(len(poses), times), instants)
+        # Of another number than frames, they are spread evenly over these.
+        if len(poses) != len(times):
+            lasts = times[-1] + np.median(np.diff(times))
+            times = np.arange(len(poses)) * (lasts / len(poses))
+        poses = paths.interpolate_poses(poses, times, instants)
     return cameras.relative_to(poses, poses[0])
-
-
-def _pose_times(count: int, times: Float[ndarray, " n"]) -> Float[ndarray, " m"]:
-    """Return the seconds of `count` poses that are spread evenly over a video's frames."""
-    if count == len(times):
-        return times
-    lasts = times[-1] + np.median(np.diff(times))
-    return np.arange(count) * (lasts / count)
 
 
 def _turned(turning: tracking.Turning, why: str) -> SourcePath:
