@@ -50,11 +50,6 @@ class TargetCameras(NamedTuple):
     world_to_camera: RigPoses
 
 
-def cropped_fov(fov: float, kept_width: float) -> float:
-    """Return the horizontal field of view in degrees of a picture cropped to `kept_width` of it."""
-    return float(2 * np.degrees(np.arctan(kept_width * np.tan(np.radians(fov) / 2))))
-
-
 def directions(
     preset: str, phase: Float[ndarray, " n"], azimuth: float, elevation: float
 ) -> Float[ndarray, "n 2"]:

@@ -8,14 +8,13 @@ generated.
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import DataConfig
 from full4d_jax.geometry.arrays import Maps, Pictures
 from full4d_jax.grid import About, Grid, Place, Points, all_real, seen_in, with_missing
 from full4d_jax.session.errors import InputError, input_errors
-from full4d_jax.source.camera_paths import RigPoses
 from full4d_jax.source.capture_source import instants_from, open_clip, rate
 from full4d_jax.source.handheld.path_scale import first_median
 from full4d_jax.source.options import DatasetViewOptions
@@ -171,7 +170,7 @@ def _instants(
 
 
 def _rig_scale(
-    example: Example, clip: Clip, world_to_camera: RigPoses
+    example: Example, clip: Clip, world_to_camera: Float[np.ndarray, "v t 4 4"]
 ) -> tuple[float, SparseDepth | None, str] | None:
     """Return the unit of a rig whose first view is the source; None if it is unknown.
 

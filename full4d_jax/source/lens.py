@@ -18,8 +18,6 @@ from jaxtyping import UInt8
 
 from full4d_jax.geometry.arrays import Lens, Pictures
 from full4d_jax.media.video import Video
-from full4d_jax.source.camera_paths import cropped_fov
-from full4d_jax.source.handheld.find_path import fov_of_poses
 from input_pipeline import cameras, footage, video_files
 from input_pipeline.importers.camera_path import CameraPath
 
@@ -76,6 +74,18 @@ def lens_of(
         sentence = f"{seen:.1f} degrees, {fov:.4g} before cropping{known}"
     lens = cameras.intrinsics_from_fov(seen, height, width)
     return lens, f"horizontal field of view: {sentence}"
+
+
+def cropped_fov(fov: float, kept_width: float) -> float:
+    """Return the horizontal field of view in degrees of a picture cropped to `kept_width` of it."""
+    return float(2 * np.degrees(np.arctan(kept_width * np.tan(np.radians(fov) / 2))))
+
+
+def fov_of_poses(path: CameraPath) -> float | None:
+    """Return the horizontal field of view of the whole picture in degrees; None if not recorded."""
+    if path.intrinsics is None or path.size is None:
+        return None
+    return float(2 * np.degrees(np.arctan(path.size[1] / 2 / path.intrinsics[0, 0])))
 
 
 def focal_length(path: Path) -> float | None:

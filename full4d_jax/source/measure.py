@@ -42,17 +42,9 @@ from full4d_jax.session.fields import refuse
 from full4d_jax.session.files import Arrays
 from full4d_jax.session.stages import Stages
 from full4d_jax.source import options
-from full4d_jax.source.depth import lines, planes, resting_scene
+from full4d_jax.source.depth import estimators, lines, planes, resting_scene
 from full4d_jax.source.depth.depth_file import DepthFile
 from full4d_jax.source.depth.estimate import depth_from_file
-from full4d_jax.source.depth.estimators import (
-    AnyNetwork,
-    as_far,
-    clip_depth,
-    network_file,
-    open_network,
-    source_depth,
-)
 from full4d_jax.source.depth.upright import forget_rim, stand_upright
 from full4d_jax.source.handheld.path_scale import (
     check_moves,
@@ -77,7 +69,7 @@ class DepthInputs:
     """
 
     asked: options.NetworkOptions
-    network: AnyNetwork
+    network: estimators.AnyNetwork
     depth: Maps | None
 
     @property
@@ -85,13 +77,13 @@ class DepthInputs:
         """What the measured depth depends on beside the grid, for `stages.fingerprint`."""
         return {
             "file": self.asked.depth,
-            "net": network_file(self.asked.depth_network),
+            "net": estimators.network_file(self.asked.depth_network),
             "kind": self.asked.depth_kind,
             "keep_estimate": self.asked.keep_estimate,
         }
 
 
-def lens_estimate(network: AnyNetwork) -> LensEstimate | None:
+def lens_estimate(network: estimators.AnyNetwork) -> LensEstimate | None:
     """Return a depth network's estimate of a clip's lens; None where it has none."""
     if isinstance(network, DepthFile) and network.signature.focal:
         return network.fov
@@ -113,7 +105,9 @@ def read_depth_inputs(source: options.SampleOptions, size: DataConfig) -> DepthI
     if asked.depth is not None:
         refuse({"depth_network": asked.depth_network}, "none beside --depth")
         depth = depth_from_file(asked.depth, size.frames, size.height, size.width)
-    return DepthInputs(asked, open_network(asked.depth_network, asked.depth_kind), depth)
+    return DepthInputs(
+        asked, estimators.open_network(asked.depth_network, asked.depth_kind), depth
+    )
 
 
 def run_depth(stages: Stages, grid: Grid, inputs: DepthInputs) -> Grid:
@@ -167,7 +161,7 @@ def measure(grid: Grid, inputs: DepthInputs, say: Callable[[str], None]) -> Arra
 
 
 def measure_depth(
-    source: Grid, network: AnyNetwork, *, facts: bool = False
+    source: Grid, network: estimators.AnyNetwork, *, facts: bool = False
 ) -> tuple[Maps, float, float | None, float, CleanPlate | None]:
     """Return the depth that is known with a source, or else what a network estimates.
 
@@ -193,19 +187,21 @@ def measure_depth(
     known = depth_in(source)
     estimated = known is None
     if known is None and isinstance(network, DepthFile):
-        own = clip_depth(network, frames, still=still)
+        own = estimators.clip_depth(network, frames, still=still)
         unknown = own == 0
         middle = first_median(own)
-        known = as_far(own) / middle
+        known = estimators.as_far(own) / middle
         metres = middle if network.kind == "metric" else None
     elif known is None:
-        known = np.asarray(source_depth(network, frames, still=still))
+        known = np.asarray(estimators.source_depth(network, frames, still=still))
     settled, unit = settle_scale(source, known, estimated=estimated)
     placed = in_unit(source, unit)
 
     def estimate(picture: Picture) -> Map:
         """Return the depth of a picture, of any scale; what is unknown is far away."""
-        return as_far(np.asarray(source_depth(network, to_model(picture[None]))))[0]
+        return estimators.as_far(
+            np.asarray(estimators.source_depth(network, to_model(picture[None])))
+        )[0]
 
     # Of a camera at rest, facts about the picture correct an estimate.
     if not estimated or still:
@@ -257,9 +253,8 @@ def hold_facts(
     # A camera that moves may change its pitch.
     up = lines.camera_up(frames, lens) if still else None
     upright = None if up is None else lines.UprightLines(lens, up)
-    keep = subjects.labels > 0
-    flat = planes.flatten_planes(depth, frames, upright, still=still, keep=keep)
     labels = subjects.labels
+    flat = planes.flatten_planes(depth, frames, upright, still=still, keep=labels > 0)
     depth = stand_upright(flat, subjects, lens, up=up or lines.UP)
     if still:
         depth = forget_rim(depth, labels)

@@ -121,8 +121,8 @@ def _flatten(depth: Map, frame: Picture, usable: Mask, upright: UprightLines | N
         if x.is_longer(least_length * min(depth.shape))
     ]
     if upright is not None:
-        of_up = filter(upright.include, segments)
-        lines += [_line(grid, x, upright.profile(x.points)[:, None]) for x in of_up]
+        standing = filter(upright.include, segments)
+        lines += [_line(grid, x, upright.profile(x.points)[:, None]) for x in standing]
     nodes = np.ix_(rows.astype(int), columns.astype(int))
     solved = _solve(estimate, usable[nodes], lines)
 

@@ -146,13 +146,6 @@ def read_poses(file: Path | None, video: Path) -> CameraPath | None:
     return path
 
 
-def fov_of_poses(path: CameraPath) -> float | None:
-    """Return the horizontal field of view of the whole picture in degrees; None if not recorded."""
-    if path.intrinsics is None or path.size is None:
-        return None
-    return float(2 * np.degrees(np.arctan(path.size[1] / 2 / path.intrinsics[0, 0])))
-
-
 def path_from_poses(
     poses: CameraPath, file: Path, video: Path, instants: Float[ndarray, " t"], large: Large
 ) -> SourcePath:
