@@ -105,9 +105,8 @@ def read_depth_inputs(source: options.SampleOptions, size: DataConfig) -> DepthI
     if asked.depth is not None:
         refuse({"depth_network": asked.depth_network}, "none beside --depth")
         depth = depth_from_file(asked.depth, size.frames, size.height, size.width)
-    return DepthInputs(
-        asked, estimators.open_network(asked.depth_network, asked.depth_kind), depth
-    )
+    network = estimators.open_network(asked.depth_network, asked.depth_kind)
+    return DepthInputs(asked, network, depth)
 
 
 def run_depth(stages: Stages, grid: Grid, inputs: DepthInputs) -> Grid:
@@ -199,9 +198,8 @@ def measure_depth(
 
     def estimate(picture: Picture) -> Map:
         """Return the depth of a picture, of any scale; what is unknown is far away."""
-        return estimators.as_far(
-            np.asarray(estimators.source_depth(network, to_model(picture[None])))
-        )[0]
+        seen = estimators.source_depth(network, to_model(picture[None]))
+        return estimators.as_far(np.asarray(seen))[0]
 
     # Of a camera at rest, facts about the picture correct an estimate.
     if not estimated or still:
