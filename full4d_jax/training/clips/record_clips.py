@@ -14,6 +14,7 @@ from full4d_jax.generation.projected import ProjectedBatch
 from full4d_jax.models.wan.text import TEXT_TOKENS, padded
 from input_pipeline import cameras, schema, transforms
 from input_pipeline.datasets.dataset import Records
+from input_pipeline.plain_files import named
 from input_pipeline.selection import choose_times, choose_views, nearest_bucket, select
 
 
@@ -130,11 +131,9 @@ def load(config: Config, sized: Sized, clips: Batch, place: int) -> None:
         clips.world_to_camera[place] = cameras.relative_to(poses, poses[0, 0])
         return
     transforms.decode_depths(example._replace(depth16=example.depth16[:1]), depth[None])
-    try:
+    # The lens shows other pixels than `choose` looked at.
+    with named(f"scene {example.scene_id}: "):
         moved = transforms.to_source(depth, poses)
-    except ValueError as error:
-        # The lens shows other pixels than `choose` looked at.
-        raise ValueError(f"scene {example.scene_id}: {error}") from None
     clips.depth[place], clips.world_to_camera[place] = moved
 
 
@@ -149,10 +148,8 @@ def choose_projected(
     example = sized.example
     strides = config.model.strides
     file = example.projections[rng.integers(len(example.projections))]
-    try:
+    with named(f"scene {example.scene_id}: "):
         drawn = schema.projection_from_bytes(file)
-    except ValueError as error:
-        raise ValueError(f"scene {example.scene_id}: {error}") from None
     data = config.data
     places = cameras.centers(drawn.world_to_camera[:, 0])
     spread = data.targets == "spread"
