@@ -21,6 +21,7 @@ import numpy as np
 from jax.custom_derivatives import linear_call
 from jax.experimental import mesh_utils
 from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.typing import DTypeLike
 
 from full4d_jax.config import Config, MeshConfig, to_dict
 from full4d_jax.session.fields import require
@@ -135,11 +136,16 @@ def parameter_axes(name: str, shape: Sequence[int], width: int) -> tuple[str | N
     return (*stacked, None, "width" if shape[-1] % width == 0 else None)
 
 
-def shapes_on(mesh: AnyMesh, shapes: Any) -> Any:
-    """Return the shapes of arrays that lie whole on every device of a mesh."""
+def shapes_on(mesh: AnyMesh | None, shapes: Any, kind: DTypeLike | None = None) -> Any:
+    """Return the shapes of arrays that lie whole on every device of a mesh, of a type if given."""
     whole = sharding_on(mesh)
-    placed = jax.ShapeDtypeStruct
-    return jax.tree.map(lambda x: placed(x.shape, x.dtype, sharding=whole), shapes)
+
+    def one(x):
+        return jax.ShapeDtypeStruct(
+            x.shape, x.dtype if kind is None else kind, sharding=whole
+        )
+
+    return jax.tree.map(one, shapes)
 
 
 def dotted(path: tuple) -> str:

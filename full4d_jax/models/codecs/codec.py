@@ -116,11 +116,7 @@ def _load(
     stored = load_metadata(path).get("codec", "no codec")
     if stored != codec:
         raise InputError("codec", path, stored, codec, "give --codec_weights another file")
-    everywhere = sharding.sharding_on(mesh)
-    like = jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct(x.shape, kind, sharding=everywhere),
-        _like(codec, path),
-    )
+    like = sharding.shapes_on(mesh, _like(codec, path), kind)
     # Kept arrays must not belong to a trace under way.
     with jax.ensure_compile_time_eval():
         return load_params(path, like, on_host=on_host)[0]
@@ -139,8 +135,7 @@ def codec_shapes(config: Config, mesh: sharding.AnyMesh) -> Weights | None:
         return None
     file = config.codec_weights
     shapes = _like(codec, file) if file else wan_vae.abstract_params(KINDS[codec])
-    computing = jax.eval_shape(partial(computing_weights, config.model), shapes)
-    return sharding.shapes_on(mesh, computing)
+    return sharding.shapes_on(mesh, shapes, linear.product_type(config.model))
 
 
 def codec_id(config: Config) -> str:

@@ -8,7 +8,6 @@ and that of Wan's own repositories (`Wan2.1_VAE.pth`, `Wan2.2_VAE.pth`, or the s
 import dataclasses
 from pathlib import Path
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from numpy import ndarray
@@ -77,8 +76,15 @@ def convert_vae(source: Path) -> tuple[WanVaeConfig, Params]:
     check_names(path, tensors, names.values())
     params = {}
     for name, theirs in names.items():
-        where = f"{path}, tensor {theirs}"
-        params[name] = _convert(where, tensors[theirs], like[name].shape)
+        x = tensors[theirs]
+        shape = like[name].shape
+        if len(shape) > 1 and x.ndim > 1:
+            # PyTorch's axes are (o i t h w), ours (t h w i o); those of length 1 may differ.
+            x = np.moveaxis(x, (1, 0), (-2, -1))
+        fits = [n for n in x.shape if n > 1] == [n for n in shape if n > 1]
+        expected = f"{shape} (axes of PyTorch turned)"
+        check_field(f"{path}, tensor {theirs}", fits, x.shape, expected)
+        params[name] = jnp.asarray(x.reshape(shape), jnp.float32)
     return config, nested(params)
 
 
@@ -173,12 +179,3 @@ def find_vae(source: Path) -> Path:
     if path is None:
         raise InputError("weights", source, "none of them", WANTED, "check the path")
     return path
-
-
-def _convert(where: str, x: ndarray, shape: tuple[int, ...]) -> jax.Array:
-    """Turn PyTorch's axes (o i t h w) into our order (t h w i o); axes of length 1 may differ."""
-    if len(shape) > 1 and x.ndim > 1:
-        x = np.moveaxis(x, (1, 0), (-2, -1))
-    fits = [n for n in x.shape if n > 1] == [n for n in shape if n > 1]
-    check_field(where, fits, x.shape, f"{shape} (axes of PyTorch turned)")
-    return jnp.asarray(x.reshape(shape), jnp.float32)
