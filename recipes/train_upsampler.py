@@ -27,7 +27,7 @@ from full4d_jax.config import DEFAULT
 from full4d_jax.generation.prior import open_prior
 from full4d_jax.media.metrics import Distance
 from full4d_jax.models.functional import Params, draw_params
-from full4d_jax.models.upsampler import near, unet, upsample
+from full4d_jax.models.unet import near, upsample, upsampling_net
 from full4d_jax.session.errors import input_errors
 from full4d_jax.source.depth.estimate import load_depth
 from full4d_jax.training.state import TrainState
@@ -58,7 +58,7 @@ def main(
         settings,
         out,
         init,
-        draw_params(unet, settings.model, jax.random.key(settings.seed)),
+        draw_params(upsampling_net, settings.model, jax.random.key(settings.seed)),
         partial(train_step, settings),
         partial(
             batches, settings, partial(drawn_pairs, settings, prior, load_depth(), clips)

@@ -7,7 +7,7 @@
                               +---- where it is sure --------+
 
 The prior works at the number of rows that it was trained for and sees all views and instants; the
-upsampler (`models.upsampler`) then makes one target frame after the other, so that memory holds the
+upsampler (`models.unet`) then makes one target frame after the other, so that memory holds the
 buffers of one. It blurs: of the projection's variance it keeps about half. So source pixels pass
 through where the projection has no hole or crack nearby (`pass_through`).
 """
@@ -50,9 +50,7 @@ from full4d_jax.generation.static_points import (
 )
 from full4d_jax.geometry import depth_maps, rays
 from full4d_jax.grid import CleanPlate
-from full4d_jax.models import functional, weights
-from full4d_jax.models import upsampler as network
-from full4d_jax.models.upsampler import Guidance, UpsamplerNetConfig
+from full4d_jax.models import functional, unet, weights
 from full4d_jax.session.errors import InputError
 from gaussians.fitting.stillness import camera_moves
 
@@ -79,7 +77,7 @@ class Upsampler:
       path: of its weights.
     """
 
-    config: UpsamplerNetConfig
+    config: unet.UpsamplerNetConfig
     params: functional.Params
     prior_rows: int
     path: Path
@@ -92,13 +90,13 @@ def load_upsampler(checkpoint: str | Path | None = None) -> Upsampler:
       InputError: There is no such file, or it holds another network.
     """
     path = Path(checkpoint or WEIGHTS)
-    config = weights.model_of_metadata(path, UpsamplerNetConfig)
+    config = weights.model_of_metadata(path, unet.UpsamplerNetConfig)
     rows = weights.load_metadata(path).get("prior_rows", 0)
     if not 8 <= rows <= MOST_ROWS:
         where = f"{path}, metadata prior_rows"
         do = "give a file that `full4d train` wrote"
         raise InputError("upsampler", where, rows, f"8 to {MOST_ROWS}", do)
-    _, shapes = functional.structure(network.unet, config)
+    _, shapes = functional.structure(unet.upsampling_net, config)
     return Upsampler(config, weights.load_params(path, like=shapes)[0], rows, path)
 
 
@@ -240,7 +238,7 @@ def enlarge_grid(
             drawn = fill_open(drawn, without_cracks(unseen))
         guides = guide(drawn, small[view, time])
         guide_batch = jax.tree.map(lambda x: x[None], guides)
-        upsampled = network.upsample(upsampler.config, upsampler.params, guide_batch)[0]
+        upsampled = unet.upsample(upsampler.config, upsampler.params, guide_batch)[0]
         frame = pass_through(upsampled, guides.projected, guides.mask)
         return jnp.clip(frame, -1, 1), guides.projected, guides.mask, guides.disparity
 
@@ -264,7 +262,7 @@ def pass_through(made: Picture, projected: Picture, mask: Map) -> Picture:
     return made + share * (projected - made)
 
 
-def guide(drawn: Projection, coarse: Float[Array, "i j 3"]) -> Guidance:
+def guide(drawn: Projection, coarse: Float[Array, "i j 3"]) -> unet.Guidance:
     """Return what the upsampler sees of one target frame, without a batch axis.
 
     Args:
@@ -272,4 +270,6 @@ def guide(drawn: Projection, coarse: Float[Array, "i j 3"]) -> Guidance:
       coarse: the prior's frame.
     """
     enlarged = jax.image.resize(coarse, drawn.frames.shape, "cubic")
-    return Guidance(enlarged, drawn.frames, drawn.mask, drawn.disparity, fill_holes(drawn))
+    return unet.Guidance(
+        enlarged, drawn.frames, drawn.mask, drawn.disparity, fill_holes(drawn)
+    )

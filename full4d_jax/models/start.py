@@ -62,7 +62,7 @@ def check_start(model: ModelConfig, checkpoint: Path) -> ModelConfig:
         plain = dataclasses.replace(plain, attention="fused")
     if not any(name.startswith("mover.") for name in names):
         plain = dataclasses.replace(plain, moves_base=False)
-    weights.check_params(checkpoint, grid_mesh.parameter_shapes(plain, None, jnp.float32))
+    weights.check_params(checkpoint, dit.abstract_params(plain))
     return plain
 
 

@@ -11,13 +11,12 @@ from full4d_jax.config import Config, DataConfig, ModelConfig
 from full4d_jax.generation.cascade import Upsampler, generate_large, in_parts
 from full4d_jax.generation.prior import prior_with
 from full4d_jax.generation.projection_guidance import project_several, project_video
-from full4d_jax.models import upsampler as network
+from full4d_jax.models import unet
 from full4d_jax.models.dit import init_params
 from full4d_jax.models.functional import draw_params
-from full4d_jax.models.upsampler import UpsamplerNetConfig
 from input_pipeline.cameras import intrinsics_from_fov, orbit
 
-NET = UpsamplerNetConfig((8, 8, 8))
+NET = unet.UpsamplerNetConfig((8, 8, 8))
 
 
 def scene(frames: int = 2, height: int = 48, width: int = 80, azimuths=(0.0, -10.0, 10.0)):
@@ -38,7 +37,7 @@ def untrained():
         data=DataConfig(views=2, frames=1, height=16, width=16),
     )
     prior = prior_with(config, init_params(config.model, jax.random.key(0)))
-    params = draw_params(network.unet, NET, jax.random.key(1))
+    params = draw_params(unet.upsampling_net, NET, jax.random.key(1))
     upsampler = Upsampler(NET, params, 16, Path("upsampler"))
     return prior, upsampler, config
 
