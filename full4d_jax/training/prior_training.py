@@ -12,7 +12,6 @@ from full4d_jax.config import Config, to_dict
 from full4d_jax.media.pictures import save_picture
 from full4d_jax.models import flops, functional, trainable
 from full4d_jax.models.codecs.codec import codec_weights
-from full4d_jax.models.start import check_start, start_from
 from full4d_jax.models.weights import save_params
 from full4d_jax.session.fields import require
 from full4d_jax.training import held_out, loop, run_state, state
@@ -51,7 +50,7 @@ def train_prior(
             print(f"{len(scenes)} scenes are held out of training, first {scenes[0]}")
     if init is not None:
         # A run that resumes does not read it.
-        check_start(config.model, init)
+        trainable.check_start(config.model, init)
     validate = None
     if config.training.validate_every:
         validate = held_out.make_validation(config, mesh, weights_of_codec)
@@ -89,7 +88,7 @@ def first_prior_state(
     key = jax.random.key(config.seed)
     if init is None:
         return state.init_state(config, key, mesh)
-    params = start_from(config.model, init, key, mesh)
+    params = trainable.start_from(config.model, init, key, mesh)
     return state.make_state(config, mesh, partial(state.state_from_params, config), params)
 
 
