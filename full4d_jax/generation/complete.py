@@ -129,9 +129,8 @@ def complete(
     assert grid.depth is not None, "a projection needs depth"
     shown = to_model(grid.frames[:real]), jnp.asarray(grid.depth[:real])
     given = *shown, grid.known_cameras, key
-    about = grid.about
-    if upsampler is not None:
-        about = replace(about, enlarged=is_beyond(*grid.frames.shape[:4]))
+    enlarged = upsampler is not None and is_beyond(*grid.frames.shape[:4])
+    about = replace(grid.about, enlarged=enlarged)
     if upsampler is not None and min(grid.frames.shape[2:4]) > upsampler.prior_rows:
         made, projection = generate_large(prior, upsampler, *given, grid.plate)
     else:

@@ -121,10 +121,9 @@ def page_text(
         raise InputError("scene", title, "no Gaussian that can be seen", "at least one", do)
     seen = None
     measures = not quick and len(packed.records) >= squeezing.FEW_GAUSSIANS
-    if measures and viewing.limit and not isinstance(scene, Gaussians):
-        seen = contributions(
-            scene, viewing.cameras, viewing.pivot, viewing.up, viewing.limit
-        )
+    cameras, pivot, up, limit, *_ = viewing
+    if measures and limit and not isinstance(scene, Gaussians):
+        seen = contributions(scene, cameras, pivot, up, limit)
     small = squeezing.squeezed(packed, seen)
     texts = {"policy": POLICY, "title": html.escape(printable(title))}
     settings = _settings(packed, small, viewing, seconds)
@@ -298,7 +297,7 @@ def _settings(
         views.append(view)
     return {
         "scene": {
-            "count": small.count,
+            "count": sum(part["count"] for part in small.parts),
             "samples": packed.instants.shape[1],
             "still": not packed.moves,
             "harmonic": packing.HARMONIC_STEP if packed.harmonics.size else 0,

@@ -104,10 +104,8 @@ def from_arrays(arrays: Mapping[str, ndarray]) -> Scene:
     def some(names):
         return {name: jnp.asarray(arrays[name], jnp.float32) for name in names}
 
-    static = Gaussians(**some(Gaussians._fields))
-    if "moments" in arrays:
-        return DynamicGaussians(static, **some(DynamicGaussians._fields[1:]))
-    return DeformingGaussians(static, **some(DeformingGaussians._fields[1:]))
+    kind = DynamicGaussians if "moments" in arrays else DeformingGaussians
+    return kind(Gaussians(**some(Gaussians._fields)), **some(kind._fields[1:]))
 
 
 def background_in(arrays: Mapping[str, ndarray]) -> Float[ndarray, "3"]:

@@ -13,9 +13,8 @@ six numbers hardly depend on a rotation that is not visible. `viewer/unpack.js` 
 """
 
 import zlib
-from dataclasses import dataclass
 from itertools import product
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -38,8 +37,7 @@ TIERS = ((0.72, 0.71), (0.28, 1.14), (0.0, 2.1))
 AXIS_BITS = 17
 
 
-@dataclass(frozen=True)
-class SqueezedScene:
+class SqueezedScene(NamedTuple):
     """A scene as bytes, and what is needed to read them.
 
     Attributes:
@@ -50,11 +48,6 @@ class SqueezedScene:
 
     content: bytes
     parts: list[dict[str, Any]]
-
-    @property
-    def count(self) -> int:
-        """Gaussians in all parts."""
-        return sum(part["count"] for part in self.parts)
 
 
 def squeezed(
@@ -76,9 +69,8 @@ def squeezed(
     away = np.abs(positions - np.median(positions, 0)) / (POSITION_STEP * usual)
     is_far = away.max(1) > 2 ** (AXIS_BITS - 4)
     # Scales of steps, and which Gaussians have them.
-    tiers = [
-        (FEW_SCALE if len(records) < FEW_GAUSSIANS else 1.0, np.ones(len(records), bool))
-    ]
+    scale = FEW_SCALE if len(records) < FEW_GAUSSIANS else 1.0
+    tiers = [(scale, np.ones(len(records), bool))]
     if contributions is not None:
         borders = [np.inf, *(least for least, _ in TIERS)]
         tier = np.digitize(contributions[packed.rows], borders, right=True)
@@ -97,9 +89,8 @@ def squeezed(
     order = np.concatenate(orders)
     # Byte by byte of all Gaussians, as bytes at one place are alike.
     instants = packed.instants[order].view(np.uint8).reshape(len(order), -1)
-    pieces += [
-        np.ascontiguousarray(x.T).tobytes() for x in (instants, packed.harmonics[order])
-    ]
+    alike = instants, packed.harmonics[order]
+    pieces += [np.ascontiguousarray(x.T).tobytes() for x in alike]
     # One zlib stream: its header, the pieces, an empty last block, and the checksum.
     content = b"\x78\xda" + b"".join(map(_deflated, pieces)) + b"\x03\x00"
     return SqueezedScene(content + zlib.adler32(b"".join(pieces)).to_bytes(4), parts)
