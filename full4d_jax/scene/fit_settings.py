@@ -21,13 +21,13 @@ from full4d_jax.session.fields import refuse
 from gaussians import FitConfig
 from gaussians.fitting.losses import SSIM_WINDOW
 
-# Of a fit to a generated grid, which starts sharp.
-STEPS = {"draft": 120, "normal": 600, "high": 2400}
-# Of a fit to a capture or to small pictures.
-LONG_STEPS = {"draft": 300, "normal": 1500, "high": 6000}
-# Gaussians per pixel of a picture.
-DENSITY = {"draft": 0.5, "normal": 1.0, "high": 2.0}
-CAPTURE_DENSITY = {"draft": 0.3, "normal": 0.52, "high": 1.0}  # the same, of a capture
+# By quality: steps of a fit to a generated grid, which starts sharp, and of one to a capture or to
+# small pictures; then Gaussians per pixel of a picture, and the same of a capture.
+QUALITIES = {
+    "draft": (120, 300, 0.5, 0.3),
+    "normal": (600, 1500, 1.0, 0.52),
+    "high": (2400, 6000, 2.0, 1.0),
+}
 
 BYTES_PER_GIB = 2**30
 BYTES_PER_GRID_PIXEL = 140
@@ -90,8 +90,9 @@ def sized(
     fewest, most = 12_000, 400_000  # Gaussians
     captured = kind is FitKind.CAPTURED
     small = height * width <= 128**2
-    steps = settings.steps or (LONG_STEPS if small or captured else STEPS)[settings.quality]
-    density = (CAPTURE_DENSITY if captured else DENSITY)[settings.quality]
+    short, long, density, capture_density = QUALITIES[settings.quality]
+    steps = settings.steps or (long if small or captured else short)
+    density = capture_density if captured else density
     wanted = round(density * height * width + moving_density * moving)
     capacity = settings.capacity or min(max(wanted, fewest), most)
     return replace(settings, steps=steps, capacity=capacity)
