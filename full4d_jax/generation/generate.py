@@ -4,7 +4,8 @@ The prior of `generate_grid` makes other views of a video, which is projected in
 `fill_grid` needs no poses: it makes the frames of a grid that are not real (4Real-Video).
 """
 
-from functools import partial
+from collections.abc import Callable
+from functools import partial, wraps
 from typing import Any, NamedTuple
 
 import jax
@@ -67,9 +68,19 @@ def generate_grid(
     return on_mesh(prior.mesh, generate, frames, depth, cameras, data, known)
 
 
-# Three programs, so that each frees its temporaries. Parameters say which devices there are, even
-# where they are not read.
-program = partial(jax.jit, keep_unused=True)
+def program(make: Callable[..., Any]) -> Any:
+    """Compile what a prior does, in its mesh; each program frees its temporaries.
+
+    Parameters say which devices there are, even where they are not read.
+    """
+
+    @partial(jax.jit, keep_unused=True)
+    @wraps(make)
+    def on_its_mesh(prior, *arguments):
+        with around(prior.mesh):
+            return make(prior, *arguments)
+
+    return on_its_mesh
 
 
 @program
@@ -81,17 +92,16 @@ def guides_program(
     known: static_points.StaticPoints | None = None,
 ) -> tuple[sampling.Guides, Projection]:
     """Return the conditions that the sampler's guidance asks with, and the projection."""
-    with around(prior.mesh):
-        condition = partial(batch.make_conditions, prior.model)
-        weights = prior.codec_weights
-        seen, projection = condition(frames, depth, cameras, weights, known)
-        with_text, *with_negative = text_guides(prior, _batch_of_one(prior.model, seen))
-        without = []
-        if prior.sampler.guidance != 1:
-            unknown, _ = condition(frames[:1], jnp.zeros_like(depth[:1]), cameras, weights)
-            blind = _batch_of_one(prior.model, unknown)
-            without.append(blind._replace(text=with_text.text))
-        return gathered((with_text, *without, *with_negative)), projection
+    condition = partial(batch.make_conditions, prior.model)
+    weights = prior.codec_weights
+    seen, projection = condition(frames, depth, cameras, weights, known)
+    with_text, *with_negative = text_guides(prior, _batch_of_one(prior.model, seen))
+    without = []
+    if prior.sampler.guidance != 1:
+        unknown, _ = condition(frames[:1], jnp.zeros_like(depth[:1]), cameras, weights)
+        blind = _batch_of_one(prior.model, unknown)
+        without.append(blind._replace(text=with_text.text))
+    return gathered((with_text, *without, *with_negative)), projection
 
 
 def text_guides(prior: Prior, seen: Conditions) -> sampling.Guides:
@@ -104,16 +114,15 @@ def text_guides(prior: Prior, seen: Conditions) -> sampling.Guides:
 @program
 def flow_program(prior: Prior, guides: sampling.Guides, key: PRNGKeyArray) -> Latents:
     """Return the generated latents, by all steps of the sampler."""
-    with around(prior.mesh):
-        base, real = guides[0].base, guides[0].real
-        # The source is real, not generated.
-        generated = base[:, 1:] if prior.model.projection == "channels" else base
-        start = prior.sampler.noise * jax.random.normal(key, generated.shape)
-        # The network holds real frames at flow time 0: there the path stands still.
-        if real is not None:
-            start = jnp.where(real[..., None, None, None], base, start)
-        bind = partial(bind_guided, prior)
-        return gathered(sampling.sample_grid(prior.sampler, bind, guides, start))
+    base, real = guides[0].base, guides[0].real
+    # The source is real, not generated.
+    generated = base[:, 1:] if prior.model.projection == "channels" else base
+    start = prior.sampler.noise * jax.random.normal(key, generated.shape)
+    # The network holds real frames at flow time 0: there the path stands still.
+    if real is not None:
+        start = jnp.where(real[..., None, None, None], base, start)
+    bind = partial(bind_guided, prior)
+    return gathered(sampling.sample_grid(prior.sampler, bind, guides, start))
 
 
 @program
@@ -121,10 +130,9 @@ def views_program(
     prior: Prior, latents: Float[Array, "1 n f i j c"], frames: Videos
 ) -> Frames:
     """Return the real views, and the others decoded."""
-    with around(prior.mesh):
-        latents = latents[:, len(frames) - (prior.model.projection == "channels") :]
-        made = batch.decode_videos(prior.model, prior.codec_weights, latents)[0]
-        return jnp.concatenate([frames, jnp.clip(made, -1, 1)])
+    latents = latents[:, len(frames) - (prior.model.projection == "channels") :]
+    made = batch.decode_videos(prior.model, prior.codec_weights, latents)[0]
+    return jnp.concatenate([frames, jnp.clip(made, -1, 1)])
 
 
 def bind_guided(prior: Prior, guides: sampling.Guides) -> sampling.Velocity:
@@ -265,23 +273,21 @@ def conditions_program(
     motion: Float[Array, "v t h w 5"] | None,
 ) -> sampling.Guides:
     """Return the conditions that the sampler's guidance asks with."""
-    with around(prior.mesh):
-        latents = batch.encode_videos(prior.model, prior.codec_weights, frames[None])
-        views, times = latents.shape[1:3]
-        # Where cameras stand is not known: all of them look alike.
-        lenses = jnp.broadcast_to(jnp.eye(3), (1, views, 3, 3))
-        poses = jnp.broadcast_to(jnp.eye(4), (1, views, times, 4, 4))
-        cameras = Cameras(lenses, poses, 1, 1)
-        carried = None if motion is None else motion[None]
-        marks = jnp.asarray(real)[None]
-        conditions = real_frames.conditions_of_real(latents, marks, cameras, carried)
-        return gathered(text_guides(prior, conditions))
+    latents = batch.encode_videos(prior.model, prior.codec_weights, frames[None])
+    views, times = latents.shape[1:3]
+    # Where cameras stand is not known: all of them look alike.
+    lenses = jnp.broadcast_to(jnp.eye(3), (1, views, 3, 3))
+    poses = jnp.broadcast_to(jnp.eye(4), (1, views, times, 4, 4))
+    cameras = Cameras(lenses, poses, 1, 1)
+    carried = None if motion is None else motion[None]
+    marks = jnp.asarray(real)[None]
+    conditions = real_frames.conditions_of_real(latents, marks, cameras, carried)
+    return gathered(text_guides(prior, conditions))
 
 
 @program
 def filled_program(prior: Prior, latents: Float[Array, "1 v f i j c"]) -> Frames:
     """Return all frames, decoded."""
-    with around(prior.mesh):
-        made = batch.decode_videos(prior.model, prior.codec_weights, latents)[0]
-        # For every process to read.
-        return gathered(jnp.clip(made, -1, 1))
+    made = batch.decode_videos(prior.model, prior.codec_weights, latents)[0]
+    # For every process to read.
+    return gathered(jnp.clip(made, -1, 1))

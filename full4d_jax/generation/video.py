@@ -26,7 +26,6 @@ from full4d_jax.generation import batch, generate, sampling
 from full4d_jax.generation.prior import Prior, check_grid
 from full4d_jax.media.pictures import to_model, to_uint8, to_unit
 from full4d_jax.models.conditions import Conditions
-from full4d_jax.models.grid_mesh import around
 from full4d_jax.session.errors import InputError
 
 Start = Float[Array, "1 1 1 i j c"]  # the first latent frame
@@ -95,21 +94,19 @@ def check_model(model: ModelConfig, *, has_first: bool) -> None:
 @generate.program
 def _start_program(prior: Prior, first: Float[Array, "1 h w 3"]) -> Start:
     """Return the first picture's latents."""
-    with around(prior.mesh):
-        weights = prior.codec_weights
-        latents = batch.encode_videos(prior.model, weights, first[None, None])
-        return generate.gathered(latents)
+    weights = prior.codec_weights
+    latents = batch.encode_videos(prior.model, weights, first[None, None])
+    return generate.gathered(latents)
 
 
 @generate.program
 def _latents_program(prior: Prior, noise: Latents, start: Start | None) -> Latents:
     """Return the video's latents, by all steps of the sampler."""
-    with around(prior.mesh):
-        times = wan_times(prior.sampler.steps, prior.sampler.shift)
-        flow = generate.bind_guided(prior, video_guides(prior, noise, start))
-        if start is not None:
-            noise = noise.at[:, :, :1].set(start)
-        return generate.gathered(sample_unipc(flow, noise, times))
+    times = wan_times(prior.sampler.steps, prior.sampler.shift)
+    flow = generate.bind_guided(prior, video_guides(prior, noise, start))
+    if start is not None:
+        noise = noise.at[:, :, :1].set(start)
+    return generate.gathered(sample_unipc(flow, noise, times))
 
 
 def video_guides(prior: Prior, noise: Latents, start: Start | None) -> sampling.Guides:
