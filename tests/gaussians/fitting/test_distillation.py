@@ -46,9 +46,8 @@ def test_descending_the_loss_ends_at_the_mean_of_the_prior():
         def step(video, key):
             tau_key, noise_key = jax.random.split(key)
             tau = jax.random.uniform(tau_key, minval=0.02, maxval=0.98)
-            slope = jax.grad(distillation_loss)(
-                video, latent_velocity, encode, tau, noise_key
-            )
+            prior = latent_velocity, encode
+            slope = jax.grad(distillation_loss)(video, *prior, tau, noise_key)
             return video - 0.3 * slope * video.size / 8, video
 
         last, path = jax.lax.scan(step, video, jax.random.split(key, 4000))

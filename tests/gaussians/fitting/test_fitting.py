@@ -56,11 +56,8 @@ def start() -> DynamicGaussians:
     """The truth without its colours and motion, in slightly wrong places."""
     noise = jnp.float32(np.random.default_rng(1).normal(0, 0.02, (40, 3)))
     gaussians = truth().gaussians
-    return still(
-        gaussians._replace(
-            means=gaussians.means + noise, harmonics=jnp.zeros_like(gaussians.harmonics)
-        )
-    )
+    black = jnp.zeros_like(gaussians.harmonics)
+    return still(gaussians._replace(means=gaussians.means + noise, harmonics=black))
 
 
 @cache
@@ -120,12 +117,10 @@ def test_ssim_and_psnr_match_scikit_image():
         a, b, channel_axis=2, gaussian_weights=True, sigma=1.5, truncate=3.5,
         use_sample_covariance=False, data_range=1.0,
     )  # fmt: skip
-    found = jax.jit(inner_ssim_map)(jnp.asarray(a), jnp.asarray(b)).mean()
-    np.testing.assert_allclose(found, expected, atol=2e-5)
+    both = jnp.asarray(a), jnp.asarray(b)
+    np.testing.assert_allclose(jax.jit(inner_ssim_map)(*both).mean(), expected, atol=2e-5)
     reference = peak_signal_noise_ratio(a, b, data_range=1.0)
-    np.testing.assert_allclose(
-        capped_psnr(jnp.asarray(a), jnp.asarray(b)), reference, rtol=1e-5
-    )
+    np.testing.assert_allclose(capped_psnr(*both), reference, rtol=1e-5)
 
 
 def test_equal_pictures_have_no_loss_and_finite_gradient():

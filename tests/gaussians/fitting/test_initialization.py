@@ -26,18 +26,15 @@ def capture():
 
 
 def test_points_lie_on_the_surface_with_the_colour_and_time_of_their_pixel():
-    frames, depth, intrinsics, poses = capture()
-    scene = initialize(
-        frames, depth, intrinsics, poses, 300, jax.random.key(0), sh_degree=1
-    )
+    frames, depth, lens, poses = capture()
+    scene = initialize(frames, depth, lens, poses, 300, jax.random.key(0), sh_degree=1)
     x, _, z = scene.gaussians.means.T
     np.testing.assert_allclose(z, 1 + 0.2 * x, atol=1e-5)
     assert scene.gaussians.harmonics.shape == (300, 4, 3)
     moving = np.asarray(scene.logit_gates) < 0
     rgb = np.asarray(scene.gaussians.harmonics[:, 0, 0]) * 0.28209479 + 0.5
-    expected = np.asarray(
-        np.interp(np.asarray(scene.moments), [0, 0.5, 1], [0.1, 0.5, 0.9])
-    )
+    moments = np.asarray(scene.moments)
+    expected = np.asarray(np.interp(moments, [0, 0.5, 1], [0.1, 0.5, 0.9]))
     np.testing.assert_allclose(rgb[moving], expected[moving], atol=1e-5)
     np.testing.assert_allclose(rgb[~moving], 0.5, atol=1e-5)
     assert 0 < moving.sum() <= 11 * 8 * 3
@@ -87,9 +84,8 @@ def test_gaussians_of_a_moving_camera_last_where_the_room_stands_still():
     scene = initialize(pictures, maps, lenses, poses, 4000, jax.random.key(0))
     lasting = np.asarray(scene.logit_gates) > 0
     assert 0.2 < lasting.mean() < 1
-    points = np.stack(
-        [unproject(z, LENS, pose) for z, pose in zip(depth, arc(5), strict=True)]
-    )
+    pairs = zip(depth, arc(5), strict=True)
+    points = np.stack([unproject(z, LENS, pose) for z, pose in pairs])
     dark = points[thing]
     for chosen, near in ((lasting, False), (~lasting, True)):
         means = np.asarray(scene.gaussians.means)[chosen][:200]

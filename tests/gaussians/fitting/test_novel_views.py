@@ -79,12 +79,10 @@ def test_a_lesson_is_the_gradient_of_the_loss_of_what_was_drawn():
 
     loss, gradient = whole(twelve_moving())
     np.testing.assert_allclose(lesson.loss, loss, rtol=1e-5)
-    for found, expected in zip(
-        *map(jax.tree.leaves, (lesson.gradient, gradient)), strict=True
-    ):
-        np.testing.assert_allclose(
-            found, expected, atol=1e-5 * float(np.abs(expected).max())
-        )
+    both = map(jax.tree.leaves, (lesson.gradient, gradient))
+    for found, expected in zip(*both, strict=True):
+        atol = 1e-5 * float(np.abs(expected).max())
+        np.testing.assert_allclose(found, expected, atol=atol)
     assert np.abs(lesson.gradient.gaussians.means).max() > 1e-3
 
 
@@ -92,9 +90,8 @@ def test_a_lesson_is_the_gradient_of_the_loss_of_what_was_drawn():
 def test_a_stopped_fit_asks_the_same_again():
     asked = replace(prior(**PARTED), start=0.25)
     cameras, times = flat_cameras(asked)
-    targets = Targets(
-        render_clip(twelve_moving(), cameras, times).rgb, cameras, times, jnp.ones(20)
-    )
+    frames = render_clip(twelve_moving(), cameras, times).rgb
+    targets = Targets(frames, cameras, times, jnp.ones(20))
     start = still(twelve_gaussians()._replace(harmonics=jnp.zeros((12, 1, 3))))
     kept: list[FitState] = []
 

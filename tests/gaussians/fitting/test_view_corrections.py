@@ -59,9 +59,8 @@ def test_the_gradients_are_those_of_differences():
 
     @jax.jit
     def of_poses(corrections):
-        return (
-            correct_camera(camera(), corrections, jnp.int32(0)).world_to_camera * weights
-        ).sum()
+        pose = correct_camera(camera(), corrections, jnp.int32(0)).world_to_camera
+        return (pose * weights).sum()
 
     @jax.jit
     def of_exposures(exposures):

@@ -65,10 +65,9 @@ def test_their_library_sees_the_same_picture(tmp_path, moving, picture, psnr):
 
 def test_what_a_file_cannot_hold_is_refused(tmp_path, moving, make_scene):
     scene = moving(0)
-    far = scene._replace(
-        gaussians=scene.gaussians._replace(means=scene.gaussians.means * 1e9)
-    )
-    hidden = scene.gaussians._replace(logit_opacities=jnp.full(600, -20.0))
+    gaussians = scene.gaussians
+    far = scene._replace(gaussians=gaussians._replace(means=gaussians.means * 1e9))
+    hidden = gaussians._replace(logit_opacities=jnp.full(600, -20.0))
     unseen = scene._replace(gaussians=hidden)
     for wrong, seconds in ((scene, 0), (make_scene(3), 1), (far, 1), (unseen, 1)):
         with pytest.raises(FormatError, match=r"a.4dgs: .+: found .+, expected"):

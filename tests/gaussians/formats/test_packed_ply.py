@@ -48,9 +48,8 @@ def test_round_trip_within_the_steps_of_the_format(tmp_path, make_scene):
     np.testing.assert_allclose(after, before, atol=0.51 / 255)
     assert angles(a.quaternions, b.quaternions).max() < 0.005
     rest = np.clip(b.harmonics[:, 1:], -4, 4)
-    np.testing.assert_allclose(
-        a.harmonics[:, 1:], rest, atol=1 / 32 + 1e-6
-    )  # the ends: 1 / 32
+    # The ends: 1 / 32.
+    np.testing.assert_allclose(a.harmonics[:, 1:], rest, atol=1 / 32 + 1e-6)
     inner = np.abs(rest) < 4 - 1 / 32
     np.testing.assert_allclose(a.harmonics[:, 1:][inner], rest[inner], atol=1 / 64 + 1e-6)
 
@@ -67,9 +66,8 @@ def test_a_real_file(shared_data, tmp_path):
         within = guitar.means[:, axis]
         first = within[:256]
         np.testing.assert_allclose([first.min(), first.max()], [low[0], high[0]], atol=1e-6)
-        np.testing.assert_allclose(
-            [within.min(), within.max()], [low.min(), high.max()], atol=1e-6
-        )
+        ends = [low.min(), high.max()]
+        np.testing.assert_allclose([within.min(), within.max()], ends, atol=1e-6)
     np.testing.assert_allclose(np.linalg.norm(guitar.quaternions, axis=1), 1, atol=1e-5)
     save_packed_ply(tmp_path / "again.ply", guitar)
     assert (tmp_path / "again.ply").stat().st_size < 1.01 * path.stat().st_size

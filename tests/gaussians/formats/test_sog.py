@@ -43,17 +43,15 @@ def test_many_gaussians_share_a_palette(tmp_path, make_scene, monkeypatch):
     monkeypatch.setattr(sog, "PALETTE_BITS", 8)
     scene = make_scene(4000, 1)
     loud = np.repeat(np.arange(8) / 4 - 0.875, 500)[:, None, None]  # eight kinds of colour
-    scene = scene._replace(
-        harmonics=scene.harmonics.at[:, 1:].multiply(0.01).at[:, 1:].add(loud)
-    )
+    quiet = scene.harmonics.at[:, 1:].multiply(0.01)
+    scene = scene._replace(harmonics=quiet.at[:, 1:].add(loud))
     save_sog(tmp_path / "scene.sog", scene)
     meta = json.loads(members(tmp_path / "scene.sog")["meta.json"])
     assert 8 < meta["shN"]["count"] <= 256
     again = load_sog(tmp_path / "scene.sog")
     assert len(np.unique(np.asarray(again.harmonics[:, 1:]), axis=0)) <= 256
-    nearest = [
-        int(np.abs(scene.means - mean[None]).sum(1).argmin()) for mean in again.means[:200]
-    ]
+    means = again.means[:200]
+    nearest = [int(np.abs(scene.means - x[None]).sum(1).argmin()) for x in means]
     apart = again.harmonics[:200, 1:] - scene.harmonics[np.array(nearest), 1:]
     assert float(jnp.sqrt((apart**2).mean())) < 0.01
 
@@ -80,10 +78,9 @@ def test_gaussforge_sees_the_same_picture(tmp_path, moving, picture, psnr, gauss
     gaussforge(tmp_path / "ours.sog", tmp_path / "read.ply")
     ours = picture(scene)
     assert psnr(picture(load_ply(tmp_path / "read.ply")), ours) > 45
-    lengths = jnp.linalg.norm(scene.quaternions, axis=1, keepdims=True)
-    save_ply(
-        tmp_path / "scene.ply", scene._replace(quaternions=scene.quaternions / lengths)
-    )
+    turns = scene.quaternions
+    unit = turns / jnp.linalg.norm(turns, axis=1, keepdims=True)
+    save_ply(tmp_path / "scene.ply", scene._replace(quaternions=unit))
     gaussforge(tmp_path / "scene.ply", tmp_path / "theirs.sog")
     assert psnr(picture(load_sog(tmp_path / "theirs.sog")), ours) > 35
     gaussforge(tmp_path / "theirs.sog", tmp_path / "again.ply")

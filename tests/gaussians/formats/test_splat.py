@@ -22,9 +22,8 @@ def test_the_layout_is_32_bytes_a_gaussian(tmp_path):
     )
     save_splat(tmp_path / "one.splat", one)
     content = (tmp_path / "one.splat").read_bytes()
-    np.testing.assert_allclose(
-        struct.unpack("<6f", content[:24]), [1, -2, 3, 0.5, 0.25, 0.125]
-    )
+    numbers = struct.unpack("<6f", content[:24])
+    np.testing.assert_allclose(numbers, [1, -2, 3, 0.5, 0.25, 0.125])
     assert list(content[24:28]) == [255, 128, 0, 0]
     assert list(content[28:]) == [128, 0, 128, 128]
 

@@ -51,7 +51,6 @@ def test_every_tile_lists_the_splats_that_reach_its_pixels_in_depth_order(in_qua
         listed += length
     # Culling by the ellipse, not by its box: clearly fewer than the boxes meet.
     low, high = ((centers + sign * half_sizes) / 8 for sign in (-1, 1))
-    boxes = np.minimum(np.ceil(high), [tiles.columns, tiles.rows]) - np.maximum(
-        np.floor(low), 0
-    )
+    last = np.minimum(np.ceil(high), [tiles.columns, tiles.rows])
+    boxes = last - np.maximum(np.floor(low), 0)
     assert listed < 0.9 * np.where(sigmas > 0, boxes.clip(0).prod(1), 0).sum()

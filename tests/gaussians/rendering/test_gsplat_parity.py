@@ -65,9 +65,7 @@ def deviations(values: dict, *, double: bool) -> tuple[dict, dict]:
     kind = np.float64 if double else np.float32
     with jax.enable_x64(double):
         inputs = [kind(values[f"in_{name}"]) for name in make_gsplat.INPUTS]
-        cotangents = tuple(
-            kind(values[f"cotangent_{name}"]) for name in make_gsplat.OUTPUTS
-        )
+        cotangents = tuple(kind(values[f"cotangent_{x}"]) for x in make_gsplat.OUTPUTS)
         height, width = values["out_alpha"].shape
         options = {
             "width": width,

@@ -40,9 +40,8 @@ def lists():
         rng.uniform(-0.5, 0.5, g) * spread,
         -spread * rng.uniform(0.5, 1.5, g),
         np.log(rng.uniform(0.02, 1.0, g)),
-        *rng.uniform(
-            0, 1, (14, g)
-        ),  # colour, depth, features: more than a TPU's 8 sublanes
+        # Colour, depth, features: more than a TPU's 8 sublanes.
+        *rng.uniform(0, 1, (14, g)),
     ]
     return jnp.asarray(np.stack(columns, -1), jnp.float32), bins, tiles
 
@@ -91,9 +90,8 @@ def named_functions():
     """Programs name the functions of their operations, which takes time in other tests."""
     jax.config.update("jax_traceback_in_locations_limit", 10)
     yield
-    jax.config.update(
-        "jax_traceback_in_locations_limit", 0
-    )  # as in conftest.py of all tests
+    # As in conftest.py of all tests.
+    jax.config.update("jax_traceback_in_locations_limit", 0)
 
 
 @pytest.mark.usefixtures("named_functions")
@@ -150,15 +148,9 @@ print("kernels", text.count("tpu_custom_call"))
 )
 @pytest.mark.parametrize("topology", ["v5p:2x2x1", "v6e:2x2"])
 def test_the_renderer_compiles_for_tpu(topology):
-    environment = {
-        **os.environ,
-        "JAX_PLATFORMS": "cpu",
-        "TPU_WORKER_HOSTNAMES": "localhost",
-    }
-    environment["ALLOW_MULTIPLE_LIBTPU_LOAD"] = "true"
+    env = os.environ | {"JAX_PLATFORMS": "cpu", "TPU_WORKER_HOSTNAMES": "localhost"}
+    env["ALLOW_MULTIPLE_LIBTPU_LOAD"] = "true"
     command = [sys.executable, "-c", COMPILE, topology]
-    done = subprocess.run(
-        command, env=environment, capture_output=True, text=True, timeout=300
-    )
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
     assert int(done.stdout.split("kernels")[1]) >= 2

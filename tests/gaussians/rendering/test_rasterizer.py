@@ -52,9 +52,8 @@ def assert_same(ours, oracle, tolerance):
             assert a is b, name
             continue
         scale = max(1.0, float(jnp.abs(b).max()))
-        np.testing.assert_allclose(
-            a / scale, b / scale, rtol=0, atol=tolerance, err_msg=name
-        )
+        both = a / scale, b / scale
+        np.testing.assert_allclose(*both, rtol=0, atol=tolerance, err_msg=name)
 
 
 @pytest.mark.parametrize(("antialiased", "side"), [(False, 16), (True, 32)])
@@ -94,9 +93,8 @@ def test_values_and_gradients_match_the_oracle(antialiased, side, monkeypatch):
     assert oracle[2].max() > 0.85
     for a, b in zip(ours, oracle, strict=True):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-5 * max(1.0, np.abs(b).max()))
-    for a, b in zip(
-        jax.tree.leaves(our_gradients), jax.tree.leaves(gradients), strict=True
-    ):
+    both = map(jax.tree.leaves, (our_gradients, gradients))
+    for a, b in zip(*both, strict=True):
         scale = np.linalg.norm(b)
         assert scale > 0
         assert np.linalg.norm(a - b) < 1e-5 * scale
@@ -115,9 +113,8 @@ def test_surfaces_are_those_of_the_oracle():
         assert 0.05 < (mine < 0).mean() < 0.95
         assert len(np.unique(mine)) > 20
     same = np.asarray(ours.median_ids == oracle.median_ids)
-    np.testing.assert_allclose(
-        ours.median_depth[same], oracle.median_depth[same], rtol=1e-5
-    )
+    depths = ours.median_depth[same], oracle.median_depth[same]
+    np.testing.assert_allclose(*depths, rtol=1e-5)
     assert int(ours.overflow) == 0
     assert ours.ids.shape == (camera.height, camera.width)
 
@@ -134,9 +131,8 @@ def test_the_median_depth_follows_the_centre_that_it_belongs_to():
     middle = np.asarray(render_surfaces(scene, camera).median_ids)
     pixels = np.bincount(middle[middle >= 0], minlength=len(scene.means))
     axis = np.asarray(camera.world_to_camera)[2, :3]
-    np.testing.assert_allclose(
-        jax.grad(total)(scene.means), pixels[:, None] * axis, rtol=1e-4
-    )
+    slope = jax.grad(total)(scene.means)
+    np.testing.assert_allclose(slope, pixels[:, None] * axis, rtol=1e-4)
 
 
 @pytest.mark.slow
@@ -185,15 +181,14 @@ def test_overflow_is_counted_and_drops_the_farthest():
 def degenerate_scenes() -> dict[str, Gaussians]:
     scene = random_scene(g=6, degree=1)
     means, quaternions, scales, opacities, harmonics = scene
+    needle = jnp.array([8.0, -40.0, -40.0])
     return {
         "zero quaternion": scene._replace(quaternions=quaternions.at[0].set(0.0)),
         "nan quaternion": scene._replace(quaternions=quaternions.at[0].set(jnp.nan)),
         "infinite mean": scene._replace(means=means.at[0].set(jnp.inf)),
         "nan colour": scene._replace(harmonics=harmonics.at[0, 1].set(jnp.nan)),
         "huge": scene._replace(log_scales=scales.at[0].set(60.0)),
-        "needle": scene._replace(
-            log_scales=scales.at[0].set(jnp.array([8.0, -40.0, -40.0]))
-        ),
+        "needle": scene._replace(log_scales=scales.at[0].set(needle)),
         "tiny": scene._replace(log_scales=scales.at[:].set(-60.0)),
         "behind": scene._replace(means=means - 20),
         "at the camera": scene._replace(means=means.at[0].set(0.0)),
@@ -209,9 +204,8 @@ def test_degenerate_input_stays_finite_in_values_and_gradients():
     intrinsics = jnp.array([[40.0, 0, 16], [0, 40.0, 12], [0, 0, 1]])
 
     def total(scene, pose):
-        out = render(
-            scene, Camera(pose, intrinsics, 32, 24), antialiased=True, max_intersections=256
-        )
+        camera = Camera(pose, intrinsics, 32, 24)
+        out = render(scene, camera, antialiased=True, max_intersections=256)
         return out.rgb.sum() + out.depth.sum() + out.alpha.sum(), out
 
     gradient = jax.jit(jax.value_and_grad(total, (0, 1), has_aux=True))

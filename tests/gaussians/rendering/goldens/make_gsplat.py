@@ -47,9 +47,8 @@ def scene(seed: int, degree: int, g: int = 40, width: int = 40, height: int = 28
         np.array([[46.0, 0, middle[0]], [0, 42.0, middle[1]], [0, 0, 1]]),
         np.array([0.2, 0.5, 0.9]),
     )
-    cotangents = [
-        rng.normal(size=shape) for shape in ((height, width, 3), *[(height, width)] * 2)
-    ]
+    shapes = (height, width, 3), (height, width), (height, width)
+    cotangents = [rng.normal(size=shape) for shape in shapes]
     values = {f"in_{name}": x for name, x in zip(INPUTS, inputs, strict=True)}
     values |= {f"cotangent_{name}": x for name, x in zip(OUTPUTS, cotangents, strict=True)}
     return {name: x.astype(np.float32) for name, x in values.items()}
@@ -61,9 +60,7 @@ def solve(values: dict, antialiased: bool) -> dict:
     import gsplat_torch
     import torch
 
-    inputs = [
-        torch.tensor(values[f"in_{name}"]).double().requires_grad_() for name in INPUTS
-    ]
+    inputs = [torch.tensor(values[f"in_{x}"]).double().requires_grad_() for x in INPUTS]
     cotangents = [torch.tensor(values[f"cotangent_{name}"]).double() for name in OUTPUTS]
     height, width = values["cotangent_alpha"].shape
     picture = gsplat_torch.render(
