@@ -18,6 +18,9 @@ from input_pipeline.plain_files import check_field
 ENDLESS = 2**62
 
 
+Transform = Callable[[Any, np.random.Generator], Any] | None
+
+
 class Mixture(NamedTuple):
     """Several sources, each of them shuffled and repeated on its own."""
 
@@ -43,7 +46,7 @@ def make_loader(
     seed: int,
     batch_size: int,
     start_step: int = 0,
-    transform: Callable[[Any, np.random.Generator], Any] | None = None,
+    transform: Transform = None,
     filling: Filling | None = None,
     rows: Sequence[int] | None = None,
     threads: int = 4,
@@ -133,11 +136,7 @@ class _Batches:
             return self.unfinished.pop(batches[0])
 
 
-def _stream(
-    source: Sequence[Any],
-    seed: int,
-    transform: Callable[[Any, np.random.Generator], Any] | None,
-) -> grain.MapDataset:
+def _stream(source: Sequence[Any], seed: int, transform: Transform) -> grain.MapDataset:
     """Return a source in random order, again and again."""
     # Larger sources have a formula for their order, not a table.
     most_in_a_table = 2**14

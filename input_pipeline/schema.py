@@ -21,7 +21,10 @@ from safetensors.numpy import load, save
 from input_pipeline import cameras, films
 from input_pipeline.plain_files import check_field
 
+# A file (bytes) of each view and instant.
+Files = Shaped[ndarray, "v t"]
 SCHEMA_VERSION = 4
+TEXTS = ("scene_id", "codec", "caption", "source", "license")
 # How files of a field begin, and what they are.
 FILES = {
     "frames": (re.compile(b"\xff\xd8|" + re.escape(films.UNIT)), "JPEG files or films"),
@@ -41,7 +44,7 @@ class Example(NamedTuple):
     """Nominal frames per second; `timestamps` are what counts."""
     timestamps: Float32[ndarray, "v t"]
     """Seconds since the clip's first instant, increasing within a view."""
-    frames: Shaped[ndarray, "v t"]
+    frames: Files
     """JPEG files (bytes), or in whole views the pieces of a film (`films`)."""
     intrinsics: Float32[ndarray, "v 3 3"]
     """Pixels of the stored frames, pixel centres at +0.5."""
@@ -49,10 +52,10 @@ class Example(NamedTuple):
     """Rigid, OpenCV axes (x right, y down, z forward)."""
     distortion: Float32[ndarray, "v 8"]
     """OpenCV's k1 k2 p1 p2 k3 k4 k5 k6 of the stored frames; 0 if there is none."""
-    depth16: Shaped[ndarray, "v t"]
+    depth16: Files
     """16-bit PNG files (bytes) with the bits of float16 z-depth in world units, 0 where unknown;
     `b""` where a frame has no depth."""
-    masks: Shaped[ndarray, "v t"]
+    masks: Files
     """8-bit grey PNG files (bytes), 255 where the subject is, else 0; `b""` without a mask."""
     latents: Float16[ndarray, "v f h w c"]
     """A codec's latents of each view, `f` latent frames; size 0 if not encoded."""
@@ -96,14 +99,14 @@ class Projected(NamedTuple):
 
 
 def make_example(
-    frames: Shaped[ndarray, "v t"],
+    frames: Files,
     intrinsics: Float[ndarray, "v 3 3"],
     world_to_camera: Float[ndarray, "v t 4 4"],
     timestamps: Float[ndarray, "v t"] | Float[ndarray, "t"],
     *,
     distortion: Float[ndarray, "v 8"] | None = None,
-    depth16: Shaped[ndarray, "v t"] | None = None,
-    masks: Shaped[ndarray, "v t"] | None = None,
+    depth16: Files | None = None,
+    masks: Files | None = None,
     **others: Any,
 ) -> Example:
     """A clip without latents; what is left out is empty, and one row of times is that of all views.
@@ -138,7 +141,7 @@ def validate(example: Example) -> Example:
       ValueError: naming the field, what was found and what was expected.
     """
     _require("version", example.version == SCHEMA_VERSION, example.version, SCHEMA_VERSION)
-    for field in ("scene_id", "codec", "caption", "source", "license"):
+    for field in TEXTS:
         kind = type(getattr(example, field))
         _require(field, kind is str, kind.__name__, "str")
     _require("fps", 0 < example.fps < np.inf, example.fps, "a positive number")

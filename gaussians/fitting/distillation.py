@@ -27,11 +27,13 @@ from jaxtyping import Array, Float, Int
 from gaussians.deformation import Scene
 from gaussians.fitting.fit_config import FitConfig
 from gaussians.rendering.rasterizer import render, render_clip
-from gaussians.types import Camera, Number, Scalar
+from gaussians.types import Camera, Number, Scalar, Times
 
 # All of it, or m views at n instants.
 Video = Float[Array, "v t h w 3"]
 Latents = Float[Array, "v f i j c"]
+# Of z at a flow time tau.
+Velocity = Callable[[Array, Array], Array]
 
 
 def run_here(program: Callable[..., Any], *arguments: Any) -> Any:
@@ -98,9 +100,8 @@ class Distillation:
         """Refuse settings under which the prior would silently teach nothing."""
         parted = self.views > 0 or self.windows is not None
         if parted and (self.part is None or self.form == "cached"):
-            raise ValueError(
-                "distillation: views and windows need `part` and the form gradient"
-            )
+            needs = "need `part` and the form gradient"
+            raise ValueError(f"distillation: views and windows {needs}")
 
     def progress(self, fitted: ArrayLike) -> ArrayLike:
         """Return the progress of distillation in [0, 1], given the share of all steps done."""
@@ -118,7 +119,7 @@ jax.tree_util.register_dataclass(Distillation, ARRAYS, STATIC)
 
 def distillation_loss(
     video: Video,
-    velocity: Callable[[Array, Array], Array],
+    velocity: Velocity,
     encode: Callable[[Array], Array],
     tau: Scalar,
     key: Array,
@@ -127,9 +128,7 @@ def distillation_loss(
     return latent_loss(encode(video), velocity, tau, key)
 
 
-def latent_loss(
-    z: Latents, velocity: Callable[[Array, Array], Array], tau: Scalar, key: Array
-) -> Scalar:
+def latent_loss(z: Latents, velocity: Velocity, tau: Scalar, key: Array) -> Scalar:
     """Return equation 3 for the latents of a video."""
     noise = jax.random.normal(key, z.shape)
     noisy = lax.stop_gradient((1 - tau) * z + tau * noise)
@@ -208,7 +207,7 @@ def decode_taught(prior: Distillation, z: Latents) -> Video:
     return jnp.clip(prior.decode(prior.params, z), 0.0, 1.0)
 
 
-def flat_cameras(prior: Distillation) -> tuple[Camera, Float[Array, "n"]]:
+def flat_cameras(prior: Distillation) -> tuple[Camera, Times]:
     """Return the novel cameras and times as n = v t pairs."""
     cameras = jax.tree.map(lambda x: rearrange(x, "v t ... -> (v t) ..."), prior.cameras)
     return cameras, repeat(prior.times, "t -> (v t)", v=prior.cameras.intrinsics.shape[0])
@@ -228,7 +227,7 @@ class NovelPictures(NamedTuple):
     views: Int[Array, "m"]
     window: Number
     cameras: Camera
-    times: Float[Array, "n"]
+    times: Times
     tau: Scalar
 
 
@@ -263,10 +262,8 @@ def learn(
     part, video, overflow = show_part(scene, blind, progress, part_key, config, budget)
     if int(overflow) > 0:
         return None, overflow
-    judged = prior.run(
-        judge_video, video, prior, part.views, part.window, part.tau, noise_key
-    )
-    loss, slope = jax.device_get(judged)
+    drawn = part.views, part.window, part.tau, noise_key
+    loss, slope = jax.device_get(prior.run(judge_video, video, prior, *drawn))
     gradient = pull_scene(scene, part, jnp.asarray(prior.weight * slope), config, budget)
     return Lesson(jnp.asarray(prior.weight * loss), gradient), overflow
 
@@ -310,15 +307,12 @@ def pull_scene(
     Each picture is rendered again, so that one at a time is in memory.
     """
 
+    draw = partial(render, **config.look, max_intersections=budget)
+
     def add(total, picture):
         camera, time, slope = picture
-
-        def rgb(scene):
-            return render(
-                scene.at(time), camera, **config.look, max_intersections=budget
-            ).rgb
-
-        return jax.tree.map(jnp.add, total, jax.vjp(rgb, scene)[1](slope)[0]), None
+        _, pull = jax.vjp(lambda scene: draw(scene.at(time), camera).rgb, scene)
+        return jax.tree.map(jnp.add, total, pull(slope)[0]), None
 
     flat = rearrange(slope, "m n h w c -> (m n) h w c")
     nothing = jax.tree.map(jnp.zeros_like, scene)

@@ -16,9 +16,9 @@ from gaussians.deformation import DeformingGaussians, Scene
 from gaussians.fitting import distillation, losses, view_corrections
 from gaussians.fitting.fit_config import FitConfig, Targets
 from gaussians.rendering.rasterizer import render
-from gaussians.types import Camera, Gaussians, Number, Scalar
+from gaussians.types import Camera, Gaussians, Number, Picture, Scalar
 
-Perceptual = Callable[[Float[Array, "h w 3"], Float[Array, "h w 3"]], Scalar]
+Perceptual = Callable[[Picture, Picture], Scalar]
 
 
 class Fitted(NamedTuple):
@@ -104,10 +104,8 @@ def run_taught(
         )
         if lesson is None:
             return state, {"overflow": overflow}
-        drawn = index, step_key
-        state, metrics = one_step(
-            state, targets, *drawn, config, budget, perceptual, lesson
-        )
+        how = config, budget, perceptual
+        state, metrics = one_step(state, targets, index, step_key, *how, lesson)
         if int(metrics["overflow"]) > 0:
             return state, {"overflow": metrics["overflow"]}
         metrics_of_steps.append(metrics)
@@ -189,20 +187,18 @@ def _loss(
     if perceptual is not None:
         value += config.perceptual * perceptual(rgb, truth)
     # The regularisers; those of weight 0 are not computed.
+    gaussians = scene.gaussians
     if config.opacity_pull > 0:
-        value += (
-            config.opacity_pull * jax.nn.sigmoid(scene.gaussians.logit_opacities).mean()
-        )
+        value += config.opacity_pull * jax.nn.sigmoid(gaussians.logit_opacities).mean()
     if config.scale_pull > 0:
-        value += config.scale_pull * jnp.exp(scene.gaussians.log_scales).mean()
+        value += config.scale_pull * jnp.exp(gaussians.log_scales).mean()
     if isinstance(scene, DeformingGaussians):
         # Weight of second differences in time.
         bending = 1e-3
         value += bending * (jnp.diff(scene.biases, 2, axis=0) ** 2).mean()
     if target.views is not None and target.peers is not None:
-        change = view_corrections.exposure_change(
-            fitted.exposures, target.views, target.peers
-        )
+        exposed = fitted.exposures, target.views, target.peers
+        change = view_corrections.exposure_change(*exposed)
         value += target.frames.mean() * (change**2).mean()
     score = losses.capped_psnr(rgb, truth, target.known)
     return value, {"psnr": score, "overflow": picture.overflow, "loss": value}

@@ -20,6 +20,10 @@ from numpy import ndarray
 
 from gaussians import harmonics, morton, motion, types
 from gaussians.fitting.stillness import (
+    Lens,
+    Maps,
+    Masks,
+    Poses,
     camera_moves,
     median_where,
     shows_farthest,
@@ -125,13 +129,11 @@ def initialize(
     # Each view offers pixels whose depth is known; the capacity is shared among all of them.
     views = zip(pictures, maps, importance, lenses, poses, may_move, strict=True)
     candidates = [_candidates(*view, seeding=seeding) for view in views]
-    count = sum(
-        int(np.count_nonzero(x.still) + np.count_nonzero(x.moving)) for x in candidates
-    )
+    weights_of_pixels = [x for own in candidates for x in (own.still, own.moving)]
+    count = int(sum(map(np.count_nonzero, weights_of_pixels)))
     if count == 0:
-        raise ValueError(
-            f"no valid depth in {v}x{t} frames of {h}x{w}: expected some pixels > 0"
-        )
+        found = f"no valid depth in {v}x{t} frames of {h}x{w}"
+        raise ValueError(f"{found}: expected some pixels > 0")
     start = float(jax.random.uniform(key))
     view, time, y, x, is_moving, spacing = _choose(candidates, min(capacity, count), start)
     for film, own in zip(maps, candidates, strict=True):
@@ -178,11 +180,11 @@ def initialize(
 
 def _candidates(
     frames: Float[ndarray, "t h w 3"],
-    depth: Float[ndarray, "t h w"],
+    depth: Maps,
     weight: float,
-    lens: Float[ndarray, "3 3"],
-    poses: Float[ndarray, "t 4 4"],
-    may_move: Bool[ndarray, "t h w"],
+    lens: Lens,
+    poses: Poses,
+    may_move: Masks,
     seeding: Seeding,
 ) -> CandidatePixels:
     """Sort the pixels of known depth of a view into still and moving ones, and weigh them."""
@@ -196,10 +198,8 @@ def _candidates(
         passing = known & ~again & may_move
         importance = np.where(lasting, 1.0, seeding.passing * passing).astype(np.float32)
         moving = weight * importance * (1 + seeding.detail * _contrast(frames))
-        nothing = np.zeros(depth.shape[1:])
-        return CandidatePixels(
-            instants, nothing.astype(int), nothing, moving, lasting, depth
-        )
+        still = np.zeros(depth.shape[1:])
+        return CandidatePixels(instants, still.astype(int), still, moving, lasting, depth)
     resting = shows_farthest(depth)
     # What is known of few instants, as behind somebody, may not be the colour at the others.
     is_seldom = 2 * known.sum(0) < len(depth)

@@ -67,9 +67,7 @@ def fit(
     """
     check_targets(targets, config)
     if config.perceptual > 0 and perceptual is None:
-        raise ValueError(
-            "fit: config.perceptual needs the argument `perceptual`, found None"
-        )
+        raise ValueError("fit: config.perceptual needs the argument `perceptual`")
     if perceptual is not None and not isinstance(perceptual, Partial):
         perceptual = Partial(perceptual)
     by_gradient = distillation if distillation and distillation.form == "gradient" else None
@@ -91,9 +89,8 @@ def fit(
         size = _size(first, config)
         if first and size != _size(first - config.chunk, config):
             cameras = _shrunk(targets, size).cameras
-            budget = clip_budget(
-                state.fitted.scene, cameras, targets.times, slack=BUDGET_SLACK
-            )
+            scene = state.fitted.scene
+            budget = clip_budget(scene, cameras, targets.times, slack=BUDGET_SLACK)
             state = state._replace(budget=jnp.int32(budget))
         # Denoising costs far more than a step, so its pictures serve until the next refresh.
         if cached and _due(first, config, cached):
@@ -155,9 +152,8 @@ def _targets_at(
 ) -> Targets:
     """Return the targets of the chunk that begins at step `first`, then the prior's pictures."""
     share = first / config.steps
-    if share < WARM_UP_SHARE and isinstance(
-        state.fitted.scene, deformation.DeformingGaussians
-    ):
+    deforms = isinstance(state.fitted.scene, deformation.DeformingGaussians)
+    if deforms and share < WARM_UP_SHARE:
         is_first = targets.times == targets.times.min()
         targets = targets._replace(weights=jnp.where(is_first, targets.weights, 0.0))
     if prior is None:

@@ -6,6 +6,8 @@ from jax import lax
 from jaxtyping import Array, Float
 from scipy.linalg import convolution_matrix
 
+from gaussians.types import Picture, Scalar
+
 SSIM_WINDOW = 11  # pixels
 
 
@@ -30,9 +32,7 @@ def inner_ssim_map(
     return luminance * structure
 
 
-def picture_loss(
-    rendered: Float[Array, "h w 3"], target: Float[Array, "h w 3"]
-) -> Float[Array, ""]:
+def picture_loss(rendered: Picture, target: Picture) -> Scalar:
     """Return 0.8 L1 + 0.2 (1 - SSIM)."""
     dssim = 0.2
     l1 = jnp.abs(rendered - target).mean()
@@ -40,10 +40,8 @@ def picture_loss(
 
 
 def capped_psnr(
-    rendered: Float[Array, "h w 3"],
-    target: Float[Array, "h w 3"],
-    known: Float[Array, "h w"] | None = None,
-) -> Float[Array, ""]:
+    rendered: Picture, target: Picture, known: Float[Array, "h w"] | None = None
+) -> Scalar:
     """Return PSNR of the known pixels for values in [0, 1], at most 100 dB; NaN for no pixel."""
     share = 1.0 if known is None else (known > 0).mean()
     squares = (rendered - target) ** 2

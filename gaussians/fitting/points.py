@@ -56,13 +56,8 @@ class Views(NamedTuple):
         z = np.where(before, z, 1.0)
         column = np.floor(x / z)
         row = np.floor(y / z)
-        inside = (
-            before
-            & (column >= 0)
-            & (column < self.width)
-            & (row >= 0)
-            & (row < self.height)
-        )
+        across = (column >= 0) & (column < self.width)
+        inside = before & across & (row >= 0) & (row < self.height)
         row, column = (np.where(inside, a, 0).astype(int) for a in (row, column))
         return inside, row, column
 
@@ -90,15 +85,13 @@ def strew(
         spots = rng.uniform(size=(batch, 2)) * [views.width, views.height]
         pixels = np.append(spots, np.ones((batch, 1)), 1)
         rays = np.linalg.inv(views.lenses)[view] @ pixels[..., None]
-        z = reach[view] * np.exp(
-            rng.uniform(np.log(NEAREST_SHARE), np.log(FARTHEST_SHARE), batch)
-        )
+        low, high = np.log(NEAREST_SHARE), np.log(FARTHEST_SHARE)
+        z = reach[view] * np.exp(rng.uniform(low, high, batch))
         back = views.poses[view, :3, :3].swapaxes(1, 2)
         points = (back @ rays)[..., 0] * z[:, None] + views.eyes[view]
-        away = (
-            np.linalg.norm(points[:, None] - views.eyes, axis=-1) >= NEAREST_SHARE * reach
-        )
-        parts.append(points[(views.pixels(points)[0].sum(0) >= 2) & away.all(1)])
+        distances = np.linalg.norm(points[:, None] - views.eyes, axis=-1)
+        is_away = (distances >= NEAREST_SHARE * reach).all(1)
+        parts.append(points[(views.pixels(points)[0].sum(0) >= 2) & is_away])
         if sum(map(len, parts)) >= count:
             break
     return np.concatenate(parts)[:count]
@@ -174,15 +167,13 @@ def at_points(
     count = len(points)
     near = KDTree(points).query(points, min(4, count))[0].reshape(count, -1)[:, 1:]
     spacing = np.sqrt(np.maximum((near**2).mean(1), 1e-12)) if near.size else np.ones(count)
-    log_scales = np.log(
-        spread * np.maximum(spacing, 1e-4 * max(float(np.median(spacing)), 1e-9))
-    )
+    least = 1e-4 * max(float(np.median(spacing)), 1e-9)
+    log_scales = np.log(spread * np.maximum(spacing, least))
+    gate = PERMANENT_GATE if moments is None else -PERMANENT_GATE
     return DynamicGaussians(
         round_gaussians(points, log_scales, opacity, colors, sh_degree),
         velocities=jnp.zeros((count, 3)),
         moments=on_device(np.full(count, 0.5) if moments is None else moments),
         log_durations=jnp.full(count, np.float32(np.log(duration))),
-        logit_gates=jnp.full(
-            count, -PERMANENT_GATE if moments is not None else PERMANENT_GATE
-        ),
+        logit_gates=jnp.full(count, gate),
     )

@@ -68,12 +68,10 @@ def relocate(
     moving = gone & (jnp.cumsum(gone) <= jnp.floor(growth * (~gone).sum()))
     # The Gaussian that every slot will hold, and how many slots hold the same one.
     g = len(gone)
-    weight = jnp.cumsum(
-        jnp.where(gone, 0.0, jax.nn.sigmoid(scene.gaussians.logit_opacities))
-    )
-    drawn = jnp.searchsorted(
-        weight, weight[-1] * jax.random.uniform(key, (g,)), side="right"
-    )
+    opacities = jax.nn.sigmoid(scene.gaussians.logit_opacities)
+    weight = jnp.cumsum(jnp.where(gone, 0.0, opacities))
+    points = weight[-1] * jax.random.uniform(key, (g,))
+    drawn = jnp.searchsorted(weight, points, side="right")
     source = jnp.where(moving, jnp.minimum(drawn, g - 1), jnp.arange(g))
     copies = jnp.zeros(g, jnp.int32).at[source].add(1)[source]
     touched = moving | (copies > 1)
@@ -101,12 +99,10 @@ def split(gaussians: Gaussians, copies: Int[Array, "g"]) -> Gaussians:
 
 def _series() -> Float[Array, "copies powers"]:
     """Return C(n, k) (-1)^(k-1) / sqrt(k) for n up to MOST_COPIES and k from 1."""
+    powers = range(1, MOST_COPIES + 1)
     rows = [
-        [
-            math.comb(n, k) * (-1) ** (k - 1) / math.sqrt(k)
-            for k in range(1, MOST_COPIES + 1)
-        ]
-        for n in range(MOST_COPIES + 1)
+        [math.comb(n, k) * (-1) ** (k - 1) / math.sqrt(k) for k in powers]
+        for n in (0, *powers)
     ]
     return jnp.asarray(rows, jnp.float32)
 

@@ -13,16 +13,22 @@ import numpy as np
 from jaxtyping import Bool, Float, Shaped
 from numpy import ndarray
 
+# Of a view: its intrinsics, world-to-camera, and values of its pixels.
+Lens = Float[ndarray, "3 3"]
+Poses = Float[ndarray, "t 4 4"]
+Maps = Float[ndarray, "t h w"]
+Masks = Bool[ndarray, "t h w"]
+
 # Share of a depth by which something is surely before another thing.
 HIDING_DEPTH_SHARE = 0.1
 
 
-def camera_moves(poses: Float[ndarray, "t 4 4"]) -> bool:
+def camera_moves(poses: Poses) -> bool:
     """Return whether a camera moves."""
     return bool(np.ptp(poses, axis=0).max() > 1e-6)
 
 
-def shows_farthest(depth: Float[ndarray, "t h w"]) -> Bool[ndarray, "t h w"]:
+def shows_farthest(depth: Maps) -> Masks:
     """Return when each pixel of a camera at rest shows the farthest thing that it ever shows.
 
     Where that is seldom, and something else is hardly nearer, that depth is an outlier: all
@@ -45,24 +51,23 @@ def shows_farthest(depth: Float[ndarray, "t h w"]) -> Bool[ndarray, "t h w"]:
 
 
 def median_where(
-    values: Float[ndarray, "t h w *c"], counts: Bool[ndarray, "t h w"]
+    values: Float[ndarray, "t h w *c"], counts: Masks
 ) -> Float[ndarray, "h w *c"]:
     """Return the median over the instants that count, the lower of two; infinite for none."""
     counts = counts.reshape(*counts.shape, *(1,) * (values.ndim - 3))
     ordered = np.sort(np.where(counts, values, np.inf), axis=0)
     middle = np.maximum(counts.sum(0) - 1, 0) // 2
-    return np.take_along_axis(ordered, np.broadcast_to(middle, ordered.shape[1:])[None], 0)[
-        0
-    ]
+    places = np.broadcast_to(middle, ordered.shape[1:])[None]
+    return np.take_along_axis(ordered, places, 0)[0]
 
 
 def still_points(
     frames: Float[ndarray, "t h w 3"],
-    depth: Float[ndarray, "t h w"],
-    lens: Float[ndarray, "3 3"],
-    poses: Float[ndarray, "t 4 4"],
+    depth: Maps,
+    lens: Lens,
+    poses: Poses,
     tolerance: float,
-) -> tuple[Bool[ndarray, "t h w"], Bool[ndarray, "t h w"]]:
+) -> tuple[Masks, Masks]:
     """Return the pixels that show something still, and those of them that were shown before.
 
     Args:
@@ -76,9 +81,8 @@ def still_points(
     most_instants = 8
     count = len(frames)
     rests = not camera_moves(poses)
-    instants = np.unique(
-        np.linspace(0, count - 1, min(most_instants, count)).round().astype(int)
-    )
+    places = np.linspace(0, count - 1, min(most_instants, count))
+    instants = np.unique(places.round().astype(int))
     # Share of a depth up to which a picture shows the point itself.
     same_depth_share = 0.05
     at_home = np.indices(depth.shape[1:])
@@ -106,7 +110,7 @@ def still_points(
 
 
 def _projected(
-    depth: Float[ndarray, "h w"], lens: Float[ndarray, "3 3"], motion: Float[ndarray, "4 4"]
+    depth: Float[ndarray, "h w"], lens: Lens, motion: Float[ndarray, "4 4"]
 ) -> tuple[Shaped[ndarray, "h w"], ...]:
     """Return depth in another camera, which points it sees, and rows and columns of these."""
     height, width = depth.shape

@@ -18,37 +18,34 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from gaussians import precision, rotation
-from gaussians.types import Camera, Number
+from gaussians.types import Camera, Number, Picture
+
+# Of each view, those of its exposure or of its camera.
+Corrections = Float[Array, "v 2 3"]
 
 
 def exposure_change(
-    exposures: Float[Array, "v 2 3"], view: Number, peers: Float[Array, "v"]
+    exposures: Corrections, view: Number, peers: Float[Array, "v"]
 ) -> Float[Array, "2 3"]:
     """Return by how much a view differs from the weighted mean of its peers."""
     return exposures[view] - jnp.tensordot(peers, exposures, 1)
 
 
 def expose(
-    rgb: Float[Array, "h w 3"],
-    exposures: Float[Array, "v 2 3"],
-    view: Number,
-    peers: Float[Array, "v"],
-) -> Float[Array, "h w 3"]:
+    rgb: Picture, exposures: Corrections, view: Number, peers: Float[Array, "v"]
+) -> Picture:
     """Return a picture as the camera of a view records it, equation 1."""
     log_gain, offset = exposure_change(exposures, view, peers)
     return rgb * jnp.exp(log_gain)[None, None] + offset[None, None]
 
 
 @precision.exact_products
-def correct_camera(
-    camera: Camera, corrections: Float[Array, "v 2 3"], view: Number
-) -> Camera:
+def correct_camera(camera: Camera, corrections: Corrections, view: Number) -> Camera:
     """Return the camera of a view as its pictures show it, equation 2."""
     turn, shift = (corrections - corrections.mean(0, keepdims=True))[view]
     pose = camera.world_to_camera
     # The quaternion of a small turn; its error is of third order.
-    turned = pose[:3, :3] @ rotation.rotation_matrix(
-        jnp.concatenate([jnp.ones(1), -turn / 2])
-    )
+    quaternion = jnp.concatenate([jnp.ones(1), -turn / 2])
+    turned = pose[:3, :3] @ rotation.rotation_matrix(quaternion)
     corrected = pose.at[:3, :3].set(turned).at[:3, 3].set(-turned @ (camera.eye + shift))
     return Camera(corrected, camera.intrinsics, camera.width, camera.height)

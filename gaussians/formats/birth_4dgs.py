@@ -81,17 +81,13 @@ def _records(path: Path, scene: Passing, seconds: float) -> bytes:
     }
     streams = _streams(path, scene, means, bounds, seconds)
     box = [*means.min(0), *means.max(0)]
-    header = (
-        _text("") + _text("full4d_jax") + struct.pack("<dQd", seconds, count, ALPHA_MIN)
-    )
-    header += _text("gaussian-birth") + struct.pack("<6dBB", *box, degree, 0)
-    header += _texts(
-        {"color_space": "srgb-rec709-display", "coordinate_system": "y-up-right-handed"}
-    )
+    header = _text("") + _text("full4d_jax")
+    header += struct.pack("<dQd", seconds, count, ALPHA_MIN) + _text("gaussian-birth")
+    header += struct.pack("<6dBB", *box, degree, 0)
+    axes = "y-up-right-handed"
+    header += _texts({"color_space": "srgb-rec709-display", "coordinate_system": axes})
     # Order of the steps: position, scale, rotation, colour, opacity, velocity, moment, duration.
-    steps = [
-        2 * bounds[name] for name in ("pos", "scale_rel", "rot", "rgb", "alpha", "motion")
-    ]
+    steps = [2 * bounds[x] for x in ("pos", "scale_rel", "rot", "rgb", "alpha", "motion")]
     steps[1] = RELATIVE_STEP
     quantization = _text("uniform-v1") + struct.pack("<3d", *means.min(0))
     quantization += struct.pack("<8dB", *steps, TIME_STEP, RELATIVE_STEP, 1)

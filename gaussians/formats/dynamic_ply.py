@@ -33,7 +33,13 @@ from gaussians.formats.ply_tables import (
     read_tables,
     write_tables,
 )
-from gaussians.formats.scene_files import LARGEST_LOGIT, check_finite, logit, require
+from gaussians.formats.scene_files import (
+    LARGEST_LOGIT,
+    check_finite,
+    logit,
+    require,
+    to_gaussians,
+)
 from gaussians.motion import DynamicGaussians
 from gaussians.types import Gaussians
 
@@ -66,16 +72,10 @@ def save_ftgs_ply(path: str | Path, scene: Scene | Gaussians) -> None:
     """
     passing = ungated.without_gates(path, scene)
     logits = logit(passing.opacities).astype(np.float32)
-    fields = (
-        passing.means,
-        passing.quaternions,
-        passing.log_scales,
-        logits,
-        passing.harmonics,
-    )
+    gaussians = to_gaussians(*passing[:3], logits, passing.harmonics)
     log_durations = np.log(np.maximum(passing.durations, SHORTEST_CLIPS))
     values = [passing.moments, log_durations, *passing.velocities.T]
-    columns = ply.splat_columns(path, Gaussians(*map(jnp.asarray, fields)))
+    columns = ply.splat_columns(path, gaussians)
     comments = {
         "ftgs_version": "1",
         "time_units": "normalized",
@@ -164,9 +164,8 @@ def save_ply_sequence(folder: str | Path, scene: Scene, count: int) -> None:
     # Which may be a link to somewhere else.
     partial.unlink(missing_ok=True)
     try:
-        for name, time in zip(
-            names, np.linspace(0, 1, count, dtype=np.float32), strict=True
-        ):
+        times = np.linspace(0, 1, count, dtype=np.float32)
+        for name, time in zip(names, times, strict=True):
             ply.save_ply(partial, at(scene, time))
             partial.replace(folder / name)
     finally:

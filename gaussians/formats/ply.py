@@ -15,7 +15,6 @@ of colours mean [0, 1]. Neighbours in space make small ranges, so the order is n
 
 from pathlib import Path
 
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Float32, UInt32
 from numpy import ndarray
@@ -34,6 +33,7 @@ from gaussians.formats.scene_files import (
     require,
     sigmoid,
     smallest_three,
+    to_gaussians,
     unit_quaternions,
     with_largest,
 )
@@ -62,7 +62,7 @@ def save_ply(path: str | Path, scene: Gaussians | Scene, time: float | None = No
     if not isinstance(scene, Gaussians):
         if time is None:
             raise ValueError(
-                "a dynamic scene is written for one instant: pass time in [0, 1]"
+                "a dynamic scene is written at one instant: pass time in [0, 1]"
             )
         scene = scene.at(time)
     write_tables(path, {"vertex": splat_columns(path, scene)})
@@ -118,22 +118,12 @@ def scene_in(path: Path, tables: Tables) -> Gaussians:
 
 def splat_columns(path: str | Path, scene: Gaussians) -> dict[str, Float32[ndarray, "g"]]:
     """Return the properties of a 3DGS file in the order of other writers."""
-    means, quaternions, log_scales, logit_opacities, harmonics = arrays_to_write(
-        path, scene
-    )
+    means, quaternions, log_scales, logits, harmonics = arrays_to_write(path, scene)
     # Files hold all red coefficients, then green, then blue; normals are customary and unused.
     rest = harmonics[:, 1:].swapaxes(1, 2).reshape(len(means), -1)
-    opacity = logit_opacities[:, None]
-    parts = (
-        means,
-        np.zeros_like(means),
-        harmonics[:, 0],
-        rest,
-        opacity,
-        log_scales,
-        quaternions,
-    )
-    columns = np.concatenate(parts, axis=1)
+    normals = np.zeros_like(means)
+    shape = logits[:, None], log_scales, quaternions
+    columns = np.concatenate([means, normals, harmonics[:, 0], rest, *shape], axis=1)
     return dict(zip(_names(rest.shape[1]), columns.T, strict=True))
 
 
@@ -152,9 +142,7 @@ def read_splats(path: Path, tables: Tables) -> Gaussians:
     )
     rest_color = rest_color.reshape(len(means), 3, rest // 3).swapaxes(1, 2)
     harmonics = np.concatenate([mean_color[:, None], rest_color], 1)
-    return Gaussians(
-        *map(jnp.asarray, (means, quaternions, scales, opacity[:, 0], harmonics))
-    )
+    return to_gaussians(means, quaternions, scales, opacity[:, 0], harmonics)
 
 
 def _names(rest: int) -> list[str]:
@@ -188,24 +176,19 @@ def _unpack_scene(path: Path, tables: Tables) -> Gaussians:
         fits = rows == g and count in (9, 24, 45)
         found = f"{rows} rows of {count} properties"
         require(path, "element sh", fits, found, f"{g} rows of 9, 24 or 45")
-        steps = read_columns(
-            path, tables, "sh", [f"f_rest_{i}" for i in range(count)], np.uint8
-        )
+        names = [f"f_rest_{i}" for i in range(count)]
+        steps = read_columns(path, tables, "sh", names, np.uint8)
         # The middles of the steps, as other readers do, and -4 and 4 for the outermost.
         middle = (steps.astype(np.float32) + 0.5) / 128 - 1
-        rest = (
-            np.where(steps == 0, -1, np.where(steps == 255, 1, middle)) * LARGEST_HARMONIC
-        )
-        rest = rest.reshape(g, 3, count // 3).swapaxes(1, 2).astype(np.float32)
+        unit = np.where(steps == 0, -1, np.where(steps == 255, 1, middle))
+        rest = (unit * LARGEST_HARMONIC).reshape(g, 3, count // 3)
+        rest = rest.swapaxes(1, 2).astype(np.float32)
         harmonics = np.concatenate([harmonics, rest], 1)
     means = _in_range(path, tables, "packed_position", _unpack(position, POSITION_BITS))
     log_scales = _in_range(path, tables, "packed_scale", _unpack(scale, POSITION_BITS))
     smaller = (_unpack(rotation, ROTATION_BITS)[:, 1:] - 0.5) * np.sqrt(2)
-    quaternions = with_largest((rotation >> 30).astype(np.int64), smaller).astype(
-        np.float32
-    )
-    arrays = (means, quaternions, log_scales, logit(rgba[:, 3]), harmonics)
-    return Gaussians(*map(jnp.asarray, arrays))
+    unit = with_largest((rotation >> 30).astype(np.int64), smaller).astype(np.float32)
+    return to_gaussians(means, unit, log_scales, logit(rgba[:, 3]), harmonics)
 
 
 def _fractions(

@@ -49,19 +49,17 @@ def read_tables(path: str | Path) -> Tables:
     path = existing_file(path, "a .ply file")
     content = path.read_bytes()
     layout, elements, place = _read_header(path, content[:MOST_HEADER_BYTES])
-    lines = (
-        content[place:].decode("ascii", "replace").splitlines() if layout == "ascii" else []
-    )
+    is_text = layout == "ascii"
+    lines = content[place:].decode("ascii", "replace").splitlines() if is_text else []
     tables: Tables = {}
     for name, (count, kinds) in elements.items():
         # Where the elements after it are is unknown.
         if LIST in kinds.values():
             break
-        dtype = np.dtype(
-            [(column, ORDERS[layout] + kind) for column, kind in kinds.items()]
-        )
+        order = ORDERS[layout]
+        dtype = np.dtype([(column, order + kind) for column, kind in kinds.items()])
         with damage_of(path, f"element {name}", f"{count} rows"):
-            if layout == "ascii":
+            if is_text:
                 rows = _read_text(lines[:count], dtype)
                 lines = lines[count:]
             else:
@@ -128,9 +126,8 @@ def write_tables(
 
 def _read_header(path: Path, head: bytes) -> tuple[str, Elements, int]:
     """Return the layout, the elements, and where the rows begin."""
-    newline = next(
-        (n for n in (b"\r\n", b"\n", b"\r") if head.startswith(b"ply" + n)), b"?"
-    )
+    ends = b"\r\n", b"\n", b"\r"
+    newline = next((end for end in ends if head.startswith(b"ply" + end)), b"?")
     last = newline + b"end_header" + newline
     end = head.find(last)
     require(path, "header", end >= 0, repr(head[:20]), "ply ... end_header")
@@ -153,10 +150,8 @@ def _read_header(path: Path, head: bytes) -> tuple[str, Elements, int]:
             case ["comment" | "obj_info", *_] | []:
                 pass
             case _:
-                expected = (
-                    "a format, a new element with its number of rows, or a new property"
-                )
-                raise FormatError(path, "header", repr(line), expected)
+                known = "a format, a new element with its number of rows, or a property"
+                raise FormatError(path, "header", repr(line), known)
     require(path, "header", layout, "no format", f"one of {', '.join(ORDERS)}")
     return layout, elements, end + len(last)
 

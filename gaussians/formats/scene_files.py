@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Float32, Int, UInt8
 from numpy import ndarray
@@ -41,8 +42,8 @@ class FormatError(ValueError):
       expected: what should stand there, or what to do.
     """
 
-    def __init__(self, path: Path, field: str, found: object, expected: object):
-        self.path = path
+    def __init__(self, path: str | Path, field: str, found: object, expected: object):
+        self.path = Path(path)
         self.field = field
         self.found = found
         self.expected = expected
@@ -56,7 +57,7 @@ def require(
 ) -> None:
     """Raise a `FormatError` unless something holds."""
     if not holds:
-        raise FormatError(Path(path), field, found, expected)
+        raise FormatError(path, field, found, expected)
 
 
 @contextlib.contextmanager
@@ -90,9 +91,8 @@ def arrays_to_write(
     """
     require(path, "file", not Path(path).is_dir(), "a folder", "a name for a file")
     expected = "Gaussians: take one instant with .at(time)"
-    require(
-        path, "scene", isinstance(scene, types.Gaussians), type(scene).__name__, expected
-    )
+    is_one = isinstance(scene, types.Gaussians)
+    require(path, "scene", is_one, type(scene).__name__, expected)
     arrays = [np.asarray(x, np.float32) for x in scene]
     g = len(arrays[0]) if arrays[0].ndim else 0
     k = arrays[4].shape[-2] if arrays[4].ndim > 1 else 0
@@ -106,9 +106,12 @@ def arrays_to_write(
     return arrays
 
 
-def check_finite(
-    path: str | Path, names: list[str], values: Float[ndarray, "g ..."]
-) -> None:
+def to_gaussians(*arrays: ndarray) -> types.Gaussians:
+    """Return the scene of arrays in the order of its fields, on the device."""
+    return types.Gaussians(*map(jnp.asarray, arrays))
+
+
+def check_finite(path: str | Path, names: list[str], values: Values) -> None:
     """Raise a `FormatError` that names column and row of the first value that is not finite.
 
     One name is that of all columns.
@@ -118,7 +121,7 @@ def check_finite(
         row, *columns = bad[0]
         name = names[columns[0]] if len(names) > 1 else names[0]
         found = f"{values[tuple(bad[0])]} in row {row} ({len(bad)} such values)"
-        raise FormatError(Path(path), name, found, "finite numbers")
+        raise FormatError(path, name, found, "finite numbers")
 
 
 def unit_quaternions(quaternions: Quaternions) -> Quaternions:

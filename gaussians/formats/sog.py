@@ -18,7 +18,6 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Float32, Int, Integer, UInt8
 from numpy import ndarray
@@ -34,6 +33,7 @@ from gaussians.formats.scene_files import (
     require,
     sigmoid,
     smallest_three,
+    to_gaussians,
     to_levels,
     unit_quaternions,
     with_largest,
@@ -60,9 +60,8 @@ def save_sog(path: str | Path, scene: Gaussians) -> None:
     logs = np.sign(means) * np.log1p(np.abs(means.astype(np.float64)))
     low = logs.min(0)
     high = logs.max(0)
-    steps = np.rint((logs - low) / np.where(high > low, high - low, 1) * 65535).astype(
-        np.uint16
-    )
+    span = np.where(high > low, high - low, 1)
+    steps = np.rint((logs - low) / span * 65535).astype(np.uint16)
     # The unit length gives back the largest component; the others have a smaller range.
     largest, three = smallest_three(unit_quaternions(quaternions))
     quats = np.column_stack([to_levels(three / np.sqrt(2) + 0.5), LARGEST_TAG + largest])
@@ -124,7 +123,7 @@ def load_sog(path: str | Path) -> Gaussians:
         scene = _scene_in(path, files, json.loads(files["meta.json"]))
     for name, values in zip(Gaussians._fields, scene, strict=True):
         check_finite(path, [name], values)
-    return Gaussians(*map(jnp.asarray, scene))
+    return to_gaussians(*scene)
 
 
 @np.errstate(over="ignore", invalid="ignore")
@@ -257,13 +256,8 @@ def _read_zip(path: Path) -> dict[str, bytes]:
         size = sum(member.file_size for member in members)
         packed = sum(member.compress_size for member in members)
         fits = size <= most_bytes and packed <= path.stat().st_size
-        require(
-            path,
-            "file",
-            fits,
-            f"{size} bytes in {packed}",
-            f"at most {most_bytes}, once each",
-        )
+        found = f"{size} bytes in {packed}"
+        require(path, "file", fits, found, f"at most {most_bytes}, once each")
         return {member.filename: bundle.read(member) for member in members}
 
 

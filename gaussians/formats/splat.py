@@ -8,7 +8,6 @@ View-dependent colour is lost, colour and opacity keep 8 bits, rotations 7.
 
 from pathlib import Path
 
-import jax.numpy as jnp
 import numpy as np
 
 from gaussians.formats.scene_files import (
@@ -20,6 +19,7 @@ from gaussians.formats.scene_files import (
     mean_harmonics,
     require,
     sigmoid,
+    to_gaussians,
     to_levels,
     unit_quaternions,
 )
@@ -39,13 +39,8 @@ def save_splat(path: str | Path, scene: Gaussians) -> None:
     means, quaternions, log_scales, logits, harmonics = arrays_to_write(path, scene)
     largest = log_scales.max()
     # A float32 holds no larger scale.
-    require(
-        path,
-        "log_scales",
-        largest <= 88,
-        largest,
-        "at most 88, for the format keeps scales",
-    )
+    expected = "at most 88, for the format keeps scales"
+    require(path, "log_scales", largest <= 88, largest, expected)
     rows = np.empty(len(means), ROW)
     rows["mean"] = means
     rows["scale"] = np.exp(log_scales)
@@ -77,5 +72,4 @@ def load_splat(path: str | Path) -> Gaussians:
     quaternions = (rows["rotation"].astype(np.float32) - 128) / 128
     log_scales = np.log(np.maximum(rows["scale"], thinnest))
     harmonics = mean_harmonics(rgba[:, None, :3])
-    arrays = (rows["mean"], quaternions, log_scales, logit(rgba[:, 3]), harmonics)
-    return Gaussians(*map(jnp.asarray, arrays))
+    return to_gaussians(rows["mean"], quaternions, log_scales, logit(rgba[:, 3]), harmonics)

@@ -22,7 +22,6 @@ from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Float32, UInt8, UInt32
 from numpy import ndarray
@@ -37,6 +36,7 @@ from gaussians.formats.scene_files import (
     require,
     sigmoid,
     smallest_three,
+    to_gaussians,
     to_levels,
     turn_harmonics,
     turn_quaternions,
@@ -98,23 +98,20 @@ def load_spz(path: str | Path) -> Gaussians:
     mean = (colors.reshape(count, 1, 3) / 255 - 0.5) / COLOR_STEP
     higher_terms = (higher.reshape(count, -1, 3) - 128.0) / 128
     # The three bytes of an integer become the upper ones of four, and go down again.
-    steps = (
-        np.pad(places.reshape(count, 3, 3), ((0, 0), (0, 0), (1, 0))).view("<i4")[..., 0]
-        >> 8
-    )
+    padded = np.pad(places.reshape(count, 3, 3), ((0, 0), (0, 0), (1, 0)))
+    steps = padded.view("<i4")[..., 0] >> 8
     turns = rotations.reshape(count, -1)
     if head.version == 2:
         quaternions = with_largest(np.full(count, 0), turns / 127.5 - 1).astype(np.float32)
     else:
         quaternions = _unpack_rotations(turns)
-    arrays = (
+    return to_gaussians(
         turn_vectors(steps / 2.0**head.bits),
         turn_quaternions(quaternions),
         (scales.reshape(count, 3) / 16 - 10).astype(np.float32),
         logit(opacities / 255).astype(np.float32),
         turn_harmonics(np.concatenate([mean, higher_terms], 1)),
     )
-    return Gaussians(*map(jnp.asarray, arrays))
 
 
 class _Head(NamedTuple):
@@ -185,19 +182,12 @@ def _read_streams(path: Path, content: bytes) -> tuple[_Head, list[UInt8[ndarray
         entries = struct.unpack_from(f"<{2 * len(sizes)}Q", content, table)
         ends = list(accumulate(entries[::2], initial=table + 16 * len(sizes)))
         whole = list(entries[1::2]) == sizes and ends[-1] == len(content)
-        require(
-            path,
-            "arrays",
-            whole,
-            f"streams of {entries} bytes",
-            f"{sizes}, in a whole file",
-        )
-        columns = [
-            np.frombuffer(
-                pyarrow.decompress(content[a:b], size, "zstd", asbytes=True), np.uint8
-            )
-            for (a, b), size in zip(pairwise(ends), sizes, strict=True)
-        ]
+        found = f"streams of {entries} bytes"
+        require(path, "arrays", whole, found, f"{sizes}, in a whole file")
+        columns = []
+        for (a, b), size in zip(pairwise(ends), sizes, strict=True):
+            unpacked = pyarrow.decompress(content[a:b], size, "zstd", asbytes=True)
+            columns.append(np.frombuffer(unpacked, np.uint8))
     _check_axes(path, content[HEADER.size + STREAMS.size : table])
     return head, [*columns, np.zeros(0, np.uint8)][: len(head.sizes)]
 

@@ -62,7 +62,7 @@ def moving_arrays(
       FormatError: It is of another kind, or these are not finite or of other shapes.
     """
     if not isinstance(scene, DynamicGaussians):
-        raise FormatError(Path(path), "scene", type(scene).__name__, "DynamicGaussians")
+        raise FormatError(path, "scene", type(scene).__name__, "DynamicGaussians")
     arrays = [np.asarray(x, np.float32) for x in scene[1:]]
     g = np.shape(scene.gaussians.means)[:1]
     shapes = ((*g, 3), g, g, g)
@@ -86,9 +86,8 @@ def without_gates(path: str | Path, scene: Scene | Gaussians) -> Passing:
     means, quaternions, log_scales, logits, harmonics = arrays_to_write(
         path, scene.gaussians
     )
-    durations = np.exp(np.clip(log_durations, -87, np.log(LASTING_CLIPS))).astype(
-        np.float32
-    )
+    durations = np.exp(np.clip(log_durations, -87, np.log(LASTING_CLIPS)))
+    durations = durations.astype(np.float32)
 
     # Of an opacity; two Gaussians instead of one would err by more.
     pure_share = 0.05
@@ -102,6 +101,7 @@ def without_gates(path: str | Path, scene: Scene | Gaussians) -> Passing:
     require(path, "scene", shown.any(), "no Gaussian that can be seen", "at least one")
     # Of both halves, those that are seen.
     rows = np.tile(np.arange(len(means)), 2)[shown]
+    lengths = np.concatenate([np.full_like(durations, LASTING_CLIPS), durations])
     return Passing(
         means=means[rows],
         quaternions=quaternions[rows],
@@ -110,7 +110,5 @@ def without_gates(path: str | Path, scene: Scene | Gaussians) -> Passing:
         harmonics=harmonics[rows],
         velocities=velocities[rows],
         moments=moments[rows],
-        durations=np.concatenate([np.full_like(durations, LASTING_CLIPS), durations])[
-            shown
-        ],
+        durations=lengths[shown],
     )

@@ -90,9 +90,8 @@ def check_clip(example: Example, pictures: Pictures) -> ClipCheck:
         *timing,
         *check_repeats(example),
     ]
-    if not (
-        np.isfinite(example.world_to_camera).all() and np.isfinite(example.intrinsics).all()
-    ):
+    both = example.intrinsics, example.world_to_camera
+    if not all(np.isfinite(x).all() for x in both):
         problems.append("cameras: found NaN or infinite values, expected finite ones")
         return ClipCheck(problems, light, float("nan"), [], drift, stops, np.zeros((0, 3)))
     matches = find_matches(example, pictures)
@@ -100,7 +99,7 @@ def check_clip(example: Example, pictures: Pictures) -> ClipCheck:
     limit = near_pixels(pictures.shapes)
     problem, note = judge_cameras(example, matches, pairs, median_error, limit)
     try:
-        cameras.check_cameras(example.intrinsics, example.world_to_camera)
+        cameras.check_cameras(*both)
     except ValueError as error:
         is_mirrored = "mirrored" in str(error) and not problem
         hint = "; negate one axis of the world, or swap two back" if is_mirrored else ""
@@ -147,25 +146,20 @@ def judge_cameras(
     counts = f"{near[0]} of {count} matches ({chance[0]} by chance)"
     expected = f"expected matches within {limit:.1f} pixels of their epipolar lines"
     if best and believable[best] and near[best] >= least:
-        agree = (
-            f"found cameras that agree with {counts}, {expected}; {near[best]} agree if "
-        )
-        return f"world_to_camera: {agree}{[*candidates][best]}", ""
-    bad = [pair for pair in pairs if pair.error > limit]
+        agree = f"found cameras that agree with {counts}, {expected}"
+        reading = f"{near[best]} agree if {[*candidates][best]}"
+        return f"world_to_camera: {agree}; {reading}", ""
+    pixels = f"{error:.2g} pixels"
+    bad = [(pair.first, pair.second) for pair in pairs if pair.error > limit]
     if bad:
-        views = Counter(view for pair in bad for view in (pair.first, pair.second))
-        names = ", ".join(sorted({f"{pair.first}-{pair.second}" for pair in bad}))
-        errors = (
-            f"found a median error of {error:.2g} pixels and bad pairs of views {names}"
-        )
-        first = views.most_common(1)[0][0]
-        do = f"no other convention agrees better: calibrate again, view {first} first"
+        views = Counter(view for pair in bad for view in pair)
+        names = ", ".join(sorted({f"{first}-{second}" for first, second in bad}))
+        errors = f"found a median error of {pixels} and bad pairs of views {names}"
+        worst = views.most_common(1)[0][0]
+        do = f"no other convention agrees better: calibrate again, view {worst} first"
         return f"world_to_camera: {errors}, {expected}; {do}", ""
     if not np.isnan(error):
-        return (
-            "",
-            f"cameras agree with the pictures: {counts}, median error {error:.2g} pixels",
-        )
+        return "", f"cameras agree with the pictures: {counts}, median error {pixels}"
     if believable[0]:
         return "", f"cameras are borne out by {counts}, too few to measure an error"
     return "", f"cameras cannot be judged: views have too little in common, {counts} agree"

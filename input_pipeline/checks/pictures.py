@@ -73,11 +73,9 @@ def check_sizes(example: Example, shapes: list[list[tuple[int, int]]]) -> list[s
         for h, w in sizes[:1]:
             x, y = example.intrinsics[view, :2, 2]
             if max(abs(x / w - 0.5), abs(y / h - 0.5)) > most_off_centre:
-                found = (
-                    f"principal point ({x:.0f}, {y:.0f}) in view {view} of {w}x{h} pixels"
-                )
+                found = f"principal point ({x:.0f}, {y:.0f}) in view {view} of {w}x{h}"
                 expected = "one near the middle (are they for another size?)"
-                problems.append(f"intrinsics: found {found}, expected {expected}")
+                problems.append(f"intrinsics: found {found} pixels, expected {expected}")
     return problems
 
 
@@ -129,9 +127,8 @@ def check_times(example: Example) -> tuple[list[str], float]:
         gap = f"{steps[view, frame]:.3g} s after frame {frame} of view {view}"
         problems.append(f"timestamps: found a gap of {gap}, expected steps of {step:.3g} s")
     if abs(example.fps * step - 1) > rate_tolerance:
-        problems.append(
-            f"fps: found {example.fps:g}, expected {1 / step:.4g} by the timestamps"
-        )
+        rates = f"found {example.fps:g}, expected {1 / step:.4g}"
+        problems.append(f"fps: {rates} by the timestamps")
     return problems, drift
 
 

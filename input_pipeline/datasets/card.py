@@ -18,9 +18,11 @@ FACTS_VERSION = 4
 def facts(example: schema.Example) -> Facts:
     """Return the index's facts of a clip; depth is decoded, pictures are not."""
     views, frames = example.frames.shape
-    depth = [[_known(file) for file in view] for view in example.depth16]
+    # Of each view the known shares, and whether the middles are among them.
+    depth = [[*zip(*map(_known, view), strict=True)] for view in example.depth16]
     first = example.frames.item(0, 0)
     height, width = transforms.view_size(first)
+    projected = map(schema.projection_from_bytes, example.projections)
     return {
         "scene": example.scene_id,
         "views": views,
@@ -29,20 +31,13 @@ def facts(example: schema.Example) -> Facts:
         "width": width,
         "seconds": round(float(example.timestamps[0, -1] - example.timestamps[0, 0]), 4),
         "film": films.is_film(first),
-        "depth": [
-            view for view, shares in enumerate(depth) if all(middle for _, middle in shares)
-        ],
-        "known_depth": [
-            round(float(np.mean([k for k, _ in shares])), 4) for shares in depth
-        ],
+        "depth": [view for view, (_, middles) in enumerate(depth) if all(middles)],
+        "known_depth": [round(float(np.mean(shares)), 4) for shares, _ in depth],
         "masks": [view for view in range(views) if all(example.masks[view])],
         "codec": example.codec,
         "latents": list(example.latents.shape[1:]) if example.codec else [],  # f h w c
         "projections": len(example.projections),
-        "filled": all(
-            schema.projection_from_bytes(file).filled is not None
-            for file in example.projections
-        ),
+        "filled": all(x.filled is not None for x in projected),
         "caption": bool(example.caption),
         "text": list(example.text.shape) if example.text.size else [],  # n e
         "source": example.source,
@@ -60,11 +55,9 @@ def _known(depth16: bytes) -> tuple[float, bool]:
         return 0.0, False
     is_known = transforms.decode_depth(depth16) > 0
     h, w = is_known.shape
-    side = max(1, min(is_known.shape) // 4)
-    rows = slice(max(0, h // 2 - side), h // 2 + side)
-    return float(is_known.mean()), bool(
-        is_known[rows, max(0, w // 2 - side) : w // 2 + side].any()
-    )
+    side = max(1, min(h, w) // 4)
+    rows, columns = (slice(max(0, n // 2 - side), n // 2 + side) for n in (h, w))
+    return float(is_known.mean()), bool(is_known[rows, columns].any())
 
 
 def content_hash(shards: dict[str, str]) -> str:
@@ -99,10 +92,7 @@ def card(
         ("views in a clip", _listed(clip["views"] for clip in clips)),
         ("instants in a clip", _listed(clip["frames"] for clip in clips)),
         ("size", _listed(f"{clip['width']}x{clip['height']}" for clip in clips)),
-        (
-            "pictures",
-            _listed("H.264 films" if clip["film"] else "JPEG files" for clip in clips),
-        ),
+        ("pictures", _listed("H.264 films" if c["film"] else "JPEG files" for c in clips)),
         ("clips with depth of a view", sum(bool(clip["depth"]) for clip in clips)),
         ("pixels with known depth, in views that have some", _shares(known)),
         ("clips with masks of a view", sum(bool(clip["masks"]) for clip in clips)),
@@ -138,9 +128,8 @@ def _shares(shares: Sequence[float]) -> str:
     """Return the median, the least and the greatest share in words."""
     if not shares:
         return "none"
-    least, median, most = (
-        f"{share:.1%}" for share in np.quantile(shares, (0, 0.5, 1)).round(4)
-    )
+    ends = np.quantile(shares, (0, 0.5, 1)).round(4)
+    least, median, most = (f"{share:.1%}" for share in ends)
     return f"{median} (median view; {least} to {most})"
 
 

@@ -168,23 +168,20 @@ class Records(Sequence[schema.Example]):
         self.clips: list[Facts] = index["splits"][split]
         self.scene_ids: list[str] = [clip["scene"] for clip in self.clips]
         self.content: str = index["content"]
-        named = f"-{split}.array_record-"
-        paths = {file: f"{self.folder}/{file}" for file in sorted(files) if named in file}
+        own = [file for file in sorted(files) if f"-{split}.array_record-" in file]
+        paths = [f"{self.folder}/{file}" for file in own]
         # array_record reads gs:// itself.
         if address.startswith("s3://"):
-            paths = {
-                file: _cached(path, files[file]["sha256"]) for file, path in paths.items()
-            }
+            paths = [*map(_cached, paths, (files[file]["sha256"] for file in own))]
+        where = f"dataset {folder}"
         try:
-            self._source = ArrayRecordDataSource([*paths.values()])
+            self._source = ArrayRecordDataSource(paths)
         except (RuntimeError, ValueError) as error:
             found = str(error) or "a file that does not open"
-            raise ValueError(
-                f"dataset {folder}: found {found}, expected whole files"
-            ) from None
+            raise ValueError(f"{where}: found {found}, expected whole files") from None
         count = len(self._source)
         found = f"{count} records of the split {split}"
-        check_field(f"dataset {folder}", count == len(self.clips), found, len(self.clips))
+        check_field(where, count == len(self.clips), found, len(self.clips))
 
     def __len__(self) -> int:
         """Return the number of clips."""
@@ -196,10 +193,8 @@ class Records(Sequence[schema.Example]):
         try:
             example = from_bytes(self._source[place])
         except (RuntimeError, ValueError) as error:
-            found = f"clip {place} that does not read ({error})"
-            raise ValueError(
-                f"dataset {self.folder}: found {found}, expected a record"
-            ) from None
+            words = f"clip {place} that does not read ({error}), expected a record"
+            raise ValueError(f"dataset {self.folder}: found {words}") from None
         return example._replace(generated=self.clips[place].get("generated", False))
 
 
@@ -277,19 +272,19 @@ def open_dataset(folder: str | Path, split: str = "train") -> Records:
 
 def _check_same_build(folder: Path, plan: Sequence[Shard], mark: str) -> None:
     """Refuse a folder with files that are not of this build."""
-    planned = {f"{shard.file}.json": shard for shard in plan}
+    planned = {shard.file: shard for shard in plan}
     if address := address_of(folder):
-        names = [
-            name for name in stored_files(f"{address}/{FOLDER}") if name.endswith(".json")
-        ]
+        names = stored_files(f"{address}/{FOLDER}")
     else:
         names = [path.name for path in (folder / FOLDER).glob("*.json")]
     for name in sorted(names):
-        entry = finished(folder, planned[name]) if name in planned else {"plan": ""}
-        found = f"{name.removesuffix('.json')} of another build"
+        file = name.removesuffix(".json")
+        if file == name:
+            continue
+        entry = finished(folder, planned[file]) if file in planned else {"plan": ""}
         expected = "files of the same clips, splits, shards and settings"
         is_ours = not entry or entry["plan"] == mark
-        check_field(f"dataset {folder}", is_ours, found, expected)
+        check_field(f"dataset {folder}", is_ours, f"{file} of another build", expected)
 
 
 def _finish(

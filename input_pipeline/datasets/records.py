@@ -14,7 +14,7 @@ from tensorflow_datasets.core.features import FeaturesDict, Scalar, Tensor, Text
 from tensorflow_datasets.core.features import Sequence as Files
 
 from input_pipeline.plain_files import check_field
-from input_pipeline.schema import FILES, SCHEMA_VERSION, Example
+from input_pipeline.schema import FILES, SCHEMA_VERSION, TEXTS, Example
 
 # Bytes of files; messages of protobuf end at 2 GiB, numbers among them.
 MAX_RECORD_BYTES = 2**31 - 2**24
@@ -101,8 +101,7 @@ def _example(fields: dict[str, Any]) -> Example:
     views = int(fields.pop("views"))
     shape = fields.pop("latents_shape")
     text_shape = fields.pop("text_shape")
-    texts = ("scene_id", "codec", "caption", "source", "license")
-    fields |= {name: fields[name].decode() for name in texts}
+    fields |= {name: fields[name].decode() for name in TEXTS}
     fields |= {name: float(fields[name]) for name in ("fps", "unit")}
     for name in FILES:
         fields[name] = np.asarray(fields[name], object).reshape(views, -1)

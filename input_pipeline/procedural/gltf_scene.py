@@ -24,6 +24,7 @@ import numpy as np
 from einops import reduce
 from jaxtyping import Array, Float
 
+from input_pipeline.plain_files import check_field
 from input_pipeline.procedural import clips, gltf_mesh, scene
 from input_pipeline.schema import Example
 
@@ -127,11 +128,10 @@ def find_assets(path: Path) -> tuple[Path, ...]:
       ValueError: there are none, or one has no animation or is no skinned mesh that we read.
     """
     assets = tuple(sorted(path.glob("*.glb"))) if path.is_dir() else (path,)
-    if not assets:
-        raise ValueError(f"{path}: found no .glb file, expected some")
+    check_field(path, assets, "no .glb file", "some")
     for asset in assets:
-        if not gltf_mesh.load_skinned_mesh(asset).animations:
-            raise ValueError(f"{asset}: found no animation, expected at least one")
+        animations = gltf_mesh.load_skinned_mesh(asset).animations
+        check_field(asset, animations, "no animation", "at least one")
     return assets
 
 
