@@ -22,7 +22,6 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
 
 from full4d_jax.config import DataConfig
 from full4d_jax.geometry.arrays import Map, Maps, Picture
@@ -205,8 +204,8 @@ def measure_depth(
     if not estimated or still:
         if estimated and facts:
             settled, plate = hold_facts(placed, np.asarray(settled), estimate)
-        shown = np.asarray(_without_edges(settled))
-        return np.where(unknown, 0, shown), unit, metres, swept, plate
+        depth = _without_edges(settled)
+        return np.where(unknown, 0, depth), unit, metres, swept, plate
     # Of a camera that moves, a plane sweep corrects it, where points tell a common unit.
     if points_in(source) is not None:
         where = (x.astype(np.float64) for x in first_camera(placed))
@@ -218,10 +217,11 @@ def measure_depth(
         placed = in_unit(placed, again)
         metres = None if metres is None else metres * again
     camera = map(jnp.asarray, first_camera(placed))
-    depth = np.asarray(fuse_depth(frames, _without_edges(settled), *camera))
+    shown = jnp.asarray(_without_edges(settled))
+    depth = np.asarray(fuse_depth(frames, shown, *camera))
     if facts:
         depth, plate = hold_facts(placed, depth, estimate)
-        depth = np.asarray(_without_edges(depth))
+        depth = _without_edges(depth)
     return np.where(unknown, 0, depth), unit, metres, swept, plate
 
 
@@ -230,8 +230,8 @@ def describe_sweep(swept: float) -> str:
     return f"depth: {swept:.0%} of the pixels by a plane sweep, which corrects the network"
 
 
-def _without_edges(depth: Maps) -> Float[Array, "t h w"]:
-    return drop_depth_edges(jnp.asarray(depth))
+def _without_edges(depth: Maps) -> Maps:
+    return np.asarray(drop_depth_edges(jnp.asarray(depth)))
 
 
 def hold_facts(

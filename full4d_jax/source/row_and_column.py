@@ -9,6 +9,7 @@ than the column has. A grid without cameras is filled all the same, but no scene
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import DataConfig
@@ -157,14 +158,14 @@ def _cameras_of(
     if file is None or poses is None:
         path, note = _path_by_structure(column, lens, film)
     else:
-
-        def large() -> tuple[Pictures, Lens]:
-            again, wide_lens = _large_film(column, film, lens, 1)
-            return again.frames, wide_lens
-
-        path = find_path.path_from_poses(
-            poses, file, film, column.timestamps, large
-        ).world_to_camera
+        read = find_path.path_from_poses(
+            poses,
+            file,
+            film,
+            column.timestamps,
+            lambda: _large_film(column, film, lens)[:2],
+        )
+        path = read.world_to_camera
         note = f"cameras of {file}"
     cameras = place_views(lens, path, data)
     apart = _angle(np.asarray(cameras.world_to_camera[:, 0], np.float64))
@@ -179,11 +180,11 @@ def _path_by_structure(column: Video, lens: Lens, film: Path) -> tuple[Poses, st
     """
     if not extras.has("pycolmap"):
         raise NoCameras(f"to find its cameras, {extras.install('pycolmap')}")
-    again, wide_lens = _large_film(column, film, lens, _frames_between(column, film))
-    structure, said = find_path.trusted_structure(again.frames, wide_lens, frozen=True)
+    more = _frames_between(column, film)
+    frames, wide_lens, times = _large_film(column, film, lens, more)
+    structure, said = find_path.trusted_structure(frames, wide_lens, frozen=True)
     if structure is None:
         raise NoCameras(f"structure from motion fails on {film} ({said})")
-    times = again.timestamps
     first, last = times[list(structure.ends)]
     begin, end = column.timestamps[[0, -1]]
     if begin < first - 1e-6 or end > last + 1e-6:
@@ -209,8 +210,10 @@ def _frames_between(column: Video, film: Path) -> int:
     return max(1, min(inside - 1, most_placed - 1) // max(steps, 1))
 
 
-def _large_film(column: Video, film: Path, lens: Lens, more: int) -> tuple[Video, Lens]:
-    """Return the film of a column at a size where points are found, and the lens in its pixels.
+def _large_film(
+    column: Video, film: Path, lens: Lens, more: int = 1
+) -> tuple[Pictures, Lens, Float[np.ndarray, " t"]]:
+    """Return the film of a column at a size where points are found, its lens and its seconds.
 
     It has `more` frames a step; those in between need not be the column's own.
     """
@@ -224,7 +227,8 @@ def _large_film(column: Video, film: Path, lens: Lens, more: int) -> tuple[Video
         fps=column.fps * more,
         start=float(column.timestamps[0]),
     )
-    return large, resize_intrinsics(lens, rows=scale, columns=scale)
+    wide_lens = resize_intrinsics(lens, rows=scale, columns=scale)
+    return large.frames, wide_lens, large.timestamps
 
 
 def _angle(world_to_camera: Poses) -> float:

@@ -143,15 +143,15 @@ def _along(
     above = (end == height) | (rows < end + stretch.lower * beyond)
     last = len(stretch.slopes) - 1
     crossed = _crossed(stretch.slopes, height, beyond, stretch.top) - stretch.top
-    crossed = _folded(crossed, np.full(crossed.shape, last))
+    crossed = _folded(crossed, last)
     slopes = np.interp(crossed, np.arange(last + 1), stretch.slopes)
     room = np.where(slopes > 0, crossed, last - crossed) / np.maximum(abs(slopes), 1e-6)
-    depth = _folded(np.broadcast_to(beyond, crossed.shape), room)
+    depth = _folded(beyond, room)
     crossed = crossed + stretch.top
     return below & above, crossed, crossed - slopes * depth, depth
 
 
-def _folded(values: Shaped[ndarray, "h q"], length: Shaped[ndarray, "h q"]) -> Beyond:
+def _folded(values: Shaped[ndarray, "*n"], length: Beyond | float) -> Beyond:
     """Return values mirrored at 0 and at `length` until they lie between."""
     period = 2 * np.maximum(length, 1e-6)
     rest = np.mod(values, period)
