@@ -28,7 +28,7 @@ from PIL import Image
 
 from full4d_jax.media.video import crop_resize
 from full4d_jax.session import errors, fields
-from full4d_jax.source.depth.onnx_network import as_network, open_file
+from full4d_jax.source.depth.onnx_network import open_file
 from input_pipeline.plain_files import load_array
 
 CLIP_MEAN = np.array([0.48145466, 0.4578275, 0.40821073], np.float32)
@@ -96,7 +96,7 @@ def load_clip(path: Path) -> ImageFeatures:
     """
     expected = "a network from pictures of three float colours to vectors"
     file = open_file("CLIP", path, expected, SEE)
-    network = as_network(file)
+    network = file.network
     # A file that takes any size gets this one.
     side, _ = network.sides(224, 224)
 
@@ -132,10 +132,9 @@ def load_pointmaps(path: Path) -> Confidence:
     Raises:
       InputError: no such file, a file of something else, or onnxruntime is missing.
     """
-    file = open_file(
-        "pointmaps", path, "a network from two pictures to two conf (1 h w)", SEE
-    )
-    network = as_network(file, inputs=2)
+    expected = "a network from two pictures to two conf (1 h w)"
+    file = open_file("pointmaps", path, expected, SEE, inputs=2)
+    network = file.network
     names = [name for name in file.outputs if name.startswith("conf")]
     if len(names) != 2:
         raise file.refused(file.described)

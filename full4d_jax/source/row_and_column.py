@@ -158,13 +158,11 @@ def _cameras_of(
     if file is None or poses is None:
         path, note = _path_by_structure(column, lens, film)
     else:
-        read = find_path.path_from_poses(
-            poses,
-            file,
-            film,
-            column.timestamps,
-            lambda: _large_film(column, film, lens)[:2],
-        )
+
+        def large() -> tuple[Pictures, Lens]:
+            return _large_film(column, film, lens)[:2]
+
+        read = find_path.path_from_poses(poses, file, film, column.timestamps, large)
         path = read.world_to_camera
         note = f"cameras of {file}"
     cameras = place_views(lens, path, data)

@@ -148,9 +148,11 @@ def open_depth_file(path: Path, kind: DepthKind | None = None) -> DepthFile:
     Raises:
       InputError: the file is missing or holds something else, or a library is missing.
     """
-    file = onnx_network.open_file(WHAT, path, EXPECTED_NETWORK, EXPORT_ADVICE)
     numbers = {"num_tokens": MOGE_TOKENS}
-    network = onnx_network.as_network(file, axes=(4, 5), numbers=numbers)
+    file = onnx_network.open_file(
+        WHAT, path, EXPECTED_NETWORK, EXPORT_ADVICE, axes=(4, 5), numbers=numbers
+    )
+    network = file.network
     for count in network.shape[:-3]:
         if isinstance(count, int) and count > 1:
             raise file.refused(f"an input of {count} pictures")

@@ -16,36 +16,6 @@ FLOAT_TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 INTEGER_TYPES = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
 
 
-class OnnxFile(NamedTuple):
-    """An .onnx file that onnxruntime has opened.
-
-    Attributes:
-      what: what the network is for, for messages.
-      path: of the file.
-      expected: what kind of network it should be.
-      see: what a person should do where it is none.
-      session: onnxruntime's.
-      inputs: onnxruntime's descriptions, with `name`, `type` and `shape`.
-      outputs: names of all outputs.
-      described: the inputs and outputs in words.
-      metadata: what the exporter wrote beside the graph.
-    """
-
-    what: str
-    path: Path
-    expected: str
-    see: str
-    session: Any
-    inputs: list[Any]
-    outputs: tuple[str, ...]
-    described: str
-    metadata: dict[str, str]
-
-    def refused(self, found: object) -> errors.InputError:
-        """Return the error for a network that is not the expected one."""
-        return errors.InputError(self.what, self.path, found, self.expected, self.see)
-
-
 class Network(NamedTuple):
     """A network that is ready to be called.
 
@@ -66,7 +36,34 @@ class Network(NamedTuple):
         return rows, columns if isinstance(columns, int) else width
 
 
-def open_file(what: str, path: Path, expected: str, see: str) -> OnnxFile:
+class OnnxFile(NamedTuple):
+    """An .onnx file that onnxruntime has opened.
+
+    Attributes:
+      refused: returns the error for a network that is not the expected one, from what it is.
+      network: its network.
+      outputs: names of all outputs.
+      described: the inputs and outputs in words.
+      metadata: what the exporter wrote beside the graph.
+    """
+
+    refused: Callable[[object], errors.InputError]
+    network: Network
+    outputs: tuple[str, ...]
+    described: str
+    metadata: dict[str, str]
+
+
+def open_file(
+    what: str,
+    path: Path,
+    expected: str,
+    see: str,
+    *,
+    inputs: int = 1,
+    axes: tuple[int, ...] = (4,),
+    numbers: Mapping[str, int] | None = None,
+) -> OnnxFile:
     """Open an .onnx file.
 
     Args:
@@ -74,13 +71,21 @@ def open_file(what: str, path: Path, expected: str, see: str) -> OnnxFile:
       path: of the file.
       expected: what kind of network it should be.
       see: what a person should do where it is none.
+      inputs: how many pictures it takes, all of one shape.
+      axes: how many axes an input may have.
+      numbers: what whole numbers it is given, by the names of inputs.
 
     Raises:
-      InputError: there is no such file, it holds something else, or onnxruntime is missing.
+      InputError: there is no such file, it holds something else, has other inputs, or onnxruntime
+        is missing.
     """
     wanted = (f"{name}ExecutionProvider" for name in ("CUDA", "CoreML", "CPU"))
     errors.require_file(what, path, expected, see)
     runtime: Any = extras.load_extra("onnxruntime", what, path)
+
+    def refused(found: object) -> errors.InputError:
+        return errors.InputError(what, path, found, expected, see)
+
     try:
         here = runtime.get_available_providers()
         providers = [name for name in wanted if name in here]
@@ -88,38 +93,16 @@ def open_file(what: str, path: Path, expected: str, see: str) -> OnnxFile:
         outputs = tuple(x.name for x in session.get_outputs())
         metadata = dict(session.get_modelmeta().custom_metadata_map)
         # Names that are no text are read here, where they are refused.
-        inputs = session.get_inputs()
-        each = ", ".join(f"{x.name} {x.type} {x.shape}" for x in inputs)
+        entries = session.get_inputs()
+        each = ", ".join(f"{x.name} {x.type} {x.shape}" for x in entries)
         described = f"inputs {each}; outputs {', '.join(outputs)}"
-        return OnnxFile(
-            what, path, expected, see, session, inputs, outputs, described, metadata
-        )
     # The library's errors share no other class.
     except Exception as error:
-        raise errors.InputError(what, path, error, expected, see) from None
+        raise refused(error) from None
 
-
-def as_network(
-    file: OnnxFile,
-    inputs: int = 1,
-    *,
-    axes: tuple[int, ...] = (4,),
-    numbers: Mapping[str, int] | None = None,
-) -> Network:
-    """Return the network of an open file.
-
-    Args:
-      file: the file.
-      inputs: how many pictures it takes, all of one shape.
-      axes: how many axes an input may have.
-      numbers: what whole numbers it is given, by the names of inputs.
-
-    Raises:
-      InputError: the file has other inputs.
-    """
     constants = {}
     pictures = []
-    for entry in file.inputs:
+    for entry in entries:
         if numbers and entry.name in numbers and entry.type in INTEGER_TYPES:
             # () or (1,).
             shape = [1] * len(entry.shape)
@@ -128,28 +111,28 @@ def as_network(
         else:
             pictures.append(entry)
     if len(pictures) != inputs:
-        raise file.refused(f"{len(pictures)} inputs of pictures: {file.described}")
+        raise refused(f"{len(pictures)} inputs of pictures: {described}")
     for entry in pictures:
         fits = len(entry.shape) in axes and entry.type in FLOAT_TYPES
         colors = entry.shape[-3] if fits else None
         # Exporters may leave it free.
         if not fits or (isinstance(colors, int) and colors != 3):
-            raise file.refused(f"an input {entry.type} {entry.shape}")
+            raise refused(f"an input {entry.type} {entry.shape}")
 
     def run(*maps: Float32[np.ndarray, "*n 3 h w"]) -> dict[str, np.ndarray]:
         feed = dict(constants)
         for entry, picture in zip(pictures, maps, strict=True):
             feed[entry.name] = picture.astype(FLOAT_TYPES[entry.type])
         try:
-            answers = file.session.run(file.outputs, feed)
+            answers = session.run(outputs, feed)
         except Exception as error:
             shapes = " and ".join(str(picture.shape) for picture in maps)
-            raise file.refused(f"{error}, on {shapes}") from None
+            raise refused(f"{error}, on {shapes}") from None
         arrays = {}
-        for name, answer in zip(file.outputs, answers, strict=True):
+        for name, answer in zip(outputs, answers, strict=True):
             values = np.asarray(answer)
             is_float = values.dtype.kind == "f"
             arrays[name] = values.astype(np.float32) if is_float else values
         return arrays
 
-    return Network(run, pictures[0].shape)
+    return OnnxFile(refused, Network(run, pictures[0].shape), outputs, described, metadata)
