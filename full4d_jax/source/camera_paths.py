@@ -18,7 +18,7 @@ from full4d_jax.cameras import Cameras
 from full4d_jax.config import DataConfig
 from full4d_jax.geometry.arrays import Lens, Maps, Pictures
 from full4d_jax.geometry.motion import moving_pixels
-from full4d_jax.session.errors import input_errors, require_file
+from full4d_jax.session.errors import input_errors
 from full4d_jax.source.depth.lines import UP, Direction
 from full4d_jax.source.options import PathOptions
 from input_pipeline import cameras
@@ -33,7 +33,7 @@ LEAST_MOVING_SHARE = 0.01
 # World units.
 NEAREST_PIVOT_DEPTH = 0.2
 PRESETS = ("arc", "ring", "spiral")
-FORMAT = "see 'Camera paths' in docs/cameras.md for the file's format"
+FORMAT = "give arc, ring, spiral or a file as docs/cameras.md says"
 
 RigPoses = Float[ndarray, "v t 4 4"]
 
@@ -80,8 +80,6 @@ def read_targets(options: PathOptions, data: DataConfig) -> TargetCameras:
         still = cameras.orbit(angles[:, 0], angles[:, 1])[:, None]
         return TargetCameras(None, np.repeat(still, data.frames, 1).astype(np.float32))
     path = Path(options.path)
-    do = "give arc, ring, spiral or a JSON file as --path"
-    require_file("camera path", path, "a preset or a JSON file", do)
     with input_errors("camera file", FORMAT, path):
         content = load_json(path)
         found = type(content).__name__

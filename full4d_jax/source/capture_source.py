@@ -28,7 +28,7 @@ from numpy import ndarray
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.grid import About, Grid, Origin, Place
-from full4d_jax.session.errors import InputError, input_errors, require_file
+from full4d_jax.session.errors import InputError, input_errors
 from full4d_jax.session.fields import refuse, require
 from full4d_jax.session.files import Arrays
 from full4d_jax.source.films_without_cameras import find_captures, read_scene_captures
@@ -208,7 +208,6 @@ def load_capture(path: Path) -> Arrays:
     Raises:
       InputError: a field is missing, impossible, or does not fit the others; the message names it.
     """
-    require_file("capture", path, "an .npz file", FORMAT)
     with input_errors("capture", FORMAT):
         arrays = load_arrays(path, (*NEEDED, "depth", "masks"))
         frames, _, poses = (field(arrays, name, str(path)) for name in NEEDED)

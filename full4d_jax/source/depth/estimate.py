@@ -32,7 +32,7 @@ from full4d_jax.models import weights
 from full4d_jax.models.depth_net import DepthNetConfig, init_params, log_depth
 from full4d_jax.models.functional import Params
 from full4d_jax.models.tiefenrausch import KERNELS, SIDE_MULTIPLE, load_tiefenrausch
-from full4d_jax.session.errors import input_errors, require_file
+from full4d_jax.session.errors import input_errors
 from full4d_jax.source.depth.enlarge import (
     Film,
     Frame,
@@ -207,7 +207,6 @@ def depth_from_file(path: Path, t: int, h: int, w: int) -> Float[np.ndarray, "t 
     # Pixels by which sides of a result may be off the shape of its source.
     rounded_pixels = 4
     do = "give one depth map per frame of the clip, cropped like the video, by numpy.save"
-    require_file("depth file", path, "a .npy or .npz file", "check the path")
     with input_errors("depth file", do, path):
         packed = path.suffix == ".npz"
         arrays = [*load_arrays(path).values()] if packed else [load_array(path, "depth")]
