@@ -42,7 +42,7 @@ from full4d_jax.media.pictures import to_uint8, to_unit
 from full4d_jax.models.depth_anything import is_depth_anything
 from full4d_jax.models.sharded_map import OnLocalDevices
 from full4d_jax.models.weights import tensor_shapes
-from full4d_jax.session.errors import InputError, require_file, tell
+from full4d_jax.session.errors import InputError, tell
 from full4d_jax.session.fields import refuse
 from full4d_jax.source.depth.depth_file import (
     WHAT,
@@ -70,7 +70,6 @@ from input_pipeline.depth_alignment import Estimate
 AnyNetwork = DepthNetwork | DepthFile
 
 OURS = "ours"
-KINDS = "ours, or a .safetensors or .onnx file"
 # Share of the pixels that are taken as the farthest.
 FARTHEST_SHARE = 0.02
 # Median depths at which the farthest of a clip lies.
@@ -99,8 +98,8 @@ def open_network(which: str | None, kind: DepthKind | None = None) -> AnyNetwork
     if path.suffix == ".onnx":
         return open_depth_file(path, kind)
     if path.suffix != ".safetensors":
-        raise InputError(WHAT, path, path.suffix or path, KINDS, "choose one")
-    require_file(WHAT, path, KINDS, "check the path")
+        kinds = "ours, or a .safetensors or .onnx file"
+        raise InputError(WHAT, path, path.suffix or path, kinds, "choose one")
     refuse({"depth_kind": kind}, "an .onnx file as --depth_network beside it")
     if is_depth_anything(tensor_shapes(path)):
         return open_depth_anything(path)
