@@ -57,7 +57,7 @@ class Moments(NamedTuple):
     rows: Float[Array, "b r *m d"]
     noisy: Bool[Array, "b n"] | None
 
-    def of_tokens(self, table: Float[Array, "m d"], x: Tokens) -> list[Tokens]:
+    def of_tokens(self, table: Float[Array | np.ndarray, "m d"], x: Tokens) -> list[Tokens]:
         """Return the m vectors of each token in `x`: the rows' and those of a table, added."""
         added = (self.rows + table[None, None]).astype(x.dtype)
         vectors = [added[:, :, i] for i in range(len(table))]
