@@ -48,9 +48,9 @@ def look_angles(limit: tuple[float, float]) -> Float[ndarray, "n 2"]:
     elevation = min(limit[1], steepest)
     sides = np.linspace(0, azimuth, 1 + max(1, int(np.ceil(azimuth / widest))))[1:]
     rows = 0.0, elevation, -elevation
-    inner = [(0.0, elevation / 2), (0.0, -elevation / 2)]
+    inner = [(0.0, share * elevation) for share in (0.5, -0.5, 1, -1)]
     outer = [(sign * side, row) for side in sides for row in rows for sign in (1, -1)]
-    return np.array([*inner, (0.0, elevation), (0.0, -elevation), *outer])
+    return np.array(inner + outer)
 
 
 def surround(
