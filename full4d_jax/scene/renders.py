@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -211,7 +212,7 @@ def _write_video(
 
 
 def pictures_along(
-    draw: Draw, cameras: Cameras, times: Iterable[float], view: int = 0
+    draw: Draw, cameras: Cameras, times: Iterable[Any], view: int = 0
 ) -> UInt8[ndarray, "t h w 3"]:
     """Return what a view's camera sees along its path, at these times."""
     drawn = (draw(cameras.camera(view, i), time) for i, time in enumerate(times))
