@@ -221,7 +221,8 @@ def load_capture(path: Path) -> Arrays:
         for name, array in arrays.items():
             if shape := shapes.get(name):
                 fits = array.dtype.kind in "fiub" and array.shape == shape
-                _check_array(f"{path}, {name}", array, fits, f"real numbers {shape}")
+                found = f"{array.dtype} {array.shape}"
+                check_field(f"{path}, {name}", fits, found, f"real numbers {shape}")
         with named(f"{path}, "):
             cameras.check_cameras(arrays["intrinsics"], arrays["world_to_camera"])
     return arrays
@@ -236,11 +237,7 @@ def _check_frames(name: str, frames: ndarray) -> None:
     shaped = frames.ndim == 5 and frames.shape[-1] == 3 and frames.dtype == np.uint8
     large = shaped and frames.size and min(frames.shape[2:4]) >= SSIM_WINDOW
     expected = f"uint8 (v t h w 3), at least {SSIM_WINDOW} pixels each way"
-    _check_array(f"{name}, frames", frames, bool(large), expected)
-
-
-def _check_array(where: str, array: ndarray, fits: bool, expected: str) -> None:
-    check_field(where, fits, f"{array.dtype} {array.shape}", expected)
+    check_field(f"{name}, frames", large, f"{frames.dtype} {frames.shape}", expected)
 
 
 def _captured(

@@ -15,6 +15,7 @@ from full4d_jax.config import DataConfig
 from full4d_jax.geometry.arrays import Maps, Pictures
 from full4d_jax.grid import About, Grid, Place, Points, all_real, seen_in, with_missing
 from full4d_jax.session.errors import InputError, input_errors
+from full4d_jax.session.fields import require
 from full4d_jax.source.capture_source import instants_from, open_clip, rate
 from full4d_jax.source.handheld.path_scale import first_median
 from full4d_jax.source.options import DatasetViewOptions
@@ -110,11 +111,10 @@ def open_rig(options: DatasetViewOptions) -> tuple[Records, Example]:
     records, example = open_clip(options)
     count = len(example.frames)
     real = options.view
-    fits = len(real) <= min(MOST_REAL_VIEWS, count - 1) and max(real) < count
-    if not fits or len(set(real)) < len(real):
-        found = " ".join(map(str, real))
-        expected = f"at most {MOST_REAL_VIEWS} of 0 to {count - 1}, and one left to make"
-        raise InputError("option", "--view", found, expected, "choose other views")
+    fits = len(set(real)) == len(real) <= min(MOST_REAL_VIEWS, count - 1)
+    expected = f"at most {MOST_REAL_VIEWS} of 0 to {count - 1}, and one left to make"
+    shown = " ".join(map(str, real))
+    require("view", shown, fits and max(real) < count, expected, what="option")
     return records, example
 
 

@@ -205,7 +205,7 @@ def _frames_between(column: Video, film: Path) -> int:
         return 1
     first, last = column.timestamps[[0, -1]]
     inside = int(((times >= first - 1e-6) & (times <= last + 1e-6)).sum())
-    return max(1, min(inside - 1, most_placed - 1) // max(steps, 1))
+    return max(1, (min(inside, most_placed) - 1) // max(steps, 1))
 
 
 def _large_film(
