@@ -23,6 +23,7 @@ from input_pipeline.cameras import nearest_to_axes, relative_to, rescale
 from input_pipeline.datasets.dataset import Records
 from input_pipeline.depth_alignment import MIN_MATCHES, SparseDepth, known_depth
 from input_pipeline.matches import undistort_points
+from input_pipeline.plain_files import named
 from input_pipeline.schema import Example
 from input_pipeline.selection import select
 from input_pipeline.transforms import Clip, decode, to_source
@@ -67,7 +68,7 @@ def open_dataset_view(data: DataConfig, options: DatasetViewOptions) -> Grid:
     views = []
     for view in real:
         own_first = np.array([view, *(x for x in order if x != view)])
-        views.append(_open_view(data, options, select(example, own_first, instants), view))
+        views.append(_open_view(data, options, select(example, own_first, instants)))
     first = views[0]
     frames = np.stack([view.frames for view in views])
     distances = [view.unit / first.unit for view in views]
@@ -119,33 +120,27 @@ def open_rig(options: DatasetViewOptions) -> tuple[Records, Example]:
 
 
 def _open_view(
-    data: DataConfig, options: DatasetViewOptions, example: Example, view: int
+    data: DataConfig, options: DatasetViewOptions, example: Example
 ) -> _RealView:
-    """Return the first view of a clip, with the cameras of all; `view` is its number in the set."""
+    """Return the first view of a clip, with the cameras of all."""
     depth = None
     points = None
     note = ""
-    with input_errors("dataset", "choose another clip, view or --start"):
+    do = "measure its depth, or choose another clip, view or --start"
+    with input_errors("dataset", do), named(f"{options.dataset}, "):
         clip = decode(example, height=data.height, width=data.width)
         if all(example.depth16[0]):
             depth, poses = to_source(clip.depth[0], clip.world_to_camera)
             unit = first_median(clip.depth[0])
-    if depth is not None and options.measured.depth_network is not None:
-        depth = None
-        note = "; its depth is estimated, in the unit of the depth that is known"
-    elif depth is None:
-        own = clip.world_to_camera.astype(np.float64)
-        poses = relative_to(own, clip.world_to_camera[0, 0])
-        scale = _rig_scale(example, clip, poses)
-        if scale is None:
-            apart = "cameras that share no points and look apart"
-            found = f"no depth in view {view}, and {apart}"
-            where = f"{options.dataset}, scene {example.scene_id}"
-            expected = "depth, or cameras that tell its scale"
-            raise InputError("dataset", where, found, expected, "measure its depth")
-        unit, points, origin = scale
-        note = f"; its depth is estimated, in a unit from {origin}"
-        poses = rescale(poses, unit).astype(np.float32)
+            if options.measured.depth_network is not None:
+                depth = None
+                note = "; its depth is estimated, in the unit of the depth that is known"
+        else:
+            own = clip.world_to_camera.astype(np.float64)
+            poses = relative_to(own, clip.world_to_camera[0, 0])
+            unit, points, origin = _rig_scale(example, clip, poses)
+            note = f"; its depth is estimated, in a unit from {origin}"
+            poses = rescale(poses, unit).astype(np.float32)
     cameras = Cameras(clip.intrinsics, poses, data.height, data.width)
     return _RealView(clip.frames[0], cameras, depth, points, unit, note)
 
@@ -171,8 +166,8 @@ def _instants(
 
 def _rig_scale(
     example: Example, clip: Clip, world_to_camera: Float[np.ndarray, "v t 4 4"]
-) -> tuple[float, SparseDepth | None, str] | None:
-    """Return the unit of a rig whose first view is the source; None if it is unknown.
+) -> tuple[float, SparseDepth | None, str]:
+    """Return the unit of a rig whose first view is the source.
 
     A view of a rig gets its depth from a network, which knows no unit; the cameras have one. It is
     given by points that other views see too, or else by the place that all cameras look at.
@@ -185,6 +180,9 @@ def _rig_scale(
     Returns:
       The distance of the scene from the source, in the unit of the cameras; points of the source
       view whose depth is known, in that unit, None where too few are; and where the unit is from.
+
+    Raises:
+      ValueError: neither points nor such a place tell it.
     """
     points = _shared_points(example, clip)
     if len(points.depth) >= MIN_MATCHES:
@@ -193,7 +191,9 @@ def _rig_scale(
         return unit, points._replace(depth=points.depth / unit), note
     middle = nearest_to_axes(world_to_camera[:, 0])
     if middle is None or middle[2] <= 0:
-        return None
+        found = "no depth in a view, and cameras that share no points and look apart"
+        expected = "depth, or cameras that tell its scale"
+        raise ValueError(f"scene {example.scene_id}: found {found}, expected {expected}")
     return float(middle[2]), None, "the place that all cameras look at"
 
 
