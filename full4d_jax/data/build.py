@@ -1,6 +1,7 @@
 """Datasets written with progress, whole or in parts; those of rendered clips, or with depth."""
 
 from pathlib import Path
+from typing import Any
 
 import jax
 
@@ -29,7 +30,7 @@ def write_files(
     Returns:
       The number of files that other parts have not written yet.
     """
-    words = writing._asdict() | {"shards": writing.shards or None}
+    words: dict[str, Any] = writing._asdict() | {"shards": writing.shards or None}
     words |= {"name": name, "splits": splits, "about": about}
     with progress.Progress(name, len(clips)) as report:
         return write_dataset(out, clips, **words, report=report)

@@ -35,7 +35,7 @@ def to_uint8(frames: Float[ArrayLike, "..."]) -> UInt8[ndarray, "..."]:
     return np.round(np.clip(np.asarray(frames, np.float32), 0, 1) * 255).astype(np.uint8)
 
 
-def to_model(pictures: UInt8[ndarray, "*shape"]) -> Float[Array, "*shape"]:
+def to_model(pictures: UInt8[ndarray | Array, "*shape"]) -> Float[Array, "*shape"]:
     """Return sRGB pictures as the models take them, float32 in [-1, 1]."""
     return jnp.asarray(pictures, jnp.float32) / 127.5 - 1
 

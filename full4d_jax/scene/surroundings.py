@@ -30,6 +30,8 @@ EMPTY_COVERAGE = 0.5
 SPACING_PIXELS = 2.0
 # Pixels from its centre that a new Gaussian colours: 3 deviations of one that wide.
 SPLAT_RADIUS_PIXELS = 6
+# Where the cameras stand close together, what is empty is still looked for this far around them.
+LEAST_LOOK_DEGREES = 12.0
 
 
 def look_angles(limit: tuple[float, float]) -> Float[ndarray, "n 2"]:
@@ -96,7 +98,7 @@ def surround(
     all_views = jax.tree.map(lambda *x: jnp.stack(x), *views)
     pivot = pivot_of(poses)
     up = up_of(poses)
-    angles = look_angles(orbit_limit(poses))
+    angles = look_angles(orbit_limit(poses, LEAST_LOOK_DEGREES))
     for i, (azimuth, elevation) in enumerate(watch("surroundings", angles)):
         pose = orbit(azimuth, elevation, pivot[2], tuple(pivot), up).astype(np.float32)
         camera = dataclasses.replace(views[0], world_to_camera=jnp.asarray(pose))

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from gaussians import harmonics, precision, rendering
+from gaussians import harmonics, precision
 from gaussians.deformation import Scene
-from gaussians.rendering import binning, platforms, projection
+from gaussians.rendering import binning, compositing, platforms, projection
 from gaussians.types import Camera, Gaussians, Number, Rendering, Surfaces, Times
 
 # Parameters beyond this, or not a number, make a Gaussian invisible.
@@ -198,7 +198,7 @@ def _render_surfaces(
     splats, tiles, _ = _splats(gaussians, camera, antialiased)
     still = jax.tree.map(lax.stop_gradient, splats)
     bins = binning.bin_quarters(still, tiles, slots)
-    surfaces = rendering.compositing.surfaces(_geometry(still), bins, tiles.quarters)
+    surfaces = compositing.surfaces(_geometry(still), bins, tiles.quarters)
     ids = surfaces[: camera.height, : camera.width, 0]
     middle = surfaces[: camera.height, : camera.width, 1]
     depth = jnp.where(middle >= 0, splats.depths[jnp.maximum(middle, 0)], 0.0)

@@ -36,9 +36,10 @@ def random_clip(data):
     """Coloured noise on a bumpy wall, seen from an arc."""
     rng = np.random.default_rng(0)
     size = data.views, data.frames, data.height, data.width
-    noise = rng.uniform(-1, 1, (*size, 3)), rng.uniform(0.9, 1.1, size[1:])
+    frames = jnp.float32(rng.uniform(-1, 1, (*size, 3)))
+    depth = jnp.float32(rng.uniform(0.9, 1.1, size[1:]))
     cameras = arc(*size)
-    return Batch(*map(jnp.float32, noise), cameras.intrinsics, cameras.world_to_camera)
+    return Batch(frames, depth, cameras.intrinsics, cameras.world_to_camera)
 
 
 def test_the_loss_has_a_gradient_in_every_parameter(trained):
