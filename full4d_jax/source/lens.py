@@ -14,7 +14,6 @@ from itertools import chain
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import UInt8
 
 from full4d_jax.geometry.arrays import Lens, Pictures
 from full4d_jax.media.video import Video
@@ -26,7 +25,6 @@ QUICKTIME_FOCAL_LENGTH = "com.apple.quicktime.camera.focal_length.35mm_equivalen
 EXIF_BLOCK_TAG = 0x8769
 # Returns the horizontal field of view of a clip (t h w 3) in degrees, or None.
 LensEstimate = Callable[[Pictures], float | None]
-Bytes = UInt8[np.ndarray, " n"]
 # Side by side.
 MOST_BOXES = 20_000
 TAG_PLACES = (b"trak", b"meta"), (b"trak", b"udta", b"meta"), (b"meta",), (b"udta", b"meta")
