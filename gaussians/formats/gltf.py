@@ -16,6 +16,7 @@ from gaussians.formats import scene_files
 from gaussians.types import Gaussians
 
 EXTENSION = "KHR_gaussian_splatting"
+Attributes = dict[str, Shaped[ndarray, "g c"]]
 COMPONENT_TYPES = {"u1": 5121, "f4": 5126}
 SHAPES = {1: "SCALAR", 3: "VEC3", 4: "VEC4"}
 
@@ -34,7 +35,7 @@ def save_glb(path: str | Path, scene: Gaussians) -> None:
     shown = np.clip(scene_files.mean_colors(harmonics), 0, 1)
     # From sRGB, as glTF wants colours of points.
     linear = np.where(shown <= 0.04045, shown / 12.92, ((shown + 0.055) / 1.055) ** 2.4)
-    attributes: dict[str, Shaped[ndarray, "g c"]] = {
+    attributes: Attributes = {
         "POSITION": scene_files.turn_vectors(means),
         "COLOR_0": scene_files.to_levels(np.column_stack([linear, opacities])),
         f"{EXTENSION}:ROTATION": scene_files.turned_xyzw(quaternions),
@@ -52,9 +53,7 @@ def save_glb(path: str | Path, scene: Gaussians) -> None:
     Path(path).write_bytes(struct.pack("<4sII", b"glTF", 2, 12 + len(chunks)) + chunks)
 
 
-def _document(
-    attributes: dict[str, Shaped[ndarray, "g c"]],
-) -> tuple[dict[str, object], bytes]:
+def _document(attributes: Attributes) -> tuple[dict[str, object], bytes]:
     """Return the description of a mesh of points, and the bytes that it describes."""
     binary = b""
     views = []

@@ -18,6 +18,9 @@ from gaussians.harmonics import MEAN_HARMONIC
 Triples = Float[ndarray, "g 3"]
 Quaternions = Float[ndarray, "g 4"]  # w x y z
 Values = Float[ndarray, "..."]
+Indices = Int[ndarray, "g"]
+# Those of a scene in the order of its fields.
+Arrays = list[Float32[ndarray, "g ..."]]
 
 # Files hold opacities of exactly 0 and 1, whose logits are infinite: this and its negative stand
 # for them.
@@ -80,9 +83,7 @@ def existing_file(path: str | Path, kind: str) -> Path:
     return path
 
 
-def arrays_to_write(
-    path: str | Path, scene: types.Gaussians
-) -> list[Float32[ndarray, "g ..."]]:
+def arrays_to_write(path: str | Path, scene: types.Gaussians) -> Arrays:
     """Return the fields of a scene in numpy after checking that a file can hold them.
 
     Raises:
@@ -131,7 +132,7 @@ def unit_quaternions(quaternions: Quaternions) -> Quaternions:
     return np.where(lengths > 0, doubles, [1, 0, 0, 0]) / np.where(lengths > 0, lengths, 1)
 
 
-def smallest_three(unit: Quaternions) -> tuple[Int[ndarray, "g"], Triples]:
+def smallest_three(unit: Quaternions) -> tuple[Indices, Triples]:
     """Return which component of unit quaternions is the largest, and the others in their order.
 
     They have the signs that make the largest positive: that one follows from these.
@@ -141,7 +142,7 @@ def smallest_three(unit: Quaternions) -> tuple[Int[ndarray, "g"], Triples]:
     return largest, np.take_along_axis(unit * sign, SMALLER_COMPONENTS[largest], 1)
 
 
-def with_largest(largest: Int[ndarray, "g"], three: Triples) -> Quaternions:
+def with_largest(largest: Indices, three: Triples) -> Quaternions:
     """Return the unit quaternions, the inverse of `smallest_three`."""
     unit = np.empty((len(three), 4))
     np.put_along_axis(unit, SMALLER_COMPONENTS[largest], three, 1)
@@ -200,7 +201,7 @@ def turn_harmonics(harmonics: Float[ndarray, "g k 3"]) -> Float32[ndarray, "g k 
     return (harmonics * HARMONIC_SIGNS[: harmonics.shape[1], None]).astype(np.float32)
 
 
-def curve(means: Triples) -> Int[ndarray, "g"]:
+def curve(means: Triples) -> Indices:
     """Return Morton's order, which keeps neighbours in space together; 10 bits an axis."""
     low = means.min(0).astype(np.float64)
     high = means.max(0)

@@ -23,7 +23,9 @@ from jaxtyping import Float, Float32, Int, Integer, UInt8
 from numpy import ndarray
 
 from gaussians.formats.scene_files import (
+    Arrays,
     FormatError,
+    Indices,
     arrays_to_write,
     check_finite,
     curve,
@@ -40,6 +42,8 @@ from gaussians.formats.scene_files import (
 )
 from gaussians.types import Gaussians
 
+# Coefficients of each Gaussian.
+Vectors = Float[ndarray, "g n"]
 LARGEST_TAG = 252
 PALETTE_BITS = 16
 # Rows of the palette in a line of its picture.
@@ -127,9 +131,7 @@ def load_sog(path: str | Path) -> Gaussians:
 
 
 @np.errstate(over="ignore", invalid="ignore")
-def _scene_in(
-    path: Path, files: dict[str, bytes], meta: Any
-) -> list[Float32[ndarray, "g ..."]]:
+def _scene_in(path: Path, files: dict[str, bytes], meta: Any) -> Arrays:
     """Return the arrays of `Gaussians`; what is missing or of a wrong kind raises any error."""
     count = meta["count"]
     found = f"version {meta['version']} of {count} Gaussians"
@@ -193,9 +195,7 @@ def _codebook(values: Float[ndarray, "g c"]) -> tuple[list[float], UInt8[ndarray
     return book.tolist(), places.astype(np.uint8)
 
 
-def _palette(
-    vectors: Float[ndarray, "g n"],
-) -> tuple[Int[ndarray, "g"], Float[ndarray, "p n"]]:
+def _palette(vectors: Vectors) -> tuple[Indices, Float[ndarray, "p n"]]:
     """Return which of at most 2^16 means stands for each vector, and these.
 
     Every group is cut in two at its mean, along the coefficient that varies most in it.
@@ -213,9 +213,7 @@ def _palette(
     return labels, _group_means(labels, vectors)
 
 
-def _group_means(
-    labels: Int[ndarray, "g"], vectors: Float[ndarray, "g n"]
-) -> Float[ndarray, "p n"]:
+def _group_means(labels: Indices, vectors: Vectors) -> Float[ndarray, "p n"]:
     sums = np.stack([np.bincount(labels, column) for column in vectors.T], 1)
     return sums / np.bincount(labels)[:, None]
 

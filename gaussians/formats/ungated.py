@@ -13,6 +13,7 @@ from numpy import ndarray
 
 from gaussians.deformation import Scene
 from gaussians.formats.scene_files import (
+    Arrays,
     FormatError,
     arrays_to_write,
     check_finite,
@@ -53,9 +54,7 @@ class Passing(NamedTuple):
     durations: Float32[ndarray, "g"]
 
 
-def moving_arrays(
-    path: str | Path, scene: Scene | Gaussians
-) -> list[Float32[ndarray, "g ..."]]:
+def moving_arrays(path: str | Path, scene: Scene | Gaussians) -> Arrays:
     """Return velocities, moments, log_durations and logit_gates of a scene that is to be written.
 
     Raises:
@@ -83,9 +82,8 @@ def without_gates(path: str | Path, scene: Scene | Gaussians) -> Passing:
     """
     velocities, moments, log_durations, logit_gates = moving_arrays(path, scene)
     assert isinstance(scene, DynamicGaussians), "it moves"
-    means, quaternions, log_scales, logits, harmonics = arrays_to_write(
-        path, scene.gaussians
-    )
+    arrays = arrays_to_write(path, scene.gaussians)
+    means, quaternions, log_scales, logits, harmonics = arrays
     durations = np.exp(np.clip(log_durations, -87, np.log(LASTING_CLIPS)))
     durations = durations.astype(np.float32)
 

@@ -114,9 +114,8 @@ def _cut_runs(features: Features, bins: Bins, tiles: Tiles) -> Chunks:
     chunk = jnp.arange(-(-slots // CHUNK_SPLATS) + tiles.count, dtype=jnp.int32)
     tile = jnp.searchsorted(end, chunk, side="right").astype(jnp.int32)
     of_tile = jnp.minimum(tile, tiles.count - 1)
-    nth = (chunk - (end - count)[of_tile])[:, None] * CHUNK_SPLATS + jnp.arange(
-        CHUNK_SPLATS
-    )[None]
+    before = (chunk - (end - count)[of_tile]) * CHUNK_SPLATS
+    nth = before[:, None] + jnp.arange(CHUNK_SPLATS)[None]
     used = (nth < bins.length[of_tile][:, None]) & (tile < tiles.count)[:, None]
     ids = bins.ids[jnp.where(used, bins.first[of_tile][:, None] + nth, 0)]
 

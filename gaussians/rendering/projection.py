@@ -70,9 +70,8 @@ def project_gaussians(
 
     # 0.3 of half the field of view.
     margin = 0.15 * size / focal
-    clamped = jnp.clip(
-        slopes, -principal / focal - margin, (size - principal) / focal + margin
-    )
+    farthest = (size - principal) / focal + margin
+    clamped = jnp.clip(slopes, -principal / focal - margin, farthest)
     # Standard deviation in pixels; only degenerate input exceeds it.
     widest = 1e5
     scales = jnp.exp(jnp.clip(gaussians.log_scales, -30.0, 30.0))

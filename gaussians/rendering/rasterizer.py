@@ -167,9 +167,8 @@ def _render(
 ) -> Rendering:
     splats, tiles, gaussians = _splats(gaussians, camera, antialiased)
     still = jax.tree.map(lax.stop_gradient, splats)
-    rgb = harmonics.colors(
-        gaussians.harmonics, gaussians.means - camera.eye[None], sh_degree
-    )
+    away = gaussians.means - camera.eye[None]
+    rgb = harmonics.colors(gaussians.harmonics, away, sh_degree)
     columns = [_geometry(splats), rgb, splats.depths[:, None]]
     if features is not None:
         columns.append(features.astype(rgb.dtype))
