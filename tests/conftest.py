@@ -97,9 +97,8 @@ def pytest_runtest_setup(item):
     """Skip a test whose marker `extra` names a module that is not installed."""
     for marker in item.iter_markers("extra"):
         for module in marker.args:
-            pytest.importorskip(
-                module, reason=f"{module} is not installed; .ci/run installs it"
-            )
+            reason = f"{module} is not installed; .ci/run installs it"
+            pytest.importorskip(module, reason=reason)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -66,9 +66,7 @@ def make_world(folder: Path, run) -> None:
     frames = pictures[:, :2, 44:76, 64:96]
     np.savez("capture.npz", frames=frames, intrinsics=intrinsics, world_to_camera=poses)
     np.save("poses.npy", poses[:, 0])
-    rows = [
-        {"file_path": "a.png", "transform_matrix": pose.tolist()} for pose in poses[:, 0]
-    ]
+    rows = [{"file_path": "a.png", "transform_matrix": x.tolist()} for x in poses[:, 0]]
     (folder / "transforms.json").write_text(json.dumps({"frames": rows}))
     for name in ("in", "a", "b", "A", "B"):
         write_video(folder / f"{name}.mp4", np.repeat(pictures[0, :1], 12, 0), 12)

@@ -16,9 +16,8 @@ def traced(function: Callable, *args: object) -> core.ClosedJaxpr:
 
 def rounded_products(program: core.ClosedJaxpr) -> list[str]:
     """Return the places of float32 products of default precision in a program."""
-    return [
-        _place(equation) for equation in equations(program.jaxpr) if _is_rounded(equation)
-    ]
+    rounded = filter(_is_rounded, equations(program.jaxpr))
+    return [*map(_place, rounded)]
 
 
 def count_products(program: core.ClosedJaxpr) -> int:

@@ -119,9 +119,8 @@ def write(path: Path, graph: Graph, metadata: dict[str, str] | None = None) -> P
     from onnx import checker, helper, parser, save
 
     nodes = graph.body.replace("---", FLOOR)
-    parsed = parser.parse_graph(
-        f"graph ({graph.inputs}) => ({graph.outputs}) {{ {nodes} }}"
-    )
+    text = f"graph ({graph.inputs}) => ({graph.outputs}) {{ {nodes} }}"
+    parsed = parser.parse_graph(text)
     opset = helper.make_opsetid("", 17)
     model = helper.make_model(parsed, opset_imports=[opset], ir_version=9)
     helper.set_model_props(model, metadata or {})

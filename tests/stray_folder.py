@@ -14,9 +14,8 @@ SIZE = 96, 128  # rows and columns of the film
 DEPTH_SIZE = 48, 64
 FPS = 60
 BOOT = 4711.5  # seconds of the phone's clock at the first frame
-UNSURE = (
-    8  # columns of depth, at the left, whose confidence is 0 and whose numbers are wrong
-)
+# Columns of depth, at the left, whose confidence is 0 and whose numbers are wrong.
+UNSURE = 8
 HEADER = "timestamp, frame, x, y, z, qx, qy, qz, qw"
 
 

@@ -93,9 +93,8 @@ def reachable(name: str) -> set[str]:
 def test_import_direction():
     for path in MODULES:
         found = imported_packages((REPOSITORY / path).read_text())
-        assert not found & forbidden(path), (
-            f"{path} must not import {found & forbidden(path)}"
-        )
+        wrong = found & forbidden(path)
+        assert not wrong, f"{path} must not import {wrong}"
 
 
 def test_the_renderer_imports_no_more_than_it_installs():

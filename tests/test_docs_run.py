@@ -24,9 +24,7 @@ def run(tmp_path_factory) -> Iterator[Callable[[str], None]]:
     @cache
     def run(line: str) -> None:
         program, *words = shlex.split(line)
-        assert program == "full4d", (
-            f"{program} does not run in this test: mark the block slow"
-        )
+        assert program == "full4d", f"{program} does not run in this test: mark it slow"
         if words[0] == "data" and "--out" in words:
             shutil.rmtree(words[words.index("--out") + 1], ignore_errors=True)
         assert main(short(words)) == 0, f"full4d {shlex.join(short(words))}"

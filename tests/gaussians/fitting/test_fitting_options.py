@@ -17,19 +17,22 @@ from gaussians.fitting.losses import capped_psnr
 from gaussians.fitting.relocation import with_room
 from gaussians.motion import still
 from gaussians.rendering.rasterizer import render_clip
-from gaussians.types import Gaussians
+from gaussians.types import Camera, Gaussians
 
 INSTANTS = 3
 VIEWS = jnp.arange(6) // INSTANTS
 PEERS = jnp.full((6, 2), 0.5)
 
 
+def in_a_row(*places: float) -> Camera:
+    """Cameras beside one another at all instants, one for each picture."""
+    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), beside(places, INSTANTS))
+
+
 @cache
 def pictures() -> Targets:
     """Return pictures of two cameras at three instants."""
-    views = jax.tree.map(
-        lambda x: x.reshape(-1, *x.shape[2:]), beside((-0.1, 0.1), INSTANTS)
-    )
+    views = in_a_row(-0.1, 0.1)
     times = jnp.tile(jnp.linspace(0, 1, INSTANTS), 2)
     frames = render_clip(twelve_moving(), views, times).rgb
     return Targets(frames, views, times, jnp.ones(6))
@@ -96,9 +99,7 @@ def test_exposures_of_the_views_are_found():
 
 def test_a_camera_that_stands_elsewhere_is_found():
     """The second camera is told .04 too far to the right of where its pictures were taken."""
-    told = jax.tree.map(
-        lambda x: x.reshape(-1, *x.shape[2:]), beside((-0.1, 0.06), INSTANTS)
-    )
+    told = in_a_row(-0.1, 0.06)
     targets = pictures()._replace(cameras=told, views=VIEWS, peers=PEERS)
     config = FitConfig(
         steps=150, chunk=150, poses=3e-3, exposures=0.0, means=1e-4, still=True

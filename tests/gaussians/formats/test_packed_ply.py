@@ -73,27 +73,22 @@ def test_a_real_file(shared_data, tmp_path):
     assert (tmp_path / "again.ply").stat().st_size < 1.01 * path.stat().st_size
 
 
-def test_another_tool_unpacks_the_real_file_to_the_same_numbers(
-    shared_data, tmp_path, splat_transform
-):
+def test_another_tool_unpacks_the_same_numbers(shared_data, tmp_path, splat_transform):
     path = shared_data / "data" / "splats" / "guitar.compressed.ply"
     splat_transform(path, tmp_path / "guitar.ply")
     ours, theirs = load_ply(path), load_ply(tmp_path / "guitar.ply")
     for name in ("means", "log_scales", "harmonics", "quaternions"):
-        np.testing.assert_allclose(
-            getattr(ours, name), getattr(theirs, name), atol=2e-5, err_msg=name
-        )
+        pair = getattr(ours, name), getattr(theirs, name)
+        np.testing.assert_allclose(*pair, atol=2e-5, err_msg=name)
     np.testing.assert_allclose(ours.logit_opacities, theirs.logit_opacities, atol=1e-4)
 
 
 def test_another_tool_reads_and_writes_what_we_do(tmp_path, make_scene, splat_transform):
     scene = make_scene(600, 3)
-    scene = scene._replace(
-        harmonics=scene.harmonics.at[:, 1:].multiply(2.0)
-    )  # some beyond 4
-    plain, ours, theirs = (
-        tmp_path / f"{name}.ply" for name in ("plain", "o.compressed", "t.compressed")
-    )
+    # Some beyond 4.
+    scene = scene._replace(harmonics=scene.harmonics.at[:, 1:].multiply(2.0))
+    names = "plain", "o.compressed", "t.compressed"
+    plain, ours, theirs = (tmp_path / f"{name}.ply" for name in names)
     save_ply(plain, scene)
     save_packed_ply(ours, scene)
     splat_transform(plain, theirs)
