@@ -104,26 +104,24 @@ def make_example(
     world_to_camera: Float[ndarray, "v t 4 4"],
     timestamps: Float[ndarray, "v t"] | Float[ndarray, "t"],
     *,
-    distortion: Float[ndarray, "v 8"] | None = None,
     depth16: Files | None = None,
     masks: Files | None = None,
     **others: Any,
 ) -> Example:
     """A clip without latents; what is left out is empty, and one row of times is that of all views.
 
-    Of `others`, which are texts and numbers, it needs scene_id, fps, source and license. Only
-    `validate` checks anything.
+    Its pictures have no distortion. Of `others`, which are texts and numbers, it needs scene_id,
+    fps, source and license. Only `validate` checks anything.
     """
     v, t = frames.shape
     nothing = np.full((v, t), b"", object)
-    straight = np.zeros((v, 8))
     return Example(
         version=SCHEMA_VERSION,
         timestamps=np.array(np.broadcast_to(timestamps, (v, t)), np.float32),
         frames=frames,
         intrinsics=np.asarray(intrinsics, np.float32),
         world_to_camera=np.asarray(world_to_camera, np.float32),
-        distortion=np.asarray(straight if distortion is None else distortion, np.float32),
+        distortion=np.zeros((v, 8), np.float32),
         depth16=nothing if depth16 is None else depth16,
         masks=nothing if masks is None else masks,
         latents=np.zeros((v, 0, 0, 0, 0), np.float16),

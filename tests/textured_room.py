@@ -25,7 +25,7 @@ def make_room(
             picture, depth = render(intrinsics, poses[i], height, width, walls, lens)
             files[i, j] = transforms.encode_jpeg(picture)
             depths[i, j] = transforms.encode_depth(depth)
-    return make_example(
+    example = make_example(
         files,
         np.stack([intrinsics] * views),
         np.stack([poses] * frames, 1),
@@ -34,9 +34,9 @@ def make_room(
         fps=10.0,
         source="made by formula",
         license="Apache-2.0",
-        distortion=np.tile(lens, (views, 1)),
         depth16=depths,
     )
+    return example._replace(distortion=np.float32(np.tile(lens, (views, 1))))
 
 
 def textures(seed: int) -> np.ndarray:

@@ -105,9 +105,9 @@ class GltfClips:
         clip = gltf_clip(
             asset,
             animation=animation,
-            start=float(start),
-            interval=float(interval),
-            source_azimuth=float(azimuth),
+            start=start,
+            interval=interval,
+            source_azimuth=azimuth,
             target_azimuths=tuple(targets.tolist()),
             frames=self.frames,
             height=self.height,
