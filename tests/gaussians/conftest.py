@@ -57,9 +57,7 @@ def splat_transform() -> Callable[[Path, Path], None]:
     """Converts between scene files with PlayCanvas' tool; skips the test where there is none."""
     program = shutil.which("splat-transform")
     if program is None:
-        pytest.skip(
-            "no splat-transform on the path (npm install -g @playcanvas/splat-transform)"
-        )
+        pytest.skip("no splat-transform (npm install -g @playcanvas/splat-transform)")
 
     def convert(source: Path, target: Path) -> None:
         command = [program, "--quiet", "--overwrite", source, target]

@@ -96,12 +96,11 @@ def test_bad_cameras_are_named(field, place, value, message):
 
 
 LENS = np.array([[400.0, 0, 330], [0, 410.0, 235], [0, 0, 1]])
+BENT = np.array([0.05, -0.01, 0.003, -0.001])
 PHONE = np.array([-0.03, 0.01, -0.006, 0.001])
 
 
-@pytest.mark.parametrize(
-    "fisheye", [np.zeros(4), np.array([0.05, -0.01, 0.003, -0.001]), PHONE]
-)
+@pytest.mark.parametrize("fisheye", [np.zeros(4), BENT, PHONE])
 def test_rays_meet_the_same_pixels_as_opencv_has_them(fisheye):
     rng = np.random.default_rng(0)
     pixels = rng.uniform([0, 0], [640, 480], (2000, 1, 2))

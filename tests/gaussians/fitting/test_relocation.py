@@ -52,9 +52,8 @@ def test_the_dead_move_onto_the_living_and_moments_restart_at_both_ends(scene):
     assert moved.sum() == 50
     assert not moved[:100].any()
     assert all((row == old[:100]).all(1).any() for row in new[moved])
-    changed = np.asarray(
-        before.gaussians.logit_opacities != after.gaussians.logit_opacities
-    )
+    logits = [scene.gaussians.logit_opacities for scene in (before, after)]
+    changed = np.asarray(logits[0] != logits[1])
     kept = np.where(changed[:, None], 0.0, 1.0)
     assert changed[:100].sum() > 20
     for moment in (mu, nu):

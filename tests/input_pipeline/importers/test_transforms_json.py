@@ -32,20 +32,12 @@ def test_poses_and_applied_transform(tmp_path, rig, write_pictures, check):
     applied = np.array([[0.0, 1, 0, 0.5], [0, 0, 1, -1], [1, 0, 0, 2]])
     whole = np.vstack([applied, [0, 0, 0, 1]])
     write_pictures([tmp_path / "images" / f"{name}.png" for name in names])
-    frames = [
-        {
-            "file_path": f"images/{name}.png",
-            "transform_matrix": (whole @ opengl(pose)).tolist(),
-        }
-        for name, pose in zip(names, poses, strict=True)
-    ]
-    write(
-        tmp_path / "transforms.json",
-        frames[::-1],
-        w=32,
-        h=24,
-        applied_transform=applied.tolist(),
-    )
+    frames = []
+    for name, pose in zip(names, poses, strict=True):
+        moved = (whole @ opengl(pose)).tolist()
+        frames.append({"file_path": f"images/{name}.png", "transform_matrix": moved})
+    table = {"w": 32, "h": 24, "applied_transform": applied.tolist()}
+    write(tmp_path / "transforms.json", frames[::-1], **table)
     (capture,) = transforms_json.read(tmp_path, None)
     # In natural order of names, although listed backwards.
     check(capture.views, poses, lens)
@@ -104,12 +96,8 @@ def test_a_folder_a_camera_with_depth_and_masks(tmp_path, rig, write_pictures, c
     (capture,) = transforms_json.read(tmp_path, None)
     check(capture.views, poses, lens)
     view = capture.views[0]
-    assert (len(view.files), len(view.depth), len(view.masks), view.depth_scale) == (
-        2,
-        2,
-        2,
-        1e-3,
-    )
+    assert len(view.files) == len(view.depth) == len(view.masks) == 2
+    assert view.depth_scale == 1e-3
 
 
 def test_films_of_several_cameras_in_one_folder(tmp_path, rig, write_pictures):
