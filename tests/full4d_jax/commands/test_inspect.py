@@ -51,12 +51,6 @@ def test_prints_what_asking_the_prior_holds(capsys):
     assert "mesh.view, mesh.time: found (2, 5)" in capsys.readouterr().err
 
 
-@pytest.mark.skipif(HAS_TPU_COMPILER, reason="libtpu is installed")
-def test_without_the_compiler_says_how_to_install_it():
-    done = inspect("--topology", "v5e:2x2", code=2)
-    assert "pip install 'full4d-jax[tpu]'" in done.stderr
-
-
 @pytest.mark.skipif(not HAS_TPU_COMPILER, reason="needs libtpu (the extra tpu)")
 def test_compiles_a_small_model_for_tpu(tmp_path):
     mesh = ["--mesh.data", "2", "--mesh.view", "2", "--mesh.fsdp", "1", "--mesh.time", "1"]

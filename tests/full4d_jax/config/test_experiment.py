@@ -69,10 +69,8 @@ def test_presets_pass(path):
         ("sampler.group_views", Config(sampler=SamplerConfig(group_views=1))),
         ("lift.distilled_frames", Config(model=WAN, data=DATA, lift=parted(frames=6))),
         ("sampler.window_overlap", Config(sampler=windows(size=4, overlap=4))),
-        (
-            "sampler.text_guidance",
-            Config(text="a.npz", sampler=GUIDED),
-        ),  # a model without text
+        # A model without text.
+        ("sampler.text_guidance", Config(text="a.npz", sampler=GUIDED)),
         ("data.pseudo", put(Config(), "data.pseudo", 0.5)),
         ("data.projections", Config(data=replace(MIXED, projections=2))),
         ("data.pseudo_views", Config(model=POSELESS, data=replace(MIXED, pseudo_views=4))),

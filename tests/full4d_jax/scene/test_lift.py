@@ -1,4 +1,4 @@
-"""Grids in memory become scenes; what would do nothing, or memory cannot hold, is refused."""
+"""Grids in memory become scenes; what memory cannot hold is refused."""
 
 from dataclasses import replace
 
@@ -44,13 +44,6 @@ def test_a_grid_in_memory_becomes_a_scene(grid, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_grid_without_cameras_is_refused(grid):
-    with pytest.raises(
-        InputError, match="grid: cameras: found None, expected those of all views"
-    ):
-        lift(replace(grid, cameras=None), QUICK)
-
-
 def test_a_fit_beyond_memory_is_refused_before_it_begins(monkeypatch):
     monkeypatch.setattr(fit_settings, "available_memory", lambda: 2.0**30)
     settings = LiftConfig(capacity=1000)
@@ -59,15 +52,3 @@ def test_a_fit_beyond_memory_is_refused_before_it_begins(monkeypatch):
         InputError, match=r"lift.capacity: found 1000000000 Gaussians, which take"
     ):
         fit_settings.check_fit_memory(replace(settings, capacity=10**9), (3, 2, 32, 32, 3))
-
-
-def test_settings_without_effect_are_refused():
-    gradient = LiftConfig(distillation="gradient")
-    with pytest.raises(
-        InputError, match=r"lift\.distillation: found gradient, expected another"
-    ):
-        fit_settings.check_lift(gradient, None, fit_settings.FitKind.CAPTURED)
-    fit_settings.check_lift(gradient, None, fit_settings.FitKind.AROUND_SOURCE)
-    fit_settings.check_lift(
-        LiftConfig(distillation="none"), None, fit_settings.FitKind.CAPTURED
-    )

@@ -136,14 +136,3 @@ def test_fingers_pinch(opened):
     opened.wait("Math.abs(viewer.camera.now.zoom - 0.2) < 0.01")
     opened.key("-")
     opened.wait("viewer.camera.now.zoom > 0.21")
-
-
-def test_a_browser_without_webgl_says_so(tmp_path, browser):
-    url = written(tmp_path, moving_ball())
-    page = (tmp_path / "scene.html").read_text()
-    nothing = "<script>HTMLCanvasElement.prototype.getContext = () => null;</script>"
-    page = page.replace("<body>", f"<body>{nothing}")
-    (tmp_path / "scene.html").write_text(page)
-    browser.open(url)
-    assert browser.script("document.documentElement.dataset.state") == "failed"
-    assert "WebGL 2" in browser.script("document.getElementById('failure').innerText")

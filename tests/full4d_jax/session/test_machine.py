@@ -10,7 +10,7 @@ import time
 import pytest
 
 from full4d_jax.cli import main
-from full4d_jax.session.machine import Stopped, stop_on_signals, tolerate_streams
+from full4d_jax.session.machine import stop_on_signals, tolerate_streams
 
 SECONDS = 20  # after which a signal that did not arrive is a failure, not a wait
 
@@ -26,25 +26,6 @@ def default_signals():
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_signals_end_a_context_as_ctrl_c_does(number):
-    cleaned = False
-
-    def work() -> None:
-        nonlocal cleaned
-        try:
-            os.kill(os.getpid(), number)
-            time.sleep(SECONDS)
-        finally:
-            cleaned = True
-
-    with pytest.raises(Stopped) as stopped, stop_on_signals():
-        work()
-    assert stopped.value.number == number
-    assert cleaned
-    assert signal.getsignal(number) is signal.SIG_DFL
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])

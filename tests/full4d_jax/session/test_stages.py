@@ -1,12 +1,8 @@
 """Finished stages are kept, others made again; edited arrays are refused by their names."""
 
-from typing import Any
-
 import numpy as np
 import pytest
 
-from full4d_jax.session.errors import InputError
-from full4d_jax.session.files import open_folder
 from full4d_jax.session.stage_arrays import check_arrays
 from full4d_jax.session.stages import Stages
 
@@ -58,28 +54,6 @@ def test_a_damaged_stage_is_made_again(tmp_path, size):
     path.write_bytes(path.read_bytes()[:size])
     kitchen.cook()
     assert kitchen.made == ["first", "second", "second"]
-
-
-def test_unwritable_folders_are_refused(tmp_path):
-    assert list(open_folder(tmp_path / "new" / "deep").iterdir()) == []
-    (tmp_path / "file").write_text("kept")
-    for path in (tmp_path / "file", tmp_path / "file" / "below", "/proc/full4d"):
-        with pytest.raises(InputError, match="output folder"):
-            open_folder(path)
-    assert (tmp_path / "file").read_text() == "kept"
-
-
-def test_a_stage_that_holds_something_else_is_made_again(tmp_path):
-    made = {"frames": np.zeros((2, 1, 4, 4, 3), np.uint8)}
-    Stages(tmp_path, say=lambda line: None).run("grid", {}, lambda: made)
-    saved: dict[str, Any] = dict(np.load(tmp_path / "grid.npz"))
-    saved["frames"] = np.zeros(3)
-    np.savez(tmp_path / "grid.npz", **saved)
-    told = []
-    again = Stages(tmp_path, say=told.append).run("grid", {}, lambda: made)
-    np.testing.assert_array_equal(again["frames"], made["frames"])
-    assert "array frames: found float64 (3,), expected uint8 (v=3 t h w 3)" in told[0]
-    assert told[0].endswith("it is made again")
 
 
 SCENE = {

@@ -54,23 +54,6 @@ def test_one_program_in_two_processes(failing, tmp_path):
     assert not (tmp_path / "made.txt").exists()
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (["--processes", "2"], "--processes: found 2, expected none without a coordinator"),
-        (
-            ["--coordinator", "a:1234", "--processes", "2"],
-            "--process: found -1, expected 0 to 1",
-        ),
-    ],
-)
-def test_refused_in_one_line(options, message, tmp_path, capsys):
-    out = tmp_path / "run"
-    assert main(["train", "--config", "debug", "--out", str(out), *options]) == 2
-    assert message in capsys.readouterr().err
-    assert not out.exists()
-
-
 def test_where_no_process_listens_is_told_in_one_line(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(processes, "SECONDS_TO_WAIT", 0.0)
     with socket.socket() as closed:  # a port that is taken, and does not listen

@@ -25,7 +25,6 @@ from full4d_jax.source.camera_paths import (
 )
 from full4d_jax.source.options import PathOptions
 from input_pipeline.cameras import intrinsics_from_fov, orbit
-from input_pipeline.conventions import convert
 
 LENS = intrinsics_from_fov(55.0, 64, 64)
 DATA = DataConfig(views=5, frames=3, height=64, width=64)
@@ -120,19 +119,3 @@ def test_wrong_files_are_refused_by_name(tmp_path):
         path = write(tmp_path / "c.json", world_to_camera=poses.tolist())
         with pytest.raises(InputError, match=rf"c\.json.*{found}"):
             read_targets(PathOptions(str(path)), DATA)
-
-
-def test_a_film_of_nerfstudio_gives_targets_along_it(tmp_path):
-    around = orbit(np.linspace(-20.0, 20.0, 9), np.zeros(9))
-    cameras = [
-        {"camera_to_world": pose.ravel().tolist(), "fov": 40.0}
-        for pose in convert(around, "opencv", "opengl")
-    ]
-    size = {"render_height": 96, "render_width": 128}
-    path = write(tmp_path / "camera_path.json", camera_path=cameras, **size)
-    data = DataConfig(views=4, frames=3, height=48, width=64)
-    targets = read_targets(PathOptions(path=str(path)), data)
-    np.testing.assert_allclose(targets.world_to_camera[:, 0], around[[0, 4, 8]], atol=1e-6)
-    assert targets.world_to_camera.shape == (3, 3, 4, 4)
-    assert targets.intrinsics is not None
-    np.testing.assert_allclose(targets.intrinsics[0, 1], [0, 65.939, 24], rtol=1e-4)

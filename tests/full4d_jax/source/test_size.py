@@ -8,7 +8,6 @@ from full4d_jax.media.video import write_video
 from full4d_jax.source.options import (
     DatasetViewOptions,
     DemoGridOptions,
-    DemoOptions,
     FrameOptions,
     SizeOptions,
     VideoOptions,
@@ -45,10 +44,6 @@ def test_a_video_keeps_its_shape_and_a_short_one_gives_the_frames_it_has(video):
     asked = SizeOptions(rows=128, seconds=0.5, views=3)
     assert size(VideoOptions(video, size=asked)) == (3, 4, 128, 216)
     assert size(VideoOptions(video, start=0.5, fps=4)) == (5, 2, 256, 424)
-
-
-def test_without_a_video_results_are_wide_and_two_seconds_long():
-    assert size(DemoOptions()) == size(VideoOptions()) == (5, 16, 256, 456)
 
 
 def test_a_prior_without_an_upsampler_keeps_its_own_size_unless_told_otherwise(video):

@@ -128,12 +128,6 @@ def test_a_dataset_may_move_but_not_change(dataset, tmp_path):
             check_same_run(record(dataset), record(*other), tmp_path, 0)
 
 
-def test_records_that_cannot_be_used(dataset):
-    told = r"3 views, expected at least 4; lower --data\.views"
-    with pytest.raises(InputError, match=told):
-        training_batches(configured(dataset, views=4), 0)
-
-
 class Blind(ProceduralClips):
     """Without depth."""
 

@@ -139,37 +139,6 @@ def test_products_count_as_often_as_their_loop_runs():
     assert sum(work.products.values()) == 7 * 2 * SIDE**3
 
 
-def test_a_fusion_reads_and_writes_once():
-    square = SIDE, SIDE
-    hlo = text(lambda a, b: jnp.sin(a * b) + a, square, square)
-    work = count_work(read_program(hlo))
-    assert work.bytes == 3 * 4 * SIDE**2
-    assert work.launches == 1
-
-
-CUDNN = """
-ENTRY %main (q: bf16[3,8,2,4], k: bf16[3,5,2,4], v: bf16[3,5,2,4]) -> bf16[3,2,8,4] {
-  %q = bf16[3,8,2,4]{3,2,1,0} parameter(0)
-  %k = bf16[3,5,2,4]{3,2,1,0} parameter(1)
-  %v = bf16[3,5,2,4]{3,2,1,0} parameter(2)
-  %out = (bf16[3,2,8,4]{3,1,2,0}, f32[3,2,8]{2,1,0}, u8[0]{0}) custom-call(%q, %k, %v), \
-custom_call_target="__cudnn$fmhaSoftmax"
-  ROOT %result = bf16[3,2,8,4]{3,1,2,0} get-tuple-element(%out), index=0
-}
-"""
-
-
-@pytest.mark.parametrize(
-    ("target", "products"),
-    [("", {"cudnn_forward": 2}), ("Backward", {"cudnn_gradient": 5})],
-)
-def test_cudnns_attention_has_its_own_rate(target, products):
-    hlo = CUDNN.replace("\\\n", "").replace("Softmax", f"Softmax{target}")
-    one = 2 * 3 * 2 * 8 * 5 * 4  # product of all queries with their keys
-    expected = {kind: n * one for kind, n in products.items()}
-    assert count_work(read_program(hlo)).products == expected
-
-
 KERNEL = r"""
 ENTRY %main (q: bf16[8,4]) -> bf16[8,4] {
   %q = bf16[8,4]{1,0} parameter(0)
