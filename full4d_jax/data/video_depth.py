@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from full4d_jax import config, grid
-from full4d_jax.geometry.arrays import Maps, Picture
-from full4d_jax.media.pictures import color_depth, contact_sheet, save_picture
+from full4d_jax.geometry.arrays import Maps
+from full4d_jax.media.pictures import Sheet, color_depth, contact_sheet, save_picture
 from full4d_jax.session import errors, fields, files
 from full4d_jax.source import measure, options, video_source
 from full4d_jax.source.depth import depth_file, estimators
@@ -54,7 +54,7 @@ def write_video_depth(video: options.VideoOptions, out: Path) -> None:
     print(f"next: {_next(video, out)}")
 
 
-def _sheet(source: grid.Grid, depth: Maps) -> Picture:
+def _sheet(source: grid.Grid, depth: Maps) -> Sheet:
     """Draw some frames above their depth."""
     most_instants = 6
     shown = evenly(len(depth), most_instants)

@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Float, UInt8
+from jaxtyping import Array, ArrayLike, Float, Shaped, UInt8
 from numpy import ndarray
 from PIL import Image, ImageDraw, ImageFont
 
@@ -35,8 +35,8 @@ def to_uint8(frames: Float[ArrayLike, "..."]) -> UInt8[ndarray, "..."]:
     return np.round(np.clip(np.asarray(frames, np.float32), 0, 1) * 255).astype(np.uint8)
 
 
-def to_model(pictures: UInt8[ndarray | Array, "*shape"]) -> Float[Array, "*shape"]:
-    """Return sRGB pictures as the models take them, float32 in [-1, 1]."""
+def to_model(pictures: Shaped[ndarray | Array, "*shape"]) -> Float[Array, "*shape"]:
+    """Return sRGB pictures of 256 levels as the models take them, float32 in [-1, 1]."""
     return jnp.asarray(pictures, jnp.float32) / 127.5 - 1
 
 

@@ -112,7 +112,11 @@ def test_a_grid_is_compared_in_its_own_views(dataset, whole, tmp_path, capsys):
         INSTANTS,
         UNIT,
     )
-    assert (found["scene"], found["split"], found["depth"]) == ("room", "test", "record")
+    assert (found["scene"], found["split"], found["depth"]) == (
+        "room",
+        "test",
+        "in the record",
+    )
     rows = found["by"]
     assert rows["generated grid", 3]["psnr"] == pytest.approx(20.0, abs=0.1)
     assert rows["generated grid", 0]["psnr"] is None  # exact
