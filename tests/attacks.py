@@ -63,7 +63,7 @@ JOBS = {
 }
 TARGETS = ("x.ply", "x.4d.ply", "x.splat", "x.spz", "x.sog", "x.glb", "x.html")
 JOBS |= {f"convert {target}": f"convert splats run {target}" for target in TARGETS}
-Change = Callable[[Path, Path], object]  # of the command's folder and of somebody else's
+Change = Callable[[Path, Path], object]  # of the command's folder and somebody else's
 
 
 class Attack(NamedTuple):
@@ -72,7 +72,7 @@ class Attack(NamedTuple):
     name: str
     words: str
     prepare: Change = lambda here, home: None
-    shell: str = ":"  # lines before the command, which limit it or change its environment
+    shell: str = ":"  # lines before it, which limit it or change its environment
     alarm: int = 0  # a signal that is sent to the command; 0 sends none
     codes: tuple[int, ...] = (0, REFUSED)  # exit codes that pass
 
@@ -107,7 +107,7 @@ def wrong_answer(attack: Attack, world: Path, folder: Path) -> str:
     memory = usage.ru_maxrss * 2**10
     after = content(home)
     names = sorted(before.keys() | after.keys())
-    reasons = [f"changed {name}" for name in names if before.get(name) != after.get(name)]
+    reasons = [f"changed {x}" for x in names if before.get(x) != after.get(x)]
     if code != -signal.SIGKILL:
         reasons += [f"left {path.name}" for path in here.rglob(".*.partial-*")]
     if code not in attack.codes:
@@ -193,7 +193,7 @@ def places() -> Iterator[Attack]:
             change = linked(file, name)
             yield Attack(f"place/{file} {name}", words, change, codes=(REFUSED,))
     for start in (b"ffconcat version 1.0\nfile in.mp4\n", b"#EXTM3U\n#EXTINF:1,\nin.mp4\n"):
-        write = partial(lambda text, here, home: (here / "a.mp4").write_bytes(text), start)
+        write = partial(lambda x, here, home: (here / "a.mp4").write_bytes(x), start)
         yield Attack(f"place/playlist {start[:8]!r}", "run a.mp4", write, codes=(REFUSED,))
 
 
@@ -243,12 +243,8 @@ def numbers() -> Iterator[Attack]:
 def machines() -> Iterator[Attack]:
     """Yield full disks, strange environments, streams that are gone, and signals."""
     full = "ulimit -f 0; trap '' XFSZ; export JAX_ENABLE_COMPILATION_CACHE=false"
-    for job in JOBS.keys() - {
-        "lift",
-        "run",
-        "render",
-        "train",
-    }:  # full disks of these: test_chaos
+    # Full disks of the others: test_chaos.
+    for job in JOBS.keys() - {"lift", "run", "render", "train"}:
         yield Attack(f"disk/{job}", JOBS[job], shell=full, codes=(REFUSED,))
     for line in (
         "export XLA_FLAGS=--xla_nothing=1",
@@ -339,12 +335,12 @@ def kinds(world: Path) -> Iterator[Kind]:
     shutil.copy(TESTS / "full4d_jax/models/goldens/tensors.pth", world)
     yield Kind("pth", world / "tensors.pth", read_tensors)
     yield Kind("npz", world / "run/grid.npz", load_arrays, is_checked=True)
-    yield Kind("npy", world / "depth.npy", lambda path: depth_from_file(path, 2, 32, 32))
+    yield Kind("npy", world / "depth.npy", lambda x: depth_from_file(x, 2, 32, 32))
     yield Kind("gltf", world / "assets/arm.glb", load_skinned_mesh)
     film = partial(read_video, height=24, width=32, frames=6)
     yield Kind("film", world / "in.mp4", lambda path: film(path).frames)
     for name in ("config.json", "source.npz", "depth.npz", "grid.npz", "scene.npz"):
-        yield Kind(f"run {name}", world / "run" / name, lambda path: read_run(path.parent))
+        yield Kind(f"run {name}", world / "run" / name, lambda x: read_run(x.parent))
 
     data = world / "data"
     (shard,) = data.glob("*.array_record-*")
@@ -543,9 +539,9 @@ def mark(result: Any) -> str:
 def main() -> int:
     """Return 1 where anything is answered otherwise than it should."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", help="parts of names; all where none is given")
+    parser.add_argument("names", nargs="*", help="parts of names; else all run")
     parser.add_argument("--seed", type=int, default=0, help="decides what is damaged")
-    parser.add_argument("--rounds", type=int, default=30, help="damaged files of each kind")
+    parser.add_argument("--rounds", type=int, default=30, help="damaged files a kind")
     options = parser.parse_args()
     # Programs are compiled once for all attacks.
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"

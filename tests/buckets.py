@@ -42,7 +42,7 @@ def google_storage(folder: Path) -> Iterator[dict[str, str]]:
         "public-host": f"127.0.0.1:{port}",
         "log-level": "error",
     }
-    words = [str(word) for name, value in options.items() for word in (f"-{name}", value)]
+    words = [str(x) for name, value in options.items() for x in (f"-{name}", value)]
     with subprocess.Popen([server, *words]) as process:
         try:
             _wait(f"{url}/storage/v1/b/{BUCKET}")

@@ -57,12 +57,12 @@ jax.config.update("jax_platforms", PLATFORMS)
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
-if version("jaxlib").startswith("0.10."):  # later ones reuse contexts of MLIR themselves
+if version("jaxlib").startswith("0.10."):  # later ones reuse contexts themselves
     from jax._src.interpreters import mlir
 
     # To set one up for every program is a fifth of the time of small ones, and half of the memory.
-    context_of_thread = functools.cache(lambda thread, make=mlir.make_ir_context: make())
-    mlir.make_ir_context = lambda: context_of_thread(threading.get_ident())
+    context_of = functools.cache(lambda thread, make=mlir.make_ir_context: make())
+    mlir.make_ir_context = lambda: context_of(threading.get_ident())
 
 # Tracing makes millions of objects that live on; at Python's own thresholds their collection is a
 # tenth of the tests' time.
@@ -124,7 +124,7 @@ def shared_data() -> Path:
     """The folder with real captures and weights, from FULL4D_DATA; skips the test without one."""
     folder = Path(os.environ.get("FULL4D_DATA", REPOSITORY.parent / "shared"))
     if not (folder / "data").is_dir():
-        pytest.skip(f"no real data: {folder / 'data'} is not a folder (set FULL4D_DATA)")
+        pytest.skip(f"no real data: {folder / 'data'} is no folder (set FULL4D_DATA)")
     return folder
 
 
@@ -185,8 +185,8 @@ def write_pictures():
 
     def write(paths, *, size=(24, 32)):
         y, x = np.mgrid[: size[0], : size[1]] / size[1]
-        for number, path in enumerate(paths):
-            waves = [np.sin(3 * x + number), np.cos(2 * y + number), np.sin(2 * x + 3 * y)]
+        for i, path in enumerate(paths):
+            waves = [np.sin(3 * x + i), np.cos(2 * y + i), np.sin(2 * x + 3 * y)]
             picture = np.round(127.5 + 100 * np.stack(waves, -1)).astype(np.uint8)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(cv2.imencode(path.suffix, picture)[1].tobytes())

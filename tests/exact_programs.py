@@ -22,7 +22,7 @@ def rounded_products(program: core.ClosedJaxpr) -> list[str]:
 
 def count_products(program: core.ClosedJaxpr) -> int:
     """Return how many products a program has."""
-    return sum(equation.primitive.name in PRODUCTS for equation in equations(program.jaxpr))
+    return sum(x.primitive.name in PRODUCTS for x in equations(program.jaxpr))
 
 
 def equations(jaxpr: core.Jaxpr) -> Iterator[core.JaxprEqn]:

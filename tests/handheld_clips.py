@@ -24,7 +24,8 @@ def arc(frames: int = FRAMES) -> np.ndarray:
 def shake(frames: int = FRAMES) -> np.ndarray:
     """World-to-camera of a camera that turns on its place, all ways."""
     s = np.linspace(0, 1, frames)[:, None]
-    angles = np.radians(np.concatenate([3 * np.sin(5 * s), 6 * s, 2 * np.sin(4 * s)], 1))
+    degrees = [3 * np.sin(5 * s), 6 * s, 2 * np.sin(4 * s)]
+    angles = np.radians(np.concatenate(degrees, 1))
     return rigid(np.stack([cv2.Rodrigues(a)[0] for a in angles]), np.zeros((frames, 3)))
 
 

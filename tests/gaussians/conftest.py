@@ -19,9 +19,8 @@ def make_scene() -> Callable[..., Gaussians]:
     def make(count: int, degree: int = 0) -> Gaussians:
         rng = np.random.default_rng(count + degree)
         k = (degree + 1) ** 2
-        harmonics = np.concatenate(
-            [rng.uniform(-1.7, 1.7, (count, 1, 3)), rng.normal(size=(count, k - 1, 3))], 1
-        )
+        mean = rng.uniform(-1.7, 1.7, (count, 1, 3))
+        harmonics = np.concatenate([mean, rng.normal(size=(count, k - 1, 3))], 1)
         arrays = (
             rng.normal(size=(count, 3)),
             rng.normal(size=(count, 4)),
@@ -41,7 +40,7 @@ def vertex() -> Callable[[Path], np.ndarray]:
     def rows(path: Path) -> np.ndarray:
         header, end, _ = path.read_bytes().partition(b"end_header\n")
         lines = header.decode("ascii").splitlines()
-        names = [line.split()[2] for line in lines if line.startswith("property float ")]
+        names = [x.split()[2] for x in lines if x.startswith("property float ")]
         assert lines[:2] == ["ply", "format binary_little_endian 1.0"]
         assert lines[3:] == [f"property float {name}" for name in names]
         kind = np.dtype([(name, "<f4") for name in names])

@@ -33,7 +33,8 @@ def test_centres_and_opacities_follow_the_equations(dynamic):
     np.testing.assert_allclose(now.means, centers, atol=1e-6)
     gate = sigmoid(dynamic.logit_gates)
     falloff = np.exp(-0.5 * (since / np.exp(np.asarray(dynamic.log_durations))) ** 2)
-    expected = sigmoid(dynamic.gaussians.logit_opacities) * (gate + (1 - gate) * falloff)
+    opacities = sigmoid(dynamic.gaussians.logit_opacities)
+    expected = opacities * (gate + (1 - gate) * falloff)
     np.testing.assert_allclose(sigmoid(now.logit_opacities), expected, rtol=1e-5)
     np.testing.assert_array_equal(now.harmonics, dynamic.gaussians.harmonics)
 

@@ -30,7 +30,7 @@ def velocity(z, tau, mean):
 
 
 def encode(video):
-    return 2 * video - 1  # the prior below lives in latents; any invertible codec will do
+    return 2 * video - 1  # the prior lives in latents; any invertible codec will do
 
 
 def latent_velocity(z, tau):

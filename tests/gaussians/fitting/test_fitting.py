@@ -68,9 +68,9 @@ def pictures(azimuths: tuple[float, ...]) -> Targets:
 
 
 def mean_psnr(scene: Scene, targets: Targets) -> float:
-    rendered = render_clip(scene, targets.cameras, targets.times, max_intersections=1024)
-    assert int(rendered.overflow.max()) == 0
-    return float(jax.jit(jax.vmap(capped_psnr))(rendered.rgb, targets.frames).mean())
+    shown = render_clip(scene, targets.cameras, targets.times, max_intersections=1024)
+    assert int(shown.overflow.max()) == 0
+    return float(jax.jit(jax.vmap(capped_psnr))(shown.rgb, targets.frames).mean())
 
 
 def test_fitting_explains_the_pictures_and_is_deterministic():
@@ -118,7 +118,8 @@ def test_ssim_and_psnr_match_scikit_image():
         use_sample_covariance=False, data_range=1.0,
     )  # fmt: skip
     both = jnp.asarray(a), jnp.asarray(b)
-    np.testing.assert_allclose(jax.jit(inner_ssim_map)(*both).mean(), expected, atol=2e-5)
+    found = jax.jit(inner_ssim_map)(*both).mean()
+    np.testing.assert_allclose(found, expected, atol=2e-5)
     reference = peak_signal_noise_ratio(a, b, data_range=1.0)
     np.testing.assert_allclose(capped_psnr(*both), reference, rtol=1e-5)
 

@@ -46,7 +46,7 @@ def test_the_dead_move_onto_the_living_and_moments_restart_at_both_ends(scene):
     ones = before.map_gaussians(jnp.ones_like)
     after, (mu, nu) = jitted(before, (ones, ones), jax.random.key(0), growth=0.5)
     assert int(dead(before.gaussians).sum()) == 300
-    assert int(dead(after.gaussians).sum()) == 250  # half as many as were alive came back
+    assert int(dead(after.gaussians).sum()) == 250  # half as many as lived came back
     old, new = np.asarray(before.gaussians.means), np.asarray(after.gaussians.means)
     moved = (old != new).any(1)
     assert moved.sum() == 50

@@ -81,10 +81,11 @@ def test_a_sequence_holds_one_file_an_instant(tmp_path, scene):
     save_ply_sequence(folder, scene, 5)
     names = sorted(path.name for path in folder.iterdir())
     assert names == [f"000{i}.ply" for i in range(5)]
-    for time, instant in zip(np.linspace(0, 1, 5), load_ply_sequence(folder), strict=True):
+    pairs = zip(np.linspace(0, 1, 5), load_ply_sequence(folder), strict=True)
+    for time, instant in pairs:
         for a, b in zip(instant, scene.at(float(time)), strict=True):
             np.testing.assert_allclose(a, b, atol=1e-4, rtol=1e-4)
-    with pytest.raises(FormatError, match=r"0003\.ply, expected no \.ply files beyond 00"):
+    with pytest.raises(FormatError, match=r"0003\.ply, expected no \.ply files beyond"):
         save_ply_sequence(folder, scene, 3)
     with pytest.raises(FileNotFoundError, match=r"no \.ply files"):
         load_ply_sequence(tmp_path)
@@ -99,7 +100,8 @@ def as_players_do(path, time: float) -> Gaussians:
         return np.stack([vertex[name] for name in names], -1).astype(np.float64)
 
     since = time - vertex["time"].astype(np.float64)
-    duration = np.maximum(np.exp(vertex["log_duration"]), float(comments["min_duration"]))
+    shortest = float(comments["min_duration"])
+    duration = np.maximum(np.exp(vertex["log_duration"]), shortest)
     fading = np.exp(-0.5 * (since / duration) ** 2)
     floor = float(comments["opacity_floor"])
     alpha = np.maximum(sigmoid(vertex["opacity"]) * fading, floor)

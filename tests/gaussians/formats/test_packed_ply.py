@@ -40,18 +40,18 @@ def test_round_trip_within_the_steps_of_the_format(tmp_path, make_scene):
     save_packed_ply(tmp_path / "scene.compressed.ply", scene)
     a, b = in_order(load_ply(tmp_path / "scene.compressed.ply")), in_order(scene)
     steps = 0.51 / np.array([2047, 1023, 2047])
-    assert (np.abs(a.means - b.means) <= spans(b.means) * steps + 1e-6).all()
-    assert (np.abs(a.log_scales - b.log_scales) <= spans(b.log_scales) * steps + 1e-6).all()
+    for x, y in ((a.means, b.means), (a.log_scales, b.log_scales)):
+        assert (np.abs(x - y) <= spans(y) * steps + 1e-6).all()
     mean = np.abs(a.harmonics[:, 0] - b.harmonics[:, 0])
     assert (mean <= spans(b.harmonics[:, 0]) * 0.51 / 255 + 1e-5).all()
     after, before = (sigmoid(np.asarray(x.logit_opacities)) for x in (a, b))
     np.testing.assert_allclose(after, before, atol=0.51 / 255)
     assert angles(a.quaternions, b.quaternions).max() < 0.005
-    rest = np.clip(b.harmonics[:, 1:], -4, 4)
+    found, rest = a.harmonics[:, 1:], np.clip(b.harmonics[:, 1:], -4, 4)
     # The ends: 1 / 32.
-    np.testing.assert_allclose(a.harmonics[:, 1:], rest, atol=1 / 32 + 1e-6)
+    np.testing.assert_allclose(found, rest, atol=1 / 32 + 1e-6)
     inner = np.abs(rest) < 4 - 1 / 32
-    np.testing.assert_allclose(a.harmonics[:, 1:][inner], rest[inner], atol=1 / 64 + 1e-6)
+    np.testing.assert_allclose(found[inner], rest[inner], atol=1 / 64 + 1e-6)
 
 
 def test_a_real_file(shared_data, tmp_path):
@@ -64,10 +64,9 @@ def test_a_real_file(shared_data, tmp_path):
     for axis, name in enumerate("xyz"):
         low, high = chunks[f"min_{name}"], chunks[f"max_{name}"]
         within = guitar.means[:, axis]
-        first = within[:256]
-        np.testing.assert_allclose([first.min(), first.max()], [low[0], high[0]], atol=1e-6)
-        ends = [low.min(), high.max()]
-        np.testing.assert_allclose([within.min(), within.max()], ends, atol=1e-6)
+        pairs = (within[:256], (low[0], high[0])), (within, (low.min(), high.max()))
+        for x, ends in pairs:
+            np.testing.assert_allclose([x.min(), x.max()], ends, atol=1e-6)
     np.testing.assert_allclose(np.linalg.norm(guitar.quaternions, axis=1), 1, atol=1e-5)
     save_packed_ply(tmp_path / "again.ply", guitar)
     assert (tmp_path / "again.ply").stat().st_size < 1.01 * path.stat().st_size
@@ -83,7 +82,7 @@ def test_another_tool_unpacks_the_same_numbers(shared_data, tmp_path, splat_tran
     np.testing.assert_allclose(ours.logit_opacities, theirs.logit_opacities, atol=1e-4)
 
 
-def test_another_tool_reads_and_writes_what_we_do(tmp_path, make_scene, splat_transform):
+def test_another_tool_reads_and_writes_as_we_do(tmp_path, make_scene, splat_transform):
     scene = make_scene(600, 3)
     # Some beyond 4.
     scene = scene._replace(harmonics=scene.harmonics.at[:, 1:].multiply(2.0))
@@ -93,11 +92,8 @@ def test_another_tool_reads_and_writes_what_we_do(tmp_path, make_scene, splat_tr
     save_packed_ply(ours, scene)
     splat_transform(plain, theirs)
     assert "chunk" in read_tables(theirs)
-    for source in (
-        plain,
-        ours,
-        theirs,
-    ):  # what they read out of a file is what we read out of it
+    # What they read out of a file is what we read out of it.
+    for source in (plain, ours, theirs):
         splat_transform(source, tmp_path / "read.ply")
         for a, b in zip(load_ply(source), load_ply(tmp_path / "read.ply"), strict=True):
             np.testing.assert_allclose(a, b, atol=1e-4)

@@ -23,18 +23,20 @@ def test_round_trip_within_the_steps_of_the_format(tmp_path, make_scene):
     scene = make_scene(500, 3)
     save_sog(tmp_path / "scene.sog", scene)
     again = load_sog(tmp_path / "scene.sog")
-    order = [int(np.abs(scene.means - mean[None]).sum(1).argmin()) for mean in again.means]
+    order = [int(np.abs(scene.means - x[None]).sum(1).argmin()) for x in again.means]
     assert sorted(order) == list(range(500))
     before = Gaussians(*(x[np.array(order)] for x in scene))
     np.testing.assert_allclose(again.means, before.means, atol=4e-4)
     np.testing.assert_allclose(again.log_scales, before.log_scales, atol=0.1)
     np.testing.assert_allclose(again.harmonics, before.harmonics, atol=0.2)
     # Rare values share a number of the codebook with others farther away.
-    assert float(jnp.sqrt(jnp.square(again.log_scales - before.log_scales).mean())) < 0.01
-    assert float(jnp.sqrt(jnp.square(again.harmonics - before.harmonics).mean())) < 0.02
+    for name, most in (("log_scales", 0.01), ("harmonics", 0.02)):
+        off = getattr(again, name) - getattr(before, name)
+        assert float(jnp.sqrt(jnp.square(off).mean())) < most
     after, opacities = (sigmoid(np.asarray(x.logit_opacities)) for x in (again, before))
     np.testing.assert_allclose(after, opacities, atol=0.5 / 255 + 1e-6)
-    unit = before.quaternions / jnp.linalg.norm(before.quaternions, axis=1, keepdims=True)
+    turns = before.quaternions
+    unit = turns / jnp.linalg.norm(turns, axis=1, keepdims=True)
     alike = np.abs((np.asarray(unit) * np.asarray(again.quaternions)).sum(1))
     assert alike.min() > 1 - 1e-4
 
@@ -42,7 +44,7 @@ def test_round_trip_within_the_steps_of_the_format(tmp_path, make_scene):
 def test_many_gaussians_share_a_palette(tmp_path, make_scene, monkeypatch):
     monkeypatch.setattr(sog, "PALETTE_BITS", 8)
     scene = make_scene(4000, 1)
-    loud = np.repeat(np.arange(8) / 4 - 0.875, 500)[:, None, None]  # eight kinds of colour
+    loud = np.repeat(np.arange(8) / 4 - 0.875, 500)[:, None, None]  # eight colours
     quiet = scene.harmonics.at[:, 1:].multiply(0.01)
     scene = scene._replace(harmonics=quiet.at[:, 1:].add(loud))
     save_sog(tmp_path / "scene.sog", scene)

@@ -38,7 +38,8 @@ def test_round_trip_within_the_steps_of_the_format(tmp_path, make_scene):
     after, before = (sigmoid(np.asarray(x.logit_opacities)) for x in (again, scene))
     np.testing.assert_allclose(after, before, atol=0.5 / 255 + 1e-6)
     step = 0.5 / 255 / 0.28209479
-    np.testing.assert_allclose(again.harmonics, scene.harmonics[:, :1], atol=step + 1e-6)
+    mean = scene.harmonics[:, :1]
+    np.testing.assert_allclose(again.harmonics, mean, atol=step + 1e-6)
     unit = scene.quaternions / jnp.linalg.norm(scene.quaternions, axis=1, keepdims=True)
     np.testing.assert_allclose(again.quaternions, unit, atol=1 / 128 + 1e-6)
 
@@ -63,16 +64,15 @@ def test_damaged_files_are_refused(tmp_path, make_scene):
 
 
 def test_another_tool_reads_the_same_numbers(tmp_path, make_scene, splat_transform):
-    save_splat(tmp_path / "scene.splat", make_scene(700))
-    splat_transform(tmp_path / "scene.splat", tmp_path / "scene.ply")
-    ours, theirs = load_splat(tmp_path / "scene.splat"), load_ply(tmp_path / "scene.ply")
+    path = tmp_path / "scene.splat"
+    save_splat(path, make_scene(700))
+    splat_transform(path, tmp_path / "scene.ply")
+    ours, theirs = load_splat(path), load_ply(tmp_path / "scene.ply")
     assert len(theirs.means) == 700
     np.testing.assert_array_equal(ours.means, theirs.means)
     np.testing.assert_allclose(ours.log_scales, theirs.log_scales, atol=1e-5)
     np.testing.assert_allclose(ours.logit_opacities, theirs.logit_opacities, atol=1e-4)
     np.testing.assert_allclose(ours.harmonics, theirs.harmonics, atol=1e-5)
-    unit = [
-        x.quaternions / jnp.linalg.norm(x.quaternions, axis=1)[:, None]
-        for x in (ours, theirs)
-    ]
+    turns = ours.quaternions, theirs.quaternions
+    unit = [x / jnp.linalg.norm(x, axis=1)[:, None] for x in turns]
     np.testing.assert_allclose(*unit, atol=0.012)

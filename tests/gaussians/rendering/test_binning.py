@@ -28,9 +28,8 @@ def splats(g=60, seed=0) -> Splats:
 def test_every_tile_lists_the_splats_that_reach_its_pixels_in_depth_order(in_quarters):
     scene, tiles = splats(), Tiles(41, 25, 16 if in_quarters else 8)
     slots = int(count_slots(scene, tiles))
-    bins = jax.jit(bin_quarters if in_quarters else bin_splats, static_argnums=(1, 2))(
-        scene, tiles, slots
-    )
+    bin_all = bin_quarters if in_quarters else bin_splats
+    bins = jax.jit(bin_all, static_argnums=(1, 2))(scene, tiles, slots)
     tiles = tiles.quarters if in_quarters else tiles
     assert int(bins.overflow) == 0
     assert bins.first.shape == bins.length.shape == (tiles.count,)
@@ -42,7 +41,8 @@ def test_every_tile_lists_the_splats_that_reach_its_pixels_in_depth_order(in_qua
         first, length = int(bins.first[tile]), int(bins.length[tile])
         ids = np.asarray(bins.ids[first : first + length])
         assert (np.diff(depths[ids]) >= 0).all()
-        x, y = np.meshgrid(column * 8 + np.arange(8) + 0.5, row * 8 + np.arange(8) + 0.5)
+        side = np.arange(8) + 0.5
+        x, y = np.meshgrid(column * 8 + side, row * 8 + side)
         dx, dy = x.ravel() - centers[:, :1], y.ravel() - centers[:, 1:]
         a, b, c = conics.T[..., None]
         reached = (a * dx * dx + 2 * b * dx * dy + c * dy * dy).min(1) <= sigmas**2

@@ -67,12 +67,9 @@ def deviations(values: dict, *, double: bool) -> tuple[dict, dict]:
         inputs = [kind(values[f"in_{name}"]) for name in make_gsplat.INPUTS]
         cotangents = tuple(kind(values[f"cotangent_{x}"]) for x in make_gsplat.OUTPUTS)
         height, width = values["out_alpha"].shape
-        options = {
-            "width": width,
-            "height": height,
-            "antialiased": bool(values["antialiased"]),
-        }
-        solved = solve(inputs, cotangents, **options)
+        size = {"width": width, "height": height}
+        antialiased = bool(values["antialiased"])
+        solved = solve(inputs, cotangents, **size, antialiased=antialiased)
         outputs, gradients, overflow = jax.tree.map(np.asarray, solved)
     assert int(overflow) == 0
     errors, relative = {}, {}
@@ -140,18 +137,14 @@ def test_garden_matches_live_gsplat(torch, shared_data):
     camera = Camera(jnp.array(pose), jnp.array(intrinsics), **size)
     ours = render(Gaussians(*map(jnp.array, fields)), camera)
     assert int(ours.overflow) == 0
-    inputs = [torch.tensor(x) for x in (*fields, pose, intrinsics, np.zeros(3, np.float32))]
+    black = np.zeros(3, np.float32)
+    inputs = [torch.tensor(x) for x in (*fields, pose, intrinsics, black)]
     theirs = adapter.render(*inputs, **size, sh_degree=0, antialiased=False)
     assert float(ours.alpha.mean()) > 0.5
     depth_scale = float(theirs.depth.max())
-    for a, b in (
-        (ours.rgb, theirs.rgb),
-        (ours.alpha[..., None], theirs.alpha[..., None]),
-        (
-            (ours.depth * ours.alpha)[..., None] / depth_scale,
-            theirs.depth[..., None] / depth_scale,
-        ),
-    ):
+    depth = ours.depth * ours.alpha / depth_scale, theirs.depth / depth_scale
+    pairs = [(x[..., None], y[..., None]) for x, y in ((ours.alpha, theirs.alpha), depth)]
+    for a, b in ((ours.rgb, theirs.rgb), *pairs):
         error = np.abs(np.asarray(a) - b.numpy())
         assert error.mean() < 1e-6
         assert (error.max(-1) > 1e-3).mean() < 1e-4

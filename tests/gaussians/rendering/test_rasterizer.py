@@ -36,7 +36,8 @@ def random_camera(width=44, height=28, seed=1, tilt=0.1) -> Camera:
     rotation *= np.sign(np.diagonal(rotation))[None]
     pose = np.eye(4)
     pose[:3, :3], pose[:3, 3] = rotation, rng.normal(0, 0.2, 3)
-    intrinsics = np.array([[48.0, 0, width / 2 + 1], [0, 43.0, height / 2 - 2], [0, 0, 1]])
+    x, y = width / 2 + 1, height / 2 - 2
+    intrinsics = np.array([[48.0, 0, x], [0, 43.0, y], [0, 0, 1]])
     return Camera(jnp.float32(pose), jnp.float32(intrinsics), width, height)
 
 
@@ -126,7 +127,8 @@ def test_the_median_depth_follows_the_centre_that_it_belongs_to():
 
     def total(means):
         moved = scene._replace(means=means)
-        return render_surfaces(moved, camera, max_intersections=budget).median_depth.sum()
+        made = render_surfaces(moved, camera, max_intersections=budget)
+        return made.median_depth.sum()
 
     middle = np.asarray(render_surfaces(scene, camera).median_ids)
     pixels = np.bincount(middle[middle >= 0], minlength=len(scene.means))
@@ -150,7 +152,8 @@ def test_vmap_map_and_eight_devices_give_the_pictures_and_gradients_of_one_camer
     single = [one(scene, camera) for camera in cameras]
     several = jax.jit(jax.vmap(gradient, (None, 0)))
     batched = several(scene, batch)
-    mapped = jax.jit(lambda cameras: jax.lax.map(partial(gradient, scene), cameras))(batch)
+    of_one = partial(gradient, scene)
+    mapped = jax.jit(lambda cameras: jax.lax.map(of_one, cameras))(batch)
     mesh = jax.make_mesh((8,), ("cameras",), axis_types=(jax.sharding.AxisType.Auto,))
     over = jax.sharding.NamedSharding(mesh, jax.P("cameras"))
     everywhere = jax.sharding.NamedSharding(mesh, jax.P())

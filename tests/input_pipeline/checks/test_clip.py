@@ -109,7 +109,7 @@ def test_light_sizes_and_files(make_example):
     assert any("view 0 again in view 2" in line for line in checked(same).problems)
     twice = np.array([[2], [2], [1]], np.float32)
     half = room._replace(intrinsics=room.intrinsics * twice)
-    assert sum("are they for another size?" in line for line in checked(half).problems) == 3
+    assert sum("are they for another size?" in x for x in checked(half).problems) == 3
 
 
 def test_real_photos_agree_with_their_cameras_and_not_if_read_as_opengl(shared_data):

@@ -49,10 +49,11 @@ def test_what_was_written_is_read(built):
     train, test = open_dataset(built), open_dataset(built, "test")
     assert len(train) + len(test) == len(CLIPS)
     expected = {to_bytes(CLIPS[i]) for i in range(len(CLIPS))}
-    assert {to_bytes(example) for split in (train, test) for example in split} == expected
+    assert {to_bytes(x) for split in (train, test) for x in split} == expected
     assert train.scene_ids == [example.scene_id for example in train]
     clip = train.clips[0]
-    assert (clip["views"], clip["frames"], clip["height"], clip["width"]) == (3, 2, 24, 32)
+    size = [clip[name] for name in ("views", "frames", "height", "width")]
+    assert size == [3, 2, 24, 32]
     assert clip["depth"] == [1, 2]
 
 
@@ -64,12 +65,13 @@ def test_tfds_opens_it_without_tensorflow(built):
     assert len(source) == count == len(open_dataset(built))
     example, ours = source[0], open_dataset(built)[0]
     assert example["frames"][3] == ours.frames[1, 1]
-    np.testing.assert_array_equal(example["world_to_camera"][3], ours.world_to_camera[1, 1])
+    pose = ours.world_to_camera[1, 1]
+    np.testing.assert_array_equal(example["world_to_camera"][3], pose)
     assert "tensorflow" not in sys.modules
 
 
 def test_no_scene_is_in_two_splits_and_others_do_not_move_it(built):
-    train, test = (set(open_dataset(built, split).scene_ids) for split in ("train", "test"))
+    train, test = (set(open_dataset(built, x).scene_ids) for x in ("train", "test"))
     assert train
     assert test
     assert not train & test
@@ -164,7 +166,7 @@ def test_a_module_that_features_name_never_runs(built, tmp_path, monkeypatch):
     assert len(open_dataset(folder)) == len(open_dataset(built))
     assert open_dataset(folder)[0].scene_id
     assert not (folder / "ran").exists()
-    with pytest.raises(Exception, match="planted"):  # what tfds does with the same folder
+    with pytest.raises(Exception, match="planted"):  # what tfds does with that folder
         tfds.builder_from_directory(str(folder))
     assert (folder / "ran").exists()
 

@@ -61,7 +61,7 @@ def solve(values: dict, antialiased: bool) -> dict:
     import torch
 
     inputs = [torch.tensor(values[f"in_{x}"]).double().requires_grad_() for x in INPUTS]
-    cotangents = [torch.tensor(values[f"cotangent_{name}"]).double() for name in OUTPUTS]
+    cotangents = [torch.tensor(values[f"cotangent_{x}"]).double() for x in OUTPUTS]
     height, width = values["cotangent_alpha"].shape
     picture = gsplat_torch.render(
         *inputs,
