@@ -49,10 +49,11 @@ def test_a_file_that_is_not_finished_is_not_there(bucket):
         partial.write_text("half")
         raise ZeroDivisionError
 
-    with pytest.raises(ZeroDivisionError), whole_file(Path(f"{bucket}/file")) as partial:
+    path = Path(f"{bucket}/file")
+    with pytest.raises(ZeroDivisionError), whole_file(path) as partial:
         fail(partial)
     assert stored_files(bucket) == {}
-    with whole_file(Path(f"{bucket}/file")) as partial:
+    with whole_file(path) as partial:
         partial.write_text("whole")
     assert stored_files(bucket).keys() == {"file"}
 
@@ -60,7 +61,7 @@ def test_a_file_that_is_not_finished_is_not_there(bucket):
 @EMULATORS
 def test_a_bucket_that_is_not_there(bucket):
     scheme = bucket.partition("://")[0]
-    with pytest.raises(FileRefusal, match=f"{scheme}://none/a: found nothing, expected"):
+    with pytest.raises(FileRefusal, match=f"{scheme}://none/a: found nothing"):
         stored_files(f"{scheme}://none/a")
 
 
@@ -69,5 +70,5 @@ def test_a_missing_credential_of_amazon(storage, monkeypatch, forget_clients):
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    with pytest.raises(FileRefusal, match=r"found no access \(.*\), expected credentials"):
+    with pytest.raises(FileRefusal, match=r"found no access .*expected credentials"):
         stored_files("s3://bucket/a")

@@ -54,8 +54,9 @@ def test_orbit_turns_about_the_pivot_like_scipy():
     expected = pivot + turn.apply([0, 0, -1.0])
     found = cameras.orbit(azimuth, elevation)
     np.testing.assert_allclose(cameras.centers(found), expected, atol=1e-12)
-    np.testing.assert_allclose(found @ [*pivot, 1.0], [[0, 0, 1.0, 1.0]] * 3, atol=1e-12)
-    assert (cameras.centers(found)[:2, 0] * azimuth[:2] > 0).all()  # positive goes right
+    pivots = found @ [*pivot, 1.0]
+    np.testing.assert_allclose(pivots, [[0, 0, 1.0, 1.0]] * 3, atol=1e-12)
+    assert (cameras.centers(found)[:2, 0] * azimuth[:2] > 0).all()  # to the right
     assert cameras.centers(found)[0, 1] < 0  # and up
 
 
@@ -79,12 +80,7 @@ def good_cameras() -> tuple[np.ndarray, np.ndarray]:
     [
         ("poses", (1, 2, 0, 3), np.nan, "world_to_camera: found 1 NaN"),
         ("poses", (0, 0, slice(3), slice(3)), np.diag([1, -1, 1]), "mirrored"),
-        (
-            "intrinsics",
-            (1, 0, 1),
-            0.5,
-            "intrinsics: found skew 0.5, expected none: undistort",
-        ),
+        ("intrinsics", (1, 0, 1), 0.5, "intrinsics: found skew 0.5, expected none"),
     ],
 )
 def test_bad_cameras_are_named(field, place, value, message):
@@ -117,10 +113,10 @@ def test_what_no_lens_is_is_refused():
         usual_lens(np.array([0.2, 0.1, -0.05, 0.01]), LENS / [[2], [2], [1]], 480, 640)
     lenses = np.tile([800.0, 800.0, 640.0, 360.0], (20, 1))
     lenses[17:, :2] = 1600
-    with pytest.raises(ValueError, match=r"a\.csv: found focal lengths from 800 to 1600"):
+    with pytest.raises(ValueError, match=r"a\.csv: found focal lengths from 800 to"):
         median_lens(lenses, "a.csv")
     folded = np.array([[120.0, 0, 70], [0, 118.0, 44], [0, 0, 1]])
-    with pytest.raises(ValueError, match="that fold pictures of 128x96 pixels, expected"):
+    with pytest.raises(ValueError, match="that fold pictures of 128x96 pixels"):
         flat_lens(folded, np.array([-8.0, 0, 0, 0, 0, 0, 0, 0]), 96, 128)
 
 
@@ -169,4 +165,5 @@ def test_all_pairs_agree_with_what_is_written_by_hand():
 
 def test_other_names_are_the_same_conventions():
     for name, meant in SAME.items():
-        np.testing.assert_array_equal(convert(BY_HAND[meant], name, meant), BY_HAND[meant])
+        pose = BY_HAND[meant]
+        np.testing.assert_array_equal(convert(pose, name, meant), pose)

@@ -41,7 +41,7 @@ def test_different_rates_and_offsets_are_aligned_by_time(tmp_path, write_film):
 
 
 def test_views_that_never_film_together_are_refused(tmp_path, write_film):
-    paths = {name: write_film(tmp_path / f"{name}.mp4", range(0, 24, 4)) for name in "ab"}
+    paths = {x: write_film(tmp_path / f"{x}.mp4", range(0, 24, 4)) for x in "ab"}
     with pytest.raises(ValueError, match=r"instant \(a 0.00 to 0.20 s, b 5.00 to 5.20"):
         CaptureClips([film_capture(paths, b={"offset": 5.0})])
 
@@ -49,11 +49,7 @@ def test_views_that_never_film_together_are_refused(tmp_path, write_film):
 def test_clips_are_cut_without_overlap_and_the_rest_is_counted(tmp_path, write_film):
     path = write_film(tmp_path / "a.mp4", range(0, 44, 4))
     clips = CaptureClips([film_capture({"a": path})], frames=3)
-    assert [levels(clip.frames) for clip in clips] == [
-        [[0, 1, 2]],
-        [[3, 4, 5]],
-        [[6, 7, 8]],
-    ]
+    assert [levels(clip.frames)[0] for clip in clips] == [[0, 1, 2], [3, 4, 5], [6, 7, 8]]
     assert clips.left_out == 2
     assert clips.scene_ids == ["scene"] * 3
     late = CaptureClips([film_capture({"a": path})], frames=2, instants=(4, 9))
@@ -98,7 +94,8 @@ def test_transparency_becomes_a_mask_unless_there_is_one(tmp_path, write_picture
     for masks, expected in (((), alpha), ([tmp_path / "m.png"], 255 - alpha)):
         view = make_view("a", [tmp_path / "a.png"], LENS, np.eye(4), masks=masks)
         (example,) = CaptureClips([make_capture("s", [view])])
-        np.testing.assert_array_equal(transforms.decode_mask(example.masks[0, 0]), expected)
+        mask = transforms.decode_mask(example.masks[0, 0])
+        np.testing.assert_array_equal(mask, expected)
     write_pictures([tmp_path / "b.png"], size=(24, 32))
     opaque = make_view("b", [tmp_path / "b.png"], LENS, np.eye(4))
     assert not CaptureClips([make_capture("s", [opaque])])[0].masks[0, 0]
@@ -107,17 +104,11 @@ def test_transparency_becomes_a_mask_unless_there_is_one(tmp_path, write_picture
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        (
-            {"timestamps": [0.0, 0.1, 0.1]},
-            "timestamps: found 0.1 s after 0.1 s, at frame 2",
-        ),
-        (
-            {"size": (40, 64)},
-            "camera a, size: found calibrated at 64x40, the files are 64x48",
-        ),
+        ({"timestamps": [0.0, 0.1, 0.1]}, "timestamps: found 0.1 s after 0.1 s"),
+        ({"size": (40, 64)}, "camera a, size: found calibrated at 64x40"),
     ],
 )
-def test_views_that_cannot_be_right_are_refused(tmp_path, write_pictures, changes, message):
+def test_views_that_are_wrong_are_refused(tmp_path, write_pictures, changes, message):
     files = [tmp_path / f"{i}.png" for i in range(3)]
     write_pictures(files, size=(48, 64))
     with pytest.raises(ValueError, match=message):
@@ -165,11 +156,8 @@ def test_a_camera_on_its_side_is_turned_with_all_that_belongs_to_it(tmp_path):
     (example,) = CaptureClips([capture])
     clip = transforms.decode(example, height=width, width=height)
     there = clip.intrinsics[0] @ (clip.world_to_camera[0, 0, :3] @ [*point, 1])
-    for found in (
-        clip.frames[0, 0, ..., 0] > 120,
-        clip.masks[0, 0] > 0,
-        clip.depth[0, 0] < 8,
-    ):
+    bright = clip.frames[0, 0, ..., 0] > 120
+    for found in (bright, clip.masks[0, 0] > 0, clip.depth[0, 0] < 8):
         rows, columns = np.nonzero(found)
         middle = np.array([columns.mean(), rows.mean()]) + 0.5
         np.testing.assert_allclose(middle, there[:2] / there[2], atol=0.7)

@@ -35,7 +35,8 @@ def test_the_seed_decides_the_order():
 def test_resuming_is_starting_at_a_step_and_batches_are_cuts_of_one_stream():
     later = np.stack(batches(2, start_step=3))
     np.testing.assert_array_equal(np.stack(batches(5))[3:], later)
-    np.testing.assert_array_equal(np.concatenate(batches(6, batch_size=1)), batches(1)[0])
+    single = np.concatenate(batches(6, batch_size=1))
+    np.testing.assert_array_equal(single, batches(1)[0])
 
 
 def parts(hosts: int) -> list[range]:
@@ -48,10 +49,11 @@ def test_random_transforms_follow_the_element_not_the_host():
         return {"scene": scene, "noise": rng.uniform()}
 
     whole = batches(3, transform=noisy)
-    together = [batches(3, transform=noisy, rows=rows) for rows in ([0, 3, 5], [1, 2, 4])]
+    shares = [0, 3, 5], [1, 2, 4]
+    together = [batches(3, transform=noisy, rows=rows) for rows in shares]
     late = batches(1, transform=noisy, start_step=2)[0]
     for field in ("scene", "noise"):
-        for rows, part in zip(([0, 3, 5], [1, 2, 4]), together, strict=True):
+        for rows, part in zip(shares, together, strict=True):
             for batch, mine in zip(whole, part, strict=True):
                 np.testing.assert_array_equal(mine[field], batch[field][rows])
         np.testing.assert_array_equal(late[field], whole[2][field])
@@ -82,7 +84,7 @@ def test_batches_of_one_source_each_have_its_shape():
     found = batches(9, mixture, transform=shaped)
     assert {batch.shape for batch in found} == {(6, 2, 3), (6, 3, 2)}
     seen = np.concatenate([batch[:, 0, 0] for batch in found])
-    np.testing.assert_array_equal(np.bincount(seen), np.full(18, 3))  # three epochs of all
+    np.testing.assert_array_equal(np.bincount(seen), np.full(18, 3))  # three epochs
     late = batches(4, mixture, transform=shaped, start_step=5, rows=range(2, 6))
     for batch, mine in zip(found[5:], late, strict=True):
         np.testing.assert_array_equal(mine, batch[2:])
@@ -100,5 +102,6 @@ def test_batches_that_are_filled_in_place_are_those_that_are_stacked():
         arrays[place] = element
 
     words = {"source": range(20), "transform": draw, "batch_size": 6, "rows": [1, 4, 5]}
-    filled = batches(9, start_step=2, **words, filling=Filling(allocate, fill), threads=7)
+    filling = Filling(allocate, fill)
+    filled = batches(9, start_step=2, **words, filling=filling, threads=7)
     np.testing.assert_array_equal(filled, batches(9, start_step=2, **words))

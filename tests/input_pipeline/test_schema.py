@@ -67,7 +67,8 @@ def test_windows_fit_and_all_strides_and_starts_come_up():
         tuple(choose_times(np.random.default_rng(i), 9, 3, strides=(1, 3, 5)))
         for i in range(300)
     }
-    expected = {(s, s + 1, s + 2) for s in range(7)} | {(s, s + 3, s + 6) for s in range(3)}
+    expected = {(s, s + 1, s + 2) for s in range(7)}
+    expected |= {(s, s + 3, s + 6) for s in range(3)}
     assert drawn == expected  # a stride of 5 does not fit
 
 
@@ -78,7 +79,8 @@ def test_a_selection_is_a_record(make_example):
     assert part.frames[1, 2] == example.frames[0, 5]
     assert part.depth16[0, 1] == example.depth16[2, 3]
     assert part.depth16[1].tolist() == [b""] * 3  # as view 0 had none
-    np.testing.assert_array_equal(part.world_to_camera[0, 1], example.world_to_camera[2, 3])
+    pose = example.world_to_camera[2, 3]
+    np.testing.assert_array_equal(part.world_to_camera[0, 1], pose)
     np.testing.assert_allclose(part.timestamps, [[0, 0.2, 0.4]] * 2, atol=1e-6)
 
 
@@ -101,9 +103,8 @@ def projected(seed: int = 0, *, filled: bool = True) -> Projected:
 
 def with_projections(example, *files: bytes):
     latents = np.ones(SHAPE, np.float16)
-    return example._replace(
-        latents=latents, codec="wan22", projections=np.array([*files, None], object)[:-1]
-    )
+    projections = np.array([*files, None], object)[:-1]
+    return example._replace(latents=latents, codec="wan22", projections=projections)
 
 
 @pytest.mark.parametrize("filled", [True, False])

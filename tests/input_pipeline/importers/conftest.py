@@ -13,7 +13,8 @@ from input_pipeline.cameras import invert
 @pytest.fixture
 def rig():
     """Three cameras around (0, 0, 1): names, intrinsics (3 3) and poses (3 4 4) of 24x32 pixels."""
-    poses = cameras.orbit(np.array([-30.0, 0.0, 30.0]), np.array([10.0, 0.0, -5.0]), 2.0)
+    azimuth, elevation = np.array([[-30.0, 0.0, 30.0], [10.0, 0.0, -5.0]])
+    poses = cameras.orbit(azimuth, elevation, 2.0)
     lens = np.array([[40.0, 0, 16], [0, 40.0, 12], [0, 0, 1]])
     return ["cam1", "cam2", "cam10"], lens, poses
 
@@ -53,10 +54,17 @@ def write_llff(path, rig, films, pictures):
 def write_panoptic(path, rig, films, pictures):
     names, lens, poses = rig
     fn = [[f"{i}/{t:06}.jpg" for i in range(3)] for t in range(2)]
-    table = {"w": 32, "h": 24, "k": [[lens.tolist()] * 3] * 2, "w2c": [poses.tolist()] * 2}
-    save(path / "train_meta.json", {**table, "fn": fn, "cam_id": [[0, 1, 2]] * 2})
-    pictures([path / "ims" / name for row in fn for name in row])
-    pictures([path / "seg" / name.replace(".jpg", ".png") for row in fn for name in row])
+    table = {"w": 32, "h": 24, "k": [[lens.tolist()] * 3] * 2, "fn": fn}
+    table |= {"w2c": [poses.tolist()] * 2, "cam_id": [[0, 1, 2]] * 2}
+    save(path / "train_meta.json", table)
+    files = [name for row in fn for name in row]
+    pictures([path / "ims" / name for name in files])
+    pictures([path / "seg" / name.replace(".jpg", ".png") for name in files])
+
+
+DYCHECK_LENS = {"focal_length": 40.0, "principal_point": [16.0, 12.0]}
+DYCHECK_LENS |= {"image_size": [32, 24], "pixel_aspect_ratio": 1.0, "skew": 0.0}
+DYCHECK_LENS |= {"radial_distortion": [0.1, 0.2, 0.3], "tangential": [0.01, 0.02]}
 
 
 def write_dycheck(path, rig, films, pictures):
@@ -66,24 +74,12 @@ def write_dycheck(path, rig, films, pictures):
         for time in (3, 1, 2):
             item = f"{camera}_{time:05}"
             ids[item] = {"warp_id": time, "appearance_id": time, "camera_id": camera}
-            there = {
-                "orientation": pose[:3, :3].tolist(),
-                "position": invert(pose)[:3, 3].tolist(),
-            }
-            lens = {
-                "focal_length": 40.0,
-                "principal_point": [16.0, 12.0],
-                "image_size": [32, 24],
-            }
-            lens |= {
-                "pixel_aspect_ratio": 1.0,
-                "skew": 0.0,
-                "radial_distortion": [0.1, 0.2, 0.3],
-            }
-            table = {**there, **lens, "tangential": [0.01, 0.02]}
-            save(path / "camera" / f"{item}.json", table)
+            place = invert(pose)[:3, 3].tolist()
+            there = {"orientation": pose[:3, :3].tolist(), "position": place}
+            save(path / "camera" / f"{item}.json", DYCHECK_LENS | there)
             if camera == 0:
-                np.save(path / "depth/1x" / f"{item}.npy", np.ones((24, 32, 1), np.float32))
+                ones = np.ones((24, 32, 1), np.float32)
+                np.save(path / "depth/1x" / f"{item}.npy", ones)
     pictures([path / "rgb/1x" / f"{item}.png" for item in ids])
     save(path / "dataset.json", {"ids": list(ids), "train_ids": []})
     save(path / "metadata.json", ids)
@@ -116,7 +112,7 @@ def write_instants(path, rig, films, pictures):
         lines = ["# images"]
         for i, (name, pose) in enumerate(zip(rig[0], rig[2], strict=True), 1):
             x, y, z, w = Rotation.from_matrix(pose[:3, :3]).as_quat()
-            numbers = " ".join(repr(float(value)) for value in (w, x, y, z, *pose[:3, 3]))
+            numbers = " ".join(repr(float(n)) for n in (w, x, y, z, *pose[:3, 3]))
             lines += [f"{i} {numbers} 1 {name}.png", ""]
             pictures([path / f"colmap_{t}/images/{name}.png"])
         (project / "images.txt").write_text("\n".join(lines))
@@ -138,10 +134,10 @@ def write_fdanyone(path, rig, films, pictures):
     """4DAnyone: OpenCV camera-to-world, films by number; sparse views and skeletons beside them."""
     same = {"layer_index": 0, "pitch": 0, "K": rig[1].tolist(), "image_width": 32}
     same |= {"image_height": 24, "skeleton_video": "skeletons/00.mp4"}
-    films_of = [{"camera_id": i, "video": f"videos/dense/{i:02d}.mp4"} for i in range(3)]
     cameras = [
-        {**film, **same, "camera_to_world": invert(pose).tolist()}
-        for film, pose in zip(films_of, rig[2], strict=True)
+        {"camera_id": i, "video": f"videos/dense/{i:02d}.mp4", **same}
+        | {"camera_to_world": invert(pose).tolist()}
+        for i, pose in enumerate(rig[2])
     ]
     films(path / "videos/dense", names=("00", "01", "02"))
     films(path / "videos/sparse", names=("00",))

@@ -82,5 +82,5 @@ def test_what_does_not_fit_is_named(tmp_path, write_pictures):
         colmap.read(path, None)
     whole = (path / "sparse/0/images.bin").read_bytes()
     (path / "sparse/0/images.bin").write_bytes(whole[:-30])
-    with pytest.raises(ValueError, match=r"images\.bin: found .*, expected COLMAP images"):
+    with pytest.raises(ValueError, match=r"images\.bin: found .*, expected COLMAP"):
         colmap.read(path, None)

@@ -22,10 +22,10 @@ from input_pipeline.importers import (
 )
 from input_pipeline.importers.detect import LAYOUTS, detect, find_scenes, read_captures
 
-ALL = ("llff", "multicam", "cameras_json", "fdanyone", "panoptic", "dycheck", "instants")
+FILMS = ("llff", "multicam", "cameras_json", "fdanyone")
 
 
-@pytest.mark.parametrize("layout", ALL)
+@pytest.mark.parametrize("layout", [*FILMS, "panoptic", "dycheck", "instants"])
 def test_the_rig_comes_back(layout, tmp_path, write, rig, check):
     path = write(layout, tmp_path / "f24_aperture5" / "ünï 場景")
     found, why, _ = detect(path)
@@ -70,14 +70,15 @@ def test_multicam_needs_a_focal_length_and_whole_matrices(tmp_path, write):
     table = json.loads(file.read_text())
     table["frame2"]["cam2"] = "[1 0 0 0]"
     file.write_text(json.dumps(table))
-    with pytest.raises(ValueError, match=r"frame2, cam2: found shape .* expected finite"):
+    with pytest.raises(ValueError, match=r"frame2, cam2: found shape .* expected"):
         multicam.read(path, None)
 
 
 def test_our_json_takes_offsets_words_and_says_what_it_ignored(tmp_path, write):
     path = write("cameras_json", tmp_path / "s")
     (capture,) = cameras_json.read(path, None)
-    assert (capture.unit, capture.license, capture.caption) == (0.5, "CC0-1.0", "a ball")
+    assert (capture.unit, capture.license) == (0.5, "CC0-1.0")
+    assert capture.caption == "a ball"
     assert capture.views[0].timestamps[0] == 0.25
     table = json.loads((path / "cameras.json").read_text())
     table["cameras"][0] |= {"zoom": 3}
@@ -90,7 +91,8 @@ def test_a_folder_of_scenes(tmp_path, write):
     write("cameras_json", tmp_path / "a")
     (tmp_path / "notes").mkdir()
     scenes, others = find_scenes(tmp_path)
-    assert [(f.name, n) for f, n, *_ in scenes] == [("a", "cameras_json"), ("b", "llff")]
+    assert [folder.name for folder, *_ in scenes] == ["a", "b"]
+    assert [layout for _, layout, *_ in scenes] == ["cameras_json", "llff"]
     assert others == ["notes"]
     # MultiCamVideo's own tree: a folder for each focal length, a folder for each scene.
     for focal in (18, 24):
@@ -99,7 +101,7 @@ def test_a_folder_of_scenes(tmp_path, write):
     assert [f.parent.name for f, *_ in scenes] == ["f18_aperture5", "f24_aperture5"]
 
 
-def test_llff_photos_beside_the_film_they_were_taken_from(tmp_path, write, write_pictures):
+def test_llff_photos_beside_the_film_that_they_are_of(tmp_path, write, write_pictures):
     """One film at the top and 24 x 32 photos; then a quarter of that in images_4 alone."""
     path = write("llff", tmp_path / "s")
     for film in path.glob("*.mp4"):
@@ -119,7 +121,7 @@ def test_llff_photos_beside_the_film_they_were_taken_from(tmp_path, write, write
     np.testing.assert_allclose(lens, [[10, 0, 4], [0, 10, 3], [0, 0, 1]])
 
 
-def test_llff_films_taken_apart_into_pictures(tmp_path, write, write_pictures, rig, check):
+def test_llff_films_taken_apart(tmp_path, write, write_pictures, rig, check):
     """DyNeRF without its videos: cam10/images/0000.png."""
     path = write("llff", tmp_path / "s")
     for film in path.glob("*.mp4"):
@@ -128,11 +130,7 @@ def test_llff_films_taken_apart_into_pictures(tmp_path, write, write_pictures, r
     (capture,) = llff.read(path, 30.0)
     check(capture.views, rig[2], rig[1])
     assert [view.name for view in capture.views] == rig[0]
-    assert [file.name for file in capture.views[2].files] == [
-        "0000.png",
-        "0001.png",
-        "0002.png",
-    ]
+    assert [file.stem for file in capture.views[2].files] == ["0000", "0001", "0002"]
 
 
 def test_instants_whose_project_has_points_alone(tmp_path, write, rig, check):
@@ -188,7 +186,8 @@ def test_recammaster_starts_where_its_source_does(tmp_path, write, write_film):
             "cam02": f"[1 0 0 0] [0 1 0 0] [0 0 1 0] [{50 + 10 * t} 60 70 1]",
         }
     for number in (1, 2):
-        write_film(path / f"cam_type{number}/video0.mp4", range(0, 20, 4), size=(32, 32))
+        film = path / f"cam_type{number}/video0.mp4"
+        write_film(film, range(0, 20, 4), size=(32, 32))
     with pytest.raises(ValueError, match="found films of ReCamMaster without cameras"):
         recammaster.read(path, None)
     (path / "cameras").mkdir()
@@ -200,7 +199,8 @@ def test_recammaster_starts_where_its_source_does(tmp_path, write, write_film):
     still = np.tile(np.eye(4), (5, 1, 1))
     np.testing.assert_allclose(rest.world_to_camera, still, atol=1e-12)
     places = invert(forward.world_to_camera)[:, :3, 3]
-    np.testing.assert_allclose(places, np.arange(5)[:, None] * [[0, 0, 10.0]], atol=1e-12)
+    ahead = np.arange(5)[:, None] * [[0, 0, 10.0]]
+    np.testing.assert_allclose(places, ahead, atol=1e-12)
     shutil.move(path / "cam_type2", path / "cam_type7")
     with pytest.raises(ValueError, match="expected a field cam07"):
         recammaster.read(path, None)
@@ -211,7 +211,7 @@ def test_films_without_cameras_are_refused_with_what_to_add(tmp_path, write_film
         write_film(tmp_path / f"{name}.mp4", range(0, 20, 4), size=(24, 32))
     layout, _, _ = detect(tmp_path)
     assert layout == "uncalibrated"
-    with pytest.raises(ValueError, match=r"TrajectoryCrafter.*, expected .*cameras\.json"):
+    with pytest.raises(ValueError, match=r"TrajectoryCrafter.*, expected .*\.json"):
         read_captures(tmp_path, layout, None)
 
 
@@ -228,9 +228,9 @@ def capture(folder, picture: str) -> None:
 def test_a_private_picture_is_not_imported(tmp_path, capsys, way):
     private = tmp_path / "private.jpg"
     Image.new("RGB", (24, 16)).save(private)
-    names = {"above": "../private.jpg", "absolute": str(private), "link": "innocent.jpg"}
+    names = {"above": "../private.jpg", "absolute": str(private), "link": "link.jpg"}
     capture(tmp_path / "theirs", names[way])
-    (tmp_path / "theirs" / "innocent.jpg").symlink_to(private)
+    (tmp_path / "theirs" / "link.jpg").symlink_to(private)
     words = ["data", "import", str(tmp_path / "theirs"), "--out", str(tmp_path / "set")]
     assert main(words) == 2
     said = capsys.readouterr().err

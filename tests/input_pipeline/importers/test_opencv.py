@@ -42,10 +42,8 @@ def lists(rig):
 def toml(sections):
     lines = []
     for name, table in sections.items():
-        lines += [
-            f"[{name}]",
-            *(f"{key} = {json.dumps(value)}" for key, value in table.items()),
-        ]
+        lines.append(f"[{name}]")
+        lines += [f"{key} = {json.dumps(value)}" for key, value in table.items()]
     return "\n".join(lines)
 
 
@@ -82,12 +80,9 @@ def write_easymocap(folder, lists):
 def kalibr(poses, matrix, bent, model):
     """Text as Kalibr writes it; https://github.com/ethz-asl/kalibr/wiki/yaml-formats."""
     (fu, _, pu), (_, fv, pv), _ = matrix
-    lens = {
-        "camera_model": "pinhole",
-        "intrinsics": [fu, fv, pu, pv],
-        "resolution": [32, 24],
-    }
-    lens |= {"distortion_coeffs": bent, "distortion_model": model, "cam_overlaps": [1]}
+    lens = {"camera_model": "pinhole", "intrinsics": [fu, fv, pu, pv]}
+    lens |= {"resolution": [32, 24], "cam_overlaps": [1]}
+    lens |= {"distortion_coeffs": bent, "distortion_model": model}
     cameras = {f"cam{index}": {**lens} for index in range(len(poses))}
     for index in range(1, len(poses)):
         step = poses[index] @ np.linalg.inv(poses[index - 1])
@@ -139,7 +134,8 @@ def test_points_land_where_opencv_puts_them(form, films, lists, rig, check):
         rotation, shift = np.array(camera["rotation"]), np.array(camera["translation"])
         matrix, bent = np.array(camera["matrix"]), np.array(BENT)
         expected = cv2.projectPoints(POINTS, rotation, shift, matrix, bent)[0][:, 0]
-        seen = POINTS @ view.world_to_camera[0, :3, :3].T + view.world_to_camera[0, :3, 3]
+        pose = view.world_to_camera[0]
+        seen = POINTS @ pose[:3, :3].T + pose[:3, 3]
         centred = view.intrinsics - np.array([[0, 0, 0.5], [0, 0, 0.5], [0, 0, 0]])
         zero = np.zeros(3)
         ours = cv2.projectPoints(seen, zero, zero, centred, view.distortion)[0]
@@ -156,15 +152,12 @@ def test_a_fisheye_lens_meets_the_same_rays_as_opencv_s_own(form, films, lists, 
     (films / "calibration").mkdir()
     for camera in lists.values():
         camera |= {"distortions": FISHEYE, "fisheye": True}
-        camera["matrix"] = [[18.0, 0, 15.5], [0, 18.0, 11.5], [0, 0, 1]]  # 90 degrees wide
+        camera["matrix"] = [[18.0, 0, 15.5], [0, 18.0, 11.5], [0, 0, 1]]  # 90 degrees
     lens = np.array(lists["cam1"]["matrix"])
     if form == ".yml":  # with K and D, as cv2.fisheye calls them
         for name, camera in lists.items():
-            fields = {
-                "fisheye_model": 1,
-                "K": camera["matrix"],
-                "D": [[x] for x in FISHEYE],
-            }
+            fields = {"fisheye_model": 1, "K": camera["matrix"]}
+            fields |= {"D": [[x] for x in FISHEYE]}
             fields |= {"R": camera["rotation"], "T": camera["translation"]}
             storage(films / "calibration" / f"{name}.yml", fields)
     elif form == "ours":
@@ -198,9 +191,7 @@ def test_a_fisheye_lens_meets_the_same_rays_as_opencv_s_own(form, films, lists, 
         np.testing.assert_allclose(ours[:, 0], EDGES, atol=0.005)
 
 
-def test_kalibr_goes_from_camera_to_camera_in_metres(
-    tmp_path, write_film, lists, rig, check
-):
+def test_kalibr_goes_from_camera_to_camera(tmp_path, write_film, lists, rig, check):
     for index in range(3):
         write_film(tmp_path / f"cam{index}.mp4", range(0, 20, 4), size=(24, 32))
     text = kalibr(rig[2], lists["cam1"]["matrix"], BENT[:4], "radtan")
@@ -215,21 +206,9 @@ def test_kalibr_goes_from_camera_to_camera_in_metres(
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        (
-            "rotation",
-            None,
-            r"cam2: found name, .*, expected a field rotation \(one of Rot, R, ",
-        ),
-        (
-            "xi",
-            [1.2],
-            r"cam2: found a lens of the kind omnidirectional \(xi\), expected OpenCV",
-        ),
-        (
-            "distortions",
-            [0.1, -0.1, 0.1, 0],
-            r"cam2, distortion: found four .* the field fisheye",
-        ),
+        ("rotation", None, "cam2: found name, .*, expected a field rotation"),
+        ("xi", [1.2], "cam2: found a lens of the kind omnidirectional"),
+        ("distortions", [0.1, -0.1, 0.1, 0], "cam2, distortion: found four .* fisheye"),
     ],
 )
 def test_what_is_wrong_is_named(films, lists, field, value, message):

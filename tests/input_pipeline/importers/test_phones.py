@@ -30,15 +30,8 @@ def phone(tmp_path, write_pictures) -> Path:
     """Four pictures of half the pixels that the lens is of; depth of 3 x 2, as it lies unpacked."""
     path = tmp_path / "walk"
     write_pictures([path / f"rgbd/{i}.jpg" for i in (8, 9, 10, 11)], size=(48, 64))
-    table = {
-        "w": 128,
-        "h": 96,
-        "dw": 4,
-        "dh": 3,
-        "fps": 60,
-        "K": [90, 0, 0, 0, 91, 0, 63, 47, 1],
-    }
-    table["poses"] = []
+    table: dict = {"w": 128, "h": 96, "dw": 4, "dh": 3, "fps": 60, "poses": []}
+    table["K"] = [90, 0, 0, 0, 91, 0, 63, 47, 1]
     for i, pose in zip((8, 9, 10, 11), poses(), strict=True):
         (path / f"rgbd/{i}.depth").touch()
         there = invert(pose) @ np.diag([1, -1, -1, 1])  # OpenGL's axes
@@ -60,13 +53,15 @@ def test_record3d_has_a_pose_a_picture(phone):
     assert [file.name for file in view.files] == ["8.jpg", "9.jpg", "10.jpg", "11.jpg"]
     assert capture.unit == 1
     np.testing.assert_allclose(view.world_to_camera, poses(), atol=1e-9)
-    np.testing.assert_allclose(view.intrinsics, [[45, 0, 31.5], [0, 45.5, 23.5], [0, 0, 1]])
+    lens = [[45, 0, 31.5], [0, 45.5, 23.5], [0, 0, 1]]
+    np.testing.assert_allclose(view.intrinsics, lens)
     np.testing.assert_allclose(view.timestamps, np.arange(4) / 60)
     lenses = [[80 + i, 80, 64, 48] for i in range(4)]
     rewritten(phone, perFrameIntrinsicCoeffs=lenses, frameTimestamps=[5, 5.1, 5.3, 5.4])
     (capture,) = record3d.read(phone, None)
     (view,) = capture.views
-    np.testing.assert_allclose(view.intrinsics, [[40.75, 0, 32], [0, 40, 24], [0, 0, 1]])
+    lens = [[40.75, 0, 32], [0, 40, 24], [0, 0, 1]]
+    np.testing.assert_allclose(view.intrinsics, lens)
     np.testing.assert_allclose(view.timestamps, [0, 0.1, 0.3, 0.4])
     assert "focal length varies by 3.7%" in capture.note
 
@@ -106,14 +101,8 @@ def packed(phone: Path) -> Path:
 
 def test_record3d_unpacks_nothing_else(phone):
     file = packed(phone)
-    names = [
-        "../evil",
-        "/tmp/evil",
-        "rgbd/../../9.jpg",
-        "rgbd/x/9.jpg",
-        "rgbd\\9.jpg",
-        "a.jpg",
-    ]
+    names = ["../evil", "/tmp/evil", "rgbd/../../9.jpg", "rgbd/x/9.jpg"]
+    names += ["rgbd\\9.jpg", "a.jpg"]
     with zipfile.ZipFile(file, "a") as archive:
         for name in names:
             archive.writestr(name, b"")
@@ -122,7 +111,7 @@ def test_record3d_unpacks_nothing_else(phone):
         archive.writestr(link, "/etc/hostname")
     with record3d.unpacked(file) as folder:
         unpacked = [path for path in folder.parent.rglob("*") if not path.is_dir()]
-        expected = [f"rgbd/{i}{end}" for i in (8, 9, 10, 11) for end in (".jpg", ".depth")]
+        expected = [f"rgbd/{i}.{end}" for i in range(8, 12) for end in ("jpg", "depth")]
         expected += ["metadata", "rgbd/12.jpg"]
         found = [str(path.relative_to(folder)) for path in unpacked]
         assert sorted(found) == sorted(expected)
@@ -137,7 +126,8 @@ def test_poses_lens_and_times_are_those_of_the_phone(tmp_path):
     (view,) = capture.views
     assert capture.unit == 1
     np.testing.assert_allclose(view.world_to_camera, poses, atol=1e-6)
-    np.testing.assert_allclose(view.intrinsics, intrinsics_from_fov(FOV, *SIZE), atol=1e-5)
+    lens = intrinsics_from_fov(FOV, *SIZE)
+    np.testing.assert_allclose(view.intrinsics, lens, atol=1e-5)
     np.testing.assert_allclose(view.timestamps, np.arange(4) / FPS, atol=1e-6)
     require_inside(tmp_path, [capture])
 
@@ -157,11 +147,11 @@ def test_depth_of_two_frames_agrees_in_the_world(tmp_path):
     unsure = UNSURE * SIZE[1] // DEPTH_SIZE[1]
     assert not depth[..., :unsure].any()  # 0.1 m by the files, whose confidence is 0
     for frame in (0, 3):
-        points = unproject(depth[0, frame], example.intrinsics[0], poses[frame])[:, unsure:]
+        points = unproject(depth[0, frame], example.intrinsics[0], poses[frame])
+        reach = np.abs(points[:, unsure:]) / HALF
         # From the nearest wall of the one room; depth has half of the pixels, and is not averaged.
-        off = np.abs(np.abs(points) / HALF - 1).min(-1)
-        assert np.quantile(off, 0.9) < 0.02
-        assert (np.abs(points) < HALF * 1.03).all()
+        assert np.quantile(np.abs(reach - 1).min(-1), 0.9) < 0.02
+        assert (reach < 1.03).all()
 
 
 def test_lost_pictures_of_depth_leave_it_unknown_and_many_are_refused(tmp_path):
@@ -187,6 +177,6 @@ def test_lost_pictures_of_depth_leave_it_unknown_and_many_are_refused(tmp_path):
 def test_a_lens_of_another_film_is_named(tmp_path):
     write_stray(tmp_path, 2)
     (tmp_path / "camera_matrix.csv").write_text("1600, 0, 960\n0, 1600, 720\n0, 0, 1\n")
-    message = "found the lens's centre at 960, 720 of a film of 128x96, expected it in the"
+    message = "found the lens's centre at 960, 720 of a film of 128x96, expected"
     with pytest.raises(ValueError, match=message):
         read_captures(tmp_path, "stray", None)

@@ -60,14 +60,15 @@ def test_dnerf_is_a_moving_camera_a_split(tmp_path, rig, write_pictures):
     # Shares of 3 frames, 10 a second.
     np.testing.assert_allclose(view.timestamps, [0, 0.1, 0.2])
     focal = 16 / np.tan(0.4)
-    np.testing.assert_allclose(view.intrinsics, [[focal, 0, 16], [0, focal, 12], [0, 0, 1]])
+    lens = [[focal, 0, 16], [0, focal, 12], [0, 0, 1]]
+    np.testing.assert_allclose(view.intrinsics, lens)
     (seconds,) = dnerf.read(tmp_path, None)[0].views
     np.testing.assert_allclose(seconds.timestamps, [0, 0.5, 1])
 
 
-def test_shares_of_time_are_of_one_whole_for_films_of_all_lengths(tmp_path, write_pictures):
+def test_shares_of_time_are_of_one_whole_for_all_films(tmp_path, write_pictures):
     times = {"a": [0, 0.25, 0.5, 0.75, 1], "b": [0.5, 0.75]}
-    files = {f"{name}/{t}.png": x for name, ts in times.items() for t, x in enumerate(ts)}
+    files = {f"{x}/{i}.png": t for x, ts in times.items() for i, t in enumerate(ts)}
     write_pictures([tmp_path / file for file in files])
     pose = {"transform_matrix": np.eye(4).tolist()}
     frames = [{"file_path": f, "time": t, **pose} for f, t in files.items()]
@@ -86,12 +87,8 @@ def test_a_folder_a_camera_with_depth_and_masks(tmp_path, rig, write_pictures, c
             files = {k: f"{k}/{name}/{t}.png" for k in ("images", "depth", "masks")}
             write_pictures([tmp_path / file for file in files.values()])
             frame = {"file_path": files["images"], "time": t / 4, **posed(pose)}
-            frame = {
-                **frame,
-                "depth_file_path": files["depth"],
-                "mask_path": files["masks"],
-            }
-            frames.append(frame)
+            beside = {"depth_file_path": files["depth"], "mask_path": files["masks"]}
+            frames.append(frame | beside)
     write(tmp_path / "transforms.json", frames, w=32, h=24)
     (capture,) = transforms_json.read(tmp_path, None)
     check(capture.views, poses, lens)
@@ -107,12 +104,8 @@ def test_films_of_several_cameras_in_one_folder(tmp_path, rig, write_pictures):
     names = "cam00", "cam01", "cam10"
     poses: dict[str, np.ndarray] = dict(zip(names, rig[2], strict=True))
     frames = [
-        {
-            "file_path": f"images/{stem}",
-            "time": int(stem[6:]) / 30,
-            **posed(poses[stem[:5]]),
-        }
-        for stem in stems
+        {"file_path": f"images/{x}", "time": int(x[6:]) / 30, **posed(poses[x[:5]])}
+        for x in stems
     ]
     write(tmp_path / "transforms_train.json", frames, w=32, h=24)
     (capture,) = dnerf.read(tmp_path, None)
@@ -137,13 +130,9 @@ def save(path: Path, content: dict) -> Path:
 
 def nerfstudio() -> dict:
     poses = convert(POSES, "opencv", "opengl")
+    lens = {"fov": FOV, "aspect": 4 / 3}
     cameras = [
-        {
-            "camera_to_world": pose.ravel().tolist(),
-            "fov": FOV,
-            "aspect": 4 / 3,
-            "render_time": time,
-        }
+        {"camera_to_world": pose.ravel().tolist(), "render_time": time, **lens}
         for pose, time in zip(poses, TIMES, strict=True)
     ]
     size = {"render_height": 480, "render_width": 640, "fps": 12, "seconds": 0.25}
@@ -159,7 +148,7 @@ def test_every_file_holds_the_same_film(tmp_path):
     lens = {"fl_x": FOCAL, "fl_y": FOCAL, "cx": 320, "cy": 240, "w": 640, "h": 480}
     ours = {"world_to_camera": POSES.tolist(), "intrinsics": LENS.tolist(), "fps": 12}
     files = (
-        save(tmp_path / "ours.json", {**ours, "image_size": [640, 480], "times": TIMES}),
+        save(tmp_path / "ours.json", ours | {"image_size": [640, 480], "times": TIMES}),
         save(tmp_path / "camera_path.json", nerfstudio()),
         save(tmp_path / "transforms.json", {**lens, "frames": frames}),
     )

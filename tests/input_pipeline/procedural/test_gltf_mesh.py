@@ -46,10 +46,7 @@ def nodes(*first: dict) -> dict:
     ("changes", "found"),
     [
         ({"accessors": []}, "list index out of range"),
-        (
-            nodes({"children": [1]}, {"children": [0]}),
-            "2 nodes that are their own ancestors",
-        ),
+        (nodes({"children": [1]}, {"children": [0]}), "2 nodes .* their own ancestors"),
     ],
 )
 def test_unsupported_files_are_refused_by_name(tmp_path, changes, found):
@@ -64,7 +61,8 @@ def test_a_triangle_covers_the_pixels_that_it_should():
     pose = pose.at[:3, 3].set(jnp.array([0.0, 0.6, 0.5]))
     intrinsics = jnp.array([[30.0, 0, 10], [0, 30.0, 10], [0, 0, 1]])
     red = jnp.broadcast_to(jnp.array([1.0, 0, 0]), (2, 2, 3))
-    color, depth = cast_rays(corners, jnp.zeros((1, 3, 2)), red, pose, intrinsics, 20, 20)
+    uvs = jnp.zeros((1, 3, 2))
+    color, depth = cast_rays(corners, uvs, red, pose, intrinsics, 20, 20)
     row, column = np.mgrid[:20, :20] + 0.5
     x, y = (column - 10) / 20, 0.6 - (row - 10) / 20  # 20 pixels per unit at depth 1.5
     expected = (x > -0.2) & (y > 0.6) & (x + 0.2 + y - 0.6 < 0.41)

@@ -23,10 +23,8 @@ def scenes():
     """Clips of rich worlds."""
     size = {"views": 3, "frames": 3, "height": SIZE, "width": SIZE}
     angles, photos = jnp.array([12.0, -12.0]), jnp.asarray(PHOTO[None])
-    rich = partial(
-        procedural_scene, **size, azimuths=angles, worlds="rich", textures=photos
-    )
-    make = jax.jit(rich)
+    look = {"azimuths": angles, "worlds": "rich", "textures": photos}
+    make = jax.jit(partial(procedural_scene, **size, **look))
     return [jax.device_get(make(index)) for index in (0, 1, 2, 5)]
 
 
@@ -41,8 +39,8 @@ def sampled(picture: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 def smooth(depth: np.ndarray) -> np.ndarray:
     """Where no neighbour is at another depth."""
-    grown, shrunk = cv2.dilate(depth, np.ones((5, 5))), cv2.erode(depth, np.ones((5, 5)))
-    return grown < 1.1 * shrunk
+    near = np.ones((5, 5))
+    return cv2.dilate(depth, near) < 1.1 * cv2.erode(depth, near)
 
 
 def test_depth_carries_colours_into_other_views(scenes):
@@ -53,7 +51,8 @@ def test_depth_carries_colours_into_other_views(scenes):
         rays = np.stack([x, y, np.ones_like(x)], -1) @ np.linalg.inv(k).T
         for view in (1, 2):
             to_view = pose[view, 1] @ np.linalg.inv(pose[0, 1])
-            points = clip.depth[0, 1][..., None] * rays @ to_view[:3, :3].T + to_view[:3, 3]
+            points = clip.depth[0, 1][..., None] * rays
+            points = points @ to_view[:3, :3].T + to_view[:3, 3]
             u, v, z = np.moveaxis(points @ k.T, -1, 0)
             u, v = u / z, v / z
             inside = (z > 0.05) & (u > 1) & (u < SIZE - 1) & (v > 1) & (v < SIZE - 1)
@@ -90,8 +89,9 @@ def test_scene_0_stays_what_it_was(scenes):
 
 def test_scene_0_is_what_the_shipped_weights_were_trained_on():
     """Written down before the renderer was made faster; roundings may move a few edges."""
-    scene = jax.jit(lambda i: procedural_scene(i, views=3, frames=3, height=32, width=32))
-    clip = scene(0)
-    blocks = np.asarray(clip.frames[0, 0]).reshape(2, 16, 2, 16, 3).mean((1, 3, 4)).ravel()
-    np.testing.assert_allclose(blocks, [0.18684, 0.49384, 0.25578, 0.14025], atol=1e-3)
+    size = {"views": 3, "frames": 3, "height": 32, "width": 32}
+    clip = jax.jit(lambda i: procedural_scene(i, **size))(0)
+    blocks = np.asarray(clip.frames[0, 0]).reshape(2, 16, 2, 16, 3)
+    means = blocks.mean((1, 3, 4)).ravel()
+    np.testing.assert_allclose(means, [0.18684, 0.49384, 0.25578, 0.14025], atol=1e-3)
     np.testing.assert_allclose(float(jnp.median(clip.depth[1, 2])), 1.20674, atol=1e-3)
