@@ -30,8 +30,9 @@ from gaussians.fitting.distillation import (
     distillation_targets,
 )
 from gaussians.fitting.fit_config import FitConfig, Targets
+from gaussians.fitting.fit_step import Fitted
 from gaussians.fitting.initialization import initialize
-from gaussians.fitting.loop import Fitted, fit
+from gaussians.fitting.loop import fit
 from gaussians.fitting.relocation import with_room
 from gaussians.formats.birth_4dgs import save_4dgs
 from gaussians.formats.dynamic_ply import (
