@@ -96,10 +96,6 @@ def test_what_a_path_is(places, path, kind):
             "sample a.mp4 --freeze-time b.MOV --config four_real",
             options.TwoVideosOptions(Path("a.mp4"), Path("b.MOV")),
         ),
-        (
-            "run --config four_real --freeze_time b.MOV",
-            options.TwoVideosOptions(None, Path("b.MOV")),
-        ),
         ("lift", options.GridOptions()),
         ("lift sets --views 0 1", options.DatasetClipOptions(Path("sets"), views=(0, 1))),
         ("lift capture", options.CaptureOptions(Path("capture"))),
@@ -124,20 +120,12 @@ def test_the_path_chooses_the_source(places, words, way):
     ("words", "message"),
     [
         (
-            "run none.mp4",
-            "source: none.mp4: found no such file or folder, expected a video",
-        ),
-        (
             "run made",
             "found the folder of a run, expected a video or a data set.*; go on there",
         ),
         (
             "sample capture",
             "found a capture, expected .*; make a data set of it with full4d data",
-        ),
-        (
-            "run --config none",
-            "config: none: found no such file, expected .* one of debug, demo",
         ),
     ],
 )
@@ -195,7 +183,8 @@ def test_small_programs_are_kept_between_runs(tmp_path):
 
 
 def test_config_files_are_checked(capsys, tmp_path):
-    assert "no such file" in refusal(capsys, "run", "--config", tmp_path / "none.py")
+    line = refusal(capsys, "run", "--config", tmp_path / "none.py")
+    assert re.search("no such file, expected .* one of debug, demo", line)
     preset = tmp_path / "preset.py"
     broken = {
         "widht": "config = dataclasses.replace(DEFAULT, widht=3)\n",
@@ -232,22 +221,18 @@ def test_videos_are_checked(capsys, tmp_path, clip):
     (tmp_path / "empty").mkdir()
     for video in (tmp_path / "none.mp4", text, cut, tmp_path / "empty"):
         assert str(video) in refusal(capsys, verb, video, "--out", out)
-    line = refusal(capsys, verb, clip, "--data.frames", 40, "--out", out)
-    assert "give --seconds and --fps" in line
-    line = refusal(capsys, verb, clip, "--start", 9, "--out", out)
-    assert "lower --start" in line
-    assert "--fov" in refusal(capsys, verb, clip, "--fov", 300, "--out", out)
+    given = verb, clip, "--out", out
+    assert "give --seconds and --fps" in refusal(capsys, *given, "--data.frames", 40)
+    assert "lower --start" in refusal(capsys, *given, "--start", 9)
+    assert "--fov" in refusal(capsys, *given, "--fov", 300)
 
 
 def test_checkpoints_of_another_shape_are_refused(capsys, tmp_path, clip):
-    line = refusal(capsys, "run", clip, "--model.width", 96, "--out", tmp_path / "o")
+    given = "run", "--out", tmp_path / "o"
+    line = refusal(capsys, "run", clip, *given[1:], "--model.width", 96)
     assert "checkpoint" in line
-    line = refusal(
-        capsys, "run", "--checkpoint", tmp_path / "none", "--out", tmp_path / "o"
-    )
-    assert "none" in line
-    line = refusal(capsys, "run", "--checkpoint", tmp_path, "--out", tmp_path / "o")
-    assert "found a folder" in line
+    assert "none" in refusal(capsys, *given, "--checkpoint", tmp_path / "none")
+    assert "found a folder" in refusal(capsys, *given, "--checkpoint", tmp_path)
 
 
 def test_an_upsampler_belongs_to_priors_of_its_size(capsys, tmp_path, clip):

@@ -31,15 +31,19 @@ SMALL = Config(
 )
 
 
+def resting(seed: int) -> np.ndarray:
+    """A second of noise where nothing moves."""
+    noise = np.random.default_rng(seed).integers(0, 255, (1, 40, 60, 3), np.uint8)
+    return noise.repeat(12, 0)
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory) -> tuple[Path, list[str]]:
     """The folder of a small run, and the words that made it."""
     folder = tmp_path_factory.mktemp("run")
     params = init_params(SMALL.model, jax.random.key(0))
     save_params(folder / "prior.safetensors", params, {"max_azimuth_degrees": 30.0})
-    rng = np.random.default_rng(0)
-    still = rng.integers(0, 255, (1, 40, 60, 3), np.uint8).repeat(12, 0)
-    write_sounding_film(folder / "in.mp4", still, 12)
+    write_sounding_film(folder / "in.mp4", resting(0), 12)
     np.save(folder / "depth.npy", np.ones((2, 32, 32), np.float32))
     preset = folder / "small.py"
     preset.write_text(
@@ -71,6 +75,11 @@ def test_everything_is_there_and_the_report_tells_it(finished):
     assert report["options"]["source"]["cameras"]["azimuth"] == 45
 
 
+def kept(said: str) -> list[bool]:
+    """Whether the source, its depth and the grid were kept, by what was said."""
+    return [f"{name}: kept" in said for name in ("source", "depth", "grid")]
+
+
 def test_running_again_keeps_the_stages_and_a_change_runs_what_depends_on_it(
     finished, capsys
 ):
@@ -79,16 +88,12 @@ def test_running_again_keeps_the_stages_and_a_change_runs_what_depends_on_it(
     look = ["--size", "32", "--orbit_seconds", "0.1"]
     assert main(["sample", *options]) == 0
     said = capsys.readouterr().out
-    assert [f"{name}: kept" in said for name in ("source", "depth", "grid")] == [True] * 3
+    assert kept(said) == [True, True, True]
     assert main(["render", f"{folder}/out", *look]) == 0
     assert (folder / "out" / "scene.npz").read_bytes() == scene
     assert main(["sample", *options, "--azimuth", "20"]) == 0
     said = capsys.readouterr().out
-    assert [f"{name}: kept" in said for name in ("source", "depth", "grid")] == [
-        True,
-        True,
-        False,
-    ]
+    assert kept(said) == [True, True, False]
     assert (folder / "out" / "scene.npz").read_bytes() == scene
 
 
@@ -118,7 +123,7 @@ def test_the_default_keeps_a_portrait_video_whole_and_larger_than_the_prior(
     assert read_arrays(out / "grid.npz")["frames"].shape == (2, 2, 96, 72, 3)
     assert main(["run", *words, *short, "--size", "32", "--orbit_seconds", "0.1"]) == 0
     said = capsys.readouterr().out
-    assert [f"{name}: kept" in said for name in ("source", "depth", "grid")] == [True] * 3
+    assert kept(said) == [True, True, True]
     assert "first look after" in said
     report = json.loads((out / "report.json").read_text())
     size = [report[name] for name in ("views", "instants", "rows", "columns")]
@@ -160,19 +165,12 @@ def test_a_refused_run_on_another_video_leaves_what_is_finished(finished, capsys
         path: path.read_bytes() for path in (folder / "out").iterdir() if path.is_file()
     }
     other = folder / "other.mp4"
-    still = (
-        np.random.default_rng(1).integers(0, 255, (1, 40, 60, 3), np.uint8).repeat(12, 0)
-    )
-    write_video(other, still, 12)
+    write_video(other, resting(1), 12)
     cameras = folder / "cameras.json"
     cameras.write_text('{"world_to_camera": [[1, 2]]}')
     text = folder / "text.safetensors"
     text.write_text("no weights")
-    for bad in (
-        ["--path", cameras],
-        ["--checkpoint", text],
-        ["--depth", text],
-    ):
+    for bad in (["--path", cameras], ["--checkpoint", text], ["--depth", text]):
         words = [str(other), *options[1:], *map(str, bad)]
         assert main(["run", *words]) == 2, bad
         assert capsys.readouterr().err.count("\n") == 1

@@ -100,13 +100,3 @@ def test_two_processes_fit_the_scene_of_one(preset, tmp_path):
     assert made.keys() == expected.keys()
     for name, array in expected.items():
         np.testing.assert_array_equal(made[name], array)
-
-
-def test_a_mesh_that_divides_no_grid_is_refused(tmp_path, capsys):
-    options = ["--coordinator", "a:1234", "--processes", "2", "--process", "0"]
-    assert (
-        main(["sample", "--config", "debug", *options, "--out", str(tmp_path / "out")]) == 2
-    )
-    assert (
-        "mesh: found all 1, expected a mesh that divides a grid" in capsys.readouterr().err
-    )

@@ -15,7 +15,7 @@ from full4d_jax.media.video import write_video
 from input_pipeline.cameras import nearest_to_axes, relative_to, rescale
 
 CONFIG = ("--config", "four_real")
-SIZES = (
+SIZES = [
     "--data.views",
     "3",
     "--data.frames",
@@ -24,7 +24,7 @@ SIZES = (
     "32",
     "--data.width",
     "32",
-)
+]
 FIT = ("--lift.steps", "20", "--lift.capacity", "900", "--lift.perceptual", "0")
 SHOWN = ("--orbit_seconds", "0.1", "--size", "32")
 

@@ -6,18 +6,13 @@ from refused import refusal
 
 
 def test_a_bucket_that_no_library_reads(capsys, tmp_path):
-    words = (
-        "train",
-        "--config",
-        "debug",
-        "--out",
-        tmp_path / "out",
-        "--training.checkpoints",
-    )
-    line = refusal(capsys, *words, "nowhere://bucket/run")
+    out = tmp_path / "out"
+    words = ["train", "--config", "debug", "--training.checkpoints"]
+    line = refusal(capsys, *words, "nowhere://bucket/run", "--out", out)
     assert "training.checkpoints: nowhere://bucket/run: found nowhere://, expected" in line
-    line = refusal(capsys, *words, "s3://bucket/run")
+    line = refusal(capsys, *words, "s3://bucket/run", "--out", out)
     assert "s3://bucket/run: found s3://, expected gs:// or a folder, which Orbax" in line
-    assert not (tmp_path / "out").exists()
+    assert not out.exists()
     if importlib.util.find_spec("gcsfs") is None:
-        assert "install 'full4d-jax[buckets]'" in refusal(capsys, *words, "gs://bucket/run")
+        line = refusal(capsys, *words, "gs://bucket/run", "--out", out)
+        assert "install 'full4d-jax[buckets]'" in line

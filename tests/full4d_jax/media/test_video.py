@@ -36,10 +36,8 @@ def write(
             stream.set_display_rotation(rotation)
         for i, picture in enumerate(clip):
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
-            frame.pts, frame.time_base = (
-                (4 * i if times is None else times[i]),
-                Fraction(1, 100),
-            )
+            frame.pts = 4 * i if times is None else times[i]
+            frame.time_base = Fraction(1, 100)
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
     return path

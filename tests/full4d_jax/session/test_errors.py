@@ -2,7 +2,6 @@
 
 import struct
 
-import cv2
 import pytest
 
 from full4d_jax.session.errors import InputError, input_errors
@@ -14,15 +13,8 @@ def test_control_characters_are_shown_as_escapes():
     assert str(error) == told
 
 
-@pytest.mark.parametrize(
-    "error",
-    [
-        KeyError("sha256"),
-        struct.error("unpack requires a buffer"),
-        cv2.error("(-215:Assertion failed)"),
-    ],
-)
-def test_what_readers_raise_for_strange_content_is_one_line(error):
+def test_what_readers_raise_for_strange_content_is_one_line():
+    error = struct.error("unpack requires\na buffer")
     with (
         pytest.raises(InputError) as caught,
         input_errors("scene", "give another file", "a.ply"),
@@ -30,7 +22,7 @@ def test_what_readers_raise_for_strange_content_is_one_line(error):
         raise error
     line = str(caught.value)
     assert line.startswith("scene: a.ply: found what cannot be read")
-    assert type(error).__name__ in line
+    assert "error" in line
     assert "test_errors.py" in line
     assert caught.value.__cause__ is error
     assert "\n" not in line

@@ -14,27 +14,20 @@ from pathlib import Path
 import numpy as np
 
 HERE = Path(__file__).resolve().parent
+FIELDS = (
+    "num_attention_heads",
+    "attention_head_dim",
+    "ffn_dim",
+    "num_layers",
+    "text_dim",
+    "in_channels",
+    "out_channels",
+)
 # Fields as in diffusers. Heads of 16 have 4 + 2 + 2 rotary pairs, heads of 24 have 4 + 4 + 4. The
 # channels are those that a pixel codec of stride 1 or 2 has.
 MODELS = {
-    "ti2v": {
-        "num_attention_heads": 3,
-        "attention_head_dim": 16,
-        "in_channels": 3,
-        "out_channels": 3,
-        "text_dim": 10,
-        "ffn_dim": 40,
-        "num_layers": 2,
-    },
-    "t2v": {
-        "num_attention_heads": 2,
-        "attention_head_dim": 24,
-        "in_channels": 12,
-        "out_channels": 12,
-        "text_dim": 14,
-        "ffn_dim": 72,
-        "num_layers": 3,
-    },
+    "ti2v": dict(zip(FIELDS, (3, 16, 40, 2, 10, 3, 3), strict=True)),
+    "t2v": dict(zip(FIELDS, (2, 24, 72, 3, 14, 12, 12), strict=True)),
 }
 # (b c t h w) of the latents, tokens of text and with the padding, whether the first latent frame is
 # given clean. Frames have 3 x 5 and 1 x 3 tokens. Wan pads to 512; among so many equal tokens those

@@ -117,12 +117,11 @@ def test_additions_are_exact_no_ops_with_views_and_projection(golden_params):
     np.testing.assert_array_equal(found, expected)
 
 
-# heads, their width, hidden channels, layers, text width; and what `make_wan.random_inputs` takes
+# `make_wan.FIELDS`, and what `make_wan.random_inputs` takes.
 LIVE = {
-    "odd": ((2, 20, 52, 2, 6), (2, 3, 5, 6, 14), (9, 512), True),
-    "deep": ((1, 128, 200, 6, 32), (1, 3, 4, 4, 6), (3, 16), True),
+    "odd": ((2, 20, 52, 2, 6, 3, 3), (2, 3, 5, 6, 14), (9, 512), True),
+    "deep": ((1, 128, 200, 6, 32, 3, 3), (1, 3, 4, 4, 6), (3, 16), True),
 }
-FIELDS = ("num_attention_heads", "attention_head_dim", "ffn_dim", "num_layers", "text_dim")
 
 
 @pytest.mark.extra("diffusers", "torch")
@@ -133,8 +132,7 @@ def test_equals_diffusers(name, tmp_path):
 
     torch.set_num_threads(1)
     numbers, shape, tokens, first_is_given = LIVE[name]
-    fields = dict(zip(FIELDS, numbers, strict=True))
-    fields |= {"in_channels": shape[1], "out_channels": shape[1]}
+    fields = dict(zip(make_wan.FIELDS, numbers, strict=True))
     torch.manual_seed(0)
     network = WanTransformer3DModel(**fields).eval().requires_grad_(False)
     for key, x in network.named_parameters():  # nothing stays at an initial 0 or 1

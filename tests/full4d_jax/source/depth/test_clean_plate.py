@@ -18,6 +18,7 @@ from full4d_jax.source.depth.resting_scene import (
 from input_pipeline.footage import PICTURES, listed, read_picture
 
 TIMES, HEIGHT, WIDTH = 3, 48, 64
+BEYOND = round(BEYOND_SHARE * HEIGHT), round(BEYOND_SHARE * WIDTH)
 PERSON = slice(12, 40), slice(20, 34)
 # A wall that recedes to the right.
 WALL = np.broadcast_to(1 / np.linspace(1.0, 0.5, WIDTH), (HEIGHT, WIDTH)).astype(np.float32)
@@ -46,8 +47,7 @@ def plate_of_person() -> CleanPlate:
 
 def picture_within(plate: CleanPlate) -> np.ndarray:
     """The part of a plate that its camera sees."""
-    rows = round(BEYOND_SHARE * HEIGHT)
-    columns = round(BEYOND_SHARE * WIDTH)
+    rows, columns = BEYOND
     return plate.frame[rows : rows + HEIGHT, columns : columns + WIDTH].astype(int)
 
 
@@ -64,9 +64,7 @@ def test_depth_goes_on_behind_a_person_whatever_the_network_scales_by():
 
 
 def test_the_wall_goes_on_beyond_the_borders():
-    plate = plate_of_person()
-    rows = round(BEYOND_SHARE * HEIGHT)
-    columns = round(BEYOND_SHARE * WIDTH)
+    plate, (rows, columns) = plate_of_person(), BEYOND
     assert plate.depth.shape == (HEIGHT + 2 * rows, WIDTH + 2 * columns)
     assert (plate.depth[:rows] > 0).all()
     np.testing.assert_allclose(plate.depth[:, :columns], WALL[0, 0], rtol=0.05)
