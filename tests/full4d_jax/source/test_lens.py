@@ -29,19 +29,20 @@ def write_picture(path, equivalent):
     Image.fromarray(np.zeros((40, 60, 3), np.uint8)).save(path, exif=exif)
 
 
-@pytest.mark.parametrize("name", ["a.jpg", "a.mov"])
-def test_metadata_tell_the_lens(name, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [
+        ("a.jpg", lambda path: write_picture(path, 26)),
+        ("a.mov", lambda path: write_film(path, "26.00mm")),
+    ],
+)
+def test_metadata_tell_the_lens(name, write, tmp_path):
     path = tmp_path / name
-    if name[-3:] in ("jpg", "png"):
-        size = (60, 40)  # upright
-        write_picture(path, 26)
-    else:
-        size = (40, 60)
-        write_film(path, "26.00mm")
+    write(path)
     assert focal_length(path) == 26
     source = open_video_source(SIZE, VideoOptions(path))
     assert "of 26 mm (as on 35 mm film) in the file's metadata" in source.about.note
-    focal = 26 / 43.2666 * np.hypot(60, 40) * 32 / min(size)
+    focal = 26 / 43.2666 * np.hypot(60, 40) * 32 / 40
     assert source.known_cameras.intrinsics[0, 0, 0] == pytest.approx(focal, rel=1e-3)
     of_option = open_video_source(SIZE, VideoOptions(path, fov=40.0))
     assert "40 before cropping" in of_option.about.note
@@ -66,10 +67,10 @@ def boxes(content: bytes) -> list[tuple[bytes, bytes]]:
 NAMES = b"other", QUICKTIME_FOCAL_LENGTH.encode()
 
 
-def tagged(kind: int, value: bytes, *, wide: bool = False, names=NAMES):
+def tagged(kind: int, value: bytes, *, wide: bool) -> bytes:
     """A file of one track that has the tag, after a large box that is not to be read."""
-    keys = struct.pack(">II", 0, len(names))
-    keys += b"".join(struct.pack(">I4s", len(x) + 8, b"mdta") + x for x in names)
+    keys = struct.pack(">II", 0, len(NAMES))
+    keys += b"".join(struct.pack(">I4s", len(x) + 8, b"mdta") + x for x in NAMES)
     values = struct.pack(">II", 1, 0) + b"9", struct.pack(">II", kind, 0) + value
     data = [box(b"data", each) for each in values]
     items = b"".join(box(struct.pack(">I", i + 1), x) for i, x in enumerate(data))
