@@ -27,10 +27,10 @@ from jaxtyping import Array, Float
 from full4d_jax.cameras import Cameras, cameras_of
 from full4d_jax.config import DEFAULT
 from full4d_jax.evaluation.fidelity import (
-    Distances,
+    Lpips,
     fidelity_scores,
-    load_distances,
     moving_region,
+    open_lpips,
 )
 from full4d_jax.evaluation.table import text_table
 from full4d_jax.generation.cascade import (
@@ -86,7 +86,7 @@ def main() -> None:
         load_upsampler(options.checkpoint),
         open_network(options.depth_network),
     )
-    distances = load_distances(vgg=False)
+    lpips = open_lpips()
     sheet = []
     scores_by_row: dict[tuple[str, str], list[dict[str, float | None]]] = {}
     if options.first < REPORTED:
@@ -95,14 +95,14 @@ def main() -> None:
         for number in range(options.scenes):
             clip = render_clip(options.first + number, options.rows, options.angle)
             made = dict(fill_all(models, clip))
-            for row, scores in score(clip, made, distances).items():
+            for row, scores in score(clip, made, lpips).items():
                 scores_by_row.setdefault(row, []).append(scores)
             if len(sheet) < SHEET:
                 sheet.append(pictures(clip, made))
             report(number + 1)
     means = {row: mean_scores(scores) for row, scores in scores_by_row.items()}
     print(table(means))
-    between = score_between(models, options, distances)
+    between = score_between(models, options, lpips)
     if between:
         print("at cameras between the generated ones:")
         print(table(between))
@@ -189,7 +189,7 @@ def fill(
 
 
 def score(
-    clip: ProceduralClip, made: dict[tuple[str, str], Grid], distances: Distances
+    clip: ProceduralClip, made: dict[tuple[str, str], Grid], lpips: Lpips
 ) -> dict[tuple[str, str], dict[str, float | None]]:
     """Return the scores of every row."""
     truth = np.asarray(clip.frames[1:])
@@ -198,15 +198,13 @@ def score(
     regions = {"_unseen": 1 - np.asarray(seen), "_moving": moving}
     return {
         row: fidelity_scores(
-            np.clip(np.asarray(grid) / 2 + 0.5, 0, 1), truth, regions, distances
+            np.clip(np.asarray(grid) / 2 + 0.5, 0, 1), truth, regions, lpips
         )
         for row, grid in made.items()
     }
 
 
-def score_between(
-    models: Models, options: argparse.Namespace, distances: Distances
-) -> Means:
+def score_between(models: Models, options: argparse.Namespace, lpips: Lpips) -> Means:
     """Return the scores of scenes, and of what they are made of, at cameras between."""
     scores_by_row: dict[tuple[str, str], list[dict[str, float | None]]] = {}
     with Progress("lifted", 2 * options.lifted) as report:
@@ -224,7 +222,7 @@ def score_between(
                 filled_views = fill(models, source, depth, cameras_of(between))
                 rows = {(row, name): filled_views[row] for row in (PUSH_PULL, CASCADE)}
                 rows[SCENE, name] = _lifted(models, source, depth, clip)
-                for row, scores in score(between, rows, distances).items():
+                for row, scores in score(between, rows, lpips).items():
                     scores_by_row.setdefault(row, []).append(scores)
                 report(2 * number + i + 1)
     return {row: mean_scores(scores) for row, scores in scores_by_row.items()}

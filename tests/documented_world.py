@@ -38,7 +38,7 @@ def short(words: list[str]) -> list[str]:
 def sketch(words: list[str]) -> None:
     """Make empty files where a command's words name a source, so that its kind can be told."""
     folders = {"sets": "index.json", "out": "grid.npz", "CAPTURE": "transforms.json"}
-    folders |= {"fox_photos": "transforms.json", "CALIBRATED": "cameras.json"}
+    folders |= {"CALIBRATED": "cameras.json"}
     folders |= {"FILMS": "a.mp4", "OTHERS": "a.mp4"}
     for word in words:
         place = Path(word)

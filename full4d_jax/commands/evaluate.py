@@ -9,17 +9,8 @@ from full4d_jax.commands import SIZES
 from full4d_jax.config import Config, check_config
 from full4d_jax.session.fields import Between, CountOrZero, Shown, refuse, require
 from full4d_jax.session.processes import ALONE, ProcessOptions, output_of
-from full4d_jax.source.kinds import (
-    CAPTURE,
-    DATASET,
-    FILMS,
-    RUN,
-    RUNS,
-    SPLATS,
-    VIDEO,
-    SourceOptions,
-    kind_of,
-)
+from full4d_jax.source import kinds
+from full4d_jax.source.kinds import SourceOptions
 from full4d_jax.source.options import (
     CaptureOptions,
     DepthKind,
@@ -48,14 +39,12 @@ class NetworkFiles:
 
 @dataclass(frozen=True)
 class MeasureOptions:
-    """What estimates depth of sources, and what compares pictures."""
+    """What estimates depth of sources."""
 
     depth_network: str | None = None
     """ours (the default), or as of full4d run."""
     depth_kind: DepthKind | None = None
     """What an .onnx file gives (see full4d run --help)."""
-    vgg: bool = False
-    """Measure LPIPS with VGG too (slow)."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +83,7 @@ class GridOptions(SceneOptions):
 class SplitOptions(SourceOptions):
     """All clips of a data set's split."""
 
-    path_kinds = (DATASET,)
+    path_kinds = (kinds.DATASET,)
 
     dataset: SourcePath
     """The data set."""
@@ -107,11 +96,10 @@ class SplitOptions(SourceOptions):
 class FilmOptions(SourceOptions):
     """A clip of a still scene: later frames are the truth for its first one."""
 
-    path_kinds = VIDEO, CAPTURE
+    path_kinds = (kinds.VIDEO,)
 
     video: SourcePath
-    """A clip of a still scene from a camera that goes past it, or a folder of photographs with
-    transforms.json; other captures are scored on consistency alone."""
+    """A clip of a still scene from a camera that goes past it."""
     poses: Path | None = None
     """The camera's path: JSON, a COLMAP model or transforms.json; left out, found in the video."""
     start: Start | None = None
@@ -130,12 +118,10 @@ class ForeignFilmsOptions(SourceOptions):
     """Anybody's films, one a camera, beside the films of a capture (docs/evaluation.md); a capture
     without --truth is scored alone."""
 
-    path_kinds = CAPTURE, FILMS
-    selecting_flags = "truth", "clip_onnx", "clip_text", "pointmaps_onnx"
+    path_kinds = kinds.CAPTURE, kinds.FILMS
 
     films: SourcePath
-    """A folder of films, or of folders of pictures, with the names or in the order of the cameras
-    of --truth."""
+    """A folder of films, or of folders of pictures, with the names of the cameras of --truth."""
     truth: Path | None = None
     """The capture whose cameras they are of."""
     source_camera: str | None = None
@@ -152,11 +138,10 @@ class ForeignFilmsOptions(SourceOptions):
 class MadeOptions(SourceOptions):
     """What `run`, `sample` or `lift` made (docs/evaluation.md); no config applies."""
 
-    path_kinds = RUN, RUNS, SPLATS
+    path_kinds = kinds.RUN, kinds.RUNS
 
     folder: SourcePath
-    """The folder of a run, whose grid is scored; without --truth also a folder of such folders; or
-    a .ply file of the scene in it."""
+    """The folder of a run, whose grid is scored; without --truth also a folder of such folders."""
     scene: bool = False
     """Score the scene instead, rendered for the cameras of --truth."""
     truth: Path | None = None
@@ -165,8 +150,6 @@ class MadeOptions(SourceOptions):
     """A data set, the folder of a run or a folder of these, for FVD and FVD-V."""
     split: str | None = None
     """Split of a data set as --reference; left out, train."""
-    vgg: bool = False
-    """Measure LPIPS with VGG too (slow)."""
     networks: Annotated[NetworkFiles, Flat] = NetworkFiles()
 
 
@@ -188,12 +171,6 @@ def evaluate(
       source: what is scored; left out, a prior on held-out scenes.
       out: folder for the results; by default runs/NAME-evaluation, or that of the run.
     """
-    if isinstance(source, FilmOptions) and source.video.is_dir():
-        of_a_video = {x: getattr(source, x) for x in ("poses", "start", "seconds", "fov")}
-        refuse(of_a_video, "none, with a folder")
-        # It is a capture, or photographs with their poses.
-        if not (source.video / "transforms.json").exists():
-            source = ForeignFilmsOptions(source.video, rows=source.rows)
     match source:
         case MadeOptions():
             _score_made(source, out)
@@ -253,14 +230,14 @@ def _score_made(made: MadeOptions, out: Path | None) -> None:
     from full4d_jax.evaluation.real_views import score_with_truth
 
     networks = vars(made.networks)
-    kind = "scene" if made.scene or made.folder.is_file() else "grid"
+    kind = "scene" if made.scene else "grid"
     if made.truth:
         sets = {x: getattr(made, x) for x in ("reference", "split")}
         refuse(networks | sets, "none, with --truth")
-        score_with_truth(made.folder, kind, made.truth, out, vgg=made.vgg)
+        score_with_truth(made.folder, kind, made.truth, out)
         return
-    fits = kind == "grid" and not made.vgg
-    require("truth", "none", fits, "the data set that it was made from", what="option")
+    expected = "the data set that it was made from"
+    require("truth", "none", not made.scene, expected, what="option")
     loaded = load_scoring_networks(networks)
     score_folder(made.folder, loaded, out, made.reference, made.split or "train")
 
@@ -284,7 +261,8 @@ def _score_films(source: ForeignFilmsOptions, out: Path | None) -> None:
         unused = {x: measures[x] for x in ("depth_network", "depth_kind")}
         refuse(unused | {"source_camera": source.source_camera}, "a --truth beside it")
         expected = "a capture whose cameras these are of, or cameras.json beside them"
-        require("truth", "none", kind_of(source.films) == CAPTURE, expected, what="option")
+        fits = kinds.kind_of(source.films) == kinds.CAPTURE
+        require("truth", "none", fits, expected, what="option")
         grid = open_capture(CaptureOptions(source.films, rows=source.rows))
         score_capture(grid, name, hold_folder(_folder(out, name)), networks)
         return

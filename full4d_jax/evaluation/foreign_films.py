@@ -1,9 +1,8 @@
 """Anybody's films beside what a capture's cameras filmed, in one table with simple baselines.
 
-A film belongs to the camera of its name; where no film has a camera's name, the films belong to the
-cameras in their order. It shows what that camera's own file shows, distortion included, in any
-size of the same shape. A film of as many frames as the camera's has its times; another begins with
-the capture and keeps its own.
+A film belongs to the camera of its name. It shows what that camera's own file shows, distortion
+included, in any size of the same shape. A film of as many frames as the camera's has its times;
+another begins with the capture and keeps its own.
 
 Scores against the truth pool all films and instants. Those of `consistency.grid_scores`, without
 it, are of the source's real film and the films together; the real films have them too. FVD and
@@ -52,7 +51,7 @@ def read_films(
     Returns:
       The source, then what the films' cameras really filmed, in the source's world, with depth of
       the source where it is known; the films at the same instants; names of their cameras; and
-      which film belongs to which, in words.
+      which capture and source these are, in words.
 
     Raises:
       InputError: a folder does not read, films and cameras do not pair, or shapes differ.
@@ -73,12 +72,14 @@ def read_films(
     with errors.input_errors(
         "films", "write each film under its camera's name, in any size of that shape"
     ):
-        pairs = pair_by_name_or_order(list(films), list(views), source, folder)
+        names = [name for name in films if name != source]
+        found = f"{len(films)} films ({', '.join(films)})"
+        targets = ", ".join(name for name in views if name != source)
+        fits = bool(names) and set(names) <= set(views)
+        check_field(folder, fits, found, f"films with names of {targets}")
         # Films get the lens, the turn and the poses of their cameras, to be decoded alike.
-        filmed = [
-            _film_view(x, films[x], views[camera], capture) for x, camera in pairs.items()
-        ]
-        real = [views[source], *(views[camera] for camera in pairs.values())]
+        filmed = [_film_view(films[name], views[name], capture) for name in names]
+        real = [views[source], *(views[name] for name in names)]
         # All are compared at the smallest size: enlarging would blur what is compared.
         height, width = _smallest_size([*real, *filmed])
         if rows and rows < min(height, width):
@@ -92,37 +93,11 @@ def read_films(
         clip = transforms.decode(example, height=height, width=width)
         known = transforms.Clip(*(values[: len(real)] for values in clip))
         grid = fidelity.grid_in_source(known, usual_unit=1.0)
-    named = [
-        f"{film} is {camera}" if film != camera else film for film, camera in pairs.items()
-    ]
-    note = f"of the capture {truth.name} the source is {source}; films: {', '.join(named)}"
-    return grid, clip.frames[len(real) :], list(pairs.values()), note
+    note = f"of the capture {truth.name} the source is {source}; films: {', '.join(names)}"
+    return grid, clip.frames[len(real) :], names, note
 
 
-def pair_by_name_or_order(
-    films: list[str], cameras: list[str], source: str, folder: Path
-) -> dict[str, str]:
-    """Return the camera of each film but the source's: that of its name, or else by order.
-
-    Films in order are of all cameras, or of all but the source.
-
-    Raises:
-      ValueError: some films alone have a camera's name, or their number is another.
-    """
-    targets = [camera for camera in cameras if camera != source]
-    order: list[str] = []
-    if set(films) <= set(cameras):
-        order = films
-    elif not set(films) & set(cameras):
-        order = {len(x): x for x in (targets, cameras)}.get(len(films), [])
-    pairs = {x: y for x, y in zip(films, order, strict=False) if y != source}
-    found = f"{len(films)} films ({', '.join(films)})"
-    expected = f"a film for each of {', '.join(targets)}, of its name or in this order"
-    check_field(folder, pairs, found, expected)
-    return pairs
-
-
-def _film_view(film: str, files: tuple[Path, ...], camera: View, capture: Capture) -> View:
+def _film_view(files: tuple[Path, ...], camera: View, capture: Capture) -> View:
     """Return a film as a view of its camera.
 
     Raises:
@@ -131,7 +106,9 @@ def _film_view(film: str, files: tuple[Path, ...], camera: View, capture: Captur
     start = float(max(view.timestamps[0] for view in capture.views))
     lens = camera.intrinsics
     pose = camera.world_to_camera[0]
-    view = make_view(f"film {film}", files, lens, pose, fps=capture.fps, offset=start)
+    view = make_view(
+        f"film {camera.name}", files, lens, pose, fps=capture.fps, offset=start
+    )
     times = view.timestamps
     if len(times) == len(camera.timestamps):
         times = camera.timestamps
@@ -176,7 +153,6 @@ def score_films(
     *,
     depth_network: str | None,
     depth_kind: options.DepthKind | None,
-    vgg: bool,
 ) -> None:
     """Score films, and add their row to the tables in a folder.
 
@@ -184,13 +160,12 @@ def score_films(
       truth: the source, then what the films' cameras really filmed.
       films: what is scored.
       cameras: names of the films' cameras.
-      note: which film belongs to which camera, in words.
+      note: which capture and source these are, in words.
       name: of the row; one that is there already is replaced.
       folder: for the results.
       networks: for the scores by networks.
       depth_network: estimates the source's depth where the capture has none.
       depth_kind: what it gives.
-      vgg: measure LPIPS with VGG too.
 
     Raises:
       InputError: the folder holds scores of another truth, or the name is that of a baseline.
@@ -208,25 +183,22 @@ def score_films(
     rows = {row: frames for (row, _), frames in compared.rows.items()}
     rows[REAL] = compared.truth
     # Scores of another truth are not comparable: whatever they depend on is part of the mark.
-    distances = fidelity.load_distances(vgg=vgg)
+    lpips = fidelity.open_lpips()
     absent = dict(networks.missing)
     video = frechet.open_i3d(absent)
-    settings = {"distances": sorted(distances), "networks": networks.files}
-    settings |= {"truth": grid_arrays(truth), "video": video is not None}
+    settings = {"truth": grid_arrays(truth), "networks": networks.files}
+    settings |= {"lpips": lpips is not None, "video": video is not None}
     mark = stages.fingerprint("films 4", settings, {})
 
     def scored(_: str, row: str) -> dict[str, Any]:
-        record = fidelity.score(
-            compared._replace(rows={(row, "none"): rows[row]}), distances
-        )
+        record = fidelity.score(compared._replace(rows={(row, "none"): rows[row]}), lpips)
         frames = np.concatenate([truth.frames[:1], to_uint8(rows[row])])
         scores = consistency.grid_scores(frames, truth.known_cameras, networks)
         missing = dict(absent)
         if video:
-            made = {"films": [frechet.stored(lambda: frames)]}
-            real = [frechet.stored(lambda: truth.frames)]
-            distances_of, too_few = frechet.compare(made, real, video)
-            scores |= distances_of.get("films", {})
+            made, real = [lambda: frames], [lambda: truth.frames]
+            distances, too_few = frechet.compare(made, real, video)
+            scores |= distances
             missing |= too_few
         record["rows"][0] |= scores
         return record | {"missing": missing}

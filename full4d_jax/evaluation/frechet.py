@@ -12,10 +12,9 @@ even where both are drawn from the same distribution: compare distances of equal
 """
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import cv2
 import jax
@@ -34,6 +33,7 @@ ENOUGH = f"at least {SMALLEST_SET} of each, the field uses 2,048"
 NAMES = {"fvd": "FVD", "fvd_v": "FVD-V"}
 
 Frames = UInt8[np.ndarray, "v t h w 3"]
+ReadGrid = Callable[[], Frames]
 VideoFeatures = Callable[[Float[np.ndarray, "m 224 224 3"]], Float[np.ndarray, " c"]]
 
 
@@ -100,65 +100,50 @@ def load_i3d() -> VideoFeatures:
     return lambda clip: np.asarray(logits(variables, jnp.asarray(clip)))
 
 
-class StoredGrid(NamedTuple):
-    """A grid on disk, whose frames are read when they are needed."""
-
-    views: int
-    times: int
-    read: Callable[[], Frames]
-
-
-def stored(read: Callable[[], Frames]) -> StoredGrid:
-    """Return the grid that this reads."""
-    views, times = read().shape[:2]
-    return StoredGrid(views, times, read)
-
-
 def compare(
-    made: Mapping[str, Sequence[StoredGrid]],
-    reference: Sequence[StoredGrid],
-    video: VideoFeatures,
-) -> tuple[dict[str, dict[str, float]], dict[str, str]]:
-    """Compare sets of grids, the largest first, with a reference set.
+    made: Sequence[ReadGrid], reference: Sequence[ReadGrid], video: VideoFeatures
+) -> tuple[dict[str, float], dict[str, str]]:
+    """Compare a set of grids with a reference set; each grid is read when it is needed.
 
     Clips of all grids are cut to the fewest frames and views that one of them has.
 
     Returns:
-      Distances of each set, by key of NAMES, where the set is large enough; and why a distance is
-      missing whose sets are too small, by its name.
+      Distances by key of NAMES, and why one is missing whose sets are too small, by its name.
     """
-    sets = {**made, "reference": reference}
-    grids = [grid for members in sets.values() for grid in members]
-    times = min(grid.times for grid in grids)
-    views = min((grid.views for grid in grids if grid.views > 1), default=1)
-    largest = counts(next(iter(made.values())))
-    known = counts(reference)
+    sets = {"made": made, "reference": reference}
+    shapes = {name: [read().shape[:2] for read in grids] for name, grids in sets.items()}
+    every = [*shapes["made"], *shapes["reference"]]
+    fewest_times = min(times for _, times in every)
+    fewest_views = min((views for views, _ in every if views > 1), default=1)
+    counts = [count_clips(x) for x in shapes.values()]
     too_few = {
-        name: f"found {largest[key]} made and {known[key]} to compare with, expected {ENOUGH}"
-        for key, name in NAMES.items()
-        if min(largest[key], known[key]) < SMALLEST_SET
+        name: f"found {own} made and {known} to compare with, expected {ENOUGH}"
+        for name, own, known in zip(NAMES.values(), *counts, strict=True)
+        if min(own, known) < SMALLEST_SET
     }
     keys = [key for key, name in NAMES.items() if name not in too_few]
-    features: dict[str, dict[str, list[np.ndarray]]] = {}
-    for name, members in sets.items() if keys else ():
-        features[name] = {key: [] for key in keys}
-        for grid in progress.watch(f"{name}, features", members):
-            frames = grid.read()
+    features: dict[str, dict[str, list[np.ndarray]]] = {
+        key: {name: [] for name in sets} for key in keys
+    }
+    for name, grids in sets.items() if keys else ():
+        for read in progress.watch(f"{name}, features", grids):
+            frames = read()
             # For each instant the frames of all views in their order, the source's first.
-            across = frames.swapaxes(0, 1)[:, :views] if len(frames) > 1 else []
-            clips = {"fvd": clips_in_time(frames)[:, :times], "fvd_v": across}
+            across = frames.swapaxes(0, 1)[:, :fewest_views] if len(frames) > 1 else []
+            clips = {"fvd": clips_in_time(frames)[:, :fewest_times], "fvd_v": across}
             for key in keys:
-                features[name][key] += [video(to_clip(clip)) for clip in clips[key]]
-    truth = features.pop("reference", {})
+                features[key][name] += [video(to_clip(clip)) for clip in clips[key]]
     distances = {
-        name: {
-            key: frechet_distance(np.stack(x), np.stack(truth[key]))
-            for key, x in own.items()
-            if len(x) >= SMALLEST_SET
-        }
-        for name, own in features.items()
+        key: frechet_distance(np.stack(x["made"]), np.stack(x["reference"]))
+        for key, x in features.items()
     }
     return distances, too_few
+
+
+def count_clips(shapes: Sequence[tuple[int, ...]]) -> tuple[int, int]:
+    """Count the clips of grids of so many views and instants, in the order of NAMES."""
+    in_time = sum(max(1, views - 1) for views, _ in shapes)
+    return in_time, sum(times for views, times in shapes if views > 1)
 
 
 def open_i3d(missing: dict[str, str]) -> VideoFeatures | None:
@@ -175,7 +160,7 @@ def runs_in(path: Path) -> list[Path]:
     return inside if kind_of(path) == RUNS else [path]
 
 
-def open_reference(path: Path, split: str) -> list[StoredGrid]:
+def open_set(path: Path, split: str) -> list[ReadGrid]:
     """Open the grids of output folders, or of the clips of a data set.
 
     Args:
@@ -186,22 +171,13 @@ def open_reference(path: Path, split: str) -> list[StoredGrid]:
       InputError: it is none of these, or the dataset has no such split.
     """
     if require_kind(path, (DATASET, RUN, RUNS)) != DATASET:
-        return [stored(partial(_grid_of, folder)) for folder in runs_in(path)]
+        return [partial(_frames_of, folder) for folder in runs_in(path)]
     with errors.input_errors("reference", "give another dataset or split"):
         records = open_dataset(path, split)
-    return [
-        StoredGrid(clip["views"], clip["frames"], partial(_decoded, records, index))
-        for index, clip in enumerate(records.clips)
-    ]
+    return [partial(_decoded, records, index) for index in range(len(records))]
 
 
-def counts(grids: Sequence[StoredGrid]) -> dict[str, int]:
-    """Count the clips of the grids, by key of NAMES."""
-    videos = sum(max(1, grid.views - 1) for grid in grids)
-    return {"fvd": videos, "fvd_v": sum(grid.times for grid in grids if grid.views > 1)}
-
-
-def _grid_of(folder: Path) -> Frames:
+def _frames_of(folder: Path) -> Frames:
     return stages.Stages(folder).finished("grid")["frames"]
 
 

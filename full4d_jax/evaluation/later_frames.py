@@ -18,27 +18,23 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from full4d_jax.cameras import Cameras, sides
+from full4d_jax.cameras import Cameras
 from full4d_jax.config import DEFAULT, Config
 from full4d_jax.evaluation.fidelity import ClipRows, compare
 from full4d_jax.evaluation.prior_rows import Judge, score_clips
 from full4d_jax.evaluation.table import CASCADE
 from full4d_jax.generation import cascade
 from full4d_jax.geometry.depth_maps import drop_depth_edges
-from full4d_jax.grid import About, Grid, all_real, points_in, seen_in
+from full4d_jax.grid import Grid, all_real, points_in, seen_in
 from full4d_jax.media.pictures import to_model, to_unit
-from full4d_jax.models.unet import SIDE_MULTIPLE
 from full4d_jax.session import errors, fields
 from full4d_jax.source import size, video_source
 from full4d_jax.source.depth.estimators import AnyNetwork, source_depth
-from full4d_jax.source.handheld import find_path, path_scale
+from full4d_jax.source.handheld import path_scale
 from full4d_jax.source.options import VideoOptions
-from input_pipeline import capture_clips, footage, transforms
 from input_pipeline.cameras import centers
 from input_pipeline.depth_alignment import MIN_MATCHES, SparseDepth
-from input_pipeline.importers.camera_path import TRANSFORMS, CameraPath, path_files
-from input_pipeline.importers.detect import require_inside
-from input_pipeline.importers.transforms_json import read_transforms
+from input_pipeline.importers.camera_path import path_files
 from input_pipeline.plain_files import check_field
 
 # Degrees from the source, from one to another; a frame beyond all is left out.
@@ -65,7 +61,7 @@ def open_upsampler(config: Config, rows: int | None) -> cascade.Upsampler:
 def open_film(
     config: Config, options: VideoOptions, network: AnyNetwork
 ) -> tuple[Grid, Float[np.ndarray, " k"]]:
-    """Read a video, or a folder of photographs with `transforms.json`, and estimate its depth.
+    """Read a video, and estimate the depth of its first frame.
 
     Returns:
       The grid of one instant, in world units: view 0 is the source, which has depth, the others are
@@ -75,13 +71,8 @@ def open_film(
     Raises:
       InputError: it is unusable, or its camera's path is unknown.
     """
-    if options.video.is_dir():
-        source = open_photographs(options.video, options.size.rows or size.USUAL_ROWS)
-    else:
-        source = video_source.open_video_source(
-            size.size_of_result(config, options, enlarged=True), options
-        )
-
+    larger = size.size_of_result(config, options, enlarged=True)
+    source = video_source.open_video_source(larger, options)
     widest = RANGES[-1][-1]
     with errors.input_errors("video", "give --poses, or another --start"):
         points = points_in(source)
@@ -125,43 +116,6 @@ def open_film(
     return grid, angles[later]
 
 
-def open_photographs(folder: Path, rows: int) -> Grid:
-    """Read photographs of a still scene, in order of their names, with the poses beside them.
-
-    Lenses are undistorted. The world is the first photograph's camera.
-
-    Raises:
-      InputError: the folder is unusable, or its pictures do not agree with its poses.
-    """
-    file = folder / TRANSFORMS
-    with errors.input_errors(
-        "video", f"give a video, or a folder of pictures with {TRANSFORMS}"
-    ):
-        capture = read_transforms(file, folder.name, None)
-        require_inside(folder, [capture])
-        taken = footage.first_picture(capture.views[0].files[0]).shape
-        height, width = sides(taken[0], taken[1], rows, SIDE_MULTIPLE)
-        example = capture_clips.CaptureClips([capture], frames=1)[0]
-        clip = transforms.decode(example, height=height, width=width)
-        one = np.allclose(clip.intrinsics, clip.intrinsics[:1], rtol=1e-3)
-        check_field(file, one, "several lenses", "one")
-    lens = clip.intrinsics[:1]
-    frames = clip.frames[:, 0]
-    times = np.arange(len(frames), dtype=np.float64)
-    poses = CameraPath(clip.world_to_camera[:, 0].astype(np.float64), None, None)
-    large = frames, lens[0].astype(np.float64)
-    path = find_path.path_from_poses(poses, file, folder, times, lambda: large)
-    note = f"{len(frames)} photographs, resized to {width}x{height}; {path.note}"
-    return Grid(
-        frames=frames[None],
-        origin=all_real(frames[None]),
-        times=times,
-        cameras=Cameras(lens, path.world_to_camera[None].astype(np.float32), height, width),
-        points=seen_in(0, path.points),
-        about=About(note=note, warning=path.warning),
-    )
-
-
 def evaluate_film(judge: Judge, folder: Path, options: VideoOptions) -> None:
     """Score a clip, frame by frame, and write the page.
 
@@ -175,8 +129,6 @@ def evaluate_film(judge: Judge, folder: Path, options: VideoOptions) -> None:
     """
     upsampler = open_upsampler(judge.config, options.size.rows)
     files = [options.video, *(path_files(options.poses) if options.poses else [])]
-    if options.video.is_dir():
-        files = sorted(path for path in options.video.rglob("*") if path.is_file())
     clips = {"clip": files, "upsampler": upsampler.path, "ranges": RANGES}
     clips |= {"start": options.start, "fov": options.fov, "size": options.size}
     grid, angles = open_film(judge.config, options, judge.depth)

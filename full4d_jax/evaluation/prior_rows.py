@@ -45,13 +45,13 @@ from input_pipeline.transforms import decode
 
 
 class Judge(NamedTuple):
-    """The models under evaluation, and the distances that compare pictures.
+    """The models under evaluation, and LPIPS.
 
     Attributes:
       config: the experiment.
       prior: its prior.
       depth: estimates depth of sources.
-      distances: compare pictures.
+      lpips: compares pictures; None where it is not installed.
       depth_name: of the depth network, in tables and pictures.
       made_of: settings and files of the models, for `fingerprint`.
     """
@@ -59,7 +59,7 @@ class Judge(NamedTuple):
     config: Config
     prior: Prior
     depth: estimators.AnyNetwork
-    distances: fidelity.Distances
+    lpips: fidelity.Lpips = None
     depth_name: str = "ours"
     made_of: Mapping[str, Any] = MappingProxyType({})
 
@@ -71,12 +71,11 @@ def open_judge(
     checkpoint: Path | None,
     depth_network: str | None,
     depth_kind: DepthKind | None,
-    vgg: bool,
 ) -> Judge:
     """Hold the folder, load what is evaluated, and say what a depth network's values are.
 
     Raises:
-      InputError: one of the files cannot be used, or LPIPS with VGG is not installed.
+      InputError: one of the files cannot be used.
     """
     files.hold_folder(folder)
     checkpoint = prior_path(config.model, checkpoint)
@@ -87,7 +86,7 @@ def open_judge(
     file = estimators.network_file(depth_network)
     made_of = prior_settings(config, checkpoint) | {"network": file, "kind": depth_kind}
     name = Path(depth_network or estimators.OURS).name
-    return Judge(config, prior, network, fidelity.load_distances(vgg=vgg), name, made_of)
+    return Judge(config, prior, network, fidelity.open_lpips(), name, made_of)
 
 
 def check_split(records: Records, data: DataConfig) -> None:
@@ -181,7 +180,7 @@ def score_clips(
     shown_clips = 4  # of each group
     parts = ("model", "data", "sampler", "seed")
     settings = {name: getattr(judge.config, name) for name in parts} | dict(judge.made_of)
-    settings |= {"clip": clips, "distances": sorted(judge.distances)}
+    settings |= {"clip": clips, "lpips": judge.lpips is not None}
     mark = stages.fingerprint("evaluation 5", settings, {})
 
     def scored(group: str, scene: int) -> dict[str, Any]:
@@ -189,7 +188,7 @@ def score_clips(
         if scene in scenes[group][:shown_clips]:
             picture = fidelity.sheet(clip, [str(i + 1) for i in range(len(clip.truth))])
             save_picture(folder / f"{group}-{scene}.png", picture)
-        return fidelity.score(clip, judge.distances)
+        return fidelity.score(clip, judge.lpips)
 
     jobs = {(group, scene): "" for group, members in scenes.items() for scene in members}
     records = table.score_jobs(folder / "scores.jsonl", mark, jobs, scored)

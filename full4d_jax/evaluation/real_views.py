@@ -19,7 +19,6 @@ from full4d_jax.scene.reading import background_in, from_arrays, posed_grid
 from full4d_jax.scene.renders import render_views
 from full4d_jax.session import files, progress, stages
 from full4d_jax.session.errors import InputError, input_errors
-from gaussians import load_dynamic_ply
 from input_pipeline.datasets.dataset import open_dataset
 from input_pipeline.plain_files import check_field
 from input_pipeline.selection import select
@@ -93,7 +92,7 @@ def find_truth(
 
 
 def score_with_truth(
-    path: Path, kind: str, dataset: Path, out: Path | None = None, *, vgg: bool
+    folder: Path, kind: str, dataset: Path, out: Path | None = None
 ) -> None:
     """Score a folder; write truth_KIND.json, truth_KIND.md and truth_KIND.png.
 
@@ -101,17 +100,15 @@ def score_with_truth(
     are both, and each view as a scene.
 
     Args:
-      path: an output folder; for a scene also a .ply file in it.
+      folder: an output folder.
       kind: "grid" or "scene".
       dataset: the data set that the folder was made from.
       out: folder for the results; by default the output folder.
-      vgg: measure LPIPS with VGG too.
 
     Raises:
       InputError: the folder has no grid or scene, or does not record its clip, or the data set is
         another one.
     """
-    folder = path.parent if path.suffix == ".ply" else path
     grid = posed_grid(stages.Stages(folder))
     out = files.hold_folder(out or folder)
     truth, views, about = find_truth(folder, grid, dataset, only_in_grid=kind == "grid")
@@ -124,20 +121,24 @@ def score_with_truth(
         held_out = np.zeros(pictures.shape[:2], bool)
     else:
         subject = table.SCENE
-        pictures = _rendered(path, truth)
+        arrays = stages.Stages(folder).finished("scene")
+        targets = truth.known_cameras.views(slice(1, None))
+        times = np.linspace(0, 1, len(truth.times))
+        rendered = render_views(from_arrays(arrays), targets, times, background_in(arrays))
+        pictures = rendered / fidelity.LEVELS
         held_out = np.ones(pictures.shape[:2], bool)
         for own, view in zip(held_out, views, strict=True):
             if view in rows:
                 own[:] = grid.origin[rows[view]] == Origin.HELD_OUT
     whole = fidelity.rows_of(subject, pictures, truth)
-    distances = fidelity.load_distances(vgg=vgg)
+    lpips = fidelity.open_lpips()
     parts = [("all views", 0, np.ones_like(held_out))]
     if held_out.any() and not held_out.all():
         parts += [("held out", 0, held_out), ("fitted", 0, ~held_out)]
     shown = np.broadcast_to(views[:, None], held_out.shape)
     parts += [("each view", int(view), shown == view) for view in views]
     records = [
-        {"group": group, "scene": number} | fidelity.score(whole.part(part), distances)
+        {"group": group, "scene": number} | fidelity.score(whole.part(part), lpips)
         for group, number, part in progress.watch("scoring", parts)
     ]
     new = [str(view) for view in views[held_out.all(1)]]
@@ -153,21 +154,3 @@ def score_with_truth(
         about=about | {"held_out_views": new},
         picture=fidelity.sheet(whole, [f"view {view}" for view in views]),
     )
-
-
-def _rendered(path: Path, truth: Grid) -> fidelity.Frames:
-    """Return the scene of an output folder or a .ply file as the targets' cameras see it.
-
-    Raises:
-      InputError: there is none, or one that was fitted to another grid.
-    """
-    arrays = {}
-    if path.suffix == ".ply":
-        with input_errors("scene", "give the output folder of full4d run or full4d lift"):
-            scene = load_dynamic_ply(path)
-    else:
-        arrays = stages.Stages(path).finished("scene")
-        scene = from_arrays(arrays)
-    targets = truth.known_cameras.views(slice(1, None))
-    times = np.linspace(0, 1, len(truth.times))
-    return render_views(scene, targets, times, background_in(arrays)) / fidelity.LEVELS

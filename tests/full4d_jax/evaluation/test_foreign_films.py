@@ -23,7 +23,7 @@ BASELINES = [COPY, INPAINT, PUSH_PULL, REAL]
 @pytest.fixture(autouse=True)
 def no_lpips(monkeypatch):
     """`test_fidelity.py` has it; here its networks would take most of the time."""
-    monkeypatch.setattr(fidelity, "load_distances", lambda **_: {})
+    monkeypatch.setattr(fidelity, "open_lpips", lambda: None)
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +72,9 @@ def test_films_get_a_column_each_beside_the_baselines(clip, capture, tmp_path, c
     mine = write_films(tmp_path / "mine", {"left": clip.frames[0], "right": away[2]})
     out = tmp_path / "out"
     argv = ["--truth", str(capture), "--source_camera", "middle", "--out", str(out)]
-    yours = write_films(tmp_path / "yours", {"0": clip.frames[0], "1": clip.frames[2]})
+    yours = write_films(
+        tmp_path / "yours", {"left": clip.frames[0], "right": clip.frames[2]}
+    )
     assert main(["evaluate", str(mine), *argv]) == 0
     first = scores_of(out)
     assert list(first) == ["mine", *BASELINES]
@@ -91,7 +93,7 @@ def test_films_get_a_column_each_beside_the_baselines(clip, capture, tmp_path, c
     # The depth is the room's, so that the projection is right where the source sees.
     assert scores[PUSH_PULL]["psnr"] > scores[COPY]["psnr"] + 1
     page = (out / "films.md").read_text()
-    assert "the source is middle; films: 0 is left, 1 is right" in page
+    assert "the source is middle; films: left, right" in page
     assert "PSNR unseen" in page
     assert page in capsys.readouterr().out
     assert np.asarray(Image.open(out / "films.png")).shape[0] > 2 * 128
@@ -110,6 +112,9 @@ def test_films_of_another_shape_and_damaged_ones_are_refused(
     assert "nowhere" in line
     line = refusal(capsys, "evaluate", good, "--truth", capture, "--source_camera", "up")
     assert "--source_camera: found up, expected one of left, middle, right" in line
+    other = write_films(tmp_path / "other", {"0": clip.frames[1]})
+    line = refusal(capsys, "evaluate", other, "--truth", capture)
+    assert "found 1 films (0), expected films with names of middle, right" in line
     line = refusal(capsys, "run", good)
     assert "found 1 film without cameras, expected at least 3 of one scene" in line
     (good / "images/middle/0001.png").write_bytes(b"\x89PNG\r\n\x1a\n")

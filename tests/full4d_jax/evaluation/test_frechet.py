@@ -16,8 +16,7 @@ from full4d_jax.evaluation.frechet import (
     clips_in_time,
     compare,
     frechet_distance,
-    open_reference,
-    stored,
+    open_set,
     to_clip,
 )
 from full4d_jax.grid import Grid, all_real, grid_arrays
@@ -168,13 +167,13 @@ def test_a_dataset_is_a_reference(tmp_path, capsys):
     argv = ["data", "procedural", "--out", str(tmp_path / "set"), "--scenes", "2"]
     argv += ["--views", "3", "--frames", "2", "--height", "32", "--width", "48"]
     assert main(argv) == 0
-    grids = open_reference(tmp_path / "set", "train")
-    assert [(grid.views, grid.times) for grid in grids] == [(3, 2)] * 2
-    frames = grids[1].read()
+    grids = open_set(tmp_path / "set", "train")
+    assert len(grids) == 2
+    frames = grids[1]()
     assert frames.shape == (3, 2, 32, 48, 3)
     assert frames.std() > 5
     with pytest.raises(InputError, match="found 'nosuch', expected one of train"):
-        open_reference(tmp_path / "set", "nosuch")
+        open_set(tmp_path / "set", "nosuch")
     capsys.readouterr()
 
 
@@ -193,9 +192,8 @@ def test_clips_are_cut_to_what_all_have(monkeypatch):
         shown.append((len(clip), len(np.unique(clip[:, ::99, 9, 0], axis=0))))
         return clip.mean((1, 2, 3))[:2]
 
-    sets = {"made": [stored(lambda: made)]}
-    distances, too_few = compare(sets, [stored(lambda: reference)], video)
+    distances, too_few = compare([lambda: made], [lambda: reference], video)
     assert shown[:22] == [(18, 18)] * 2 + [(16, 3)] * 20
     assert shown[22:] == [(18, 18)] * 3 + [(16, 3)] * 18
-    assert distances["made"].keys() == {"fvd", "fvd_v"}
+    assert distances.keys() == {"fvd", "fvd_v"}
     assert not too_few

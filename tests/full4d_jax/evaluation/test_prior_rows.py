@@ -36,7 +36,7 @@ CONFIG = Config(
 
 def untrained(config: Config) -> Judge:
     params = jax.jit(init_params, static_argnums=0)(config.model, jax.random.key(0))
-    return Judge(config, prior_with(config, params), load_depth(), {})
+    return Judge(config, prior_with(config, params), load_depth())
 
 
 def wall(shift: float, size: int = 16) -> Grid:
@@ -84,7 +84,7 @@ def test_an_untrained_prior_is_the_push_pull_row():
         np.testing.assert_allclose(frames * seen, clip.truth * seen, atol=1 / 255)
     assert isinstance(judge.depth, DepthNetwork)
     estimate = np.asarray(estimate_depth(judge.depth, to_model(grid.frames[0])))
-    record = score(clip._replace(rows={(PUSH_PULL, "true"): clip.truth}), judge.distances)
+    record = score(clip._replace(rows={(PUSH_PULL, "true"): clip.truth}), judge.lpips)
     assert record["hole_fraction"] == 0.25
     error = np.abs(estimate / np.median(estimate) - 1).mean()  # the wall is at depth 1
     assert record["depth_absrel"] == pytest.approx(error, rel=1e-4)
@@ -98,7 +98,7 @@ def test_scores_of_grids_count_hidden_frames_only():
 
     def scores() -> dict:
         whole = ClipRows(truth, {}, {(PRIOR, "none"): wrong})
-        return score(whole.part(~row_and_column(2, 2)), {})["rows"][0]
+        return score(whole.part(~row_and_column(2, 2)), None)["rows"][0]
 
     assert (scores()["psnr"], scores()["ssim"]) == (None, pytest.approx(1))  # exact
     wrong[1, 1] += 0.1
@@ -158,11 +158,11 @@ def test_an_interrupted_split_goes_on_where_it_stopped(rooms, tmp_path, monkeypa
     judge, records = untrained(CONFIG), open_split(rooms[0], "test")
     whole, scored = fidelity.score, []
 
-    def stopping(candidates, distances):
+    def stopping(candidates, lpips):
         if len(scored) == 2:
             raise KeyboardInterrupt
         scored.append(candidates)
-        return whole(candidates, distances)
+        return whole(candidates, lpips)
 
     monkeypatch.setattr(fidelity, "score", stopping)
     with pytest.raises(KeyboardInterrupt):
