@@ -37,9 +37,8 @@ def changed(a: np.ndarray, b: np.ndarray) -> float:
 
 def decoded(file: str) -> np.ndarray:
     """Return the picture in a PNG or JPEG file in base64."""
-    picture = cv2.imdecode(
-        np.frombuffer(base64.b64decode(file), np.uint8), cv2.IMREAD_COLOR
-    )
+    content = np.frombuffer(base64.b64decode(file), np.uint8)
+    picture = cv2.imdecode(content, cv2.IMREAD_COLOR)
     assert picture is not None
     return picture
 
@@ -73,9 +72,8 @@ class Browser:
 
     def still(self) -> np.ndarray:
         """Return the picture of a page that is one (`#still`), in the same order of colours."""
-        return decoded(
-            self.script("document.documentElement.dataset.picture").partition(",")[2]
-        )
+        picture = self.script("document.documentElement.dataset.picture")
+        return decoded(picture.partition(",")[2])
 
     def style(self, rules: str) -> None:
         self.script(
@@ -105,9 +103,8 @@ class Browser:
 
     def place(self, element: str) -> dict[str, float]:
         """Where an element is: x, y, width and height in pixels; the argument is JavaScript."""
-        return json.loads(
-            self.script(f"JSON.stringify(({element}).getBoundingClientRect())")
-        )
+        box = f"({element}).getBoundingClientRect()"
+        return json.loads(self.script(f"JSON.stringify({box})"))
 
     def click(self, element: str) -> None:
         """In the middle of an element."""
@@ -144,9 +141,8 @@ class Browser:
 
     def _send(self, method: str, **parameters: Any) -> int:
         number = next(self._numbers)
-        self._socket.send(
-            json.dumps({"id": number, "method": method, "params": parameters})
-        )
+        words = {"id": number, "method": method, "params": parameters}
+        self._socket.send(json.dumps(words))
         return number
 
 

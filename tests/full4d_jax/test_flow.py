@@ -27,9 +27,8 @@ def test_zero_residual_is_the_gaussian_posterior_mean(tau):
 def test_residual_moves_the_mean_by_its_posterior_deviation():
     base, z, residual, s, tau = draw(0), draw(1), draw(2), 0.2, 0.6
     args = z, jnp.full(2, tau), base, s
-    change = flow.velocity_from_residual(residual, *args) - flow.velocity_from_residual(
-        0 * z, *args
-    )
+    at_base = flow.velocity_from_residual(0 * z, *args)
+    change = flow.velocity_from_residual(residual, *args) - at_base
     deviation = s * tau / np.sqrt(s**2 * (1 - tau) ** 2 + tau**2)  # of x given z
     np.testing.assert_allclose(-tau * change, deviation * residual, atol=1e-5)
 
@@ -53,9 +52,8 @@ def test_flow_times_cover_the_interval_and_the_share_of_means():
 
 
 def test_shift_is_wans():
-    np.testing.assert_allclose(
-        flow.shift_time(jnp.array([0.0, 0.5, 1.0]), 5.0), [0, 5 / 6, 1]
-    )
+    shifted = flow.shift_time(jnp.array([0.0, 0.5, 1.0]), 5.0)
+    np.testing.assert_allclose(shifted, [0, 5 / 6, 1])
 
 
 def test_the_preconditioned_loss_is_the_error_of_the_residual():

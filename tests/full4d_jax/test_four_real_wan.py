@@ -89,17 +89,11 @@ def test_training_synchronizes_and_changes_no_bit_of_wan(config, converted):
 
     def losses(state) -> np.ndarray:
         """On clips, times and noise of steps that training never reaches."""
-        batches = training_batches(config, 1000)
-        return np.array(
-            [
-                float(
-                    step(state._replace(step=jnp.int32(1000 + i)), next(batches), weights)[
-                        1
-                    ]["loss"]
-                )
-                for i in range(3)
-            ]
-        )
+        batches, found = training_batches(config, 1000), []
+        for i in range(3):
+            later = state._replace(step=jnp.int32(1000 + i))
+            found.append(float(step(later, next(batches), weights)[1]["loss"]))
+        return np.array(found)
 
     after, batches = before, training_batches(config, 0)
     for _ in range(STEPS):

@@ -47,9 +47,8 @@ def rig() -> Grid:
         pixels=rng.uniform(0, 4, (3, 2)),
         depth=np.array([1.0, 2.0, 4.0]),
     )
-    between = PicturesBetween(
-        rng.integers(0, 255, (1, H, W, 3), np.uint8), np.array([0.25])
-    )
+    pictures = rng.integers(0, 255, (1, H, W, 3), np.uint8)
+    between = PicturesBetween(pictures, np.array([0.25]))
     place = Place("hash", "train", 7, 1, np.array([1, 0, 2]), np.array([3, 4]), 2.5)
     frames = rng.integers(0, 255, (V, T, H, W, 3), np.uint8)
     return Grid(
@@ -100,18 +99,16 @@ def test_a_real_view_alone_is_in_its_own_world_and_unit():
     assert own.depth is not None
     assert grid.depth is not None
     np.testing.assert_array_equal(own.frames[0], grid.frames[1])
-    np.testing.assert_allclose(
-        own.known_cameras.world_to_camera[0, 0], np.eye(4), atol=1e-6
-    )
+    first = own.known_cameras.world_to_camera[0, 0]
+    np.testing.assert_allclose(first, np.eye(4), atol=1e-6)
     np.testing.assert_allclose(own.depth[0], grid.depth[1] / 2)
     points = points_in(own)
     assert points is not None
     assert points.depth.tolist() == [1.0, 2.0]
     moved = grid.known_cameras.world_to_camera.copy()
     moved[1, 1, 2, 3] += 3
-    own = alone(
-        replace(grid, cameras=replace(grid.known_cameras, world_to_camera=moved)), 1
-    )
+    cameras = replace(grid.known_cameras, world_to_camera=moved)
+    own = alone(replace(grid, cameras=cameras), 1)
     step = moved[1, 1].astype(float) @ invert(moved[1, 0].astype(float))
     step[:3, 3] /= 2
     np.testing.assert_allclose(own.known_cameras.world_to_camera[0, 1], step, atol=1e-6)

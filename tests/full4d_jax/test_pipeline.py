@@ -147,9 +147,8 @@ def test_a_scene_is_shown_without_what_its_grid_was_made_from(finished, tmp_path
     assert "scene: kept" in capsys.readouterr().out
     assert main(["render", str(out), "--size", "32", "--orbit_seconds", "0.1"]) == 0
     assert re.search(r"page: [\d,]+ bytes, and [\d,]+ of sound", capsys.readouterr().out)
-    assert (
-        '<audio id="sound" muted src="data:audio/mp4;' in (out / "scene.html").read_text()
-    )
+    page = (out / "scene.html").read_text()
+    assert '<audio id="sound" muted src="data:audio/mp4;' in page
     path = tmp_path / "path.json"
     path.write_text(json.dumps({"world_to_camera": [np.eye(4).tolist()] * 3, "fps": 5}))
     assert main(["render", str(out), "--size", "32", "--path", str(path)]) == 0
@@ -161,9 +160,8 @@ def test_a_scene_is_shown_without_what_its_grid_was_made_from(finished, tmp_path
 
 def test_a_refused_run_on_another_video_leaves_what_is_finished(finished, capsys):
     folder, options = finished
-    before = {
-        path: path.read_bytes() for path in (folder / "out").iterdir() if path.is_file()
-    }
+    files = [path for path in (folder / "out").iterdir() if path.is_file()]
+    before = {path: path.read_bytes() for path in files}
     other = folder / "other.mp4"
     write_video(other, resting(1), 12)
     cameras = folder / "cameras.json"

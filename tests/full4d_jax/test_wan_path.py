@@ -73,10 +73,8 @@ def config(folder):
 
 
 def losses(out) -> list[float]:
-    return [
-        json.loads(line)["loss"]
-        for line in (out / "metrics.jsonl").read_text().splitlines()
-    ]
+    lines = (out / "metrics.jsonl").read_text().splitlines()
+    return [json.loads(line)["loss"] for line in lines]
 
 
 @pytest.fixture(scope="module")
@@ -109,10 +107,8 @@ def test_three_views_are_sampled_with_both_guidances(config, folder, trained):
     params = jax.tree.map(
         lambda x: x + 0.1 * jax.random.normal(jax.random.key(x.size), x.shape), params
     )
-    prior, clip = (
-        prior_with(config, params),
-        decode(open_dataset(folder / "scenes")[0], height=32, width=32),
-    )
+    prior = prior_with(config, params)
+    clip = decode(open_dataset(folder / "scenes")[0], height=32, width=32)
     known, poses = to_source(clip.depth[0], clip.world_to_camera)
     frames = jnp.asarray(clip.frames[:1], jnp.float32) / 127.5 - 1
     depth = jnp.asarray(known)[None]
@@ -138,9 +134,8 @@ def test_three_views_are_sampled_with_both_guidances(config, folder, trained):
             v, *without = (network(z, tau[None], x) for x in (whole, *others))
             v = v + 1.5 * (v - without[0]) + 2.0 * (v - without[1])
             z = z + (then - tau) * v
-        return jnp.clip(
-            make_codec(config.model, prior.codec_weights).decode(z[0]), -1, 1
-        ), z
+        codec = make_codec(config.model, prior.codec_weights)
+        return jnp.clip(codec.decode(z[0]), -1, 1), z
 
     expected, z = by_hand(depth)
     np.testing.assert_array_equal(found[:1], frames)

@@ -70,9 +70,8 @@ def test_every_kind_is_written_from_a_run_and_read_again(run, tmp_path, scene, c
     played = load_any_ply(convert(run, "scene.ftgs.ply"))
     assert isinstance(played, DynamicGaussians)
     for source in (run, plain, niantic, playcanvas):
-        assert (
-            'id="settings"' in convert(source, "scene.html", "--seconds", "2").read_text()
-        )
+        page = convert(source, "scene.html", "--seconds", "2").read_text()
+        assert 'id="settings"' in page
     folder = convert(run, "sequence", "--instants", "3")
     assert len(load_ply_sequence(folder)) == 3
     moving = load_dynamic_ply(convert(plain, "still.4d.ply"))

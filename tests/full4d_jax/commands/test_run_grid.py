@@ -65,24 +65,20 @@ def made(videos, tmp_path_factory) -> Path:
 def test_two_videos_and_poses_become_a_scene(made):
     shown = {"scene.html", "scene.npz", "scene.png", "orbit.mp4", "bullet.mp4", "grid.png"}
     assert shown <= {path.name for path in made.iterdir()}
-    grid, report = (
-        np.load(made / "grid.npz"),
-        json.loads((made / "report.json").read_text()),
-    )
+    grid = np.load(made / "grid.npz")
+    report = json.loads((made / "report.json").read_text())
     assert (grid["origin"] == Origin.REAL).sum() == 5
     true = relative_to(arc(9), arc(9)[0])[::4]
     middle = nearest_to_axes(true)
     assert middle is not None
     unit = float(np.linalg.norm(middle))
-    np.testing.assert_allclose(
-        grid["world_to_camera"][:, -1], rescale(true, unit), atol=1e-4
-    )
+    poses = grid["world_to_camera"][:, -1]
+    np.testing.assert_allclose(poses, rescale(true, unit), atol=1e-4)
     assert np.isfinite(report["fitted_psnr"])
     sheet = cv2.imread(str(made / "scene.png"))
     assert sheet is not None
-    assert (
-        50 < np.median(sheet[100:-10, 100:]) < 200
-    )  # grey, as the room is, not black or empty
+    # Grey, as the room is, not black or empty.
+    assert 50 < np.median(sheet[100:-10, 100:]) < 200
     assert "cameras of" in report["source"]
 
 

@@ -99,9 +99,8 @@ def test_other_web_sites_get_nothing():
         assert asked(server, Host=here) == 200
         assert asked(server, Host=here, Origin=f"http://{here}") == 200
         assert asked(server, Host=here, Origin="https://evil.example") == 403
-        assert (
-            asked(server, Host="evil.example") == 403
-        )  # a name that was made to point here
+        # A name that was made to point here.
+        assert asked(server, Host="evil.example") == 403
         assert asked(server, Host="") == 403
 
 

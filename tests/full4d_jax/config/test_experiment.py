@@ -79,7 +79,6 @@ def test_presets_pass(path):
     ],
 )
 def test_the_field_is_named(name, config):
-    with pytest.raises(
-        InputError, match=rf"^config: {name}: found .* expected .*--{name}$"
-    ):
+    told = rf"^config: {name}: found .* expected .*--{name}$"
+    with pytest.raises(InputError, match=told):
         check_config(config)

@@ -119,9 +119,8 @@ def test_an_interrupted_encoding_goes_on(dataset, encoded, tmp_path):
 def test_latents_that_do_not_fit_are_refused(dataset, encoded):
     config = configured(encoded)
     other = changed(config, model={"codec_stride": 2})
-    with pytest.raises(
-        InputError, match="latents of 'pixels, 1 x 1', expected pixels, 2 x 2"
-    ):
+    told = "latents of 'pixels, 1 x 1', expected pixels, 2 x 2"
+    with pytest.raises(InputError, match=told):
         training_batches(other, 0)
     with pytest.raises(InputError, match=r"of 16x16, expected .* of pictures of 32x32"):
         training_batches(configured(encoded, height=32, width=32), 0)

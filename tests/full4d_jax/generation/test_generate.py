@@ -20,9 +20,8 @@ DEBUG = load_config("configs/debug.py")
 
 def config_with(projection):
     model = dataclasses.replace(DEBUG.model, projection=projection)
-    return dataclasses.replace(
-        DEBUG, model=model, sampler=SamplerConfig(steps=2, noise=1.0)
-    )
+    sampler = SamplerConfig(steps=2, noise=1.0)
+    return dataclasses.replace(DEBUG, model=model, sampler=sampler)
 
 
 @pytest.fixture(scope="module", params=["channels", "frames"])
@@ -71,11 +70,8 @@ def test_accelerators_multiply_in_bfloat16(trained, monkeypatch):
     assert rough.dtype == jnp.float32
     assert 0 < np.abs(rough - exact).max() < 0.05 * np.abs(exact).max()
 
-    blocks = [
-        e
-        for e in equations(jax.make_jaxpr(flow)(z, tau, conditions).jaxpr)
-        if e[1] == "scan"
-    ]
+    jaxpr = jax.make_jaxpr(flow)(z, tau, conditions).jaxpr
+    blocks = [e for e in equations(jaxpr) if e[1] == "scan"]
     exact_blocks = [e for e in blocks if e[2] == (jax.lax.Precision.HIGHEST,) * 2]
     assert len(exact_blocks) == 1  # that of the cameras
     assert len(blocks) >= 7

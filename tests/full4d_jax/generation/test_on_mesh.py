@@ -148,7 +148,6 @@ def test_offloaded_weights_make_the_same_grid_on_one_device(experiment):
     asked = teacher_between("cached", kept, (source[0] + 1) / 2, depth[0], cameras)
     # A fit asks often.
     assert np.ndarray not in {type(x) for x in jax.tree.leaves(asked.params)}
-    with pytest.raises(
-        InputError, match=r"sampler\.offload: found on 8 devices, expected on one"
-    ):
+    told = r"sampler\.offload: found on 8 devices, expected on one"
+    with pytest.raises(InputError, match=told):
         open_prior(on(SHARDED, offloaded), path)

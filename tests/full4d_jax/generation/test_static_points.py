@@ -73,19 +73,15 @@ def test_a_clean_plate_shows_the_wall_behind_a_card_that_stays():
     card[10:40, 20:27] = True
     wall = np.asarray(moving[0]).copy()
     wall[10:40, 3:10] = np.asarray(moving[5])[10:40, 3:10]
-    frames = jnp.asarray(
-        np.stack([np.where(card[..., None], np.float32(0.9), wall)] * TIMES)
-    )
-    depth = jnp.asarray(
-        np.stack([np.where(card, np.float32(CARD), np.float32(WALL))] * TIMES)
-    )
+    frame = np.where(card[..., None], np.float32(0.9), wall)
+    near = np.where(card, np.float32(CARD), np.float32(WALL))
+    frames, depth = (jnp.asarray(np.stack([x] * TIMES)) for x in (frame, near))
     shown_wall = np.round(127.5 * (wall + 1)).astype(np.uint8)
     plate = CleanPlate(shown_wall, np.where(card, np.float32(WALL), np.float32(0)), 0)
     hidden = behind_subjects(plate, frames, depth, LENS, STILL)
     assert hidden is not None
-    assert (np.asarray(hidden.hidden).sum(1) == card.sum()).all(), (
-        "and none of those that pad them"
-    )
+    # And none of those that pad them.
+    assert (np.asarray(hidden.hidden).sum(1) == card.sum()).all()
     lens, eye = jnp.asarray(LENS, jnp.float32), jnp.eye(4)
     target = jnp.asarray(orbit(12.0, 0.0), jnp.float32)
     known = find_static_points(frames, depth, LENS, STILL).at(2)

@@ -27,9 +27,8 @@ def test_masked_psnr_counts_only_its_pixels():
     left = np.zeros((2, 8, 8), np.float32)
     left[:, :, :4] = 1
     np.testing.assert_allclose(metrics.psnr(image, truth, left), 20.0, rtol=1e-5)
-    np.testing.assert_allclose(
-        metrics.psnr(image, truth, 1 - left), 20 * np.log10(2), rtol=1e-5
-    )
+    right = metrics.psnr(image, truth, 1 - left)
+    np.testing.assert_allclose(right, 20 * np.log10(2), rtol=1e-5)
     np.testing.assert_allclose(metrics.psnr(image, truth), -10 * np.log10(0.13), rtol=1e-5)
     assert np.isnan(metrics.psnr(image, truth, 0 * left))
 

@@ -105,10 +105,8 @@ def damage_packet(path: Path, *, key: bool) -> float:
     """Overwrite a packet in the middle of a film, its first bytes excepted; return its second."""
     with av.open(str(path)) as container:
         packets = [p for p in container.demux(container.streams.video[0]) if p.size]
-    later = [
-        p for p in packets[len(packets) // 3 :] if p.is_keyframe == key and p.size > 100
-    ]
-    packet = later[0]
+    later = packets[len(packets) // 3 :]
+    packet = next(p for p in later if p.is_keyframe == key and p.size > 100)
     assert packet.pos is not None
     assert packet.pts is not None
     assert packet.time_base is not None

@@ -67,9 +67,8 @@ def places(scene):
 
 @pytest.mark.slow
 def test_matched_points_of_a_still_room_lie_on_its_walls():
-    room = decode(
-        make_room(views=8, height=192, width=256, frames=1), height=192, width=256
-    )
+    example = make_room(views=8, height=192, width=256, frames=1)
+    room = decode(example, height=192, width=256)
     cameras = Cameras(room.intrinsics, room.world_to_camera, 192, 256)
     positions, _ = match_points(room.frames / np.float32(255), cameras, 10_000)
     off = np.abs(np.abs(positions) - HALF).min(1)
@@ -106,9 +105,8 @@ def test_a_ball_before_a_plain_background_is_seen_from_elsewhere():
     said = []
     given, _ = ball()
     found = lift_capture(SETTINGS, given, jax.random.key(0), say=said.append)
-    assert (
-        "hull; background: one colour, 26 204 51; held out: views 4 (--held_out" in said[0]
-    )
+    told = "hull; background: one colour, 26 204 51; held out: views 4 (--held_out"
+    assert told in said[0]
     np.testing.assert_allclose(found.background, GREEN, atol=1e-6)
     assert found.held_out_psnr > 22
     steps, reached = zip(*found.watched, strict=True)
@@ -156,7 +154,6 @@ def test_masks_say_what_is_random_or_not_fitted(wanted):
     found = find_background(wanted, frames, inside)
     np.testing.assert_array_equal(found.subject, inside)
     assert (found.random, found.ignored) == (wanted == "random", wanted == "unknown")
-    with pytest.raises(
-        InputError, match=f"lift.background: found {wanted}, expected masks"
-    ):
+    told = f"lift.background: found {wanted}, expected masks"
+    with pytest.raises(InputError, match=told):
         find_background(wanted, frames, None)

@@ -45,13 +45,10 @@ def test_what_no_instant_explains_becomes_seeds_before_the_wall_for_half_as_long
     assert may_move[squares[0]].mean() > 0.9
     assert np.median(grown["depth"][0, 1][may_move & squares[0]]) == pytest.approx(SQUARE)
     assert may_move[~squares[0]].mean() < 0.1
-    np.testing.assert_allclose(
-        grown["durations"][0, 1], FIRST_DURATION_STEPS / 4, rtol=1e-6
-    )
+    instant, half = grown["durations"][0, :2]
+    np.testing.assert_allclose(half, FIRST_DURATION_STEPS / 4, rtol=1e-6)
     shown = depth[0, 0] == SQUARE
-    assert np.median(grown["durations"][0, 0][shown]) == pytest.approx(
-        FIRST_DURATION_STEPS / 4
-    )
+    assert np.median(instant[shown]) == pytest.approx(FIRST_DURATION_STEPS / 4)
 
 
 def test_the_square_keeps_its_velocity_beside_pictures_between():
@@ -61,10 +58,8 @@ def test_the_square_keeps_its_velocity_beside_pictures_between():
     grown = with_instants_between(frames, depth, poses, between)
     lens = np.array([[[100.0, 0, WIDTH / 2], [0, 100.0, HEIGHT / 2], [0, 0, 1]]])
     scene = initialize(**grown, intrinsics=lens, capacity=4000, key=jax.random.key(0))
-    moving = (np.asarray(scene.logit_gates) < 0) & (
-        np.asarray(scene.gaussians.means[:, 2]) < 1.2
-    )
+    near = np.asarray(scene.gaussians.means[:, 2]) < 1.2
+    moving = (np.asarray(scene.logit_gates) < 0) & near
     assert moving.any()
-    assert np.median(np.asarray(scene.velocities)[moving, 0]) == pytest.approx(
-        0.08, abs=0.01
-    )
+    velocity = np.median(np.asarray(scene.velocities)[moving, 0])
+    assert velocity == pytest.approx(0.08, abs=0.01)

@@ -97,9 +97,7 @@ def test_an_error_does_not_keep_finished_files_back(bucket, monkeypatch, capsys)
     assert stored_files(bucket).keys() == {"run/grid.npz"}
     monkeypatch.setattr(module, "is_first_process", lambda: False)
     with Copies() as copies:
-        (copies.of(f"{bucket}/run") / "of_another_process.txt").write_text(
-            "not mine to write"
-        )
+        (copies.of(f"{bucket}/run") / "of_another_process.txt").write_text("not mine")
     assert stored_files(bucket).keys() == {"run/grid.npz"}
 
 
@@ -117,9 +115,8 @@ def test_an_index_comes_last(bucket, monkeypatch):
 
 
 @EMULATORS
-@pytest.mark.parametrize(
-    "bucket", ["s3"], indirect=True
-)  # the other emulator has no such names
+# The other emulator has no such names.
+@pytest.mark.parametrize("bucket", ["s3"], indirect=True)
 def test_names_that_lead_elsewhere(bucket, tmp_path):
     put(tmp_path, f"{bucket}/run/../../outside", "not below")
     with pytest.raises(InputError, match="expected names of paths"):

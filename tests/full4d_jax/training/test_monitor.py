@@ -11,6 +11,7 @@ from tiny_run import batches, lines, short
 
 from full4d_jax.training import monitor
 from full4d_jax.training.loop import Reporting
+from full4d_jax.training.monitor import slow_process
 
 
 def speeds(out) -> list[dict]:
@@ -59,6 +60,14 @@ def test_data_that_does_not_come_is_named(tmp_path, monkeypatch, capsys):
     lines = [x for x in capsys.readouterr().out.splitlines() if "no data" in x]
     assert lines == [x for x in lines if "step 4 has no data after 1.5 s" in x]
     assert len(lines) == 1
+
+
+def test_a_process_that_all_wait_for_is_named():
+    hosts = ["process 0 (a)", "process 1 (b)", "process 2 (c)"]
+    said = slow_process(np.array([0.1, 0.6, 0.0], np.float32), 2.0, hosts)
+    told = "all wait for process 1 (b), whose data takes 1.2 s of the 2 s a step"
+    assert said.startswith(told)
+    assert not slow_process(np.array([0.5, 0.6, 0.4], np.float32), 2.0, hosts)
 
 
 def test_tensorboard_has_the_numbers_and_hides_what_is_done_again(tmp_path):

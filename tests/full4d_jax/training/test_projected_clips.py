@@ -125,9 +125,8 @@ def test_devices_that_share_a_clip_divide_its_projection_and_its_videos(config, 
 
 
 def test_what_does_not_fit_is_refused(config, encoded):
-    with pytest.raises(
-        InputError, match="2 encoded projections, expected 3 that this model reads"
-    ):
+    told = "2 encoded projections, expected 3 that this model reads"
+    with pytest.raises(InputError, match=told):
         training_batches(on(config, encoded, projections=3), 0)
     reads = changed(config, model={"prediction": "residual"})
     with pytest.raises(InputError, match="none with its holes filled"):

@@ -71,9 +71,7 @@ def test_published_weights_become_a_codec(tmp_path, capsys):
     assert f"found {mark}, expected {'0' * 64}" in capsys.readouterr().err
     assert not target.exists()
     assert main(["convert", "codec", str(source), str(target), "--sha256", mark]) == 0
-    model = CONFIGS[name]
-    weights = codec_weights(
-        dataclasses.replace(DEFAULT, model=model, codec_weights=str(target))
-    )
+    changes = {"model": CONFIGS[name], "codec_weights": str(target)}
+    weights = codec_weights(dataclasses.replace(DEFAULT, **changes))
     assert weights is not None
     assert wan_vae.with_widths(KINDS[name], weights) == config

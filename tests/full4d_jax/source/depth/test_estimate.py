@@ -35,9 +35,8 @@ def rich_frames():
     """Held-out frames (i h w 3) in [0, 1] with people and things, and their depth (i h w)."""
 
     def one(index):
-        clip = procedural_scene(
-            index, views=1, frames=1, height=192, width=192, worlds="rich"
-        )
+        draw = partial(procedural_scene, views=1, frames=1, worlds="rich")
+        clip = draw(index, height=192, width=192)
         return clip.frames[0, 0], clip.depth[0, 0]
 
     return jax.jit(partial(jax.lax.map, one))(HELD_OUT_START + jnp.arange(64, 72))
