@@ -148,9 +148,8 @@ def test_an_option_that_cannot_be_read_is_named(capsys, places, words, said):
 
 def test_options_override_the_config_and_reach_the_verb(tmp_path):
     preset = tmp_path / "preset.py"
-    preset.write_text(
-        PRESET + "config = dataclasses.replace(DEFAULT, name='mine', seed=5)\n"
-    )
+    changed = "config = dataclasses.replace(DEFAULT, name='mine', seed=5)\n"
+    preset.write_text(PRESET + changed)
     calls = []
 
     def verb(
@@ -204,10 +203,8 @@ def clip(tmp_path) -> Path:
     """A video that every model could use."""
     from full4d_jax.media.video import write_video
 
-    frames = (
-        np.random.default_rng(0).integers(0, 255, (1, 64, 96, 3), np.uint8).repeat(12, 0)
-    )
-    write_video(tmp_path / "clip.mp4", frames, 12)
+    noise = np.random.default_rng(0).integers(0, 255, (1, 64, 96, 3), np.uint8)
+    write_video(tmp_path / "clip.mp4", noise.repeat(12, 0), 12)
     return tmp_path / "clip.mp4"
 
 

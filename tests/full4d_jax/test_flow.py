@@ -64,7 +64,6 @@ def test_the_preconditioned_loss_is_the_error_of_the_residual():
         v = flow.velocity_from_residual(residual, z, tau, base, sigma)
         return flow.data_from_velocity(v, z, tau)
 
-    found = flow.flow_loss(
-        predicted(residual + error), predicted(residual), tau, sigma, 50.0
-    )
+    both = predicted(residual + error), predicted(residual)
+    found = flow.flow_loss(*both, tau, sigma, 50.0)
     np.testing.assert_allclose(found, sigma**2 * (error**2).mean((3, 4, 5)), rtol=1e-3)

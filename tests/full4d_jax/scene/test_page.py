@@ -25,9 +25,8 @@ def bytes_of(text: str) -> bytes:
     groups = []
     for code in map(ord, text):
         unsafe, low = divmod(code, 128)
-        groups.append(
-            f"{(0, 10, 13, 60)[unsafe - 2]:07b}{low:07b}" if unsafe else f"{code:07b}"
-        )
+        high = f"{(0, 10, 13, 60)[unsafe - 2]:07b}" if unsafe else ""
+        groups.append(f"{high}{low:07b}")
     bits = "".join(groups)
     return bytes(int(bits[i : i + 8], 2) for i in range(0, len(bits) - 7, 8))
 

@@ -15,10 +15,8 @@ from input_pipeline.importers.camera_path import read_path
 
 def bytes_of(browser, buffer: str) -> bytes:
     """An ArrayBuffer of the page."""
-    script = (
-        f"btoa([...new Uint8Array({buffer})].map((x) => String.fromCharCode(x)).join(''))"
-    )
-    return base64.b64decode(browser.script(script))
+    letters = f"[...new Uint8Array({buffer})].map((x) => String.fromCharCode(x))"
+    return base64.b64decode(browser.script(f"btoa({letters}.join(''))"))
 
 
 @pytest.fixture
@@ -35,9 +33,8 @@ def test_the_address_leads_back_to_the_view(opened):
     opened.script("viewer.camera.finish()")
     opened.click("document.getElementById('link')")
     address = opened.script("location.href")
-    fields = urllib.parse.parse_qs(
-        urllib.parse.urlparse(address).fragment, keep_blank_values=True
-    )
+    fragment = urllib.parse.urlparse(address).fragment
+    fields = urllib.parse.parse_qs(fragment, keep_blank_values=True)
     assert fields["time"] == ["0.25"]
     assert fields["shift"] == ["0.05,0,0"]
     opened.wait("viewer.camera.shown")

@@ -86,8 +86,7 @@ def test_a_film_is_what_render_draws_along_a_path(tmp_path, scene):
         camera = Camera(jnp.asarray(pose, jnp.float32), wide, 192, 128)
         drawn = np.clip(render(scene.at(time), camera, antialiased=True).rgb, 0, 1)
         assert ((frame / 255 - drawn) ** 2).mean() < 10**-2.8
-    write_film(
-        tmp_path / "plain.mp4", scene, CameraPath(poses, None, None), source, size=32
-    )
+    path = CameraPath(poses, None, None)
+    write_film(tmp_path / "plain.mp4", scene, path, source, size=32)
     plain = read_video(tmp_path / "plain.mp4", height=32, width=48, frames=3, fps=24)
     np.testing.assert_allclose(plain.timestamps, np.arange(3) / 24, atol=1e-3)

@@ -39,9 +39,8 @@ DEBUG = load_config("configs/debug.py")
 
 def asking(form, **changes):
     """Settings of a small fit that asks its prior in this way."""
-    return dataclasses.replace(
-        DEBUG.lift, distillation=form, steps=10, capacity=100, **changes
-    )
+    changes |= {"distillation": form, "steps": 10, "capacity": 100}
+    return dataclasses.replace(DEBUG.lift, **changes)
 
 
 def noisy_grid():

@@ -18,13 +18,10 @@ SECONDS = 20  # after which a signal that did not arrive is a failure, not a wai
 @pytest.fixture(autouse=True)
 def default_signals():
     """Signals as in a terminal: whoever starts the tests with nohup has SIGHUP ignored."""
-    before = {
-        number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)
-    }
-    for number in before:
-        signal.signal(number, signal.SIG_DFL)
+    numbers = signal.SIGTERM, signal.SIGHUP
+    before = [signal.signal(number, signal.SIG_DFL) for number in numbers]
     yield
-    for number, handler in before.items():
+    for number, handler in zip(numbers, before, strict=True):
         signal.signal(number, handler)
 
 

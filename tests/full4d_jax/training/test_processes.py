@@ -74,10 +74,10 @@ def run(count: int) -> list[dict]:
     processes = start_programs(words, 8 // count)
     outputs = outputs_of(processes)
     assert [process.returncode for process in processes] == [0] * count, outputs
-    lines = [
-        [x for x in output.splitlines() if x.startswith('{"losses"')] for output in outputs
-    ]
-    return [json.loads(line) for (line,) in lines]
+    lines = [line for output in outputs for line in output.splitlines()]
+    found = [json.loads(line) for line in lines if line.startswith('{"losses"')]
+    assert len(found) == count
+    return found
 
 
 @pytest.mark.slow

@@ -93,9 +93,7 @@ def test_rotation_is_a_complex_product(turn):
     np.testing.assert_allclose(turned[..., 1::2], np.imag(numbers), atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("dtype", "rounding"), [(jnp.float32, 1e-6), (jnp.bfloat16, 2**-7)]
-)
+@pytest.mark.parametrize(("dtype", "rounding"), [("float32", 1e-6), ("bfloat16", 2**-7)])
 def test_both_ways_of_turning_have_the_same_gradient(dtype, rounding):
     x, cotangent = (
         jax.random.normal(jax.random.key(i), (2, 12, 2, 12), dtype) for i in range(2)

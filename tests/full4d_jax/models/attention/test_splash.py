@@ -74,9 +74,7 @@ print("kernels", compiled.as_text().count("tpu_custom_call"))
 """
 
 
-@pytest.mark.skipif(
-    not importlib.util.find_spec("libtpu"), reason="needs pip install libtpu"
-)
+@pytest.mark.skipif(not importlib.util.find_spec("libtpu"), reason="needs libtpu")
 def test_compiles_for_tpu_at_the_5b_models_grid():
     environment = os.environ | {"JAX_PLATFORMS": "cpu", "TPU_WORKER_HOSTNAMES": "localhost"}
     environment["ALLOW_MULTIPLE_LIBTPU_LOAD"] = "true"

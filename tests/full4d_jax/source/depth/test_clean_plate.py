@@ -92,9 +92,8 @@ def test_a_large_picture_is_filled_as_a_small_one_is():
     hole = np.zeros((256, 320), bool)
     hole[60:200, 150:170] = True
     large = cv2.resize(small, (961, 769), interpolation=cv2.INTER_NEAREST)
-    large_hole = (
-        cv2.resize(hole.astype(np.uint8), (961, 769), interpolation=cv2.INTER_NEAREST) > 0
-    )
+    holes = hole.astype(np.uint8)
+    large_hole = cv2.resize(holes, (961, 769), interpolation=cv2.INTER_NEAREST) > 0
     filled = inpainted(small, hole)
     enlarged = cv2.resize(filled, (961, 769)).astype(int)
     error = np.abs(inpainted(large, large_hole).astype(int) - enlarged)
@@ -111,9 +110,7 @@ def somebody(rng: np.random.Generator) -> np.ndarray:
     return hole > 0
 
 
-def test_photographs_that_no_training_read_are_nearer_to_the_truth_than_by_averages(
-    shared_data,
-):
+def test_unseen_photographs_are_nearer_to_the_truth_than_by_averages(shared_data):
     """The mean over eight photographs; push-pull and OpenCV's inpainting fill the same holes."""
     photos = listed(shared_data / "data/real_photos", PICTURES)[4::5][::8]
     errors: dict[str, list[float]] = {"ours": [], "push-pull": [], "Telea": []}

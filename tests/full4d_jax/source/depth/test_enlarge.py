@@ -60,9 +60,8 @@ def test_a_blurred_step_moves_to_where_colours_change():
     inside, outside = (np.asarray(distance_transform_edt(x)) for x in (mask, ~mask))
     near = np.maximum(inside, outside) <= 4
     truth = np.where(mask, 1.0, 2.0)
-    before, after = (
-        np.abs(x - np.log(truth))[near].mean() for x in (told, np.log(depth[0]))
-    )
+    both = told, np.log(depth[0])
+    before, after = (np.abs(x - np.log(truth))[near].mean() for x in both)
     assert after < before / 3
     row = depth[0, 60]  # half of the jump lies between these two pixels
     assert row[39] / row[40] > np.sqrt(2)

@@ -23,9 +23,8 @@ def posts(pitch: float) -> np.ndarray:
     for x in np.linspace(-2.4, 2.4, 9):
         # Both ends of a post at distance 3, y down.
         y = np.array([-1.0, 1.0])
-        place = (
-            np.stack([x + 0 * y, y * cosine - 3 * sine]) * FOCAL / (y * sine + 3 * cosine)
-        )
+        ahead = y * sine + 3 * cosine
+        place = np.stack([x + 0 * y, y * cosine - 3 * sine]) * FOCAL / ahead
         ends = (place.T + (WIDTH / 2, HEIGHT / 2)).round().astype(int).tolist()
         cv2.line(mask, ends[0], ends[1], 1, 4)
     return picture(mask > 0)
