@@ -91,16 +91,11 @@ class Cloud:
             "ENVIRONMENT": str(installed.parent),  # of train.sbatch
         }
 
-    def run(self, command: list[str], **settings: str) -> subprocess.CompletedProcess:
+    def run(self, command: list[str]) -> subprocess.CompletedProcess:
         """Run a command to its end."""
-        environment = self.environment | settings
+        place: dict = {"cwd": self.folder, "env": self.environment}
         return subprocess.run(
-            command,
-            cwd=self.folder,
-            env=environment,
-            check=False,
-            capture_output=True,
-            timeout=60,
+            command, check=False, capture_output=True, timeout=60, **place
         )
 
     def launch(self, name: str, *words: str) -> subprocess.CompletedProcess:

@@ -139,7 +139,8 @@ TOGETHER = """
 
 def lens(output: str, width: int, shape: str) -> str:
     """Return nodes of intrinsics of this shape, in pixels of a picture with this width."""
-    numbers = [width * FOCAL, 0.0, width / 2, 0.0, width * FOCAL, width / 2, 0.0, 0.0, 1.0]
+    focal, middle = width * FOCAL, width / 2
+    numbers = [focal, 0.0, middle, 0.0, focal, middle, 0.0, 0.0, 1.0]
     return f"""
     k = Constant <value_floats={numbers}> ()
     shape = Constant <value_ints={shape}> ()

@@ -13,7 +13,8 @@ def save_umt5(folder: Path) -> Path:
     import transformers
 
     vocabulary = {word: i for i, word in enumerate(["<pad>", "</s>", "<unk>", *WORDS])}
-    model = tokenizers.Tokenizer(tokenizers.models.WordLevel(vocabulary, unk_token="<unk>"))
+    by_word = tokenizers.models.WordLevel(vocabulary, unk_token="<unk>")
+    model = tokenizers.Tokenizer(by_word)
     model.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
     model.post_processor = tokenizers.processors.TemplateProcessing(
         single="$A </s>", special_tokens=[("</s>", 1)]

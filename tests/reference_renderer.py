@@ -65,7 +65,8 @@ def render_reference(
     (left, _, image), _ = lax.scan(add, start, ordered)
 
     alpha = 1 - left
-    expected = jnp.where(alpha > 0, image[..., -1] / jnp.where(alpha > 0, alpha, 1.0), 0.0)
+    cover = jnp.where(alpha > 0, alpha, 1.0)
+    expected = jnp.where(alpha > 0, image[..., -1] / cover, 0.0)
     background = jnp.zeros(3) if background is None else background
     rgb = image[..., :3] + left[..., None] * background[None, None]
     drawn = None if features is None else image[..., 3:-1]
@@ -115,7 +116,8 @@ def project_one(
         -principal / focal - margin,
         (size - principal) / focal + margin,
     )
-    jacobian = jnp.diag(focal / point[2]) @ jnp.array([[1, 0, 0], [0, 1, 0]], jnp.float32)
+    flat = jnp.array([[1, 0, 0], [0, 1, 0]], jnp.float32)
+    jacobian = jnp.diag(focal / point[2]) @ flat
     jacobian = jacobian.at[:, 2].set(-focal * slope / point[2])
     axes = rotation_matrix(quaternion) @ jnp.diag(jnp.exp(log_scales))
     covariance = jacobian @ view @ axes @ axes.T @ view.T @ jacobian.T

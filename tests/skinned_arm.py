@@ -16,17 +16,12 @@ def write_arm(path, **changes):
     half = np.sqrt(0.5)
     png = io.BytesIO()
     Image.new("RGB", (2, 2), (255, 0, 0)).save(png, "png")
+    weights = [[255, 0, 0, 0], [128, 127, 0, 0], [0, 255, 0, 0], [0, 255, 0, 0]]
     blocks = [
         (positions, "VEC3", 5126),
         (np.zeros((4, 2), "<f4"), "VEC2", 5126),
         (np.array([[0, 1, 0, 0]] * 4, "<u1"), "VEC4", 5121),
-        (
-            np.array(
-                [[255, 0, 0, 0], [128, 127, 0, 0], [0, 255, 0, 0], [0, 255, 0, 0]], "<u1"
-            ),
-            "VEC4",
-            5121,
-        ),
+        (np.array(weights, "<u1"), "VEC4", 5121),
         (inverse_bind, "MAT4", 5126),
         (np.array([0, 1], "<f4"), "SCALAR", 5126),
         (np.array([[0, 0, 0, 1], [0, 0, half, half]], "<f4"), "VEC4", 5126),
@@ -35,32 +30,26 @@ def write_arm(path, **changes):
     binary, views, accessors = b"", [], []
     for i, (values, kind, component) in enumerate(blocks):
         views.append({"byteOffset": len(binary), "byteLength": values.nbytes})
-        count = len(values)
-        accessors.append(
-            {"bufferView": i, "componentType": component, "count": count, "type": kind}
-        )
+        accessor = {"bufferView": i, "componentType": component, "count": len(values)}
+        accessors.append({**accessor, "type": kind})
         binary += values.tobytes() + b"\0" * (-values.nbytes % 4)
     accessors[3]["normalized"] = True
     views.append({"byteOffset": len(binary), "byteLength": len(png.getvalue())})
     binary += png.getvalue() + b"\0" * (-len(png.getvalue()) % 4)
     attributes = {"POSITION": 0, "TEXCOORD_0": 1, "JOINTS_0": 2, "WEIGHTS_0": 3}
+    primitive = {"attributes": attributes, "indices": 7, "material": 0}
+    joints = [{"children": [1]}, {"translation": [1, 0, 0]}]
+    channel = {"sampler": 0, "target": {"node": 1, "path": "rotation"}}
+    sampler = {"input": 5, "output": 6}
     document = {
         "asset": {"version": "2.0"},
-        "nodes": [{"children": [1]}, {"translation": [1, 0, 0]}, {"mesh": 0, "skin": 0}],
+        "nodes": [*joints, {"mesh": 0, "skin": 0}],
         "skins": [{"joints": [0, 1], "inverseBindMatrices": 4}],
-        "meshes": [
-            {"primitives": [{"attributes": attributes, "indices": 7, "material": 0}]}
-        ],
+        "meshes": [{"primitives": [primitive]}],
         "materials": [{"pbrMetallicRoughness": {"baseColorTexture": {"index": 0}}}],
         "textures": [{"source": 0}],
         "images": [{"bufferView": len(views) - 1, "mimeType": "image/png"}],
-        "animations": [
-            {
-                "name": "bend",
-                "channels": [{"sampler": 0, "target": {"node": 1, "path": "rotation"}}],
-                "samplers": [{"input": 5, "output": 6}],
-            }
-        ],
+        "animations": [{"name": "bend", "channels": [channel], "samplers": [sampler]}],
         "bufferViews": views,
         "accessors": accessors,
     } | changes

@@ -43,10 +43,8 @@ def write_inputs(folder: Path, *, columns: int, frames: int) -> None:
     still = rng.integers(0, 255, (1, 40, 60, 3), np.uint8).repeat(FPS, 0)
     write_video(folder / "in.mp4", still, FPS)
     np.save(folder / "depth.npy", np.ones((2, 32, 32), np.float32))
-    text = (
-        f"from full4d_jax.config import *\nfrom dataclasses import *\nconfig = {SMALL!r}\n"
-    )
-    (folder / "small.py").write_text(text)
+    imports = "from full4d_jax.config import *\nfrom dataclasses import *\n"
+    (folder / "small.py").write_text(f"{imports}config = {SMALL!r}\n")
     (folder / "capture").mkdir()
     poses = orbit(np.array([-20.0, 20.0]), np.zeros(2), 2.0).tolist()
     rows = columns * 3 // 4

@@ -43,7 +43,8 @@ def write_sounding_film(
         times = np.arange(first, len(frames) * SOUND_RATE // fps) / SOUND_RATE
         wave = 0.5 * np.sin(2 * np.pi * TONE * times) * (times >= tone_at)
         for begin in range(0, len(wave), 1024):
-            values = np.tile(wave[None, begin : begin + 1024].astype(np.float32), (2, 1))
+            part = wave[None, begin : begin + 1024].astype(np.float32)
+            values = np.tile(part, (2, 1))
             heard = av.AudioFrame.from_ndarray(values, format="fltp", layout="stereo")
             heard.sample_rate = SOUND_RATE
             heard.pts = first + begin

@@ -13,7 +13,7 @@ def as_version_4(path: Path, extension: bytes = b"") -> bytes:
     """Return the arrays of a file of version 3 in the container of version 4."""
     content = gzip.decompress(path.read_bytes())
     count, degree, bits = struct.unpack_from("<IBB", content, 8)
-    sizes = [size * count for size in (9, 1, 3, 3, 4, 3 * (degree + 1) ** 2 - 3) if size]
+    sizes = [x * count for x in (9, 1, 3, 3, 4, 3 * (degree + 1) ** 2 - 3) if x]
     ends = np.cumsum([16, *sizes])
     parts = [content[a:b] for a, b in itertools.pairwise(ends)]
     streams = [pyarrow.compress(part, "zstd", asbytes=True) for part in parts]
@@ -21,7 +21,8 @@ def as_version_4(path: Path, extension: bytes = b"") -> bytes:
     flags = 2 if extension else 0
     head = struct.pack("<4sIIBBBB", b"NGSP", 4, count, degree, bits, flags, len(sizes))
     head += struct.pack("<I12x", 32 + len(extension)) + extension
-    return head + b"".join(struct.pack("<QQ", *row) for row in table) + b"".join(streams)
+    rows = [struct.pack("<QQ", *row) for row in table]
+    return head + b"".join([*rows, *streams])
 
 
 def as_version_2(path: Path, turns: bytes = b"") -> bytes:

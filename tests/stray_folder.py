@@ -28,8 +28,8 @@ def write_stray(path: Path, count: int, *, lenses: bool = False) -> np.ndarray:
     poses = ring(count)
     lens, small = (intrinsics_from_fov(FOV, *size) for size in (SIZE, DEPTH_SIZE))
     walls = textures(0)
-    header = HEADER + ", fx, fy, cx, cy, distortion_center_x, distortion_center_y" * lenses
-    lines = [header]
+    more = ", fx, fy, cx, cy, distortion_center_x, distortion_center_y"
+    lines = [HEADER + more * lenses]
     frames = []
     for i, pose in enumerate(poses):
         frames.append(render(lens, pose, *SIZE, walls, np.zeros(8))[0])

@@ -11,12 +11,14 @@ from full4d_jax.source.lens import QUICKTIME_FOCAL_LENGTH
 
 def write_film(path: Path, said: str) -> None:
     """A film of 60 x 40 pixels whose container says something."""
-    kind, options = path.suffix[1:].replace("m4v", "mp4"), {"movflags": "use_metadata_tags"}
+    kind = path.suffix[1:].replace("m4v", "mp4")
+    options = {"movflags": "use_metadata_tags"}
     with av.open(str(path), "w", format=kind, options=options) as container:
         container.metadata[QUICKTIME_FOCAL_LENGTH] = said
         stream = container.add_stream("libx264", rate=8)
         stream.width, stream.height, stream.pix_fmt = 60, 40, "yuv420p"
-        black = av.VideoFrame.from_ndarray(np.zeros((40, 60, 3), np.uint8), format="rgb24")
+        zeros = np.zeros((40, 60, 3), np.uint8)
+        black = av.VideoFrame.from_ndarray(zeros, format="rgb24")
         container.mux([*stream.encode(black), *stream.encode()])
 
 

@@ -48,16 +48,8 @@ def words(job: str, given: Path, out: Path) -> list:
     """The command of a job."""
     command = COMMAND
     if job == "import":
-        return [
-            *command,
-            "data",
-            "import",
-            given / "capture",
-            "--out",
-            out,
-            "--frames",
-            "4",
-        ]
+        capture = [given / "capture", "--out", out, "--frames", "4"]
+        return [*command, "data", "import", *capture]
     preset = ["--config", given / "small.py"]
     if job == "encode":
         dataset = ["--dataset", given / "data", "--out", out, "--shards", "3"]
@@ -68,9 +60,8 @@ def words(job: str, given: Path, out: Path) -> list:
 
 
 def finish(command: list) -> str:
-    done = subprocess.run(
-        command, env=ENVIRONMENT, capture_output=True, text=True, timeout=3000, check=False
-    )
+    options: dict = {"capture_output": True, "text": True, "timeout": 3000}
+    done = subprocess.run(command, env=ENVIRONMENT, check=False, **options)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     return done.stdout
 
@@ -78,10 +69,8 @@ def finish(command: list) -> str:
 def begin(job: str, given: Path) -> None:
     """What a job needs."""
     if job == "encode" and not (given / "data").exists():
-        scenes = [*COMMAND, "data", "procedural", "--out", given / "data", "--scenes", "6"]
-        finish(
-            [*scenes, "--views", "3", "--frames", "2", "--height", "32", "--width", "32"]
-        )
+        size = "--scenes 6 --views 3 --frames 2 --height 32 --width 32"
+        finish([*COMMAND, "data", "procedural", "--out", given / "data", *size.split()])
 
 
 def content(out: Path) -> dict[str, bytes | dict[str, bytes]]:
@@ -157,12 +146,8 @@ def test_a_disk_that_is_full_at_every_stage(job, given, undisturbed, tmp_path, c
     mount = ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", disk]
     if subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip("may not mount a small disk")
-    command, refused, room, seen = (
-        list(map(str, words(job, given, out)[3:])),
-        0,
-        0,
-        set[str](),
-    )
+    command = list(map(str, words(job, given, out)[3:]))
+    refused, room, seen = 0, 0, set[str]()
     try:
         begin(job, given)
         while True:
@@ -190,7 +175,7 @@ def test_a_disk_that_is_full_at_every_stage(job, given, undisturbed, tmp_path, c
 
 def arrays(out: Path) -> dict:
     """What finished stages saved in a folder, which a later try may use."""
-    return {name: value for name, value in content(out).items() if name.endswith(".npz")}
+    return {name: x for name, x in content(out).items() if name.endswith(".npz")}
 
 
 def left_free(other: Path, pages: int) -> None:

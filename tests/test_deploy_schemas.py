@@ -13,22 +13,12 @@ import pytest
 from launched import DEPLOY, jobset, pod_of
 
 
-def program(name: str):
-    """A mark that skips a test where a program is missing."""
-    reason = f"{name} is not on the PATH"
-    return pytest.mark.skipif(shutil.which(name) is None, reason=reason)
-
-
-@program("shellcheck")
-@pytest.mark.parametrize("name", ["tpu_vm.sh", "xpk.sh", "train.sbatch"])
-def test_shellcheck_finds_nothing(name):
-    done = subprocess.run(["shellcheck", DEPLOY / name], check=False, capture_output=True)
-    assert done.returncode == 0, done.stdout.decode()
-
-
-@program("hadolint")
-def test_hadolint_finds_nothing():
-    words = ["hadolint", DEPLOY / "Dockerfile"]
+@pytest.mark.parametrize("name", ["tpu_vm.sh", "xpk.sh", "train.sbatch", "Dockerfile"])
+def test_linters_find_nothing(name):
+    linter = "hadolint" if name == "Dockerfile" else "shellcheck"
+    if shutil.which(linter) is None:
+        pytest.skip(f"{linter} is not on the PATH")
+    words = [linter, DEPLOY / name]
     done = subprocess.run(words, check=False, capture_output=True)
     assert done.returncode == 0, done.stdout.decode()
 
@@ -53,15 +43,12 @@ def assert_jobset(manifest: dict[str, Any]) -> None:
 
 def unknown_fields(written: Any, known: Any, place: str = "") -> list[str]:
     """Return where something is said that a schema has no place for; it may add defaults."""
+    are_lists = isinstance(written, list) and isinstance(known, list)
     if isinstance(written, dict) and isinstance(known, dict):
-        pairs = [(written[name], known.get(name), f"{place}.{name}") for name in written]
-    elif (
-        isinstance(written, list) and isinstance(known, list) and len(written) == len(known)
-    ):
-        pairs = [
-            (*both, f"{place}[{i}]")
-            for i, both in enumerate(zip(written, known, strict=True))
-        ]
+        pairs = [(x, known.get(name), f"{place}.{name}") for name, x in written.items()]
+    elif are_lists and len(written) == len(known):
+        both = enumerate(zip(written, known, strict=True))
+        pairs = [(one, other, f"{place}[{i}]") for i, (one, other) in both]
     else:
         return [] if written == known else [place]
     return [name for one, other, at in pairs for name in unknown_fields(one, other, at)]
@@ -71,10 +58,9 @@ def unknown_fields(written: Any, known: Any, place: str = "") -> list[str]:
 def test_the_compiler_for_tpu_knows_the_flags():
     (container,) = pod_of(jobset())[1]["containers"]
     flags = {one["name"]: one["value"] for one in container["env"]}["LIBTPU_INIT_ARGS"]
-    inspect = ["inspect", "--config", "debug", "--topology", "v5e:2x2", "--mesh.data", "4"]
-    inspect += ["--training.batch", "4"]
+    inspect = "inspect --config debug --topology v5e:2x2 --mesh.data 4 --training.batch 4"
     for more in ("", " --xla_tpu_no_such_flag=true"):
         environment = os.environ | {"LIBTPU_INIT_ARGS": flags + more}
-        words = [sys.executable, "-m", "full4d_jax.cli", *inspect]
+        words = [sys.executable, "-m", "full4d_jax.cli", *inspect.split()]
         done = subprocess.run(words, env=environment, check=False, capture_output=True)
         assert (done.returncode == 0) == (not more), done.stderr.decode()[-2000:]

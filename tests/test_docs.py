@@ -11,25 +11,21 @@ from documented_world import sketch
 from full4d_jax.cli import functions_of, read_options
 
 FILES_OF_USERS = {"gaussians.py", "input_pipeline.py", "scripts/export.py"}
-PLACEHOLDERS = {
-    "PRESET": "demo",
-    "FILE.py": "configs/demo.py",
-    "MODE": "fused",
-    "NAME": "pixels",
-}
+PLACEHOLDERS = {"PRESET": "demo", "FILE.py": "configs/demo.py"}
+PLACEHOLDERS |= {"MODE": "fused", "NAME": "pixels"}
+FLAGS = re.DOTALL | re.MULTILINE
 
 
 def commands() -> dict[str, str]:
     """Every `full4d VERB ...` in blocks and in the text, and a place that has it."""
     found = {}
     for page in PAGES:
-        prose = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+        prose = re.sub(r"^```.*?^```", "", page.read_text(), flags=FLAGS)
         spans = re.findall(r"(?<!`)`(full4d [^`]*)`", prose)
         found |= {" ".join(span.split()): page.name for span in spans}
     for block in blocks():
-        for (
-            words
-        ) in block.commands:  # full4d may follow a launcher such as srun, or its quotes
+        # full4d may follow a launcher such as srun, or its quotes.
+        for words in block.commands:
             if ours := re.search(r"full4d (?!')[^']*", shlex.join(words)):
                 found[ours[0].strip()] = block.place
     return {line: place for line, place in found.items() if "VERB" not in line}
@@ -39,8 +35,9 @@ def commands() -> dict[str, str]:
 def test_every_command_parses(line, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "configs").symlink_to(ROOT / "configs")
-    sketch(shlex.split(line, comments=True))
-    words = [PLACEHOLDERS.get(word, word) for word in shlex.split(line, comments=True)[1:]]
+    typed = shlex.split(line, comments=True)
+    sketch(typed)
+    words = [PLACEHOLDERS.get(word, word) for word in typed[1:]]
     is_whole = "..." not in words and len(words) > 1  # or the text only names a command
     verb, *rest = (word for word in words if word != "...")
     verb = verb.replace("-", "_")
@@ -57,9 +54,7 @@ def test_every_command_parses(line, tmp_path, monkeypatch):
 )
 def test_python_blocks_run_or_compile(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    blocks = re.findall(
-        r"^```python\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE
-    )
+    blocks = re.findall(r"^```python\n(.*?)^```", page.read_text(), FLAGS)
     examples = "\n".join(block for block in blocks if ">>>" in block)
     test = doctest.DocTestParser().get_doctest(examples, {}, page.name, str(page), 0)
     assert doctest.DocTestRunner().run(test).failed == 0
@@ -87,6 +82,5 @@ def test_files_and_functions_that_documents_name_exist():
         there = [path for path in files if path.as_posix().endswith(f"/{file}")]
         assert there, file
         definition = rf"^\s*(?:(?:def|class) )?{name.rpartition('.')[-1]}\b"
-        assert any(
-            re.search(definition, path.read_text(), re.MULTILINE) for path in there
-        ), name
+        texts = [path.read_text() for path in there]
+        assert any(re.search(definition, text, re.MULTILINE) for text in texts), name

@@ -33,6 +33,7 @@ HEIGHT = 16
 WIDTH = 24
 LENS = jnp.array([[24.0, 0, 12], [0, 24, 8], [0, 0, 1]])
 POSE = jnp.eye(4)
+CAMERA = Camera(POSE, LENS, WIDTH, HEIGHT)
 COUNT = 20
 KEY = jax.random.key(0)
 DEPTH = jnp.ones((2, HEIGHT, WIDTH))
@@ -57,6 +58,7 @@ BINS = Bins(
     jnp.int32(0),
 )
 FEATURES = jnp.ones((COUNT, 10))
+TOKENS = jnp.ones((1, 3, 2, 4, 2, 8), jnp.bfloat16)
 DRAWN = jnp.ones((HEIGHT, 32, 5))  # whole tiles
 
 
@@ -95,7 +97,7 @@ PROGRAMS = {
     "tiles, backward": (backward, FEATURES),
     "deformation": (bent, 0.5),
     "corrected camera": (
-        lambda turn: correct_camera(Camera(POSE, LENS, WIDTH, HEIGHT), turn, jnp.int32(1)),
+        lambda turn: correct_camera(CAMERA, turn, jnp.int32(1)),
         jnp.ones((3, 2, 3)),
     ),
     "projection": (
@@ -109,7 +111,7 @@ PROGRAMS = {
     "pushed surroundings": (
         push_behind_views,
         DEPTH[0],
-        Camera(POSE, LENS, WIDTH, HEIGHT),
+        CAMERA,
         Camera(POSES[:, 0], ONE_CLIP.intrinsics[0], WIDTH, HEIGHT),
         SHOWN,
     ),
@@ -123,15 +125,9 @@ PROGRAMS = {
         DEPTH,
     ),
     "pseudo grid": (lambda video: pseudo_grid(KEY, video, 3, 8, 8), FRAMES),
-    "rays": (
-        lambda poses: plucker_rays(poses, CAMERAS.intrinsics[None], 2, 3),
-        POSES[None],
-    ),
-    "transforms": (
-        lambda x: projective_transforms(x, CAMERAS.intrinsics[None]),
-        POSES[None],
-    ),
-    "transformed tokens": (_apply, POSES[None], jnp.ones((1, 3, 2, 4, 2, 8), jnp.bfloat16)),
+    "rays": (lambda x: plucker_rays(x, ONE_CLIP.intrinsics, 2, 3), POSES[None]),
+    "transforms": (lambda x: projective_transforms(x, ONE_CLIP.intrinsics), POSES[None]),
+    "transformed tokens": (_apply, POSES[None], TOKENS),
     "simple scene": (scene_of("simple"), 0),
     "rich scene": (scene_of("rich"), 0),
 }

@@ -36,15 +36,14 @@ def test_weights_of_others_have_their_licence_beside_them():
     checkpoints = DOCS.parent / "full4d_jax" / "checkpoints"
     for weights in checkpoints.glob("*.safetensors"):
         assert weights.name in page, weights
-    credits = {
-        "segmentation": "Apache-2.0",
-        "silhouette": "Apache-2.0",
-        "fast_depth": "MIT",
-    }
+    credits = {"segmentation": "Apache-2.0", "silhouette": "Apache-2.0"}
+    credits["fast_depth"] = "MIT"
     for name, licence in credits.items():
-        with open_tensors(checkpoints / f"{name}.safetensors", expected="weights") as file:
+        path = checkpoints / f"{name}.safetensors"
+        with open_tensors(path, expected="weights") as file:
             assert licence in file.metadata()["credit"]
-    holders = {"tiefenrausch": "2020 Facebook Research", "fast_depth": "2019 Diana Wofk"}
+    holders = {"tiefenrausch": "2020 Facebook Research"}
+    holders["fast_depth"] = "2019 Diana Wofk"
     for name, holder in holders.items():
         licence = checkpoints / f"{name}.LICENSE"
         assert licence.with_suffix(".safetensors").is_file()

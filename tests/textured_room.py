@@ -42,10 +42,9 @@ def make_room(
 def textures(seed: int) -> np.ndarray:
     """Noise of three scales for six walls, (6 256 256 3) in [0, 1]."""
     rng = np.random.default_rng(seed)
-    layers = [
-        np.stack([cv2.resize(x, (256, 256), interpolation=cv2.INTER_CUBIC) for x in noise])
-        for noise in (rng.random((6, n, n, 3), np.float32) for n in (16, 48, 96))
-    ]
+    noises = [rng.random((6, n, n, 3), np.float32) for n in (16, 48, 96)]
+    cubic: dict = {"dsize": (256, 256), "interpolation": cv2.INTER_CUBIC}
+    layers = [np.stack([cv2.resize(x, **cubic) for x in noise]) for noise in noises]
     return np.clip(sum(layers) / 3 * 1.6 - 0.3, 0, 1)
 
 
@@ -59,8 +58,9 @@ def render(
 ) -> tuple[np.ndarray, np.ndarray]:
     """A picture (h w 3) uint8 and its z-depth (h w) from one camera."""
     pixels = np.mgrid[:height, :width][::-1].reshape(2, -1).T + 0.5
-    flat = cv2.undistortPoints(pixels[:, None], intrinsics, lens.astype(np.float64))[:, 0]
-    ahead = np.concatenate([flat, np.ones((len(flat), 1))], 1)  # z = 1, so reach is z-depth
+    bent = lens.astype(np.float64)
+    flat = cv2.undistortPoints(pixels[:, None], intrinsics, bent)[:, 0]
+    ahead = np.concatenate([flat, np.ones((len(flat), 1))], 1)  # so reach is z-depth
     rays = (ahead @ pose[:3, :3]).reshape(height, width, 3)
     eye = cameras.centers(pose)
     reach = np.where(rays > 0, HALF - eye, -HALF - eye) / rays
@@ -68,12 +68,8 @@ def render(
     hit = (eye + rays * depth[..., None]) / HALF
     side = np.take_along_axis(hit, axis[..., None], -1)[..., 0] > 0
     across = np.where(axis == 0, 1, 0), np.where(axis == 2, 1, 2)
-    u, v = (
-        ((np.take_along_axis(hit, a[..., None], -1)[..., 0] + 1) / 2 * 255).astype(
-            np.float32
-        )
-        for a in across
-    )
+    places = [np.take_along_axis(hit, a[..., None], -1)[..., 0] for a in across]
+    u, v = (((place + 1) / 2 * 255).astype(np.float32) for place in places)
     picture = np.zeros((height, width, 3), np.float32)
     for index in range(6):
         here = axis * 2 + side == index

@@ -17,7 +17,7 @@ def save_toy_codec(path: Path, codec: str = "wan21") -> str:
     """Write a file of weights; return its path, as `codec_weights` takes it."""
     shapes = abstract_params(dataclasses.replace(KINDS[codec], base=4, decoder_base=4))
     rng = np.random.default_rng(0)
-    weights = jax.tree.map(lambda x: rng.normal(0, 0.2, x.shape).astype(np.float32), shapes)
+    weights = jax.tree.map(lambda x: np.float32(rng.normal(0, 0.2, x.shape)), shapes)
     save_codec(path, codec, weights)
     return str(path)
 

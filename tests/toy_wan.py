@@ -19,11 +19,8 @@ def random_wan(
         leaf: rng.normal(scale=scale, size=x.shape).astype(dtype)
         for leaf, x in leaves.items()
     }
-    return {
-        name: np.ascontiguousarray(
-            to_wan(
-                leaf, stacks[leaf] if layer is None else stacks[leaf][layer], model.patch
-            )
-        )
-        for name, (leaf, layer, _) in wan_names(model, layout).items()
-    }
+    weights = {}
+    for name, (leaf, layer, _) in wan_names(model, layout).items():
+        array = stacks[leaf] if layer is None else stacks[leaf][layer]
+        weights[name] = np.ascontiguousarray(to_wan(leaf, array, model.patch))
+    return weights

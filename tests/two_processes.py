@@ -19,16 +19,12 @@ def free_address() -> str:
 
 def start_programs(commands: list[list], devices: int) -> list[subprocess.Popen]:
     """Start Python with each list of words, with so many simulated devices."""
-    environment = {
-        **os.environ,
-        "JAX_PLATFORMS": "cpu",
-        "JAX_NUM_CPU_DEVICES": str(devices),
-    }
+    settings = {"JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": str(devices)}
     return [
         subprocess.Popen(
             [sys.executable, *map(str, words)],
             cwd=REPOSITORY,
-            env=environment,
+            env=os.environ | settings,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -50,7 +46,8 @@ def start_together(words: list[list[str]], devices: int = 2) -> list[subprocess.
     """Start one process of `full4d` for each list of words."""
     join = ["--coordinator", free_address(), "--processes", len(words), "--process"]
     cli = ["-m", "full4d_jax.cli"]
-    return start_programs([[*cli, *own, *join, i] for i, own in enumerate(words)], devices)
+    commands = [[*cli, *own, *join, i] for i, own in enumerate(words)]
+    return start_programs(commands, devices)
 
 
 def together(words: list[list[str]], devices: int = 2) -> tuple[list[int], list[str]]:

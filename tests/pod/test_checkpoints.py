@@ -30,7 +30,7 @@ def test_a_damaged_checkpoint_is_moved_aside(storage, tmp_path, capsys):
         _, record = checkpoints.restore(state)
     assert record["number"] == 1
     assert "the checkpoint of step 2" in capsys.readouterr().err
-    moved = {name.replace("2/", "damaged-2/", 1) for name in files if name.startswith("2/")}
+    moved = {x.replace("2/", "damaged-2/", 1) for x in files if x.startswith("2/")}
     there = set(stored_files(address))
     assert moved <= there
     assert not any(name.startswith("2/") for name in there)
@@ -39,16 +39,9 @@ def test_a_damaged_checkpoint_is_moved_aside(storage, tmp_path, capsys):
 @pytest.mark.slow
 def test_a_run_goes_on_with_an_empty_disk(bucket, tmp_path, monkeypatch, capsys):
     run = f"{bucket}/run"
-    words = ["train", "--config", "debug", "--model.layers", "1", "--model.refiner", "0"]
-    words += [
-        "--training.steps",
-        "4",
-        "--training.checkpoint_every",
-        "1",
-        "--training.keep",
-        "4",
-    ]
-    words += ["--training.log_every", "1", "--out", run]
+    options = "--config debug --model.layers 1 --model.refiner 0 --training.steps 4"
+    options += " --training.checkpoint_every 1 --training.keep 4 --training.log_every 1"
+    words = ["train", *options.split(), "--out", run]
 
     def results() -> list:
         rows = map(json.loads, read_stored(f"{run}/metrics.jsonl").splitlines())

@@ -46,9 +46,8 @@ pytestmark = [
 ROOT = Path(__file__).parents[2]
 Compared = tuple[str, tuple[int, ...], bytes]  # of an array
 # Of the page's commands: a model that compiles quickly in the place of Wan's, which has its codec.
-SIZE = (
-    "--data.views 3 --data.frames 5 --data.height 32 --data.width 32 --data.projections 2"
-)
+SIZE = "--data.views 3 --data.frames 5 --data.height 32 --data.width 32"
+SIZE += " --data.projections 2"
 MODEL = "--config debug --model.codec wan21 --model.codec_stride 8 --model.patch 1"
 MODEL += f" --model.layers 1 --model.refiner 0 {SIZE}"
 # Files that tell paths on the disk of one machine and how fast it was; the last has hashes of files
@@ -108,7 +107,7 @@ class Machine:
     def end(self) -> None:
         """Kill what still runs, as after a time limit."""
         for process in self.started:
-            if process.returncode is None:  # else its number may be another one's by now
+            if process.returncode is None:  # else its number may be another's by now
                 kill_group(process)
 
     def run(self, words: str, **where) -> str:
@@ -127,9 +126,8 @@ class Machine:
         """Run one command in several processes to its end; return what they print."""
         processes = self.start_all(words, count, machine)
         lines = [process.communicate(timeout=SECONDS)[0] for process in processes]
-        assert [process.returncode for process in processes] == [0] * count, "\n".join(
-            lines
-        )
+        codes = [process.returncode for process in processes]
+        assert codes == [0] * count, "\n".join(lines)
         return lines
 
     def has(self, machine: str, pattern: str) -> bool:
@@ -152,9 +150,7 @@ class Machine:
         Without how long it took, and without files with paths of one machine.
         """
         address = f"{self.bucket}/{folder}"
-        names = [
-            name for name in stored_files(address) if Path(name).name not in OF_MACHINE
-        ]
+        names = [x for x in stored_files(address) if Path(x).name not in OF_MACHINE]
         whole = {name: read_stored(f"{address}/{name}") for name in names}
         return {
             name: _arrays(x) if name.endswith(".npz") else x for name, x in whole.items()
@@ -173,7 +169,8 @@ def documented() -> dict[str, str]:
     for _, *words in block.commands:
         verb = " ".join(words[: 1 + (words[0] == "data")])
         line = shlex.join(words).replace("gs://BUCKET", "BUCKET")
-        lines[verb] = f"{line.replace('--config wan22_5b', MODEL)} {SMALL.get(verb, '')}"
+        line = line.replace("--config wan22_5b", MODEL)
+        lines[verb] = f"{line} {SMALL.get(verb, '')}"
     return lines
 
 
@@ -184,12 +181,9 @@ def undisturbed(words: str) -> str:
 
 def _arrays(file: bytes) -> dict[str, Compared]:
     """Return type, shape and bytes of all arrays of a stage but how long it took."""
-    arrays = np.load(BytesIO(file))
-    return {
-        name: (x.dtype.str, x.shape, x.tobytes())
-        for name, x in arrays.items()
-        if name != "seconds"
-    }
+    arrays = dict(np.load(BytesIO(file)))
+    arrays.pop("seconds", None)
+    return {name: (x.dtype.str, x.shape, x.tobytes()) for name, x in arrays.items()}
 
 
 def together(words: str, count: int) -> list[str]:
@@ -270,8 +264,9 @@ def bring_inputs(lab: Machine) -> None:
     save_toy_codec(lab.folder / "vae.safetensors")
     upload(lab.folder / "in.mp4", f"{lab.bucket}/in.mp4")
     upload(lab.folder / "vae.safetensors", f"{lab.bucket}/weights/vae.safetensors")
-    for file in (lab.folder / "rig").rglob("*.*"):
-        upload(file, f"{lab.bucket}/captures/room/{file.relative_to(lab.folder / 'rig')}")
+    rig = lab.folder / "rig"
+    for file in rig.rglob("*.*"):
+        upload(file, f"{lab.bucket}/captures/room/{file.relative_to(rig)}")
 
 
 def import_and_encode(lab: Machine, lines: dict[str, str], is_thorough: bool) -> None:
@@ -300,10 +295,7 @@ def import_and_encode(lab: Machine, lines: dict[str, str], is_thorough: bool) ->
         lab.run(lines["data depth"], machine="two")
     kill([lab.start(lines["data encode"])], has_files("latents"))
     printed = go_on(lab, lines["data encode"], "sets/latents")
-    assert (
-        f"next: full4d train --config PRESET --data.records {lab.bucket}/sets/latents"
-        in printed
-    )
+    assert "next: full4d train --config PRESET --data.records" in printed
     assert len(open_dataset(f"{lab.bucket}/sets/latents")) == 4
     if is_thorough:
         for verb in ("data import", "data check", "data depth", "data encode"):
@@ -315,7 +307,7 @@ def import_and_encode(lab: Machine, lines: dict[str, str], is_thorough: bool) ->
 def go_on(lab: Machine, words: str, folder: str) -> str:
     """Go on with a data set on another machine; no file that is finished is made again."""
     there = stored_files(f"{lab.bucket}/{folder}")
-    finished = {x: mark.mark for x, mark in there.items() if f"shards/{x}.json" in there}
+    finished = {x: y.mark for x, y in there.items() if f"shards/{x}.json" in there}
     assert finished
     assert "index.json" not in there
     printed = lab.run(words, machine="two")
@@ -331,13 +323,15 @@ def train(lab: Machine, words: str, count: int, is_thorough: bool) -> None:
     # What training begins from: a model that two steps from nothing made.
     begin = words.replace("--init BUCKET/weights/wan22_5b.safetensors", "")
     lab.run(f"{begin.replace('runs/mine', 'begin')} --training.steps 2", devices=count)
-    download(f"{lab.bucket}/begin/prior.safetensors", lab.folder / "begin.safetensors")
-    upload(lab.folder / "begin.safetensors", f"{lab.bucket}/weights/wan22_5b.safetensors")
+    begun = lab.folder / "begin.safetensors"
+    download(f"{lab.bucket}/begin/prior.safetensors", begun)
+    upload(begun, f"{lab.bucket}/weights/wan22_5b.safetensors")
 
     # Machines train and are killed, then they start again with empty disks.
     words += f" --training.steps {STEPS} {VALIDATION * is_thorough}"
     saved = "runs/mine/checkpoints/4/_CHECKPOINT_METADATA"
-    kill(lab.start_all(words, count, "train"), lambda: saved in stored_files(lab.bucket))
+    processes = lab.start_all(words, count, "train")
+    kill(processes, lambda: saved in stored_files(lab.bucket))
     printed = lab.run_all(words, count, "again")
     assert f"resuming {lab.bucket}/runs/mine at step" in printed[0]
     assert_first_uploads(printed)
@@ -346,9 +340,9 @@ def train(lab: Machine, words: str, count: int, is_thorough: bool) -> None:
     assert one.keys() >= several.keys() >= {STEPS - 1, STEPS}
     for step, row in several.items():
         assert row["loss"] == pytest.approx(one[step]["loss"], rel=1e-6)
-    held_out = {name: x for name, x in one[STEPS].items() if name.startswith("validation/")}
+    held_out = {x: one[STEPS][x] for x in one[STEPS] if x.startswith("validation/")}
     assert bool(held_out) == is_thorough
-    for name, x in held_out.items():  # small ones, written with six digits behind the point
+    for name, x in held_out.items():  # small ones, of six digits behind the point
         assert several[STEPS][name] == pytest.approx(x, abs=1.1e-6)
     made = stored_files(f"{lab.bucket}/runs/mine").keys()
     assert made >= {"prior.safetensors", "prior.json", "sheet.png", "metrics.jsonl"}
@@ -364,21 +358,18 @@ def train(lab: Machine, words: str, count: int, is_thorough: bool) -> None:
 
 def sample(lab: Machine, words: str, count: int, is_thorough: bool) -> None:
     """Sample in processes that are killed before the grid is made, and go on behind the depth."""
-    kill(lab.start_all(words, count, "sample"), lambda: lab.has("sample0", "out/depth.npz"))
+    processes = lab.start_all(words, count, "sample")
+    kill(processes, lambda: lab.has("sample0", "out/depth.npz"))
     assert not lab.has("sample0", "out/grid.npz")
     printed = lab.run_all(words, count, "sample")
     assert_first_uploads(printed)
-    for stage, state in {
-        "source": ": kept from",
-        "depth": ": kept from",
-        "grid": " ...",
-    }.items():
-        assert f"{stage}{state}" in printed[0]
+    for line in ("source: kept from", "depth: kept from", "grid ..."):
+        assert line in printed[0]
     if is_thorough:
         lab.run_all(undisturbed(words), count, "twin")
         assert_as_undisturbed(lab, "out")
     lab.run(words.replace("BUCKET/out", "BUCKET/one"), devices=count, machine="four")
-    frames, of_one = (lab.stage(f"{folder}/grid")["frames"] for folder in ("out", "one"))
+    frames, of_one = (lab.stage(f"{x}/grid")["frames"] for x in ("out", "one"))
     if count == 2:
         np.testing.assert_array_equal(frames, of_one)
     np.testing.assert_allclose(frames.astype(int), of_one, rtol=0, atol=MOST_LEVELS)
@@ -388,16 +379,14 @@ def sample(lab: Machine, words: str, count: int, is_thorough: bool) -> None:
 def lift(lab: Machine, words: str, count: int, is_thorough: bool) -> None:
     """Fit a scene and ask the prior about it; if thorough, killed while the fit is under way."""
     if is_thorough:
-        kill(
-            lab.start_all(words, count, "lift"), lambda: lab.has("lift0", ".scene.fit.npz")
-        )
+        processes = lab.start_all(words, count, "lift")
+        kill(processes, lambda: lab.has("lift0", ".scene.fit.npz"))
         assert "scene.npz" not in stored_files(f"{lab.bucket}/out")
     printed = lab.run_all(words, count, "lift")
     assert_first_uploads(printed)
     if is_thorough:
-        assert (
-            "fitting goes on after step" in printed[0]
-        )  # a fit under way stays on its disk
+        # A fit under way stays on its disk.
+        assert "fitting goes on after step" in printed[0]
         lab.run_all(undisturbed(words), count, "twin")
         assert_as_undisturbed(lab, "out")
     lab.run(words.replace("BUCKET/out", "BUCKET/one"), devices=count, machine="five")
@@ -417,10 +406,8 @@ def render_and_evaluate(lab: Machine, lines: dict[str, str], is_thorough: bool) 
         kill([rendering], lambda: lab.has("render", "orbit.mp4"))
         scoring = lab.start(lines["evaluate"], machine="evaluate")
         kill([scoring], lambda: lab.has("evaluate", "scene.npz"))
-        assert (
-            not {"scene.html", "consistency.json"}
-            & stored_files(f"{lab.bucket}/out").keys()
-        )
+        there = stored_files(f"{lab.bucket}/out").keys()
+        assert not there & {"scene.html", "consistency.json"}
     for machine, verb in enumerate(("render", "evaluate")):
         lab.run(lines[verb], machine=f"show{machine}")
     made = stored_files(f"{lab.bucket}/out").keys()
@@ -434,9 +421,8 @@ def render_and_evaluate(lab: Machine, lines: dict[str, str], is_thorough: bool) 
 
 def assert_first_uploads(printed: list[str]) -> None:
     """Fail unless the first of several processes uploads files, and no other one."""
-    assert ["files uploaded" in text for text in printed] == [True] + [False] * (
-        len(printed) - 1
-    )
+    of_first = [i == 0 for i in range(len(printed))]
+    assert ["files uploaded" in text for text in printed] == of_first
 
 
 def assert_as_undisturbed(lab: Machine, folder: str) -> None:

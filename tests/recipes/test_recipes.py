@@ -12,15 +12,8 @@ import pytest
 from full4d_jax.media.video import write_video
 
 ROOT = Path(__file__).resolve().parents[2]
-SHORT = [
-    "--training.steps",
-    "2",
-    "--training.log_every",
-    "1",
-    "--training.checkpoint_every",
-    "2",
-]
-SHORT += ["--training.batch", "1"]
+SHORT = "--training.steps 2 --training.log_every 1 --training.checkpoint_every 2"
+SHORT += " --training.batch 1"
 SMALL = {
     "depth": ["--sizes", "64", "64", "64", "--model.fine", "4", "--model.coarse", "4"],
     "inpainting": ["--perceptual", "0", "--side", "32", "--model.dilations", "1"],
@@ -45,13 +38,8 @@ def pictures(tmp_path, write_pictures) -> list[str]:
 
 @pytest.mark.parametrize("name", SMALL)
 def test_a_recipe_trains_and_goes_on_from_its_weights(name, pictures, tmp_path):
-    command = [
-        sys.executable,
-        ROOT / f"recipes/train_{name}.py",
-        *pictures,
-        *SHORT,
-        *SMALL[name],
-    ]
+    program = ROOT / f"recipes/train_{name}.py"
+    command = [sys.executable, program, *pictures, *SHORT.split(), *SMALL[name]]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"}
     subprocess.run([*command, "--out", tmp_path / "1"], env=environment, check=True)
     weights = tmp_path / "1" / f"{name}.safetensors"
