@@ -20,13 +20,6 @@ SIZE = "--data.views 3 --data.frames 2 --data.height 32 --data.width 32 --sample
 SMALL = {"layers": 1, "precision": "float32"}
 LIFT = "--lift.steps 10 --lift.capacity 300 --sampler.noise 1 --lift.distillation gradient"
 VIEWS, FRAMES, SIDE = 3, 2, 32
-MESH = "--mesh.data 1 --mesh.fsdp 2 --mesh.view 2"
-
-
-@pytest.fixture(scope="module")
-def preset(tmp_path_factory) -> list[str]:
-    """Options of a small model with poses, and its random weights."""
-    return small_model("debug", tmp_path_factory.mktemp("prior"))
 
 
 def small_model(name: str, folder: Path) -> list[str]:
@@ -56,20 +49,13 @@ def scene(folder: Path) -> dict[str, np.ndarray]:
     return arrays
 
 
-def each_in_its_folder(
-    words: list[list[str]], out: Path, mesh: str = MESH
-) -> tuple[list[int], list[str]]:
-    """Run two processes, each in a folder of its own; return their codes and what they print."""
-    places = [[*mesh.split(), "--out", str(out / str(i))] for i in range(len(words))]
-    return together([own + place for own, place in zip(words, places, strict=True)])
-
-
 @pytest.mark.slow
 def test_two_processes_have_the_scores_of_one(tmp_path):
     words = ["evaluate", *small_model("four_real", tmp_path), "--scenes", "1"]
     words += ["--sampler.noise", "1", "--sampler.steps", "1"]
     assert main([*words, "--out", str(tmp_path / "one")]) == 0
-    codes, outputs = each_in_its_folder([words, words], tmp_path, "--mesh.fsdp 4")
+    words += ["--mesh.fsdp", "4", "--out"]
+    codes, outputs = together([[*words, str(tmp_path / x)] for x in "01"])
     assert codes == [0, 0], outputs
     (one_mark, one), (two_mark, two) = (
         map(json.loads, (tmp_path / folder / "scores.jsonl").read_text().splitlines())
@@ -84,9 +70,10 @@ def test_two_processes_have_the_scores_of_one(tmp_path):
 
 
 @pytest.mark.slow
-def test_two_processes_fit_the_scene_of_one(preset, tmp_path):
+def test_two_processes_fit_the_scene_of_one(tmp_path):
     one, two, unread = (write_grid(tmp_path / name) for name in ("one", "two", "unread"))
-    words = [*preset, "--mesh.data", "1", "--mesh.fsdp", "2", *LIFT.split()]
+    mesh = ["--mesh.data", "1", "--mesh.fsdp", "2"]
+    words = [*small_model("debug", tmp_path), *mesh, *LIFT.split()]
     assert main(["lift", str(one), *words]) == 0
     both = [["lift", str(folder), *words] for folder in (two, unread)]
     codes, outputs = together(both, 1)

@@ -1,4 +1,4 @@
-"""Grids in memory become scenes; what memory cannot hold is refused."""
+"""Grids in memory become scenes; what would do nothing, or memory cannot hold, is refused."""
 
 from dataclasses import replace
 
@@ -51,3 +51,12 @@ def test_a_fit_beyond_memory_is_refused_before_it_begins(monkeypatch):
     told = "lift.capacity: found 1000000000 Gaussians, which take"
     with pytest.raises(InputError, match=told):
         fit_settings.check_fit_memory(replace(settings, capacity=10**9), (3, 2, 32, 32, 3))
+
+
+def test_settings_without_effect_are_refused():
+    gradient, captured = LiftConfig(distillation="gradient"), fit_settings.FitKind.CAPTURED
+    told = r"lift\.distillation: found gradient, expected another"
+    with pytest.raises(InputError, match=told):
+        fit_settings.check_lift(gradient, None, captured)
+    fit_settings.check_lift(gradient, None, fit_settings.FitKind.AROUND_SOURCE)
+    fit_settings.check_lift(LiftConfig(distillation="none"), None, captured)

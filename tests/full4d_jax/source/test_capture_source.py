@@ -1,5 +1,6 @@
 """A capture is read into our world, or refused by field; it is lifted and rendered like a grid."""
 
+import json
 import shutil
 import struct
 
@@ -9,6 +10,8 @@ from documented_world import write_rig
 from textured_room import make_room
 
 from full4d_jax.cli import main
+from full4d_jax.grid import Origin
+from full4d_jax.media.video import write_video
 from full4d_jax.scene import lift as scene_lift
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.stages import Stages
@@ -164,3 +167,28 @@ def test_a_capture_is_lifted_without_a_prior_and_rendered(tmp_path, capsys, monk
     assert float(said.err.split("psnr ")[-1].split(",")[0]) > 20
     assert main(["render", str(out), "--size", "32", "--orbit_seconds", "1"]) == 0
     assert (out / "scene.html").stat().st_size > 1000
+
+
+def test_generated_pictures_are_thinned_out_and_said_to_be_generated(tmp_path):
+    """Nine films in 4DAnyone's layout, of a ball that grows before black."""
+    views, folder = 9, tmp_path / "clip"
+    poses = orbit(40.0 * np.arange(views), np.zeros(views), 1.0, pivot=(0.0, 0.0, 0.0))
+    lens = intrinsics_from_fov(40.0, 48, 32)
+    y, x = np.mgrid[:48, :32] + 0.5
+    inside = np.hypot(x - 16, y - 24) < 8 + np.arange(6)[:, None, None]
+    film = np.where(inside[..., None], [200, 80, 40], 0).astype(np.uint8)
+    (folder / "videos/dense").mkdir(parents=True)
+    cameras = []
+    for view, pose in enumerate(poses):
+        name = f"videos/dense/{view:02d}.mp4"
+        write_video(folder / name, film, 24)
+        place = {"K": lens.tolist(), "camera_to_world": invert(pose).tolist()}
+        size = {"image_width": 32, "image_height": 48}
+        cameras.append({"camera_id": view, "video": name} | place | size)
+    table = {"camera_model": "OPENCV", "cameras": cameras}
+    (folder / "cameras.json").write_text(json.dumps(table))
+    grid = open_capture(CaptureOptions(folder))
+    assert grid.only_generated
+    assert (grid.origin != Origin.REAL).all()
+    assert grid.frames.shape == (views, 2, 48, 32, 3)  # 8 frames a second of 24
+    np.testing.assert_allclose(grid.fps, 8, rtol=0.01)

@@ -47,7 +47,6 @@ def test_cameras_of_synchronized_films_are_found(rig_folder):
     grid = open_capture(CaptureOptions(rig_folder, held_out="none"))
     assert grid.frames.shape == (VIEWS, INSTANTS, *SIZE, 3)
     assert (grid.origin == Origin.GENERATED).all()
-    assert grid.only_generated
     focal = intrinsics_from_fov(FOV, *SIZE)[0, 0]
     np.testing.assert_allclose(grid.known_cameras.intrinsics[:, 0, 0], focal, rtol=0.02)
     poses = grid.known_cameras.world_to_camera[:, 0].astype(np.float64)
