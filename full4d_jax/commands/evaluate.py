@@ -102,8 +102,8 @@ class FilmOptions(SourceOptions):
     """A clip of a still scene from a camera that goes past it."""
     poses: Path | None = None
     """The camera's path: JSON, a COLMAP model or transforms.json; left out, found in the video."""
-    start: Start | None = None
-    """Seconds into the video; left out, 0."""
+    start: Start = 0.0
+    """Seconds into the video."""
     seconds: Seconds = None
     """Seconds of the video to take; left out, 2."""
     fov: Fov = None
@@ -206,9 +206,8 @@ def _judge_prior(config: Config, source: Prior, folder: Path) -> None:
             prior_rows.evaluate_split(judge(), folder, dataset)
         case FilmOptions():
             size = SizeOptions(rows=source.rows, seconds=source.seconds)
-            start = source.start or 0.0
             video = VideoOptions(
-                source.video, start, None, source.fov, source.poses, size=size
+                source.video, source.start, fov=source.fov, poses=source.poses, size=size
             )
             later_frames.evaluate_film(judge(), folder, video)
         case GridOptions():
@@ -258,8 +257,8 @@ def _score_films(source: ForeignFilmsOptions, out: Path | None) -> None:
     name = source.row or source.films.resolve().name
     measures = vars(source.measures)
     if source.truth is None:
-        unused = {x: measures[x] for x in ("depth_network", "depth_kind")}
-        refuse(unused | {"source_camera": source.source_camera}, "a --truth beside it")
+        unused = measures | {"source_camera": source.source_camera}
+        refuse(unused, "a --truth beside it")
         expected = "a capture whose cameras these are of, or cameras.json beside them"
         fits = kinds.kind_of(source.films) == kinds.CAPTURE
         require("truth", "none", fits, expected, what="option")

@@ -71,6 +71,7 @@ def score_folder(
     def scored(_: str, name: str) -> dict[str, Any]:
         stages = Stages(folders[name])
         grid = posed_grid(stages)
+        cameras = grid.known_cameras
         subjects, missing = {table.GRID: grid.frames}, {}
         if (stages.folder / "scene.npz").exists():
             try:
@@ -79,14 +80,12 @@ def score_folder(
             except errors.InputError as stale:
                 missing[f"The scene in {name}"] = f"{stale.found}; {stale.do}"
             else:
-                scene, behind = from_arrays(arrays), background_in(arrays)
                 times = np.linspace(0, 1, grid.frames.shape[1])
-                subjects[table.SCENE] = render_views(
-                    scene, grid.known_cameras, times, behind
-                )
+                scene, behind = from_arrays(arrays), background_in(arrays)
+                subjects[table.SCENE] = render_views(scene, cameras, times, behind)
         subjects[SOURCE] = grid.frames[:1]
         rows = [
-            {"row": row, "depth": "none"} | grid_scores(x, grid.known_cameras, networks)
+            {"row": row, "depth": "none"} | grid_scores(x, cameras, networks)
             for row, x in subjects.items()
         ]
         return {"rows": rows, "missing": missing}

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
+from full4d_jax.cameras import sides
 from full4d_jax.evaluation import consistency, fidelity, frechet, table
 from full4d_jax.evaluation.networks import ScoringNetworks
 from full4d_jax.geometry.depth_maps import drop_depth_edges
@@ -83,8 +84,7 @@ def read_films(
         # All are compared at the smallest size: enlarging would blur what is compared.
         height, width = _smallest_size([*real, *filmed])
         if rows and rows < min(height, width):
-            scale = rows / min(height, width)
-            height, width = (round(side * scale) for side in (height, width))
+            height, width = sides(height, width, rows, 1)
         # Real views and films are one example, which makes both take the same instants.
         everything = capture._replace(views=(*real, *filmed))
         example = capture_clips.CaptureClips(
@@ -103,12 +103,10 @@ def _film_view(files: tuple[Path, ...], camera: View, capture: Capture) -> View:
     Raises:
       ValueError: naming the film that does not read.
     """
+    name = f"film {camera.name}"
     start = float(max(view.timestamps[0] for view in capture.views))
-    lens = camera.intrinsics
-    pose = camera.world_to_camera[0]
-    view = make_view(
-        f"film {camera.name}", files, lens, pose, fps=capture.fps, offset=start
-    )
+    lens, pose = camera.intrinsics, camera.world_to_camera[0]
+    view = make_view(name, files, lens, pose, fps=capture.fps, offset=start)
     times = view.timestamps
     if len(times) == len(camera.timestamps):
         times = camera.timestamps

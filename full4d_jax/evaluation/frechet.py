@@ -117,14 +117,12 @@ def compare(
     fewest_views = min((views for views, _ in every if views > 1), default=1)
     counts = [count_clips(x) for x in shapes.values()]
     too_few = {
-        name: f"found {own} made and {known} to compare with, expected {ENOUGH}"
-        for name, own, known in zip(NAMES.values(), *counts, strict=True)
-        if min(own, known) < SMALLEST_SET
+        name: f"found {few} made and {known} to compare with, expected {ENOUGH}"
+        for name, few, known in zip(NAMES.values(), *counts, strict=True)
+        if min(few, known) < SMALLEST_SET
     }
     keys = [key for key, name in NAMES.items() if name not in too_few]
-    features: dict[str, dict[str, list[np.ndarray]]] = {
-        key: {name: [] for name in sets} for key in keys
-    }
+    features: dict[tuple[str, str], list[np.ndarray]] = {}
     for name, grids in sets.items() if keys else ():
         for read in progress.watch(f"{name}, features", grids):
             frames = read()
@@ -132,10 +130,11 @@ def compare(
             across = frames.swapaxes(0, 1)[:, :fewest_views] if len(frames) > 1 else []
             clips = {"fvd": clips_in_time(frames)[:, :fewest_times], "fvd_v": across}
             for key in keys:
-                features[key][name] += [video(to_clip(clip)) for clip in clips[key]]
+                own = features.setdefault((name, key), [])
+                own += [video(to_clip(clip)) for clip in clips[key]]
+    stacks = {where: np.stack(x) for where, x in features.items()}
     distances = {
-        key: frechet_distance(np.stack(x["made"]), np.stack(x["reference"]))
-        for key, x in features.items()
+        key: frechet_distance(stacks["made", key], stacks["reference", key]) for key in keys
     }
     return distances, too_few
 
