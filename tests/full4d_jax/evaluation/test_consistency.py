@@ -52,9 +52,8 @@ def test_true_views_beat_wrong_cameras_shuffled_views_and_noise(room):
     assert truth["median"] < 0.5
     assert truth["below_one"] > 0.8
     assert 0.5 * truth["matches"] < truth["verified"] <= truth["matches"]
-    wrong = consistency.epipolar(
-        room.frames, cameras_of(room, room.world_to_camera[[0, 2, 1]])
-    )
+    other = cameras_of(room, room.world_to_camera[[0, 2, 1]])
+    wrong = consistency.epipolar(room.frames, other)
     shuffled = consistency.epipolar(room.frames[[1, 0, 2]], cameras)
     for bad in (wrong, shuffled):
         assert bad["matches"] == pytest.approx(truth["matches"], rel=0.1)
@@ -69,7 +68,11 @@ def test_true_views_beat_wrong_cameras_shuffled_views_and_noise(room):
 
 @pytest.fixture(scope="module")
 def grid() -> Grid:
-    clip = decode(make_room(views=3, height=96, width=128), height=96, width=128)
+    return room_grid(views=3)
+
+
+def room_grid(views: int) -> Grid:
+    clip = decode(make_room(views=views, height=96, width=128), height=96, width=128)
     return Grid(
         frames=clip.frames,
         origin=all_real(clip.frames),
@@ -147,16 +150,8 @@ def test_running_again_scores_what_is_new_or_changed(grid, tmp_path):
 
 @pytest.mark.extra("onnx")
 @pytest.mark.extra("onnxruntime")
-def test_networks_add_their_scores(grid, tmp_path, capsys):
-    two = Cameras(
-        grid.cameras.intrinsics[:2], grid.cameras.world_to_camera[:2, :2], 96, 128
-    )
-    short = {
-        "frames": grid.frames[:2, :2],
-        "origin": grid.origin[:2, :2],
-        "times": grid.times[:2],
-    }
-    save_grid(tmp_path, replace(grid, cameras=two, **short))
+def test_networks_add_their_scores(tmp_path, capsys):
+    save_grid(tmp_path, room_grid(views=2))
     with np.load(GOLDENS / "tiny_clip.npz") as golden:
         np.save(tmp_path / "text.npy", golden["embedding"])
     options = [f"--clip_onnx={GOLDENS}/tiny_clip.onnx", f"--clip_text={tmp_path}/text.npy"]

@@ -54,9 +54,8 @@ def test_what_moves_is_what_differs_from_the_median():
         place = (0, time, slice(2, 8), slice(10 * time, 10 * time + 6))
         truth[place] += (MOVED_SHARE + 0.01) * np.array([1, -1, 1], np.float32)
         expected[place] = 1
-    truth[0, :, 0, 0] += np.linspace(0, MOVED_SHARE, 5)[
-        :, None
-    ]  # light that changes a little
+    # Light that changes a little.
+    truth[0, :, 0, 0] += np.linspace(0, MOVED_SHARE, 5)[:, None]
     np.testing.assert_array_equal(moving_region(truth, still(1, 5)), expected)
 
 
@@ -71,15 +70,6 @@ def test_every_measure_finds_noise_worse_than_a_shade():
     )
     for measure, sign in {"psnr": -1, "ssim": -1, "lpips": 1}.items():
         assert sign * shade[measure] < sign * other[measure], measure
-
-
-def test_inpainting_continues_a_plane_of_colour():
-    color = np.array([-0.6, 0.0, 0.8], np.float32)
-    truth = np.broadcast_to(color, (1, 2, 24, 24, 3))
-    mask = np.ones((1, 2, 24, 24), np.float32)
-    mask[:, :, 6:16, 6:16] = 0
-    filled = inpaint_by_marching(np.where(mask[..., None] > 0, truth, 1.0), mask)
-    np.testing.assert_allclose(filled, truth, atol=3 / 127.5)
 
 
 def test_seen_pixels_survive_and_empty_frames_are_grey():

@@ -13,7 +13,6 @@ from full4d_jax.cameras import Cameras
 from full4d_jax.cli import main
 from full4d_jax.evaluation import frechet
 from full4d_jax.evaluation.frechet import (
-    clips_in_time,
     compare,
     frechet_distance,
     open_set,
@@ -62,13 +61,6 @@ def test_sets_smaller_than_their_features_have_the_distance_of_their_shares():
     expected = 9 + (np.sqrt(8) - np.sqrt(2)) ** 2
     assert frechet_distance(a, b + 3 * np.eye(50)[3]) == pytest.approx(expected)
     assert frechet_distance(a, a) == pytest.approx(0, abs=1e-12)
-
-
-def test_the_source_is_no_clip():
-    frames = np.arange(3 * 4, dtype=np.uint8).reshape(3, 4, 1, 1, 1)
-    frames = np.repeat(frames, 3, -1)
-    assert clips_in_time(frames)[:, :, 0, 0, 0].tolist() == [[4, 5, 6, 7], [8, 9, 10, 11]]
-    assert clips_in_time(frames[:1]).shape[0] == 1
 
 
 def test_short_clips_go_there_and_back_and_long_ones_are_cut():

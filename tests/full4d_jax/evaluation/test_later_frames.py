@@ -36,11 +36,6 @@ def evaluate(folder, *options) -> dict:
     return json.loads((folder / "evaluation.json").read_text())
 
 
-def frames_of(result) -> int:
-    """How many later frames have scores."""
-    return sum(row["psnr"]["scenes"] for row in result["rows"] if row["name"] == COPY)
-
-
 def widest(result, name: str) -> dict:
     """Means of a row over the last range of angles."""
     row = [row for row in result["rows"] if row["name"] == name][-1]
@@ -52,12 +47,12 @@ def test_true_depth_is_far_above_a_copy_at_any_unit_of_the_path(
     tmp_path, monkeypatch, capsys
 ):
     video = write_clip(tmp_path / "room.mp4", arc())
-    poses = write_poses(
-        tmp_path / "path.json", rescale(arc() @ orbit(40.0, 20.0, 3.0), 1 / 7)
-    )
+    path = rescale(arc() @ orbit(40.0, 20.0, 3.0), 1 / 7)
+    poses = write_poses(tmp_path / "path.json", path)
     options, out = (video, "--poses", poses, *SIZE[2:]), tmp_path / "out"
     result = evaluate(out, *options)
-    assert frames_of(result) == FRAMES - 1
+    scored = [row["psnr"]["scenes"] for row in result["rows"] if row["name"] == COPY]
+    assert sum(scored) == FRAMES - 1
     assert list(result["groups"]) == ["0-5°"]
     assert 0.01 < result["groups"]["0-5°"]["hole_fraction"]["mean"] < 0.15
     assert 0 < result["groups"]["0-5°"]["angle"]["mean"] < 5

@@ -135,17 +135,14 @@ def test_clips_are_cut_from_records_in_the_source_frame(rooms):
         cameras = grid.known_cameras
         np.testing.assert_array_equal(cameras.intrinsics, whole.intrinsics[views])
         np.testing.assert_allclose(cameras.world_to_camera[0, 0], np.eye(4), atol=1e-6)
-        apart = np.linalg.norm(
-            np.diff(centers(whole.world_to_camera[views, 0]), axis=0), axis=-1
-        )
-        found = np.linalg.norm(
-            np.diff(centers(cameras.world_to_camera[:, 0]), axis=0), axis=-1
+        apart, found = (
+            np.linalg.norm(np.diff(centers(poses), axis=0), axis=-1)
+            for poses in (whole.world_to_camera[views, 0], cameras.world_to_camera[:, 0])
         )
         if example.scene_id == "room1":
             assert grid.depth is None
-            np.testing.assert_allclose(
-                apart / found, 1.8, rtol=0.01
-            )  # of all cameras to one point
+            # Of all cameras to one point.
+            np.testing.assert_allclose(apart / found, 1.8, rtol=0.01)
         else:
             assert grid.depth is not None
             assert np.median(grid.depth[0, 0]) == pytest.approx(1, abs=1e-3)
@@ -195,10 +192,8 @@ def test_an_interrupted_split_goes_on_where_it_stopped(rooms, tmp_path, monkeypa
 
 
 def test_running_again_continues_after_the_last_whole_line(tmp_path):
-    path, lines = (
-        tmp_path / "scores.jsonl",
-        (("held-out", 0), ("held-out", 2), ("rooms", 1)),
-    )
+    path = tmp_path / "scores.jsonl"
+    lines = ("held-out", 0), ("held-out", 2), ("rooms", 1)
     assert open_lines(path, "a") == {}
     kept = {line: {"group": line[0], "scene": line[1], "rows": []} for line in lines}
     for line in kept.values():
