@@ -9,20 +9,7 @@ from full4d_jax.commands import SIZES
 from full4d_jax.config import Config, check_config
 from full4d_jax.session.fields import Between, CountOrZero, Shown, refuse, require
 from full4d_jax.session.processes import ALONE, ProcessOptions, output_of
-from full4d_jax.source import kinds
-from full4d_jax.source.kinds import SourceOptions
-from full4d_jax.source.options import (
-    CaptureOptions,
-    DepthKind,
-    Flat,
-    Fov,
-    Rows,
-    Seconds,
-    SizeOptions,
-    SourcePath,
-    Start,
-    VideoOptions,
-)
+from full4d_jax.source import kinds, options
 
 
 @dataclass(frozen=True)
@@ -43,7 +30,7 @@ class MeasureOptions:
 
     depth_network: str | None = None
     """ours (the default), or as of full4d run."""
-    depth_kind: DepthKind | None = None
+    depth_kind: options.DepthKind | None = None
     """What an .onnx file gives (see full4d run --help)."""
 
 
@@ -53,11 +40,11 @@ class JudgeOptions(MeasureOptions):
 
     checkpoint: Path | None = None
     """Weights of the prior; by default those in the package."""
-    several: Annotated[ProcessOptions, Flat] = ALONE
+    several: Annotated[ProcessOptions, options.Flat] = ALONE
 
 
 @dataclass(frozen=True)
-class SceneOptions(SourceOptions):
+class SceneOptions(kinds.SourceOptions):
     """Held-out procedural scenes."""
 
     first: CountOrZero = 0
@@ -65,7 +52,7 @@ class SceneOptions(SourceOptions):
     others to be judged by."""
     scenes: Annotated[int, Between(1, 100_000)] = 64
     """Held-out procedural scenes."""
-    judge: Annotated[JudgeOptions, Flat] = JudgeOptions()
+    judge: Annotated[JudgeOptions, options.Flat] = JudgeOptions()
 
     @property
     def numbers(self) -> range:
@@ -80,47 +67,47 @@ class GridOptions(SceneOptions):
 
 
 @dataclass(frozen=True)
-class SplitOptions(SourceOptions):
+class SplitOptions(kinds.SourceOptions):
     """All clips of a data set's split."""
 
     path_kinds = (kinds.DATASET,)
 
-    dataset: SourcePath
+    dataset: options.SourcePath
     """The data set."""
     split: str = "test"
     """Split of the data set."""
-    judge: Annotated[JudgeOptions, Flat] = JudgeOptions()
+    judge: Annotated[JudgeOptions, options.Flat] = JudgeOptions()
 
 
 @dataclass(frozen=True)
-class FilmOptions(SourceOptions):
+class FilmOptions(kinds.SourceOptions):
     """A clip of a still scene: later frames are the truth for its first one."""
 
     path_kinds = (kinds.VIDEO,)
 
-    video: SourcePath
+    video: options.SourcePath
     """A clip of a still scene from a camera that goes past it."""
     poses: Path | None = None
     """The camera's path: JSON, a COLMAP model or transforms.json; left out, found in the video."""
-    start: Start = 0.0
+    start: options.Start = 0.0
     """Seconds into the video."""
-    seconds: Seconds = None
+    seconds: options.Seconds = None
     """Seconds of the video to take; left out, 2."""
-    fov: Fov = None
+    fov: options.Fov = None
     """Horizontal field of view of the upright video in degrees, as in full4d run."""
-    rows: Rows = None
+    rows: options.Rows = None
     """Short side of the frames, pixels; left out, 256."""
-    judge: Annotated[JudgeOptions, Flat] = JudgeOptions()
+    judge: Annotated[JudgeOptions, options.Flat] = JudgeOptions()
 
 
 @dataclass(frozen=True)
-class ForeignFilmsOptions(SourceOptions):
+class ForeignFilmsOptions(kinds.SourceOptions):
     """Anybody's films, one a camera, beside the films of a capture (docs/evaluation.md); a capture
     without --truth is scored alone."""
 
     path_kinds = kinds.CAPTURE, kinds.FILMS
 
-    films: SourcePath
+    films: options.SourcePath
     """A folder of films, or of folders of pictures, with the names of the cameras of --truth."""
     truth: Path | None = None
     """The capture whose cameras they are of."""
@@ -128,19 +115,19 @@ class ForeignFilmsOptions(SourceOptions):
     """The camera whose film the method was given; left out, the first."""
     row: str | None = None
     """Name of the films in the tables (default: the folder's)."""
-    rows: Rows = None
+    rows: options.Rows = None
     """Short side at which pictures are compared; left out, the smallest that there is."""
-    measures: Annotated[MeasureOptions, Flat] = MeasureOptions()
-    networks: Annotated[NetworkFiles, Flat] = NetworkFiles()
+    measures: Annotated[MeasureOptions, options.Flat] = MeasureOptions()
+    networks: Annotated[NetworkFiles, options.Flat] = NetworkFiles()
 
 
 @dataclass(frozen=True)
-class MadeOptions(SourceOptions):
+class MadeOptions(kinds.SourceOptions):
     """What `run`, `sample` or `lift` made (docs/evaluation.md); no config applies."""
 
     path_kinds = kinds.RUN, kinds.RUNS
 
-    folder: SourcePath
+    folder: options.SourcePath
     """The folder of a run, whose grid is scored; without --truth also a folder of such folders."""
     scene: bool = False
     """Score the scene instead, rendered for the cameras of --truth."""
@@ -150,7 +137,7 @@ class MadeOptions(SourceOptions):
     """A data set, the folder of a run or a folder of these, for FVD and FVD-V."""
     split: str | None = None
     """Split of a data set as --reference; left out, train."""
-    networks: Annotated[NetworkFiles, Flat] = NetworkFiles()
+    networks: Annotated[NetworkFiles, options.Flat] = NetworkFiles()
 
 
 Prior = SceneOptions | SplitOptions | FilmOptions | GridOptions
@@ -197,21 +184,21 @@ def _judge_prior(config: Config, source: Prior, folder: Path) -> None:
     from full4d_jax.evaluation import later_frames, prior_rows
     from full4d_jax.source.capture_source import open_split
 
-    options = {x: y for x, y in vars(source.judge).items() if x != "several"}
-    judge = partial(prior_rows.open_judge, config, folder, **options)
+    judges = {x: y for x, y in vars(source.judge).items() if x != "several"}
+    judge = partial(prior_rows.open_judge, config, folder, **judges)
     match source:
         case SplitOptions():
             dataset = open_split(source.dataset, source.split)
             prior_rows.check_split(dataset, config.data)
             prior_rows.evaluate_split(judge(), folder, dataset)
         case FilmOptions():
-            size = SizeOptions(rows=source.rows, seconds=source.seconds)
-            video = VideoOptions(
+            size = options.SizeOptions(rows=source.rows, seconds=source.seconds)
+            video = options.VideoOptions(
                 source.video, source.start, fov=source.fov, poses=source.poses, size=size
             )
             later_frames.evaluate_film(judge(), folder, video)
         case GridOptions():
-            depth = {x: options[x] for x in ("depth_network", "depth_kind")}
+            depth = {x: judges[x] for x in ("depth_network", "depth_kind")}
             refuse(depth, "none, no depth")
             prior_rows.evaluate_grids(judge(), folder, source.numbers)
         case _:
@@ -262,7 +249,7 @@ def _score_films(source: ForeignFilmsOptions, out: Path | None) -> None:
         expected = "a capture whose cameras these are of, or cameras.json beside them"
         fits = kinds.kind_of(source.films) == kinds.CAPTURE
         require("truth", "none", fits, expected, what="option")
-        grid = open_capture(CaptureOptions(source.films, rows=source.rows))
+        grid = open_capture(options.CaptureOptions(source.films, rows=source.rows))
         score_capture(grid, name, hold_folder(_folder(out, name)), networks)
         return
     filmed = foreign_films.read_films(

@@ -12,12 +12,6 @@ from einops import reduce
 from full4d_jax.cameras import Cameras
 from full4d_jax.cli import main
 from full4d_jax.evaluation import frechet
-from full4d_jax.evaluation.frechet import (
-    compare,
-    frechet_distance,
-    open_set,
-    to_clip,
-)
 from full4d_jax.grid import Grid, all_real, grid_arrays
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.stages import Stages
@@ -49,8 +43,8 @@ def test_known_normal_distributions(size, counts):
     expected = ((means[1] - means[0]) ** 2).sum() + np.trace(
         spreads[0] + spreads[1] - 2 * root
     )
-    assert frechet_distance(*sets) == pytest.approx(expected, rel=1e-9)
-    assert frechet_distance(*sets[::-1]) == pytest.approx(expected, rel=1e-9)
+    assert frechet.frechet_distance(*sets) == pytest.approx(expected, rel=1e-9)
+    assert frechet.frechet_distance(*sets[::-1]) == pytest.approx(expected, rel=1e-9)
 
 
 def test_sets_smaller_than_their_features_have_the_distance_of_their_shares():
@@ -59,8 +53,8 @@ def test_sets_smaller_than_their_features_have_the_distance_of_their_shares():
     direction[7] = 1
     a, b = (np.outer([-s, s], direction) for s in (1.0, 2.0))
     expected = 9 + (np.sqrt(8) - np.sqrt(2)) ** 2
-    assert frechet_distance(a, b + 3 * np.eye(50)[3]) == pytest.approx(expected)
-    assert frechet_distance(a, a) == pytest.approx(0, abs=1e-12)
+    assert frechet.frechet_distance(a, b + 3 * np.eye(50)[3]) == pytest.approx(expected)
+    assert frechet.frechet_distance(a, a) == pytest.approx(0, abs=1e-12)
 
 
 def test_short_clips_go_there_and_back_and_long_ones_are_cut():
@@ -68,7 +62,7 @@ def test_short_clips_go_there_and_back_and_long_ones_are_cut():
     video = np.broadcast_to(video, (20, 8, 6, 3))
 
     def shown(length):
-        clip = to_clip(video[:length])
+        clip = frechet.to_clip(video[:length])
         assert clip.shape[1:] == (224, 224, 3)
         assert (clip == clip[:, :1, :1, :1]).all()
         return np.round((clip[:, 0, 0, 0] + 1) * 127.5).astype(int).tolist()
@@ -159,13 +153,13 @@ def test_a_dataset_is_a_reference(tmp_path, capsys):
     argv = ["data", "procedural", "--out", str(tmp_path / "set"), "--scenes", "2"]
     argv += ["--views", "3", "--frames", "2", "--height", "32", "--width", "48"]
     assert main(argv) == 0
-    grids = open_set(tmp_path / "set", "train")
+    grids = frechet.open_set(tmp_path / "set", "train")
     assert len(grids) == 2
     frames = grids[1]()
     assert frames.shape == (3, 2, 32, 48, 3)
     assert frames.std() > 5
     with pytest.raises(InputError, match="found 'nosuch', expected one of train"):
-        open_set(tmp_path / "set", "nosuch")
+        frechet.open_set(tmp_path / "set", "nosuch")
     capsys.readouterr()
 
 
@@ -184,7 +178,7 @@ def test_clips_are_cut_to_what_all_have(monkeypatch):
         shown.append((len(clip), len(np.unique(clip[:, ::99, 9, 0], axis=0))))
         return clip.mean((1, 2, 3))[:2]
 
-    distances, too_few = compare([lambda: made], [lambda: reference], video)
+    distances, too_few = frechet.compare([lambda: made], [lambda: reference], video)
     assert shown[:22] == [(18, 18)] * 2 + [(16, 3)] * 20
     assert shown[22:] == [(18, 18)] * 3 + [(16, 3)] * 18
     assert distances.keys() == {"fvd", "fvd_v"}
