@@ -70,9 +70,8 @@ def read_films(
     source = source or capture.views[0].name
     expected = f"one of {', '.join(views)}"
     fields.require("source_camera", source, source in views, expected, what="option")
-    with errors.input_errors(
-        "films", "write each film under its camera's name, in any size of that shape"
-    ):
+    do = "write each film under its camera's name, in any size of that shape"
+    with errors.input_errors("films", do):
         names = [name for name in films if name != source]
         found = f"{len(films)} films ({', '.join(films)})"
         targets = ", ".join(name for name in views if name != source)
@@ -87,10 +86,9 @@ def read_films(
             height, width = sides(height, width, rows, 1)
         # Real views and films are one example, which makes both take the same instants.
         everything = capture._replace(views=(*real, *filmed))
-        example = capture_clips.CaptureClips(
-            [everything], size=min(height, width), finest=True
-        )[0]
-        clip = transforms.decode(example, height=height, width=width)
+        short = min(height, width)
+        clips = capture_clips.CaptureClips([everything], size=short, finest=True)
+        clip = transforms.decode(clips[0], height=height, width=width)
         known = transforms.Clip(*(values[: len(real)] for values in clip))
         grid = fidelity.grid_in_source(known, usual_unit=1.0)
     note = f"of the capture {truth.name} the source is {source}; films: {', '.join(names)}"

@@ -125,7 +125,8 @@ def split_grid(records: Records, data: DataConfig, number: int) -> Grid:
         spread = np.linspace(0, len(others) - 1, data.views - 1)
         targets = others[np.round(spread).astype(int)]
         chosen = select(example, np.array([source, *targets]), times)
-        if not deep:  # not even at some instants
+        # Not even at some instants.
+        if not deep:
             chosen = chosen._replace(depth16=np.full_like(chosen.depth16, b""))
         return fidelity.grid_in_source(decode(chosen, height=data.height, width=data.width))
 

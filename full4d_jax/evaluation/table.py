@@ -215,11 +215,7 @@ def summary(records: Sequence[dict]) -> dict[str, Any]:
     return {"groups": details, "rows": rows}
 
 
-def markdown(
-    found: Mapping[str, Any],
-    preface: str,
-    missing: Mapping[str, str],
-) -> str:
+def markdown(found: Mapping[str, Any], preface: str, missing: Mapping[str, str]) -> str:
     """Return the page: for each group tables of means.
 
     Args:
@@ -232,11 +228,8 @@ def markdown(
         rows = [row for row in found["rows"] if row["group"] == group]
         count = max((row["scenes"] for row in rows), default=0)
         parts.append(f"## {group}: {count} scenes" if count > 1 else f"## {group}")
-        about = [
-            f"{x.replace('_', ' ')} {y['mean']:.3f}"
-            for x, y in details.items()
-            if y["scenes"]
-        ]
+        known = {x.replace("_", " "): y for x, y in details.items() if y["scenes"]}
+        about = [f"{x} {y['mean']:.3f}" for x, y in known.items()]
         if about:
             parts.append(f"Means over clips: {', '.join(about)}.")
         for region, title in REGION_TITLES.items():
@@ -291,7 +284,5 @@ def text_table(cells: Sequence[Sequence[str]]) -> str:
     """Return a Markdown table, headings first, whose source lines up too, for the terminal."""
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     rows = [cells[0], ["-" * width for width in widths], *cells[1:]]
-    return "\n".join(
-        "| " + " | ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) + " |"
-        for row in rows
-    )
+    padded = [map(str.ljust, row, widths) for row in rows]
+    return "\n".join(f"| {' | '.join(row)} |" for row in padded)
