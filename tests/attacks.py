@@ -126,8 +126,8 @@ def wrong_answer(attack: Attack, world: Path, folder: Path) -> str:
 def content(folder: Path) -> dict[str, bytes]:
     """Return the bytes of every file in a folder, and the names of the folders."""
     return {
-        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else b"a folder"
-        for path in folder.rglob("*")
+        str(x.relative_to(folder)): x.read_bytes() if x.is_file() else b"a folder"
+        for x in folder.rglob("*")
     }
 
 

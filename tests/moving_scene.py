@@ -60,17 +60,23 @@ def moving_ball() -> DynamicGaussians:
     return still(ball())._replace(velocities=jnp.asarray(velocities, jnp.float32))
 
 
-def twelve_gaussians() -> Gaussians:
-    """Twelve around the middle of the pictures, as many opaque ones as faint ones."""
-    rng = np.random.default_rng(0)
+def scattered(
+    rng: np.random.Generator, count: int, reach: float, log_scale: float
+) -> Gaussians:
+    """Some around the middle of the pictures, as many opaque ones as faint ones."""
     arrays = (
-        rng.uniform(-0.3, 0.3, (12, 3)) + [0, 0, 1],
-        rng.normal(size=(12, 4)),
-        rng.normal(-2.2, 0.2, (12, 3)),
-        rng.uniform(0, 2, 12),
-        rng.normal(0, 1, (12, 1, 3)),
+        rng.uniform(-reach, reach, (count, 3)) + [0, 0, 1],
+        rng.normal(size=(count, 4)),
+        rng.normal(log_scale, 0.2, (count, 3)),
+        rng.uniform(0, 2, count),
+        rng.normal(0, 1, (count, 1, 3)),
     )
     return Gaussians(*map(jnp.float32, arrays))
+
+
+def twelve_gaussians() -> Gaussians:
+    """Twelve of them, always the same."""
+    return scattered(np.random.default_rng(0), 12, reach=0.3, log_scale=-2.2)
 
 
 def twelve_moving() -> DynamicGaussians:

@@ -111,11 +111,8 @@ def project_one(
     principal = camera.intrinsics[:2, 2]
 
     margin = 0.3 * size / (2 * focal)
-    slope = jnp.clip(
-        point[:2] / point[2],
-        -principal / focal - margin,
-        (size - principal) / focal + margin,
-    )
+    ends = -principal / focal - margin, (size - principal) / focal + margin
+    slope = jnp.clip(point[:2] / point[2], *ends)
     flat = jnp.array([[1, 0, 0], [0, 1, 0]], jnp.float32)
     jacobian = jnp.diag(focal / point[2]) @ flat
     jacobian = jacobian.at[:, 2].set(-focal * slope / point[2])

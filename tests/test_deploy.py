@@ -132,7 +132,7 @@ def test_the_jobset_trains_on_as_many_chips_as_its_slice_has(cloud):
 def test_a_preempted_pod_saves_and_an_unusable_option_ends_the_job(cloud):
     job, pod = pod_of(jobset())
     (container,) = pod["containers"]
-    assert end_by_sigterm(cloud, container, "train") == STOPPED_EXIT_CODE
+    assert end_by_sigterm(cloud, container) == STOPPED_EXIT_CODE
     (rule,) = job["podFailurePolicy"]["rules"]
     assert (rule["action"], rule["onExitCodes"]["values"]) == ("FailJob", [UNUSABLE])
     assert rule["onExitCodes"]["containerName"] == container["name"]
@@ -141,12 +141,12 @@ def test_a_preempted_pod_saves_and_an_unusable_option_ends_the_job(cloud):
     assert rule["onJobFailureReasons"] == ["PodFailurePolicy"]
 
 
-def end_by_sigterm(cloud: Cloud, container, verb: str) -> int:
-    """The exit code of a container in which a command saves when SIGTERM comes."""
+def end_by_sigterm(cloud: Cloud, container) -> int:
+    """The exit code of a container in which a training saves when SIGTERM comes."""
     waiting = cloud.folder / "waiting"
     (cloud.folder / "bin" / "full4d").write_text(
         "#!/bin/bash\n"
-        f"[ $1 = {verb} ] || exit 0\ntrap 'exit {STOPPED_EXIT_CODE}' TERM\n"
+        f"[ $1 = train ] || exit 0\ntrap 'exit {STOPPED_EXIT_CODE}' TERM\n"
         f"touch {waiting}\nwhile true; do sleep 0.1; done\n"
     )
     process = run_container(cloud, container)

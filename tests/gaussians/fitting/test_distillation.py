@@ -22,9 +22,9 @@ def prior_mean():
     return jnp.float32(np.random.default_rng(0).uniform(0.2, 0.8, SHAPE))
 
 
-def velocity(z, tau, mean):
+def velocity(z, tau, mean, spread=SPREAD):
     signal = 1 - tau
-    gain = signal * SPREAD**2 / (signal**2 * SPREAD**2 + tau**2)
+    gain = signal * spread**2 / (signal**2 * spread**2 + tau**2)
     clean = mean + gain * (z - signal * mean)
     return (z - clean) / tau
 
@@ -35,9 +35,7 @@ def encode(video):
 
 def latent_velocity(z, tau):
     """Velocity of the prior seen through `encode`: N(2 mean - 1, (2 s)^2)."""
-    signal, mean, spread = 1 - tau, 2 * prior_mean() - 1, 2 * SPREAD
-    gain = signal * spread**2 / (signal**2 * spread**2 + tau**2)
-    return (z - (mean + gain * (z - signal * mean))) / tau
+    return velocity(z, tau, 2 * prior_mean() - 1, 2 * SPREAD)
 
 
 def test_descending_the_loss_ends_at_the_mean_of_the_prior():

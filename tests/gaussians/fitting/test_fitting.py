@@ -5,6 +5,7 @@ from functools import cache
 import jax
 import jax.numpy as jnp
 import numpy as np
+from moving_scene import scattered
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from gaussians.deformation import Scene
@@ -14,7 +15,7 @@ from gaussians.fitting.loop import fit
 from gaussians.fitting.losses import capped_psnr, inner_ssim_map, picture_loss
 from gaussians.motion import DynamicGaussians, still
 from gaussians.rendering.rasterizer import clip_budget, render_clip
-from gaussians.types import Camera, Gaussians
+from gaussians.types import Camera
 
 SIZE, TIMES = 16, jnp.array([0.0, 0.5, 1.0])
 CONFIG = FitConfig(
@@ -41,15 +42,8 @@ def flat(camera: Camera) -> Camera:
 @cache
 def truth() -> DynamicGaussians:
     rng = np.random.default_rng(0)
-    arrays = (
-        rng.uniform(-0.35, 0.35, (40, 3)) + [0, 0, 1],
-        rng.normal(size=(40, 4)),
-        rng.normal(-2.6, 0.2, (40, 3)),
-        rng.uniform(0, 2, 40),
-        rng.normal(0, 1, (40, 1, 3)),
-    )
-    moving = jnp.float32(rng.normal(0, 0.2, (40, 3)))
-    return still(Gaussians(*map(jnp.float32, arrays)))._replace(velocities=moving)
+    scene = still(scattered(rng, 40, reach=0.35, log_scale=-2.6))
+    return scene._replace(velocities=jnp.float32(rng.normal(0, 0.2, (40, 3))))
 
 
 def start() -> DynamicGaussians:
@@ -74,20 +68,14 @@ def mean_psnr(scene: Scene, targets: Targets) -> float:
 
 
 def test_fitting_explains_the_pictures_and_is_deterministic():
-    targets, reports = pictures((-0.4, 0.4)), []
-    result = fit(
-        start(),
-        targets,
-        CONFIG,
-        jax.random.key(0),
-        report=lambda *args: reports.append(args),
-    )
+    targets, reports, key = pictures((-0.4, 0.4)), [], jax.random.key(0)
+    result = fit(start(), targets, CONFIG, key, report=lambda *x: reports.append(x))
     assert [step for step, _ in reports] == [75, 150]
     assert reports[1][1]["loss"] < reports[0][1]["loss"]
     before = mean_psnr(start(), targets)
     after = mean_psnr(result.scene, targets)
     assert after > before + 6, (before, after)
-    again = fit(start(), targets, CONFIG, jax.random.key(0))
+    again = fit(start(), targets, CONFIG, key)
     np.testing.assert_equal(*jax.device_get((again, result)))
 
 

@@ -1,5 +1,6 @@
 """Options of a fit beyond the plain loop, each on a scene of a few Gaussians."""
 
+from dataclasses import replace
 from functools import cache
 
 import jax
@@ -52,17 +53,10 @@ def start() -> Gaussians:
 
 @pytest.mark.slow
 def test_a_fit_that_was_stopped_goes_on_to_the_same_bits():
-    prior = Distillation(
-        lambda _, z, tau: z - 0.5,
-        same,
-        same,
-        None,
-        beside((0.3,), INSTANTS),
-        jnp.linspace(0, 1, 3),
-    )
-    config = FitConfig(
-        steps=40, chunk=10, relocation=0.9, growth=0.5, opacity_pull=0.01, perceptual=0.1
-    )
+    views, times = beside((0.3,), INSTANTS), jnp.linspace(0, 1, 3)
+    prior = Distillation(lambda _, z, tau: z - 0.5, same, same, None, views, times)
+    config = FitConfig(steps=40, chunk=10, relocation=0.9, growth=0.5)
+    config = replace(config, opacity_pull=0.01, perceptual=0.1)
     initial, targets = with_room(still(start()), 20), pictures()
     targets = targets._replace(views=VIEWS, peers=PEERS)
     kept: list[FitState] = []

@@ -1,6 +1,7 @@
 """The gradient form of distillation, step by step: what is drawn, and what reaches the scene."""
 
 from dataclasses import replace
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -68,14 +69,8 @@ def test_a_lesson_is_the_gradient_of_the_loss_of_what_was_drawn():
         times = jnp.tile(asked.times[instants], len(part.views))
         video = render_clip(scene, cameras, times, **look).rgb
         video = video.reshape(*params.shape[:2], SIZE, SIZE, 3)
-        loss = distillation_loss(
-            video,
-            lambda z, tau: velocity(params, z, tau),
-            lambda x: encode(None, x),
-            part.tau,
-            noise_key,
-        )
-        return 2.5 * loss
+        flow = partial(velocity, params), partial(encode, None)
+        return 2.5 * distillation_loss(video, *flow, part.tau, noise_key)
 
     loss, gradient = whole(twelve_moving())
     np.testing.assert_allclose(lesson.loss, loss, rtol=1e-5)

@@ -74,8 +74,8 @@ def test_values_and_gradients_match_the_oracle(antialiased, side, monkeypatch):
     def pull_back(renderer, inputs, cotangent, **options):
         def picture(scene, pose, intrinsics, background, features):
             view = Camera(pose, intrinsics, camera.width, camera.height)
-            style = {"background": background, "sh_degree": 3, "antialiased": antialiased}
-            made = renderer(scene, view, features=features, **style, **options)
+            style = {"sh_degree": 3, "antialiased": antialiased, "features": features}
+            made = renderer(scene, view, background=background, **style, **options)
             # Expected depth of nearly empty pixels is a quotient of tiny numbers: weigh it down.
             depth = made.depth * jax.lax.stop_gradient(made.alpha)
             return made.rgb, depth, made.alpha, made.features

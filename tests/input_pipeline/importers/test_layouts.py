@@ -155,11 +155,9 @@ def test_instants_are_paired_by_the_table(tmp_path, write):
         np.testing.assert_array_equal(view.timestamps, times[view.name])
     clip = CaptureClips([capture])[0]
     # cam1's last three frames, beside the nearest ones of the others.
-    np.testing.assert_allclose(
-        clip.timestamps - clip.timestamps[0, 0],
-        [[0, 0.1, 0.2], [0.02, 0.11, 0.22], [0, 0.1, 0.2]],
-        atol=1e-6,
-    )
+    since = clip.timestamps - clip.timestamps[0, 0]
+    expected = [[0, 0.1, 0.2], [0.02, 0.11, 0.22], [0, 0.1, 0.2]]
+    np.testing.assert_allclose(since, expected, atol=1e-6)
 
 
 def test_qca_agrees_with_the_table_of_opencv_cameras(shared_data):
