@@ -151,13 +151,13 @@ def linked(place: str, target: str = "") -> Change:
 def links() -> Iterator[Attack]:
     """Yield output folders in which names of output are links to what is the user's."""
     shown = "orbit.mp4 bullet.mp4 scene.html scene.png report.json .lock"
-    stages = "source.npz depth.npz grid.npz scene.npz .scene.fit.npz grid.mp4 config.json"
+    stages = "source.npz depth.npz grid.npz scene.npz .scene.fit.npz config.json"
     train = "metrics.jsonl prior.safetensors checkpoints/ checkpoints/2/ sheets/ .lock"
     index = "index.json README.md dataset_info.json shards/"
     names = {
         "render": ("run/", shown),
         "lift": ("run/", ".scene.fit.npz .lock"),
-        "run": ("out/", f"{shown} {stages}"),
+        "run": ("out/", f"{shown} {stages} grid.mp4"),
         "train": ("training/", f"{train} checkpoints/2.orbax-checkpoint-tmp/"),
         "import": (".imported.partial/", ".lock"),
         "encode": ("encoded/", index),
@@ -194,7 +194,8 @@ def places() -> Iterator[Attack]:
             yield Attack(f"place/{file} {name}", words, change, codes=(REFUSED,))
     for start in (b"ffconcat version 1.0\nfile in.mp4\n", b"#EXTM3U\n#EXTINF:1,\nin.mp4\n"):
         write = partial(lambda x, here, home: (here / "a.mp4").write_bytes(x), start)
-        yield Attack(f"place/playlist {start[:8]!r}", "run a.mp4", write, codes=(REFUSED,))
+        name = f"place/playlist {start[:8]!r}"
+        yield Attack(name, "run a.mp4", write, codes=(REFUSED,))
 
 
 def arrays() -> Iterator[Attack]:

@@ -9,7 +9,7 @@ from full4d_jax.config import Config
 def changed(config: Config, **values: Any) -> Config:
     """Return a config with other values; of sections in tables, as in `model={"layers": 1}`."""
     parts = {
-        name: replace(getattr(config, name), **value) if isinstance(value, dict) else value
-        for name, value in values.items()
+        name: replace(getattr(config, name), **x) if isinstance(x, dict) else x
+        for name, x in values.items()
     }
     return replace(config, **parts)

@@ -20,7 +20,8 @@ def oracle(
 ) -> Tokens:
     """Compute all pairs of tokens under `allowed_frames`, and mask the forbidden ones."""
     _, views, frames, tokens, _, width = q.shape
-    allowed = allowed_frames(views, frames, cross_half, mask).reshape(views * frames, -1)
+    allowed = allowed_frames(views, frames, cross_half, mask)
+    allowed = allowed.reshape(views * frames, -1)
     pairs = np.repeat(np.repeat(allowed, tokens, 0), tokens, 1)
     flat = [rearrange(x, "b v t s k d -> b k (v t s) d") for x in (q, k, v)]
     logits = jnp.einsum("bknd,bkmd->bknm", *flat[:2], preferred_element_type=jnp.float32)

@@ -21,12 +21,12 @@ def arc(frames: int = FRAMES) -> np.ndarray:
     return orbit(turn, turn / 2, 1.8, (0.0, 0.0, 0.6))
 
 
-def shake(frames: int = FRAMES) -> np.ndarray:
+def shake() -> np.ndarray:
     """World-to-camera of a camera that turns on its place, all ways."""
-    s = np.linspace(0, 1, frames)[:, None]
+    s = np.linspace(0, 1, FRAMES)[:, None]
     degrees = [3 * np.sin(5 * s), 6 * s, 2 * np.sin(4 * s)]
     angles = np.radians(np.concatenate(degrees, 1))
-    return rigid(np.stack([cv2.Rodrigues(a)[0] for a in angles]), np.zeros((frames, 3)))
+    return rigid(np.stack([cv2.Rodrigues(a)[0] for a in angles]), np.zeros((FRAMES, 3)))
 
 
 def film(poses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -114,11 +114,9 @@ def bending_scene(count: int) -> DeformingGaussians:
     return scene._replace(biases=biases, outer=outer, reach=jnp.float32(0.3))
 
 
-def written(
-    folder: Path, scene: Scene, seconds: float = 4.0, seen: Cameras | None = None, **details
-) -> str:
+def written(folder: Path, scene: Scene, seconds: float = 4.0, **details) -> str:
     """The address of a page, of a scene before black unless the details of its viewing differ."""
-    viewing = run_viewing(seen or cameras(), **{"background": np.zeros(3), **details})
+    viewing = run_viewing(cameras(), **{"background": np.zeros(3), **details})
     write_page(folder / "scene.html", scene, viewing, seconds=seconds)
     return (folder / "scene.html").as_uri()
 

@@ -58,7 +58,8 @@ def unknown_fields(written: Any, known: Any, place: str = "") -> list[str]:
 def test_the_compiler_for_tpu_knows_the_flags():
     (container,) = pod_of(jobset())[1]["containers"]
     flags = {one["name"]: one["value"] for one in container["env"]}["LIBTPU_INIT_ARGS"]
-    inspect = "inspect --config debug --topology v5e:2x2 --mesh.data 4 --training.batch 4"
+    inspect = "inspect --config debug --topology v5e:2x2 --mesh.data 4"
+    inspect += " --training.batch 4"
     for more in ("", " --xla_tpu_no_such_flag=true"):
         environment = os.environ | {"LIBTPU_INIT_ARGS": flags + more}
         words = [sys.executable, "-m", "full4d_jax.cli", *inspect.split()]

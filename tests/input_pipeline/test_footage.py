@@ -137,7 +137,7 @@ def test_files_that_are_no_videos_are_refused(tmp_path, write_film):
 
 
 @pytest.mark.parametrize("name", ["a:b.mp4", "pipe:0"])
-def test_names_like_those_of_addresses_are_files(tmp_path, write_film, monkeypatch, name):
+def test_names_like_addresses_are_files(tmp_path, write_film, monkeypatch, name):
     write_film(tmp_path / "a.mp4", [0, 4, 8])
     (tmp_path / "a.mp4").rename(tmp_path / name)
     monkeypatch.chdir(tmp_path)

@@ -239,9 +239,10 @@ def lab(bucket, tmp_path):
     lab.end()
 
 
-@pytest.mark.parametrize(
-    ("count", "is_thorough"), [(2, False), pytest.param(4, True, marks=pytest.mark.long)]
-)
+THOROUGH = pytest.param(4, True, marks=pytest.mark.long)
+
+
+@pytest.mark.parametrize(("count", "is_thorough"), [(2, False), THOROUGH])
 def test_a_lab_needs_no_disk_of_its_own(lab, count, is_thorough):
     lines = documented()
     bring_inputs(lab)

@@ -41,11 +41,11 @@ def test_files_may_be_text_big_endian_or_of_doubles(tmp_path, valid, make_scene)
     rows = np.frombuffer(body, "<f4").reshape(9, -1)
     text = "\n".join(" ".join(map(str, row)) for row in rows.tolist()).encode()
     comment = b"ply\ncomment M\xc3\xbcller's end_header\nobj_info none\n"
-    little = b"binary_little_endian"
+    little, big = b"binary_little_endian", b"binary_big_endian"
     for other in (
         header.replace(b"float", b"double") + end + rows.astype("<f8").tobytes(),
         header.replace(b"float", b"float32") + end + body,
-        header.replace(little, b"binary_big_endian") + end + rows.astype(">f4").tobytes(),
+        header.replace(little, big) + end + rows.astype(">f4").tobytes(),
         header.replace(little, b"ascii") + end + text,
         (header.replace(little, b"ascii") + end + text).replace(b"\n", b"\r\n"),
         (header + end).replace(b"\n", b"\r") + body,

@@ -9,8 +9,8 @@ from gaussians.rendering.binning import Tiles, bin_quarters, bin_splats, count_s
 from gaussians.rendering.projection import Splats
 
 
-def splats(g=60, seed=0) -> Splats:
-    rng = np.random.default_rng(seed)
+def splats(g=60) -> Splats:
+    rng = np.random.default_rng(0)
     angle, radii = rng.uniform(0, np.pi, g), rng.uniform(0.6, 5, (2, g))
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     turn = turn.transpose(2, 0, 1)

@@ -142,8 +142,9 @@ def test_garden_matches_live_gsplat(torch, shared_data):
     theirs = adapter.render(*inputs, **size, sh_degree=0, antialiased=False)
     assert float(ours.alpha.mean()) > 0.5
     depth_scale = float(theirs.depth.max())
+    alpha = ours.alpha, theirs.alpha
     depth = ours.depth * ours.alpha / depth_scale, theirs.depth / depth_scale
-    pairs = [(x[..., None], y[..., None]) for x, y in ((ours.alpha, theirs.alpha), depth)]
+    pairs = [(x[..., None], y[..., None]) for x, y in (alpha, depth)]
     for a, b in ((ours.rgb, theirs.rgb), *pairs):
         error = np.abs(np.asarray(a) - b.numpy())
         assert error.mean() < 1e-6

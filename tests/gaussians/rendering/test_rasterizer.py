@@ -30,15 +30,14 @@ def random_scene(g=70, degree=3, seed=0, spread=1.0) -> Gaussians:
     )
 
 
-def random_camera(width=44, height=28, seed=1, tilt=0.1) -> Camera:
+def random_camera(seed=1, tilt=0.1) -> Camera:
     rng = np.random.default_rng(seed)
     rotation = np.linalg.qr(np.eye(3) + tilt * rng.normal(size=(3, 3)))[0]
     rotation *= np.sign(np.diagonal(rotation))[None]
     pose = np.eye(4)
     pose[:3, :3], pose[:3, 3] = rotation, rng.normal(0, 0.2, 3)
-    x, y = width / 2 + 1, height / 2 - 2
-    intrinsics = np.array([[48.0, 0, x], [0, 43.0, y], [0, 0, 1]])
-    return Camera(jnp.float32(pose), jnp.float32(intrinsics), width, height)
+    intrinsics = np.array([[48.0, 0, 23], [0, 43.0, 12], [0, 0, 1]])
+    return Camera(jnp.float32(pose), jnp.float32(intrinsics), 44, 28)
 
 
 def assert_same(ours, oracle, tolerance):

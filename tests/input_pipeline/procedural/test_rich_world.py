@@ -21,9 +21,9 @@ PHOTO = np.random.default_rng(1).uniform(0.2, 0.8, (4, 4, 3)).astype(np.float32)
 @pytest.fixture(scope="module")
 def scenes():
     """Clips of rich worlds."""
-    size = {"views": 3, "frames": 3, "height": SIZE, "width": SIZE}
+    size: dict = {"views": 3, "frames": 3, "height": SIZE, "width": SIZE}
     angles, photos = jnp.array([12.0, -12.0]), jnp.asarray(PHOTO[None])
-    look = {"azimuths": angles, "worlds": "rich", "textures": photos}
+    look: dict = {"azimuths": angles, "worlds": "rich", "textures": photos}
     make = jax.jit(partial(procedural_scene, **size, **look))
     return [jax.device_get(make(index)) for index in (0, 1, 2, 5)]
 
@@ -89,7 +89,7 @@ def test_scene_0_stays_what_it_was(scenes):
 
 def test_scene_0_is_what_the_shipped_weights_were_trained_on():
     """Written down before the renderer was made faster; roundings may move a few edges."""
-    size = {"views": 3, "frames": 3, "height": 32, "width": 32}
+    size: dict = {"views": 3, "frames": 3, "height": 32, "width": 32}
     clip = jax.jit(lambda i: procedural_scene(i, **size))(0)
     blocks = np.asarray(clip.frames[0, 0]).reshape(2, 16, 2, 16, 3)
     means = blocks.mean((1, 3, 4)).ravel()

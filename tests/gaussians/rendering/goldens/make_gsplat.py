@@ -50,7 +50,7 @@ def scene(seed: int, degree: int, g: int = 40, width: int = 40, height: int = 28
     shapes = (height, width, 3), (height, width), (height, width)
     cotangents = [rng.normal(size=shape) for shape in shapes]
     values = {f"in_{name}": x for name, x in zip(INPUTS, inputs, strict=True)}
-    values |= {f"cotangent_{name}": x for name, x in zip(OUTPUTS, cotangents, strict=True)}
+    values |= {f"cotangent_{x}": y for x, y in zip(OUTPUTS, cotangents, strict=True)}
     return {name: x.astype(np.float32) for name, x in values.items()}
 
 
