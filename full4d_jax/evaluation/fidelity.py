@@ -105,8 +105,9 @@ def fidelity_scores(
     masks: dict[str, Mask | None] = {"": None, **regions}
     values = dict.fromkeys((x + y for y in masks for x in table.TRUE_HEADS), math.nan)
     values |= {name: float(value) for name, value in _pixels(image, truth, masks).items()}
-    for region, mask in masks.items() if lpips else ():
-        values["lpips" + region] = metrics.lpips(lpips, image, truth, mask)
+    if lpips is not None:
+        for region, mask in masks.items():
+            values["lpips" + region] = metrics.lpips(lpips, image, truth, mask)
     return {name: value if math.isfinite(value) else None for name, value in values.items()}
 
 
