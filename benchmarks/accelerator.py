@@ -37,7 +37,10 @@ PACKAGES = ("jax", "jaxlib", "flax", "numpy", "torch", "diffusers")
 DEVICES = (
     "import jax; x = jax.devices(); print(len(x), 'x', x[0].platform, x[0].device_kind)"
 )
-TEST_PLATFORMS = {"gpu": "cuda,cpu", "tpu": "tpu,cpu"}  # of the test suite, by that of jax
+TEST_PLATFORMS = {
+    "gpu": "cuda,cpu",
+    "tpu": "tpu,cpu",
+}  # of the test suite, by that of jax
 
 
 class Row(NamedTuple):
@@ -80,7 +83,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--minutes", type=float, default=40.0, help="of all rows; 0: small")
+    parser.add_argument(
+        "--minutes", type=float, default=40.0, help="of all rows; 0: small"
+    )
     names = [row.name for row in ROWS]
     parser.add_argument(
         "--only", nargs="+", choices=names, default=names, help="run these rows"
@@ -95,7 +100,9 @@ def main() -> None:
     failed = measure(rows, out, 60 * options.minutes)
     print(out / "report.md")
     if failed:
-        raise SystemExit(f"failed: {', '.join(failed)}; the same command tries them again")
+        raise SystemExit(
+            f"failed: {', '.join(failed)}; the same command tries them again"
+        )
 
 
 def measure(rows: Sequence[Row], out: Path, seconds: float) -> list[str]:
@@ -117,7 +124,9 @@ def measure(rows: Sequence[Row], out: Path, seconds: float) -> list[str]:
         words = f"{row.command} {row.large if seconds else row.small}".split()
         record = run(row, words, out / row.name, head, max(limit, fewest_seconds))
         failed += [row.name] if record["problem"] else []
-        print(f"  {record['problem'] or 'done'} ({record['seconds']:.0f} s)", flush=True)
+        print(
+            f"  {record['problem'] or 'done'} ({record['seconds']:.0f} s)", flush=True
+        )
         (out / "report.md").write_text(page(out, head))
     return failed
 
@@ -129,7 +138,10 @@ def machine() -> dict[str, Any]:
         asked, capture_output=True, text=True, check=True, timeout=300
     ).stdout
     facts = {"processor": platform.machine(), "devices of jax": devices.strip()}
-    facts |= {"cores": len(os.sched_getaffinity(0)), "python": platform.python_version()}
+    facts |= {
+        "cores": len(os.sched_getaffinity(0)),
+        "python": platform.python_version(),
+    }
     for name in PACKAGES:
         with suppress(PackageNotFoundError):
             facts[name] = version(name)
@@ -141,9 +153,15 @@ def run(
 ) -> dict[str, Any]:
     """Return the row's record, kept from an earlier call or made now, within `limit` seconds."""
     start = time.perf_counter()
-    record: dict[str, Any] = {"command": " ".join(words), "machine": head, "problem": ""}
+    record: dict[str, Any] = {
+        "command": " ".join(words),
+        "machine": head,
+        "problem": "",
+    }
     before = read_record(folder)
-    if not before.get("problem", "none") and all(before[k] == record[k] for k in record):
+    if not before.get("problem", "none") and all(
+        before[k] == record[k] for k in record
+    ):
         return before
     folder.mkdir(parents=True, exist_ok=True)
     words = [f"{folder}{x[3:]}" if x.split("/")[0] == "OUT" else x for x in words]
@@ -198,7 +216,9 @@ def page(out: Path, head: dict[str, Any]) -> str:
     """Return the Markdown of those rows that ran on this machine and revision."""
     kept = ((row, read_record(out / row.name)) for row in ROWS)
     records = [(row, record) for row, record in kept if record.get("machine") == head]
-    ended = [[r.name, f"{x['seconds']:.0f}", x["problem"] or "done"] for r, x in records]
+    ended = [
+        [r.name, f"{x['seconds']:.0f}", x["problem"] or "done"] for r, x in records
+    ]
     parts = ["# Report", text_table([["benchmark", "seconds", "ended"], *ended])]
     machine = [[name, str(x)] for name, x in head.items()]
     parts.append(text_table([["machine", ""], *machine]))

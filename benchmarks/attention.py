@@ -50,7 +50,14 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=6)
     parser.add_argument("--mask", default=PAPER, help="a name of config.masks")
     options = parser.parse_args()
-    shape = (1, options.views, options.frames, options.tokens, options.heads, options.width)
+    shape = (
+        1,
+        options.views,
+        options.frames,
+        options.tokens,
+        options.heads,
+        options.width,
+    )
     dtype = jnp.float32 if ON_CPU else jnp.bfloat16
     x = [jax.random.normal(jax.random.key(i), shape).astype(dtype) for i in range(4)]
 
@@ -58,7 +65,10 @@ def main() -> None:
     density = float(
         allowed_frames(options.views, options.frames, True, options.mask).mean()
     )
-    results: dict[str, object] = {"device": jax.devices()[0].device_kind, "shape": shape}
+    results: dict[str, object] = {
+        "device": jax.devices()[0].device_kind,
+        "shape": shape,
+    }
     results |= {"dtype": str(jnp.dtype(dtype)), "mask_density": round(density, 4)}
     names = {"full_in_blocks", *fused_ones} | {"full"}
     for kind in ("forward", "forward_backward"):

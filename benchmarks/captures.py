@@ -60,7 +60,9 @@ def photos(data: Path, height: int) -> Capture:
     shots = sorted(transforms["frames"], key=lambda shot: shot["file_path"])
     pictures = [_picture(folder / shot["file_path"]) for shot in shots]
     poses = to_opencv(np.array([shot["transform_matrix"] for shot in shots]), "opengl")
-    frames, lens = _shrunk([cv2.undistort(p, lens, bent) for p in pictures], lens, height)
+    frames, lens = _shrunk(
+        [cv2.undistort(p, lens, bent) for p in pictures], lens, height
+    )
     v = len(shots)
     poses = _centred(poses)[:, None]
     train = np.arange(v) % 8 != 0
@@ -138,7 +140,9 @@ def walker(data: Path, height: int, instants: int) -> Capture:
         read = [video.read()[1] for _ in range(20 + 2 * instants)]
         if read[-1] is None:
             count = sum(picture is not None for picture in read)
-            most = f"{(count - 20) // 2} of {instants} instants" if count > 20 else "none"
+            most = (
+                f"{(count - 20) // 2} of {instants} instants" if count > 20 else "none"
+            )
             raise ValueError(f"{camera['name']}.mp4: {count} frames, which hold {most}")
         pictures = [picture[:, :WALKER_WIDTH] for picture in read[20::2]]
         frames, lens = _shrunk(
@@ -159,7 +163,9 @@ def random_depth(
     world_to_camera: ndarray, shape: tuple[int, ...], middle: ndarray
 ) -> ndarray:
     """Draw log-uniform depth (v t h w) for every pixel, the same at all instants."""
-    distance = np.linalg.norm(centers(world_to_camera) - middle, axis=-1)[..., None, None]
+    distance = np.linalg.norm(centers(world_to_camera) - middle, axis=-1)[
+        ..., None, None
+    ]
     rng = np.random.default_rng(0)
     share = np.exp(
         rng.uniform(
@@ -177,11 +183,15 @@ def _picture(path: Path) -> ndarray:
     return picture
 
 
-def _shrunk(pictures: list[ndarray], lens: ndarray, height: int) -> tuple[ndarray, ndarray]:
+def _shrunk(
+    pictures: list[ndarray], lens: ndarray, height: int
+) -> tuple[ndarray, ndarray]:
     """Pictures of `height` rows as floats, and their intrinsics."""
     rows, columns = pictures[0].shape[:2]
     width = round(columns * height / rows)
-    small = [cv2.resize(p, (width, height), interpolation=cv2.INTER_AREA) for p in pictures]
+    small = [
+        cv2.resize(p, (width, height), interpolation=cv2.INTER_AREA) for p in pictures
+    ]
     lens = resize_intrinsics(lens, rows=height / rows, columns=width / columns)
     return np.stack(small)[..., ::-1].astype(np.float32) / 255, lens.astype(np.float32)
 

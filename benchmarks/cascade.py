@@ -52,7 +52,11 @@ from full4d_jax.scene.surroundings import surround
 from full4d_jax.session.progress import Progress
 from full4d_jax.source.depth.estimators import AnyNetwork, open_network, source_depth
 from gaussians import DynamicGaussians
-from input_pipeline.procedural.scene import HELD_OUT_START, ProceduralClip, procedural_scene
+from input_pipeline.procedural.scene import (
+    HELD_OUT_START,
+    ProceduralClip,
+    procedural_scene,
+)
 
 VIEWS = 4
 INSTANTS = 4
@@ -116,13 +120,19 @@ def main() -> None:
 def parse() -> argparse.Namespace:
     """Read the options."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--first", type=int, default=REPORTED, help="first held-out scene")
+    parser.add_argument(
+        "--first", type=int, default=REPORTED, help="first held-out scene"
+    )
     parser.add_argument("--scenes", type=int, default=16, help="number of scenes")
     parser.add_argument(
         "--lifted", type=int, default=4, help="scenes that are lifted, 0 for none"
     )
-    parser.add_argument("--angle", type=float, default=60.0, help="widest azimuth, degrees")
-    parser.add_argument("--rows", type=int, default=256, help="rows and columns of a frame")
+    parser.add_argument(
+        "--angle", type=float, default=60.0, help="widest azimuth, degrees"
+    )
+    parser.add_argument(
+        "--rows", type=int, default=256, help="rows and columns of a frame"
+    )
     parser.add_argument("--checkpoint", type=Path, help="weights of another upsampler")
     parser.add_argument("--depth_network", default="ours", help="a name or a file")
     parser.add_argument(
@@ -141,7 +151,9 @@ def _azimuths(scene: int, angle: float) -> Float[Array, "targets"]:
     return jax.random.uniform(key, (VIEWS - 1,), minval=-angle, maxval=angle)
 
 
-def _rendered(scene: int, rows: int, azimuths: Float[Array, "targets"]) -> ProceduralClip:
+def _rendered(
+    scene: int, rows: int, azimuths: Float[Array, "targets"]
+) -> ProceduralClip:
     size = {"views": 1 + len(azimuths), "height": rows, "width": rows}
     return _program(HELD_OUT_START + scene, azimuths=azimuths, **size)
 
@@ -175,7 +187,9 @@ def fill(
     """Return the target frames of the rows that need depth."""
     rows = models.upsampler.prior_rows
     key = jax.random.key(0)
-    small = generate_small(models.prior, source[None], depth[None], cameras, key, rows)[1:]
+    small = generate_small(models.prior, source[None], depth[None], cameras, key, rows)[
+        1:
+    ]
     known = find_static_points(
         source, depth, cameras.intrinsics[0], cameras.world_to_camera[0]
     )
@@ -185,7 +199,12 @@ def fill(
     large = jax.image.resize(small, made.shape, "cubic")
     seen = projection.mask[..., None]
     pasted = seen * projection.frames + (1 - seen) * large
-    return {PUSH_PULL: _fill_holes(projection), PRIOR: large, PASTED: pasted, CASCADE: made}
+    return {
+        PUSH_PULL: _fill_holes(projection),
+        PRIOR: large,
+        PASTED: pasted,
+        CASCADE: made,
+    }
 
 
 def score(
@@ -231,7 +250,9 @@ def score_between(models: Models, options: argparse.Namespace, lpips: Lpips) -> 
 def _seen_from(clip: ProceduralClip, views: list[int]) -> ProceduralClip:
     """Return the clip seen from some of its cameras."""
     names = ("frames", "depth", "intrinsics", "world_to_camera")
-    return clip._replace(**{name: getattr(clip, name)[np.array(views)] for name in names})
+    return clip._replace(
+        **{name: getattr(clip, name)[np.array(views)] for name in names}
+    )
 
 
 def _lifted(
@@ -296,11 +317,15 @@ def gains_between(between: Means) -> dict[str, float]:
     }
 
 
-def pictures(clip: ProceduralClip, made: dict[tuple[str, str], Grid]) -> list[np.ndarray]:
+def pictures(
+    clip: ProceduralClip, made: dict[tuple[str, str], Grid]
+) -> list[np.ndarray]:
     """Return the last instant of the first target: source, truth, and every row."""
     shown = [clip.frames[0, -1], clip.frames[1, -1]]
     shown += [
-        made[row, depth][0, -1] / 2 + 0.5 for depth in ("true", "ours") for row in FILLED
+        made[row, depth][0, -1] / 2 + 0.5
+        for depth in ("true", "ours")
+        for row in FILLED
     ]
     return [to_uint8(np.asarray(picture)) for picture in shown]
 
@@ -315,7 +340,11 @@ def draw(sheet: list[list[np.ndarray]], options: argparse.Namespace) -> np.ndarr
     ]
     title = f"the last instant of the first target, within {options.angle:g} degrees"
     return contact_sheet(
-        np.asarray(sheet), rows=rows, columns=columns, title=title, cell_height=options.rows
+        np.asarray(sheet),
+        rows=rows,
+        columns=columns,
+        title=title,
+        cell_height=options.rows,
     )
 
 

@@ -15,7 +15,9 @@ def clock() -> float:
 
     Other work on the machine disturbs CPU time least.
     """
-    return time.process_time() if jax.default_backend() == "cpu" else time.perf_counter()
+    return (
+        time.process_time() if jax.default_backend() == "cpu" else time.perf_counter()
+    )
 
 
 def interleaved(thunks: Mapping[str, Thunk], repeats: int) -> dict[str, float]:

@@ -80,9 +80,13 @@ class Kernel(NamedTuple):
 
 def main() -> None:
     """Print progress, then the JSON line."""
-    parser = argparse.ArgumentParser(description="Counts the work of programs for GPUs.")
+    parser = argparse.ArgumentParser(
+        description="Counts the work of programs for GPUs."
+    )
     parser.add_argument("--gpus", nargs="+", choices=list(GPUS), default=["h100"])
-    parser.add_argument("--only", nargs="+", choices=list(PROGRAMS), default=list(PROGRAMS))
+    parser.add_argument(
+        "--only", nargs="+", choices=list(PROGRAMS), default=list(PROGRAMS)
+    )
     options = parser.parse_args()
     jax.config.update("jax_platforms", "cpu")  # the compiler alone is for GPUs
     jax.config.update("jax_enable_compilation_cache", False)
@@ -95,7 +99,9 @@ def main() -> None:
             for kind, trace in PROGRAMS[program](sharding).items():
                 for file in ptx.iterdir():  # of the program before
                     file.unlink()
-                compiled = trace().lower().compile(GPU_OPTIONS | {"xla_dump_to": str(ptx)})
+                compiled = (
+                    trace().lower().compile(GPU_OPTIONS | {"xla_dump_to": str(ptx)})
+                )
                 counted = count_work(read_program(compiled.as_text() or ""))
                 work: dict[str, Any] = counted._asdict()
                 work |= {"seconds": gpu_seconds(counted, GPUS[name])}
@@ -115,7 +121,9 @@ def main() -> None:
                 results[f"{key}_rounded"] = "tf32" in work["products"]
                 moved = f"{work['bytes'] / 1e9:.1f} GB"
                 times = f"{milliseconds:.1f} ms by {slowest}"
-                print(f"{key}: {moved}, {work['launches']} launches, {times}", flush=True)
+                print(
+                    f"{key}: {moved}, {work['launches']} launches, {times}", flush=True
+                )
     shutil.rmtree(ptx)
     print(json.dumps(results))
 
@@ -178,7 +186,9 @@ def _blocks(body: str) -> Iterator[int]:
     """Count the instructions of each block between labels."""
     for block in re.split(r"^\$\w+:", body, flags=re.MULTILINE):
         lines = (line.strip() for line in block.splitlines())
-        yield sum(line.endswith(";") and not line.startswith((".", "//")) for line in lines)
+        yield sum(
+            line.endswith(";") and not line.startswith((".", "//")) for line in lines
+        )
 
 
 def kernel_trips(program: str, kind: str) -> dict[str, int]:
@@ -190,7 +200,9 @@ def kernel_trips(program: str, kind: str) -> dict[str, int]:
     allowed = int(allowed_frames(views, frames, cross_half=True).sum())
     own = views * frames**2  # pairs of frames of one view
     pairs = (
-        samples * heads * (allowed - own if program == "attention_by_cudnn" else allowed)
+        samples
+        * heads
+        * (allowed - own if program == "attention_by_cudnn" else allowed)
     )
 
     def tiles(numbers: int) -> int:

@@ -69,7 +69,9 @@ MOVING_WAYS = {
     "LPIPS": {"perceptual": 0.1},
 }
 
-Draw = Callable[[ndarray, ndarray], ndarray]  # (views, instants) of n pictures -> (n h w 3)
+Draw = Callable[
+    [ndarray, ndarray], ndarray
+]  # (views, instants) of n pictures -> (n h w 3)
 
 
 class FittedScene(NamedTuple):
@@ -86,7 +88,9 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=1500, help="of every fit")
     parser.add_argument("--height", type=int, default=64, help="rows of the pictures")
     parser.add_argument("--gaussians", type=int, default=12_000)
-    parser.add_argument("--instants", type=int, default=24, help="of the dynamic captures")
+    parser.add_argument(
+        "--instants", type=int, default=24, help="of the dynamic captures"
+    )
     parser.add_argument("--ways", nargs="*", help="some of the rows; all by default")
     parser.add_argument("--out", type=Path, default=Path("out/fitting"))
     options = parser.parse_args()
@@ -101,7 +105,9 @@ def main() -> None:
         raise SystemExit(
             f"{data} is not a folder: set FULL4D_DATA to the one that has data/"
         )
-    known = MOVING_WAYS if (moving := options.data in ("fox", "pose2sim")) else STATIC_WAYS
+    known = (
+        MOVING_WAYS if (moving := options.data in ("fox", "pose2sim")) else STATIC_WAYS
+    )
     names = options.ways or list(known)
     if unknown := sorted(set(names) - set(known)):
         raise SystemExit(f"--ways: found {unknown}, expected some of {list(known)}")
@@ -119,7 +125,9 @@ def main() -> None:
             numbers |= {"seconds": round(fit.seconds, 1)}
             scores[f"{name}, {group}"] = numbers
             row = {"data": options.data, "held out": group, "way": name} | numbers
-            sizes = {key: getattr(options, key) for key in ("steps", "height", "gaussians")}
+            sizes = {
+                key: getattr(options, key) for key in ("steps", "height", "gaussians")
+            }
             print(f"| {' | '.join(map(str, row.values()))} |", flush=True)
             with (options.out / "fitting.jsonl").open("a") as file:
                 file.write(json.dumps(row | sizes) + "\n")
@@ -127,7 +135,9 @@ def main() -> None:
     pictures = contact_sheet(
         np.stack(list(sheet.values())),
         rows=list(sheet),
-        columns=[f"view {v}, instant {t}" for v, t in zip(*examples(groups), strict=True)],
+        columns=[
+            f"view {v}, instant {t}" for v, t in zip(*examples(groups), strict=True)
+        ],
         title=f"{options.data}: pictures that no fit saw",
         cell_height=max(128, options.height),
     )
@@ -160,7 +170,9 @@ def held_out(capture: Capture) -> dict[str, tuple[ndarray, ndarray]]:
         "instants": np.nonzero(seen_view[:, None] & between[None]),
     }
     return {
-        name: (views, instants) for name, (views, instants) in groups.items() if len(views)
+        name: (views, instants)
+        for name, (views, instants) in groups.items()
+        if len(views)
     }
 
 
@@ -171,7 +183,9 @@ def last_seen(capture: Capture) -> int:
 
 def examples(groups: dict[str, tuple[ndarray, ndarray]]) -> tuple[ndarray, ndarray]:
     """A few pictures of every group."""
-    few = [np.linspace(0, len(views) - 1, 3).astype(int) for views, _ in groups.values()]
+    few = [
+        np.linspace(0, len(views) - 1, 3).astype(int) for views, _ in groups.values()
+    ]
     pairs = [(v[i], t[i]) for i, (v, t) in zip(few, groups.values(), strict=True)]
     return np.concatenate([v for v, _ in pairs]), np.concatenate([t for _, t in pairs])
 
@@ -202,7 +216,9 @@ def moving_fit(name: str, capture: Capture, options: argparse.Namespace) -> Fitt
     )
     canonical = start(only_first, options).gaussians
     instants = max(3, int(capture.train.any(0).sum()))
-    scene = with_room(deforming(canonical, instants, jax.random.key(2)), options.gaussians)
+    scene = with_room(
+        deforming(canonical, instants, jax.random.key(2)), options.gaussians
+    )
     return fitted(scene, capture, config)
 
 
@@ -232,14 +248,18 @@ def each_frame(capture: Capture, config: FitConfig, count: int) -> FittedScene:
 
 def settings(options: argparse.Namespace) -> FitConfig:
     """Return the settings that all fits share."""
-    return FitConfig(steps=options.steps, log_scales=2e-2, opacities=2e-2, antialiased=True)
+    return FitConfig(
+        steps=options.steps, log_scales=2e-2, opacities=2e-2, antialiased=True
+    )
 
 
 def start(capture: Capture, options: argparse.Namespace) -> DynamicGaussians:
     """Seeds at pixels that may be seen."""
     views = capture.train.any(1)
     instants = capture.train.any(0)
-    depth = np.where(capture.train[..., None, None], capture.depth, 0)[views][:, instants]
+    depth = np.where(capture.train[..., None, None], capture.depth, 0)[views][
+        :, instants
+    ]
     return initialize(
         jnp.asarray(capture.frames[views][:, instants]),
         jnp.asarray(depth),
@@ -289,7 +309,9 @@ def fitted(
     def draw(views: ndarray, instants: ndarray) -> ndarray:
         times = jnp.asarray(instants / max(last, 1), jnp.float32)
         cameras = cameras_of(capture, views, instants)
-        pictures = render_clip(result.scene, cameras, times, antialiased=config.antialiased)
+        pictures = render_clip(
+            result.scene, cameras, times, antialiased=config.antialiased
+        )
         return np.clip(np.asarray(pictures.rgb), 0, 1)
 
     return FittedScene(draw, seconds)
@@ -308,7 +330,9 @@ def picture_scores(rendered: ndarray, truth: ndarray) -> dict[str, float]:
     return {
         "psnr": round(float(psnr(rendered, truth)), 2),
         "ssim": round(float(ssim(rendered, truth)), 3),
-        "lpips": round(lpips(distance, rendered, truth), 3) if distance else float("nan"),
+        "lpips": round(lpips(distance, rendered, truth), 3)
+        if distance
+        else float("nan"),
     }
 
 

@@ -78,7 +78,9 @@ class Decoded:
         """Return the clip."""
         self.records = self.records or open_dataset(self.folder)
         return load(
-            window(self.records[index], np.random.default_rng()), self.height, self.width
+            window(self.records[index], np.random.default_rng()),
+            self.height,
+            self.width,
         )
 
 
@@ -109,7 +111,9 @@ class NoiseClips:
         v = self.views
         t = self.frames
         pictures = self._film if self.film else self._pictures
-        files = np.stack([encode_view(pictures(generator), self.film) for _ in range(v)])
+        files = np.stack(
+            [encode_view(pictures(generator), self.film) for _ in range(v)]
+        )
         return make_example(
             files,
             np.stack([cameras.intrinsics_from_fov(60.0, self.height, self.width)] * v),
@@ -136,20 +140,29 @@ class NoiseClips:
 def main() -> None:
     """Measure, print progress, then the JSON line."""
     parser = size_options("Times reading and decoding of records.")
-    parser.add_argument("--film", action="store_true", help="films instead of JPEG files")
+    parser.add_argument(
+        "--film", action="store_true", help="films instead of JPEG files"
+    )
     options = parser.parse_args()
     threads, sizes = at_each_size(options, partial(measure, film=options.film))
     over = [x["over_torch_dataloader"] for x in sizes.values()]
     worst = {
         "frames_per_second": min(x["frames_per_second"] for x in sizes.values()),
-        "fraction_of_raw_decode": min(x["fraction_of_raw_decode"] for x in sizes.values()),
+        "fraction_of_raw_decode": min(
+            x["fraction_of_raw_decode"] for x in sizes.values()
+        ),
         "over_torch_dataloader": None if None in over else min(over),
     }
     print(json.dumps({**worst, "threads": threads, "sizes": sizes}))
 
 
 def measure(
-    height: int, width: int, threads: int, seconds: float, turns: int, film: bool = False
+    height: int,
+    width: int,
+    threads: int,
+    seconds: float,
+    turns: int,
+    film: bool = False,
 ) -> dict[str, Any]:
     """Measure all readers at one size."""
     instants, count = (FILM_INSTANTS, FILMS) if film else (INSTANTS, CLIPS)
@@ -173,7 +186,9 @@ def measure(
                 if name == "ours" and not peak:
                     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
     best = {name: float(each.max()) for name, each in rates.items()}
-    over = {name: float(np.median(rates["ours"] / each)) for name, each in rates.items()}
+    over = {
+        name: float(np.median(rates["ours"] / each)) for name, each in rates.items()
+    }
     torch = best.get("torch")
     return {
         "frames_per_second": round(best["ours"], 1),
@@ -191,7 +206,9 @@ def measure(
 
 def rate(frames: Iterator[int], seconds: float, threads: int) -> float:
     """Frames a second on so many undisturbed cores, after a batch that starts everything."""
-    leftover = psutil.Process().children(recursive=True)  # of the turn before, not gone yet
+    leftover = psutil.Process().children(
+        recursive=True
+    )  # of the turn before, not gone yet
     next(frames)
     start = time.perf_counter()
     before = cpu_seconds(leftover)
@@ -232,7 +249,9 @@ def window(example: Example, generator: np.random.Generator) -> Example:
 def windows(example: Example) -> Iterator[np.ndarray]:
     """Yield the files of every window: on average as many pictures before them as `window` has."""
     for start in range(example.frames.shape[1] - INSTANTS + 1):
-        yield select(example, np.arange(VIEWS), np.arange(start, start + INSTANTS)).frames
+        yield select(
+            example, np.arange(VIEWS), np.arange(start, start + INSTANTS)
+        ).frames
 
 
 def raw(parts: list[np.ndarray], threads: int) -> Iterator[int]:
@@ -244,7 +263,9 @@ def raw(parts: list[np.ndarray], threads: int) -> Iterator[int]:
         return part.size
 
     with ThreadPoolExecutor(threads) as pool:
-        waiting = [pool.submit(one, part) for part in itertools.islice(parts, 2 * threads)]
+        waiting = [
+            pool.submit(one, part) for part in itertools.islice(parts, 2 * threads)
+        ]
         for part in itertools.cycle(parts):
             yield waiting.pop(0).result()
             waiting.append(pool.submit(one, part))
@@ -313,7 +334,9 @@ def load(example: Example, height: int, width: int) -> dict[str, np.ndarray]:
 def size_options(description: str) -> argparse.ArgumentParser:
     """Return a parser of the options that `at_each_size` takes."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--sizes", nargs="+", default=["256x256", "384x672"], help="HxW")
+    parser.add_argument(
+        "--sizes", nargs="+", default=["256x256", "384x672"], help="HxW"
+    )
     parser.add_argument("--seconds", type=float, default=4.0, help="of a turn")
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--threads", type=int, default=0, help="0: as many as cores")
@@ -334,7 +357,9 @@ def at_each_size(
     """Return threads, and `measure(height, width, threads, seconds, turns)` by size."""
     for name in ("seconds", "turns"):
         if getattr(options, name) <= 0:
-            raise SystemExit(f"--{name}: found {getattr(options, name)}, expected above 0")
+            raise SystemExit(
+                f"--{name}: found {getattr(options, name)}, expected above 0"
+            )
     threads = options.threads or len(os.sched_getaffinity(0))
     sizes = {}
     for size in options.sizes:

@@ -60,7 +60,9 @@ def main() -> None:
     parser.add_argument("--scenes", nargs="+", choices=names, default=CPU_SCENES)
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
-    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # before jax starts its threads
+    os.sched_setaffinity(
+        0, {min(os.sched_getaffinity(0))}
+    )  # before jax starts its threads
     results: dict[str, Any] = {"device": jax.devices()[0].device_kind}
     for name, scene in scenes(options.scenes).items():
         passes = {"ours": our_passes(scene)}
@@ -72,7 +74,9 @@ def main() -> None:
         except Exception as error:  # whatever keeps it from building or running here
             results["gsplat_problem"] = f"{type(error).__name__}: {error}"[:2000]
         for kind in ("forward", "forward_backward"):
-            thunks = {who: thunk[kind] for who, thunk in passes.items() if kind in thunk}
+            thunks = {
+                who: thunk[kind] for who, thunk in passes.items() if kind in thunk
+            }
             best = interleaved(thunks, options.repeats)
             ours = best.pop("ours")
             results[f"ours_{kind}_{name}"] = round(1e3 * ours, 2)
@@ -273,7 +277,9 @@ def stages(scene: Scene) -> dict[str, float]:
     features = jnp.stack([*geometry, *gaussians.harmonics[:, 0].T, splats.depths], -1)
     best = interleaved(
         {
-            "projection": lambda: jax.block_until_ready(in_screen(gaussians, opacities)),
+            "projection": lambda: jax.block_until_ready(
+                in_screen(gaussians, opacities)
+            ),
             "lists": lambda: jax.block_until_ready(lists(splats, tiles, slots)),
             "compositing": lambda: jax.block_until_ready(
                 draw(features, bins, tiles.quarters)
@@ -282,9 +288,9 @@ def stages(scene: Scene) -> dict[str, float]:
         repeats=5,
     )
     pairs = int(bins.length.sum()) * tiles.quarters.side**2
-    return {f"ours_{name}_100k": round(1e3 * time, 2) for name, time in best.items()} | {
-        "evaluations_per_core_second": round(pairs / best["compositing"])
-    }
+    return {
+        f"ours_{name}_100k": round(1e3 * time, 2) for name, time in best.items()
+    } | {"evaluations_per_core_second": round(pairs / best["compositing"])}
 
 
 if __name__ == "__main__":

@@ -108,7 +108,9 @@ def main() -> None:
     options = parse()
     files = clip_files(shared_folder() / "data")
     clips = chosen_clips(options, files)
-    trained = {path.stem for path in training_clips(shared_folder() / "data" / FOLDERS[0])}
+    trained = {
+        path.stem for path in training_clips(shared_folder() / "data" / FOLDERS[0])
+    }
     options.out.mkdir(parents=True, exist_ok=True)
     reports = []
     sheets = []
@@ -136,7 +138,9 @@ def parse() -> argparse.Namespace:
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--clips", nargs="+", help="names of clips, or all")
     which.add_argument("--page", action="store_true", help="the six clips of the page")
-    parser.add_argument("--out", type=Path, default=Path("out/real_videos"), help="folder")
+    parser.add_argument(
+        "--out", type=Path, default=Path("out/real_videos"), help="folder"
+    )
     rest = "all that follows goes to full4d run"
     parser.add_argument("--options", nargs=argparse.REMAINDER, default=[], help=rest)
     return parser.parse_args()
@@ -180,7 +184,9 @@ def use_of(name: str, trained: set[str]) -> str:
     return f"used for {' and '.join(uses)}" if uses else "not used before"
 
 
-def run_clip(clip: Clip, file: Path, folder: Path, more: Sequence[str]) -> dict[str, float]:
+def run_clip(
+    clip: Clip, file: Path, folder: Path, more: Sequence[str]
+) -> dict[str, float]:
     """Run `full4d run` in a process of its own, unless the folder is finished; return the report.
 
     Raises:
@@ -206,14 +212,17 @@ def run_clip(clip: Clip, file: Path, folder: Path, more: Sequence[str]) -> dict[
 
 def score_line(report: dict[str, float]) -> str:
     """Return a clip's scores in columns; a dash where one has no meaning."""
-    return " ".join(f"{report[x]:19.4g}" if x in report else f"{'-':>19}" for x in COLUMNS)
+    return " ".join(
+        f"{report[x]:19.4g}" if x in report else f"{'-':>19}" for x in COLUMNS
+    )
 
 
 def medians(reports: Sequence[dict[str, float]]) -> dict[str, float | None]:
     """Return the median of each score over the clips that have it; None where none has."""
     by_name = {name: [x[name] for x in reports if name in x] for name in COLUMNS}
     return {
-        name: round(float(np.median(x)), 4) if x else None for name, x in by_name.items()
+        name: round(float(np.median(x)), 4) if x else None
+        for name, x in by_name.items()
     }
 
 
@@ -248,7 +257,11 @@ def draw(folder: Path, title: str) -> UInt8[ndarray, "H W 3"]:
     ]
     height = frames.shape[1]
     return contact_sheet(
-        np.asarray(pictures), rows=rows, columns=columns, title=title, cell_height=height
+        np.asarray(pictures),
+        rows=rows,
+        columns=columns,
+        title=title,
+        cell_height=height,
     )
 
 
@@ -259,7 +272,8 @@ def finished(folder: Path) -> dict[str, Arrays]:
       SystemExit: The folder holds none.
     """
     stages = {
-        name: read_arrays(folder / f"{name}.npz") for name in ("source", "grid", "scene")
+        name: read_arrays(folder / f"{name}.npz")
+        for name in ("source", "grid", "scene")
     }
     if not all(stages.values()):
         raise SystemExit(
@@ -282,7 +296,9 @@ def seen_from_aside(
     )
     renderer = scene_renderer(from_arrays(scene), around, background_in(scene))
     time = float(instant / max(1, path.shape[1] - 1))
-    return [to_uint8(renderer(around.camera(0, i), time).rgb) for i in range(len(ANGLES))]
+    return [
+        to_uint8(renderer(around.camera(0, i), time).rgb) for i in range(len(ANGLES))
+    ]
 
 
 def stack(sheets: Sequence[UInt8[ndarray, "_ _ 3"]]) -> UInt8[ndarray, "H W 3"]:

@@ -41,7 +41,13 @@ import optax
 from common import clock, interleaved
 
 from full4d_jax.cli import call
-from full4d_jax.config import Config, DataConfig, MeshConfig, TrainingConfig, check_config
+from full4d_jax.config import (
+    Config,
+    DataConfig,
+    MeshConfig,
+    TrainingConfig,
+    check_config,
+)
 from full4d_jax.config.wan import WAN
 from full4d_jax.generation.projected import ProjectedBatch
 from full4d_jax.models.codecs.codec import codec_weights
@@ -95,7 +101,11 @@ def of_size(
       repeats: timed steps of each.
     """
     side = 2 * round(tokens**0.5)
-    for name, value in {"--repeats": repeats, "--tokens": tokens, "--batch": batch}.items():
+    for name, value in {
+        "--repeats": repeats,
+        "--tokens": tokens,
+        "--batch": batch,
+    }.items():
         if value < 1 or (name == "--tokens" and side**2 != 4 * tokens):
             expected = "a square number" if name == "--tokens" else "at least 1"
             raise InputError("option", name, value, expected, "see --help")
@@ -231,7 +241,9 @@ def of_preset(
             raise InputError("option", name, value, "at least 1", "see --help")
     ready_made = config.data.projections > 0 and not config.data.records
     stream = (
-        itertools.repeat(noise_clips(config)) if ready_made else training_batches(config, 0)
+        itertools.repeat(noise_clips(config))
+        if ready_made
+        else training_batches(config, 0)
     )
     weights = codec_weights(config) if config.runs_codec else None
     batch = jax.block_until_ready(next(stream))

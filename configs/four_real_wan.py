@@ -55,7 +55,9 @@ config = replace(
         projections=0,
     ),
     flow=replace(WAN.flow, shift=5.0),
-    optimizer=replace(WAN.optimizer, trainable="synchronization", adam_learning_rate=1e-4),
+    optimizer=replace(
+        WAN.optimizer, trainable="synchronization", adam_learning_rate=1e-4
+    ),
     training=replace(WAN.training, batch=4, steps=20_000),
     sampler=replace(WAN.sampler, shift=5.0),
     mesh=MeshConfig(fsdp=4),

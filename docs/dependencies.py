@@ -48,7 +48,9 @@ def main() -> None:
         about = package["metadata"]
         known = plain(about["name"]), about["version"]
         licence = stated(about)
-        rows.append([*known, here.get(known, UNKNOWN) if licence == UNKNOWN else licence])
+        rows.append(
+            [*known, here.get(known, UNKNOWN) if licence == UNKNOWN else licence]
+        )
     table = csv.writer(sys.stdout, lineterminator="\n")
     table.writerow(["name", "version", "licence"])
     table.writerows(sorted(rows))

@@ -33,7 +33,11 @@ def main() -> None:
         Image.fromarray(np.concatenate([source[instant], frame], axis=1))
         for instant, frame in zip(instants, orbit, strict=True)
     ]
-    options = {"append_images": pictures[1:], "duration": 1000 * STRIDE // 24, "loop": 0}
+    options = {
+        "append_images": pictures[1:],
+        "duration": 1000 * STRIDE // 24,
+        "loop": 0,
+    }
     pictures[0].save(target, save_all=True, quality=QUALITY, method=6, **options)
     print(f"{target}: {target.stat().st_size / 2**20:.2f} MiB, {len(pictures)} frames")
 

@@ -12,7 +12,15 @@ from einops import rearrange, repeat
 
 from full4d_jax.geometry.motion import pixel_velocities
 from full4d_jax.media.pictures import save_picture, to_uint8
-from gaussians import Camera, FitConfig, Targets, fit, initialize, render, save_ply_sequence
+from gaussians import (
+    Camera,
+    FitConfig,
+    Targets,
+    fit,
+    initialize,
+    render,
+    save_ply_sequence,
+)
 from input_pipeline import procedural_scene
 
 VIEWS = 4
@@ -22,7 +30,9 @@ SIDE = 64
 
 def main(folder: Path = Path("out/fit_gaussians"), *, steps: int = 200) -> float:
     """Fit a procedural scene; return the PSNR of the pictures in the last chunk of steps, dB."""
-    draw = jax.jit(procedural_scene, static_argnames=("views", "frames", "height", "width"))
+    draw = jax.jit(
+        procedural_scene, static_argnames=("views", "frames", "height", "width")
+    )
     clip = draw(7, views=VIEWS, frames=INSTANTS, height=SIDE, width=SIDE)
     start = initialize(
         clip.frames,
@@ -49,13 +59,17 @@ def main(folder: Path = Path("out/fit_gaussians"), *, steps: int = 200) -> float
         reached.update(metrics)
         print(f"step {step}: loss {metrics['loss']:.4f}, {metrics['psnr']:.1f} dB")
 
-    result = fit(start, targets, FitConfig(steps=steps), jax.random.key(1), report=report)
+    result = fit(
+        start, targets, FitConfig(steps=steps), jax.random.key(1), report=report
+    )
 
     # Between the instants that were fitted, too, a scene has pictures.
     aside = clip.world_to_camera[1, 0].at[0, 3].add(0.05)
     camera = Camera(aside, clip.intrinsics[0], SIDE, SIDE)
     folder.mkdir(parents=True, exist_ok=True)
-    save_picture(folder / "aside.png", to_uint8(render(result.scene.at(0.25), camera).rgb))
+    save_picture(
+        folder / "aside.png", to_uint8(render(result.scene.at(0.25), camera).rgb)
+    )
     save_ply_sequence(folder / "ply", result.scene, INSTANTS)
     print(f"{folder}: aside.png, ply/")
     return reached["psnr"]

@@ -28,7 +28,9 @@ def main(
 ) -> tuple[full4d_jax.Grid, Scene]:
     """Generate four views of a procedural clip beside its own, and lift all five to a scene."""
     # In place of these, take your own: sRGB frames, z-depth, and the lens in pixels.
-    draw = jax.jit(procedural_scene, static_argnames=("views", "frames", "height", "width"))
+    draw = jax.jit(
+        procedural_scene, static_argnames=("views", "frames", "height", "width")
+    )
     clip = draw(3, views=1, frames=INSTANTS, height=SIDE, width=SIDE)
     unit = np.median(clip.depth[0])  # networks see scenes whose median depth is about 1
     depth = np.asarray(clip.depth / unit)

@@ -36,10 +36,14 @@ def main(folder: Path = Path("out/stream_dataset")) -> list[np.ndarray]:
 
     # From `start_step` on a stream is the same as one that began at 0: so trainings resume.
     records = open_dataset(folder, "train")
-    stream = make_loader(records, seed=0, batch_size=3, start_step=5, transform=pictures)
+    stream = make_loader(
+        records, seed=0, batch_size=3, start_step=5, transform=pictures
+    )
     batches = [batch["frames"] for batch in itertools.islice(stream, 2)]
     for i, frames in enumerate(batches, 5):
-        print(f"batch {i}: frames {frames.shape} {frames.dtype}, mean {frames.mean():.1f}")
+        print(
+            f"batch {i}: frames {frames.shape} {frames.dtype}, mean {frames.mean():.1f}"
+        )
     return batches
 
 

@@ -24,7 +24,9 @@ def main(steps: int = 3) -> list[float]:
 
     rule = optax.adamw(1e-3)  # any rule of optax; left out, the config's optimizer
     # The state is made where it stays: no device ever holds more than its own part.
-    state = full4d_jax.init_state(config, jax.random.key(config.seed), mesh, optimizer=rule)
+    state = full4d_jax.init_state(
+        config, jax.random.key(config.seed), mesh, optimizer=rule
+    )
     make_batch = jax.jit(lambda indices: procedural_batch(indices, config.data))
     step = jax.jit(full4d_jax.train_step(config, rule), donate_argnums=0)
 

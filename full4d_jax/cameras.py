@@ -60,7 +60,9 @@ class Cameras:
     def resized(self, height: int, width: int) -> Cameras:
         """Return the cameras of pictures that were resized."""
         scale = np.array([width / self.width, height / self.height, 1], np.float32)
-        lenses = self.intrinsics * scale.reshape(*(1,) * (self.intrinsics.ndim - 2), 3, 1)
+        lenses = self.intrinsics * scale.reshape(
+            *(1,) * (self.intrinsics.ndim - 2), 3, 1
+        )
         return Cameras(lenses, self.world_to_camera, height, width)
 
     def views(self, chosen: Index) -> Cameras:

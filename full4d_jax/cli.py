@@ -62,8 +62,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output, e.g. `head`, has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt as error:
-        number = error.number if isinstance(error, machine.Stopped) else signal.SIGINT
-        end = f"stopped by {error}" if isinstance(error, machine.Stopped) else "interrupted"
+        stopped = error if isinstance(error, machine.Stopped) else None
+        number = stopped.number if stopped else signal.SIGINT
+        end = f"stopped by {stopped}" if stopped else "interrupted"
         print(f"\nfull4d: {end}; {KEPT}", file=sys.stderr)
         return 128 + number
     except Exception as error:
@@ -113,10 +114,14 @@ def _dispatch(words: list[str]) -> None:
       InputError: there is no such verb.
     """
     if not words or words[0] in (*HELP, "help"):
-        modules = {x: importlib.import_module(f"full4d_jax.commands.{x}") for x in verbs()}
+        modules = {
+            x: importlib.import_module(f"full4d_jax.commands.{x}") for x in verbs()
+        }
         usage = "full4d VERB [SOURCE] [--config PRESET] [--field.sub value ...]"
         _print_listing(usage, modules)
-        print(f"\nfull4d VERB --help lists the options; {DEBUG} tells where errors arose.")
+        print(
+            f"\nfull4d VERB --help lists the options; {DEBUG} tells where errors arose."
+        )
         return
     if words[0] == "--version":
         from full4d_jax.session.versions import our_version
@@ -222,7 +227,11 @@ def _load_config(prog: str, words: Sequence[str]) -> tuple[Any, list[str]]:
 
 
 def _parse(
-    function: Callable[..., Any], prog: str, words: Sequence[str], config: Any, source: Any
+    function: Callable[..., Any],
+    prog: str,
+    words: Sequence[str],
+    config: Any,
+    source: Any,
 ) -> partial[Any]:
     """Return the call of a verb that its words ask for, or print help.
 
@@ -250,7 +259,9 @@ def _parse(
     if source is not None:
         annotations["source"] = Annotated[source, flat]
     if config is not None:
-        about += "\n--config NAME or FILE.py gives the values of all fields of the config"
+        about += (
+            "\n--config NAME or FILE.py gives the values of all fields of the config"
+        )
         if HELP.intersection(words):
             config = _hide_fields(config, get_args(annotations["config"])[-1])
             about += "; --help-all lists them"

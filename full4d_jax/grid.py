@@ -300,14 +300,18 @@ def grid_arrays(grid: Grid) -> dict[str, ndarray]:
         values["intrinsics"] = grid.cameras.intrinsics
         values["world_to_camera"] = grid.cameras.world_to_camera
     if grid.points is not None:
-        values |= {f"point_{name}": value for name, value in grid.points._asdict().items()}
+        values |= {
+            f"point_{name}": value for name, value in grid.points._asdict().items()
+        }
     if grid.between is not None:
         values |= {"between": grid.between.frames, "between_times": grid.between.times}
     if grid.plate is not None:
         values |= plate_arrays(grid.plate)
     if grid.about.place is not None:
         values |= grid.about.place._asdict()
-    return {name: np.asarray(value) for name, value in values.items() if value is not None}
+    return {
+        name: np.asarray(value) for name, value in values.items() if value is not None
+    }
 
 
 def grid_from(arrays: Mapping[str, ndarray]) -> Grid:
@@ -318,7 +322,9 @@ def grid_from(arrays: Mapping[str, ndarray]) -> Grid:
     cameras = points = between = place = None
     if "intrinsics" in arrays:
         height, width = arrays["frames"].shape[2:4]
-        cameras = Cameras(arrays["intrinsics"], arrays["world_to_camera"], height, width)
+        cameras = Cameras(
+            arrays["intrinsics"], arrays["world_to_camera"], height, width
+        )
     if "point_depth" in arrays:
         points = Points(*(arrays[f"point_{name}"] for name in Points._fields))
     if "between" in arrays:
@@ -351,4 +357,6 @@ def plate_in(arrays: Mapping[str, ndarray]) -> CleanPlate | None:
     """Return the clean plate of named arrays; None where there is none."""
     if "plate" not in arrays:
         return None
-    return CleanPlate(arrays["plate"], arrays["plate_depth"], int(arrays["plate_instant"]))
+    return CleanPlate(
+        arrays["plate"], arrays["plate_depth"], int(arrays["plate_instant"])
+    )

@@ -155,9 +155,13 @@ def lift(
         described = {**sampled, "lift": to_dict(config)["lift"]}
         files.hold_folder(out)
         run_scene(stages, config, grid, checkpoint)
-    used = (checkpoint or SHIPPED) if queries_prior(config.lift, fit_kind(grid)) else None
+    used = (
+        (checkpoint or SHIPPED) if queries_prior(config.lift, fit_kind(grid)) else None
+    )
     lifted = source or options.GridOptions(Path(out))
-    return report.write_report(stages, "lift", described, checkpoint=used, source=lifted)
+    return report.write_report(
+        stages, "lift", described, checkpoint=used, source=lifted
+    )
 
 
 def render(out: str | Path, show: RenderOptions, path: Path | None = None) -> Path:
@@ -216,6 +220,8 @@ def _sample(
         grid = aiming.with_range_warning(grid, inputs.trained_angles)
     if lifted:
         row_and_column.require_cameras(grid)
-    grid = run_grid(stages, config, grid, inputs.prior, inputs.checkpoint, inputs.upsampler)
+    grid = run_grid(
+        stages, config, grid, inputs.prior, inputs.checkpoint, inputs.upsampler
+    )
     write_grid(stages.folder, grid, stages.arrays["grid"].get("projection"))
     return grid

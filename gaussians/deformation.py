@@ -105,6 +105,8 @@ def _sample(samples: Float[Array, "t c"], time: Scalar) -> Float[Array, "c"]:
     """Return samples at a time from 0 (first) to 1 (last): linear between, constant beyond."""
     last = len(samples) - 1
     place = jnp.clip(time, 0.0, 1.0) * last
-    before = jnp.clip(jnp.floor(lax.stop_gradient(place)), 0, last - 1).astype(jnp.int32)
+    before = jnp.clip(jnp.floor(lax.stop_gradient(place)), 0, last - 1).astype(
+        jnp.int32
+    )
     share = place - before
     return (1 - share) * samples[before] + share * samples[before + 1]

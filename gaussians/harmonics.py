@@ -9,8 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float
 from numpy import ndarray
 
-from gaussians.precision import exact_products
-from gaussians.types import Vectors
+from gaussians import precision, types
 
 MEAN_HARMONIC = 0.28209479177387814  # Y_00 = 1 / sqrt(4 pi)
 
@@ -44,8 +43,10 @@ def basis(directions: Float[Array, "... 3"], degree: int) -> Float[Array, "... k
     return jnp.stack([value for band in bands[: degree + 1] for value in band], -1)
 
 
-@exact_products
-def colors(harmonics: Float[Array, "g k 3"], directions: Vectors, degree: int) -> Vectors:
+@precision.exact_products
+def colors(
+    harmonics: Float[Array, "g k 3"], directions: types.Vectors, degree: int
+) -> types.Vectors:
     """Return the non-negative colour along `directions` (from camera to Gaussian, any length)."""
     squared_length = (directions**2).sum(-1, keepdims=True)
     unit = directions / jnp.sqrt(jnp.maximum(squared_length, 1e-24))
@@ -54,7 +55,9 @@ def colors(harmonics: Float[Array, "g k 3"], directions: Vectors, degree: int) -
     return jnp.maximum(mixed + 0.5, 0.0)
 
 
-def from_rgb(rgb: Float[ndarray, "... 3"], degree: int = 0) -> Float[ndarray, "... k 3"]:
+def from_rgb(
+    rgb: Float[ndarray, "... 3"], degree: int = 0
+) -> Float[ndarray, "... k 3"]:
     """Return the coefficients of the same colour in every direction."""
     mean = (rgb[..., None, :] - 0.5) / MEAN_HARMONIC
     rest = np.zeros((*rgb.shape[:-1], (degree + 1) ** 2 - 1, 3), mean.dtype)

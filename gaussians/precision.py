@@ -43,4 +43,6 @@ def turn_all(rotation: Float[Array, "3 3"], matrices: Matrices) -> Matrices:
         return first + second + third
 
     product = partial(jnp.einsum, "ij,gjk->gik")
-    return lax.platform_dependent(rotation, matrices, cuda=sums, rocm=sums, default=product)
+    return lax.platform_dependent(
+        rotation, matrices, cuda=sums, rocm=sums, default=product
+    )

@@ -53,9 +53,13 @@ def file_system(address: str) -> Any:
     """
     scheme, _, name = address.partition("://")
     if scheme not in LIBRARIES:
-        raise FileRefusal(f"{address}: found {scheme}://, expected a path, gs:// or s3://")
+        raise FileRefusal(
+            f"{address}: found {scheme}://, expected a path, gs:// or s3://"
+        )
     if not name:
-        raise FileRefusal(f"{address}: found no bucket, expected {scheme}://BUCKET/NAME")
+        raise FileRefusal(
+            f"{address}: found no bucket, expected {scheme}://BUCKET/NAME"
+        )
     # It is imported only where an address is given.
     import fsspec
 

@@ -74,7 +74,9 @@ def orbit(
     azimuth, elevation = np.broadcast_arrays(np.radians(azimuth), np.radians(elevation))
     up = np.asarray(up, np.float64)
     pivot = np.asarray(pivot)
-    start = np.stack([np.zeros_like(elevation), -np.sin(elevation), -np.cos(elevation)], -1)
+    start = np.stack(
+        [np.zeros_like(elevation), -np.sin(elevation), -np.cos(elevation)], -1
+    )
     # Rodrigues' formula.
     cosine = np.cos(azimuth)[..., None]
     sine = np.sin(azimuth)[..., None]
@@ -98,7 +100,9 @@ def rescale(world_to_camera: Poses, unit: float) -> Poses:
     return rigid(world_to_camera[..., :3, :3], world_to_camera[..., :3, 3] / unit)
 
 
-def nearest_to_axes(world_to_camera: Float[ndarray, "v 4 4"]) -> Float[ndarray, "3"] | None:
+def nearest_to_axes(
+    world_to_camera: Float[ndarray, "v 4 4"],
+) -> Float[ndarray, "3"] | None:
     """Return the point nearest to all optical axes; None if it is not before all cameras."""
     eyes = centers(world_to_camera)
     ahead = world_to_camera[:, 2, :3]
@@ -214,9 +218,13 @@ def check_poses(world_to_camera: Unchecked) -> None:
     rotation = world_to_camera[..., :3, :3].astype(np.float64)
     error = np.abs(rotation @ np.swapaxes(rotation, -1, -2) - np.eye(3)).max()
     found = f"an error of {error:.2g}"
-    check_field(field, error < tolerance, found, f"rotations orthonormal to {tolerance}")
+    check_field(
+        field, error < tolerance, found, f"rotations orthonormal to {tolerance}"
+    )
     upright = np.linalg.det(rotation).min() > 0
-    check_field(field, upright, "mirrored axes (determinant -1)", "right-handed axes (+1)")
+    check_field(
+        field, upright, "mirrored axes (determinant -1)", "right-handed axes (+1)"
+    )
     far = np.abs(world_to_camera[..., :3, 3]).max(initial=0)
     near = f"at most {MAX_TRANSLATION:g}: use another unit"
     check_field(field, far <= MAX_TRANSLATION, f"a translation of {far:.3g}", near)

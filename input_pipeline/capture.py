@@ -145,18 +145,24 @@ def make_view(
         raise ValueError(f"{place}: found {found}, expected increasing seconds")
     for kind, list_ in (("depth", depth), ("confidence", confidence), ("masks", masks)):
         counts = f"one file an instant, {t}, or none"
-        check_field(f"{here}, {kind}", len(list_) in (0, t), f"{len(list_)} files", counts)
+        check_field(
+            f"{here}, {kind}", len(list_) in (0, t), f"{len(list_)} files", counts
+        )
     lens = np.asarray(intrinsics, np.float64)
     poses = np.asarray(world_to_camera, np.float64)
     poses = np.broadcast_to(poses, (t, 4, 4)) if poses.shape == (4, 4) else poses
     place = f"{here}, world_to_camera"
-    check_field(place, len(poses) == t, f"{len(poses)} poses", f"one, or one a frame, {t}")
+    check_field(
+        place, len(poses) == t, f"{len(poses)} poses", f"one, or one a frame, {t}"
+    )
     if is_fisheye:
         four = numbers(distortion, (4,), f"{here}, distortion")
         sides = size or footage.picture_size(files[0])
         distortion = lenses.usual_lens(four, lens, *sides, f"{here}, fisheye").tolist()
     few = len(distortion) <= 8 and bool(np.isfinite(distortion).all())
-    check_field(f"{here}, distortion", few, list(distortion), "up to 8 finite coefficients")
+    check_field(
+        f"{here}, distortion", few, list(distortion), "up to 8 finite coefficients"
+    )
     bent = np.array([*distortion, *[0.0] * (8 - len(distortion))])
     notes = []
     with named(f"{here}, "):
@@ -202,7 +208,9 @@ def make_capture(
     check_field(f"{where}, views", names, "none", "at least one camera")
     twice = sorted({name for name in names if names.count(name) > 1})
     check_field(f"{where}, cameras", not twice, f"{twice} twice", "a name for each")
-    rates = [1 / np.median(np.diff(v.timestamps)) for v in views if len(v.timestamps) > 1]
+    rates = [
+        1 / np.median(np.diff(v.timestamps)) for v in views if len(v.timestamps) > 1
+    ]
     fps = float(min(rates, default=STILL_FPS))
     all_notes = [*notes, *(part for view in views for part in view.note.split("; "))]
     note = "; ".join(dict.fromkeys(filter(None, all_notes)))
@@ -229,7 +237,9 @@ def turned(captures: Sequence[Capture], degrees: Mapping[str, int]) -> list[Capt
     ]
 
 
-def fit_to_file(file: Path, intrinsics: Lens, size: tuple[int, int]) -> tuple[Lens, str]:
+def fit_to_file(
+    file: Path, intrinsics: Lens, size: tuple[int, int]
+) -> tuple[Lens, str]:
     """Adapt intrinsics of pictures of `size` to an actual picture; also return what was done.
 
     Pictures of the same shape were resized. Of another shape they are understood only where black
@@ -246,14 +256,18 @@ def fit_to_file(file: Path, intrinsics: Lens, size: tuple[int, int]) -> tuple[Le
         return intrinsics, ""
     note = f"calibrated at {w}x{h}, the files are {columns}x{rows}"
     if abs(rows / h - columns / w) * max(h, w) < 1:
-        resized = cameras.resize_intrinsics(intrinsics, rows=rows / h, columns=columns / w)
+        resized = cameras.resize_intrinsics(
+            intrinsics, rows=rows / h, columns=columns / w
+        )
         return resized, f"{note}: intrinsics resized"
     scale = min(rows / h, columns / w)
     top = (rows - scale * h) / 2
     left = (columns - scale * w) / 2
     picture = footage.first_picture(file).mean(-1)
     bar = int(top) or int(left)
-    edges = (picture if top > left else picture.T)[[*range(bar), *range(-bar, 0)]].mean(1)
+    edges = (picture if top > left else picture.T)[[*range(bar), *range(-bar, 0)]].mean(
+        1
+    )
     is_padded = bar and edges.max() <= most_black_level
     check_field("size", is_padded, note, "one size, or one shape")
     resized = cameras.resize_intrinsics(intrinsics, rows=scale, columns=scale)

@@ -83,10 +83,14 @@ class CaptureClips(Sequence[schema.Example]):
         for i, (view, taken) in enumerate(zip(views, chosen, strict=True)):
             files[:, i], lens, (h, w) = self._encode(view, taken)
             pose = view.world_to_camera[taken]
-            intrinsics[i], pose = cameras.turn(lens, pose, view.quarters, height=h, width=w)
+            intrinsics[i], pose = cameras.turn(
+                lens, pose, view.quarters, height=h, width=w
+            )
             poses.append(pose)
         frames, depth, masks = files
-        fps = float(1 / np.median(np.diff(times), axis=1).max()) if t > 1 else capture.fps
+        fps = (
+            float(1 / np.median(np.diff(times), axis=1).max()) if t > 1 else capture.fps
+        )
         example = schema.make_example(
             frames,
             intrinsics,
@@ -115,7 +119,9 @@ class CaptureClips(Sequence[schema.Example]):
         # Films have even sides.
         unit = 2 if self.film else 1
         scale = min(1.0, self.size / min(shape[:2])) if self.size else 1.0
-        rows, columns = (unit * max(1, round(side * scale / unit)) for side in shape[:2])
+        rows, columns = (
+            unit * max(1, round(side * scale / unit)) for side in shape[:2]
+        )
         # Coefficients do not depend on the size, and small maps are quick to make: reduce first.
         lens = cameras.resize_intrinsics(
             view.intrinsics, rows=rows / shape[0], columns=columns / shape[1]
@@ -135,7 +141,9 @@ class CaptureClips(Sequence[schema.Example]):
                 check_field(where, picture.shape == shape, found, "one size")
                 yield flat(picture, cv2.INTER_AREA)
 
-        files[0] = transforms.encode_view(flat_pictures(), self.film, finest=self.finest)
+        files[0] = transforms.encode_view(
+            flat_pictures(), self.film, finest=self.finest
+        )
         see_through = footage.read_alpha(view.files[0]) is not None
         for j, number in enumerate(taken):
             if view.depth:
@@ -191,8 +199,12 @@ def align(views: Sequence[View], where: str) -> Int[ndarray, "v t"]:
     # No frame is taken twice; the first of a view is always new.
     fresh = (np.diff(near, axis=1, prepend=-1) > 0).all(0)
     ends = [(v.name, v.timestamps[0], v.timestamps[-1]) for v in views[:8]]
-    spans = ", ".join(f"{name} {first:.2f} to {last:.2f} s" for name, first, last in ends)
-    check_field(where, fresh.any(), f"no shared instant ({spans})", "views that overlap")
+    spans = ", ".join(
+        f"{name} {first:.2f} to {last:.2f} s" for name, first, last in ends
+    )
+    check_field(
+        where, fresh.any(), f"no shared instant ({spans})", "views that overlap"
+    )
     return near[:, fresh]
 
 

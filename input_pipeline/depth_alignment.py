@@ -62,7 +62,9 @@ def known_depth(example: Example) -> list[SparseDepth]:
         usable = agree & (depth > 0).all(1) & (angle > MIN_RAY_ANGLE)
         for side, view in enumerate((match.first, match.second)):
             points = match.points[usable, side]
-            pixels = matches.distort_points(points, lenses[side], example.distortion[view])
+            pixels = matches.distort_points(
+                points, lenses[side], example.distortion[view]
+            )
             instants = np.full(len(points), match.instant)
             parts_of_view[view].append((instants, pixels, depth[usable, side]))
     return [
@@ -71,7 +73,9 @@ def known_depth(example: Example) -> list[SparseDepth]:
     ]
 
 
-def fit_line(values: Float[ndarray, " n"], depth: Float[ndarray, " n"]) -> DisparityLine:
+def fit_line(
+    values: Float[ndarray, " n"], depth: Float[ndarray, " n"]
+) -> DisparityLine:
     """Fit the line between an estimator's values and 1 / z that most matches lie near (RANSAC).
 
     Raises:
@@ -93,7 +97,9 @@ def fit_line(values: Float[ndarray, " n"], depth: Float[ndarray, " n"]) -> Dispa
     usable = np.abs(run) > 1e-6 * max(float(np.ptp(values)), 1e-12)
     rise = (disparity[second] - disparity[first])[usable]
     scales = np.append(rise / run[usable], 0.0)
-    shifts = np.append(disparity[first][usable] - scales[:-1] * values[first][usable], 0.0)
+    shifts = np.append(
+        disparity[first][usable] - scales[:-1] * values[first][usable], 0.0
+    )
     errors = np.abs(scales[:, None] * values + shifts[:, None] - disparity)
     near = errors < most_line_error * disparity
     near = near[near.sum(1).argmax()]
@@ -116,7 +122,9 @@ def fit_line(values: Float[ndarray, " n"], depth: Float[ndarray, " n"]) -> Dispa
     return DisparityLine(float(scale), float(shift), nearest, farthest)
 
 
-def scale_at_middle(example: Example, view: int, maps: Sequence[ndarray]) -> DisparityLine:
+def scale_at_middle(
+    example: Example, view: int, maps: Sequence[ndarray]
+) -> DisparityLine:
     """Scale values so that 1 / z is right at the point nearest to all optical axes.
 
     Args:
@@ -144,7 +152,9 @@ def scale_at_middle(example: Example, view: int, maps: Sequence[ndarray]) -> Dis
         (pixel,) = matches.distort_points(straight, lens, example.distortion[view])
         h, w = values.shape
         column, row = np.floor(pixel).astype(int)
-        found = f"the point that all cameras look at beyond the picture, at {pixel.round()}"
+        found = (
+            f"the point that all cameras look at beyond the picture, at {pixel.round()}"
+        )
         is_seen = 0 <= column < w and 0 <= row < h
         check_field("depth", is_seen, found, f"it in {w}x{h} pixels")
         side = max(1, round(half_window * float(np.hypot(h, w))))
@@ -153,19 +163,29 @@ def scale_at_middle(example: Example, view: int, maps: Sequence[ndarray]) -> Dis
         factors.append(1 / (x[2] * max(float(np.median(window)), 1e-12)))
         distances.append(x[2])
     is_disparity = max(factors) * max(distances) < 1e9
-    check_field("depth", is_disparity, "values of 0 or less", "disparity, for --scale axes")
+    check_field(
+        "depth", is_disparity, "values of 0 or less", "disparity, for --scale axes"
+    )
     z = float(np.median(distances))
-    return DisparityLine(float(np.median(factors)), 0.0, z / DEPTH_MARGIN, z * DEPTH_MARGIN)
+    return DisparityLine(
+        float(np.median(factors)), 0.0, z / DEPTH_MARGIN, z * DEPTH_MARGIN
+    )
 
 
-def to_depth(values: Float[ndarray, "h w"], line: DisparityLine) -> Float32[ndarray, "h w"]:
+def to_depth(
+    values: Float[ndarray, "h w"], line: DisparityLine
+) -> Float32[ndarray, "h w"]:
     """Return z-depth in world units, 0 where it is far outside of the range of the matches."""
     disparity = line.scale * values + line.shift
     is_known = (disparity > 1 / line.farthest) & (disparity < 1 / line.nearest)
-    return np.where(is_known, 1 / np.where(is_known, disparity, 1), 0).astype(np.float32)
+    return np.where(is_known, 1 / np.where(is_known, disparity, 1), 0).astype(
+        np.float32
+    )
 
 
-def add_depth(example: Example, estimate: Estimate, scale: Scale = "matches") -> Example:
+def add_depth(
+    example: Example, estimate: Estimate, scale: Scale = "matches"
+) -> Example:
     """Return the clip with estimated z-depth, in world units (0 unknown), of views that have none.
 
     Args:
@@ -186,7 +206,9 @@ def add_depth(example: Example, estimate: Estimate, scale: Scale = "matches") ->
             if sparse:
                 count = len(sparse[view].depth)
                 found = f"{count} matches with other views"
-                check_field("depth", count >= MIN_MATCHES, found, f"at least {MIN_MATCHES}")
+                check_field(
+                    "depth", count >= MIN_MATCHES, found, f"at least {MIN_MATCHES}"
+                )
             maps = [
                 cv2.resize(estimate(x), x.shape[1::-1], interpolation=cv2.INTER_LINEAR)
                 for x in transforms.decode_view(example.frames[view])
@@ -194,11 +216,16 @@ def add_depth(example: Example, estimate: Estimate, scale: Scale = "matches") ->
             if sparse:
                 h, w = maps[0].shape
                 column, row = np.floor(sparse[view].pixels).astype(int).T
-                places = sparse[view].instants, row.clip(0, h - 1), column.clip(0, w - 1)
-                line = fit_line(np.stack(maps)[places].astype(float), sparse[view].depth)
+                row, column = row.clip(0, h - 1), column.clip(0, w - 1)
+                places = sparse[view].instants, row, column
+                line = fit_line(
+                    np.stack(maps)[places].astype(float), sparse[view].depth
+                )
             else:
                 line = scale_at_middle(example, view, maps)
-        files[view] = [transforms.encode_depth(to_depth(values, line)) for values in maps]
+        files[view] = [
+            transforms.encode_depth(to_depth(values, line)) for values in maps
+        ]
     return example._replace(depth16=files)
 
 

@@ -42,7 +42,9 @@ def is_film(file: bytes) -> bool:
     return file.startswith(UNIT)
 
 
-def encode_film(pictures: Iterable[UInt8[np.ndarray, "h w 3"]]) -> Shaped[np.ndarray, "t"]:
+def encode_film(
+    pictures: Iterable[UInt8[np.ndarray, "h w 3"]],
+) -> Shaped[np.ndarray, "t"]:
     """Return the pieces of a film of sRGB pictures, all of one size; colours at half resolution.
 
     Raises:
@@ -58,7 +60,9 @@ def encode_film(pictures: Iterable[UInt8[np.ndarray, "h w 3"]]) -> Shaped[np.nda
         found = f"pictures of {shape} and {picture.shape}"
         check_field("film", picture.shape == shape, found, "one size")
         rgb = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
-        yuv = rgb.reformat(format="yuv420p", dst_colorspace="ITU601", interpolation="AREA")
+        yuv = rgb.reformat(
+            format="yuv420p", dst_colorspace="ITU601", interpolation="AREA"
+        )
         pieces += map(bytes, encoder.encode(yuv))
     if encoder is not None:
         pieces += map(bytes, encoder.encode(None))

@@ -11,16 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, UInt8
 from PIL import Image
 
-from input_pipeline.plain_files import (
-    Damage,
-    check_field,
-    check_frame_size,
-    damage_of,
-    load_array,
-    open_regular,
-    read_regular,
-)
-from input_pipeline.video_files import first_frame, frame_size
+from input_pipeline import plain_files, video_files
 
 PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
 VIDEOS = {".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v"}
@@ -62,7 +53,7 @@ def training_clips(folder: str | Path) -> list[Path]:
       ValueError: there is none.
     """
     clips = listed(Path(folder), VIDEOS)
-    check_field(f"videos {folder}", clips, "none", "files like clip.mp4")
+    plain_files.check_field(f"videos {folder}", clips, "none", "files like clip.mp4")
     return [clip for i, clip in enumerate(clips) if i % HELD_OUT != HELD_OUT - 1]
 
 
@@ -79,7 +70,9 @@ def find_footage(path: Path, folders: Sequence[str]) -> dict[str, tuple[Path, ..
     return next(filter(None, (footage(path / name) for name in folders)), {})
 
 
-def files_of_camera(path: Path, kind: str, camera: str, alone: bool = False) -> list[Path]:
+def files_of_camera(
+    path: Path, kind: str, camera: str, alone: bool = False
+) -> list[Path]:
     """Return depth or masks of a camera in `path/kind/camera`, none where there is no such folder.
 
     Those of a camera that took one picture `alone` may lie in `path/kind` itself, under the
@@ -100,7 +93,7 @@ def picture_size(path: Path) -> tuple[int, int]:
       ValueError: naming the file if it cannot be read.
     """
     if path.suffix.lower() in VIDEOS:
-        return frame_size(path)
+        return video_files.frame_size(path)
     with opened_picture(path) as picture:
         return picture.height, picture.width
 
@@ -113,14 +106,14 @@ def opened_picture(path: Path) -> Iterator[Image.Image]:
       ValueError: naming the file if it is none, also if reading its pixels in this context fails.
     """
     with (
-        damage_of(path, "a whole picture"),
-        open_regular(path) as file,
+        plain_files.damage_of(path, "a whole picture"),
+        plain_files.open_regular(path) as file,
         warnings.catch_warnings(),
     ):
         # Pillow only warns of half as many pixels as it refuses.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         with Image.open(file) as picture:
-            check_frame_size(path, picture.height, picture.width)
+            plain_files.check_frame_size(path, picture.height, picture.width)
             # Only this reads the checksums of PNG files.
             picture.verify()
         with Image.open(file) as picture:
@@ -133,7 +126,9 @@ def first_picture(path: Path) -> UInt8[np.ndarray, "h w 3"]:
     Raises:
       ValueError: naming the file if it cannot be read.
     """
-    return (first_frame if path.suffix.lower() in VIDEOS else read_picture)(path)
+    return (video_files.first_frame if path.suffix.lower() in VIDEOS else read_picture)(
+        path
+    )
 
 
 def read_picture(path: Path) -> UInt8[np.ndarray, "h w 3"]:
@@ -147,12 +142,16 @@ def read_picture(path: Path) -> UInt8[np.ndarray, "h w 3"]:
     if stored.mode.startswith("I"):
         gray = np.round(np.asarray(stored) / 257).clip(0, WHITE_LEVEL).astype(np.uint8)
         return np.repeat(gray[..., None], 3, -1)
-    check_field(path, stored.mode != "F", "real numbers", "8 or 16 bits a pixel")
+    plain_files.check_field(
+        path, stored.mode != "F", "real numbers", "8 or 16 bits a pixel"
+    )
     if not stored.has_transparency_data:
         return np.asarray(stored.convert("RGB"))
     picture = np.asarray(stored.convert("RGBA")).astype(np.float32)
     alpha = picture[..., 3:] / WHITE_LEVEL
-    return np.round(picture[..., :3] * alpha + WHITE_LEVEL * (1 - alpha)).astype(np.uint8)
+    return np.round(picture[..., :3] * alpha + WHITE_LEVEL * (1 - alpha)).astype(
+        np.uint8
+    )
 
 
 def read_alpha(path: Path) -> UInt8[np.ndarray, "h w"] | None:
@@ -185,7 +184,7 @@ def read_depth(
       ValueError: naming the file if it is none of these.
     """
     if path.suffix.lower() == ".npy":
-        depth = load_array(path, "depth (h w)")
+        depth = plain_files.load_array(path, "depth (h w)")
         depth = depth[..., 0] if depth.shape[2:] == (1,) else depth
     elif size:
         depth = _unpacked(path, size)
@@ -194,16 +193,18 @@ def read_depth(
     kind = depth.dtype.kind
     found = f"{depth.dtype} {depth.shape}"
     is_depth = depth.ndim == 2 and kind in "fu"
-    check_field(path, is_depth, found, "depth (h w), real or unsigned")
+    plain_files.check_field(path, is_depth, found, "depth (h w), real or unsigned")
     found = f"whole numbers ({depth.dtype}) of an unknown unit"
     expected = "a depth_scale in cameras.json, or .npy of real numbers in world units"
-    check_field(path, scale is not None or kind == "f", found, expected)
+    plain_files.check_field(path, scale is not None or kind == "f", found, expected)
     depth = depth.astype(np.float32) * np.float32(1 if scale is None else scale)
     if confidence:
         levels = _levels(confidence)
         shape = levels.shape
         expected = f"{depth.shape}, that of its depth"
-        check_field(confidence, shape == depth.shape, f"shape {shape}", expected)
+        plain_files.check_field(
+            confidence, shape == depth.shape, f"shape {shape}", expected
+        )
         depth[levels == 0] = 0
     return np.where(np.isfinite(depth) & (depth > 0), depth, np.float32(0))
 
@@ -216,11 +217,13 @@ def _unpacked(path: Path, size: tuple[int, int]) -> Float32[np.ndarray, "h w"]:
         raise ValueError(f"{path}: found LZFSE, expected {expected}") from None
     length = 4 * size[0] * size[1]
     # Nothing bounds what LZFSE unpacks to but the size of the file.
-    packed = read_regular(path, 2 * length + 1024)
+    packed = plain_files.read_regular(path, 2 * length + 1024)
     expected = f"{size[1]}x{size[0]} depth"
-    with damage_of(path, expected):
+    with plain_files.damage_of(path, expected):
         depth = lzfse.decompress(packed)
-    check_field(path, len(depth) == length, f"{len(depth)} bytes", f"{length}, {expected}")
+    plain_files.check_field(
+        path, len(depth) == length, f"{len(depth)} bytes", f"{length}, {expected}"
+    )
     return np.frombuffer(depth, "<f4").reshape(size)
 
 
@@ -237,11 +240,11 @@ def read_mask(path: Path) -> UInt8[np.ndarray, "h w"]:
 
 def _levels(path: Path) -> np.ndarray:
     """Return the numbers of a picture as they are stored."""
-    with contextlib.suppress(Damage), opened_picture(path):
+    with contextlib.suppress(plain_files.Damage), opened_picture(path):
         # Sizes are refused here; OpenCV reads more kinds of pictures than Pillow.
         pass
-    with damage_of(path, "a picture"):
-        content = np.frombuffer(read_regular(path), np.uint8)
+    with plain_files.damage_of(path, "a picture"):
+        content = np.frombuffer(plain_files.read_regular(path), np.uint8)
         picture = cv2.imdecode(content, cv2.IMREAD_UNCHANGED)
         if picture is None:
             raise ValueError("bytes that do not decode")

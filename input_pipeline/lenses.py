@@ -54,14 +54,18 @@ def usual_lens(
     # By so many pixels both may differ.
     most_pixels = 0.5
     focal = intrinsics[[0, 1], [0, 1]]
-    check_field(where, focal.min() > 0, f"focal lengths {focal.tolist()}", "some above 0")
+    check_field(
+        where, focal.min() > 0, f"focal lengths {focal.tolist()}", "some above 0"
+    )
     middle = intrinsics[:2, 2]
     reach = np.linalg.norm(np.maximum(middle, [width, height] - middle) / focal)
     angles = np.radians(np.linspace(0, widest, count + 1)[1:])
     bent = angles * np.polynomial.polynomial.polyval(angles**2, [1, *fisheye])
     is_beyond = (bent > reach) | (np.diff(bent, prepend=0) <= 0)
     seen = int(is_beyond.argmax()) if is_beyond.any() else count
-    no_lens = f"coefficients {fisheye.tolist()}, by which a ray beside the axis is not seen"
+    no_lens = (
+        f"coefficients {fisheye.tolist()}, by which a ray beside the axis is not seen"
+    )
     check_field(where, seen > 0, no_lens, "those of a lens")
     slopes = np.tan(angles[:seen])
     factors = bent[:seen] / slopes
@@ -77,7 +81,9 @@ def usual_lens(
         weights = slopes / below
     usual = slopes * (1 + powers @ solved[:3]) / below
     missed = np.abs(usual - bent[:seen]).max() * focal.max()
-    found = f"coefficients {fisheye.tolist()}, which the usual model misses by {missed:.1f}"
+    found = (
+        f"coefficients {fisheye.tolist()}, which the usual model misses by {missed:.1f}"
+    )
     expected = f"at most {most_pixels} pixels: undistort first"
     check_field(where, missed <= most_pixels, found, expected)
     k1, k2, k3, k4, k5, k6 = solved
@@ -105,7 +111,9 @@ def median_lens(lenses: Float[ndarray, "t 4"], where: str) -> tuple[Lens, str]:
     focals, centres = np.split(lenses, 2, axis=1)
     apart = np.abs(focals / [fx, fy] - 1).max(1)
     found = f"focal lengths from {focals.min():.0f} to {focals.max():.0f} pixels"
-    expected = f"one within {most_focusing:.0%}: give a part of the film without zooming"
+    expected = (
+        f"one within {most_focusing:.0%}: give a part of the film without zooming"
+    )
     check_field(where, np.mean(apart > most_focusing) <= few_frames, found, expected)
     spread = (np.ptp(focals, axis=0) / [fx, fy]).max()
     moved = np.ptp(centres, axis=0).max()
@@ -113,11 +121,15 @@ def median_lens(lenses: Float[ndarray, "t 4"], where: str) -> tuple[Lens, str]:
     if spread > least_noted:
         notes.append(f"the focal length varies by {spread:.1%}; its median is taken")
     if moved > least_noted * fx:
-        notes.append(f"the lens's centre varies by {moved:.1f} pixels; its median is taken")
+        notes.append(
+            f"the lens's centre varies by {moved:.1f} pixels; its median is taken"
+        )
     return lens_matrix(fx, fy, cx, cy), "; ".join(notes)
 
 
-def flat_lens(intrinsics: Lens, distortion: Distortion, height: int, width: int) -> Lens:
+def flat_lens(
+    intrinsics: Lens, distortion: Distortion, height: int, width: int
+) -> Lens:
     """Return the intrinsics of the undistorted picture, in pixels of the same size and number.
 
     Args:
@@ -153,7 +165,9 @@ def undistort(
     # OpenCV counts pixel centres from 0.
     before, after = (crop_intrinsics(x, top=0.5, left=0.5) for x in (intrinsics, flat))
     size = image.shape[1::-1]
-    maps = cv2.initUndistortRectifyMap(before, distortion, None, after, size, cv2.CV_32FC1)
+    maps = cv2.initUndistortRectifyMap(
+        before, distortion, None, after, size, cv2.CV_32FC1
+    )
     method = cv2.INTER_NEAREST if image.ndim == 2 else cv2.INTER_LINEAR
     return cv2.remap(image, *maps, method, borderMode=cv2.BORDER_REPLICATE), flat
 
@@ -168,13 +182,17 @@ def _narrowing(matrix: bytes, lens: bytes, height: int, width: int) -> float:
     distortion = np.frombuffer(lens)
     # Points each way at which a lens is looked at.
     grid = 33
-    x, y = np.meshgrid(*(np.linspace(0.5, side - 0.5, grid) for side in (width, height)))
+    x, y = np.meshgrid(
+        *(np.linspace(0.5, side - 0.5, grid) for side in (width, height))
+    )
     pixels = np.stack([x, y, np.ones_like(x)], -1).reshape(-1, 3)
 
     def seen(factor: float) -> bool:
         """Return whether the lens saw each pixel of the narrowed view, once."""
         rays = pixels @ np.linalg.inv(_narrowed(intrinsics, factor, height, width)).T
-        bent, _ = cv2.projectPoints(rays, np.zeros(3), np.zeros(3), intrinsics, distortion)
+        bent, _ = cv2.projectPoints(
+            rays, np.zeros(3), np.zeros(3), intrinsics, distortion
+        )
         u, v = np.moveaxis(bent.reshape(grid, grid, 2), -1, 0)
         inside = (bent >= 0) & (bent <= [width, height])
         right = np.diff(u, axis=1)[:-1]

@@ -100,7 +100,9 @@ def make_loader(
         part, before = turns[turn]
         return number, streams[part][before * length + rest]
 
-    rows_of_process = grain.MapDataset.range(start_step * len(rows), ENDLESS).map(element)
+    rows_of_process = grain.MapDataset.range(start_step * len(rows), ENDLESS).map(
+        element
+    )
     options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)
     if filling is None:
         elements = rows_of_process.map(lambda pair: pair[1]).to_iter_dataset(options)
@@ -144,7 +146,9 @@ def _stream(source: Sequence[Any], seed: int, transform: Transform) -> grain.Map
         stream = grain.MapDataset.source(source).seed(seed).shuffle().repeat()
     else:
         order = _order(len(source), seed)
-        stream = grain.MapDataset.range(ENDLESS).seed(seed).map(lambda i: source[order(i)])
+        stream = (
+            grain.MapDataset.range(ENDLESS).seed(seed).map(lambda i: source[order(i)])
+        )
     if isinstance(source, range):
         stream = stream.map(np.int32)
     return stream if transform is None else stream.random_map(transform)

@@ -67,7 +67,9 @@ def find_features(
     return Features(undistort_points(points, intrinsics, distortion), descriptors)
 
 
-def undistort_points(points: Points, intrinsics: Lens, distortion: Distortion) -> Points:
+def undistort_points(
+    points: Points, intrinsics: Lens, distortion: Distortion
+) -> Points:
     """Return pixels of the pinhole camera with the same intrinsics."""
     if not distortion.any() or not len(points):
         return points
@@ -110,7 +112,9 @@ def verify(points: Pairs) -> Float[ndarray, "m 2 2"]:
     if len(points) < least_points:
         return points[:0]
     first, second = (np.ascontiguousarray(x) for x in points.swapaxes(0, 1))
-    _, mask = cv2.findFundamentalMat(first, second, cv2.FM_RANSAC, most_pixels, 0.999, 2000)
+    _, mask = cv2.findFundamentalMat(
+        first, second, cv2.FM_RANSAC, most_pixels, 0.999, 2000
+    )
     if mask is None or mask.sum() < max(least_points, least_share * len(points)):
         return points[:0]
     return points[mask[:, 0] > 0]
@@ -135,7 +139,9 @@ def find_matches(example: Example, pictures: Pictures) -> list[Matches]:
     for place, instant in enumerate(pictures.instants):
         row = [frames[place] for frames in pictures.frames]
         seen = [undecoded if frame is None else frame for frame in row]
-        features = list(map(find_features, seen, example.intrinsics, example.distortion))
+        features = list(
+            map(find_features, seen, example.intrinsics, example.distortion)
+        )
         matches += match_views(features, instant, most_pairs)
     return matches
 
@@ -171,11 +177,15 @@ def epipolar_distances(
       intrinsics: of the two cameras, pixels.
       world_to_camera: of the two cameras, any unit; leading axes are further pairs of cameras.
     """
-    relative = world_to_camera[..., 1, :, :] @ np.linalg.inv(world_to_camera[..., 0, :, :])
+    relative = world_to_camera[..., 1, :, :] @ np.linalg.inv(
+        world_to_camera[..., 0, :, :]
+    )
     rotation = relative[..., :3, :3]
     x, y, z = np.moveaxis(relative[..., :3, 3], -1, 0)
     zero = np.zeros_like(x)
-    cross = np.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).reshape(*x.shape, 3, 3)
+    cross = np.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).reshape(
+        *x.shape, 3, 3
+    )
     inverse = np.linalg.inv(intrinsics.astype(np.float64))
     fundamental = inverse[1].T @ cross @ rotation @ inverse[0]
     first, second = np.moveaxis(_homogeneous(points), 1, 0)
@@ -185,7 +195,9 @@ def epipolar_distances(
     with np.errstate(divide="ignore", invalid="ignore"):
         distance = np.abs((lines * second).sum(-1)) / np.sqrt(slope)
     turned = first @ inverse[0].T @ np.swapaxes(rotation, -1, -2)
-    near, far, angle = _depths(turned, second @ inverse[1].T, relative[..., None, :3, 3])
+    near, far, angle = _depths(
+        turned, second @ inverse[1].T, relative[..., None, :3, 3]
+    )
     behind = ((near <= 0) | (far <= 0)) & (angle > PARALLAX)
     return np.where(behind | ~np.isfinite(distance), np.inf, distance)
 
@@ -223,7 +235,9 @@ def _depths(
     return (ab * ob - bb * oa) / area, (aa * ob - ab * oa) / area, angle
 
 
-def _best(queries: Float32[ndarray, "n c"], candidates: Float32[ndarray, "m c"]) -> dict:
+def _best(
+    queries: Float32[ndarray, "n c"], candidates: Float32[ndarray, "m c"]
+) -> dict:
     """Return the other that is nearest to each query, where it is much nearer than the next."""
     # The most that the best distance may be of the second best.
     most_distance_ratio = 0.8

@@ -153,7 +153,11 @@ def damage_of(path: Path, expected: str) -> Iterator[None]:
     except Exception as error:
         # What is in the words of this package needs no others.
         found = str(error) or type(error).__name__
-        if isinstance(error, ValueError) and ": found " in found and ", expected " in found:
+        if (
+            isinstance(error, ValueError)
+            and ": found " in found
+            and ", expected " in found
+        ):
             raise
         raise Damage(f"{path}: found {found}, expected {expected}") from error
 
@@ -257,14 +261,18 @@ def numbers(values: Any, shape: tuple[int, ...], where: str) -> np.ndarray:
     try:
         array = np.asarray(values, np.float64)
     except (TypeError, ValueError):
-        raise ValueError(f"{where}: found {values!r:.60}, expected {expected}") from None
+        raise ValueError(
+            f"{where}: found {values!r:.60}, expected {expected}"
+        ) from None
     check_field(where, array.shape == shape, f"shape {array.shape}", expected)
     bad = "NaN" if np.isnan(array).any() else "an infinite number"
     check_field(where, np.isfinite(array).all(), bad, expected)
     return array
 
 
-def field_numbers(table: Any, name: str, shape: tuple[int, ...], where: str) -> np.ndarray:
+def field_numbers(
+    table: Any, name: str, shape: tuple[int, ...], where: str
+) -> np.ndarray:
     """Return a field as `numbers` does."""
     return numbers(field(table, name, where), shape, f"{where}, {name}")
 

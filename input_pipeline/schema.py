@@ -138,12 +138,16 @@ def validate(example: Example) -> Example:
     Raises:
       ValueError: naming the field, what was found and what was expected.
     """
-    _require("version", example.version == SCHEMA_VERSION, example.version, SCHEMA_VERSION)
+    _require(
+        "version", example.version == SCHEMA_VERSION, example.version, SCHEMA_VERSION
+    )
     for field in TEXTS:
         kind = type(getattr(example, field))
         _require(field, kind is str, kind.__name__, "str")
     _require("fps", 0 < example.fps < np.inf, example.fps, "a positive number")
-    _require("unit", 0 <= example.unit < np.inf, example.unit, "metres, or 0 if unknown")
+    _require(
+        "unit", 0 <= example.unit < np.inf, example.unit, "metres, or 0 if unknown"
+    )
     _require("frames", example.frames.ndim == 2, example.frames.shape, "(v, t)")
     v, t = example.frames.shape
     for field, (start, kind) in FILES.items():
@@ -163,7 +167,11 @@ def validate(example: Example) -> Example:
         ("intrinsics", "float32", (v, 3, 3)),
         ("world_to_camera", "float32", (v, t, 4, 4)),
         ("distortion", "float32", (v, 8)),
-        ("latents", "float16", (v, *latents.shape[1:]) if latents.size else latents.shape),
+        (
+            "latents",
+            "float16",
+            (v, *latents.shape[1:]) if latents.size else latents.shape,
+        ),
         ("text", "float16", (len(example.text), *example.text.shape[1:2])),
     ):
         array = getattr(example, field)
@@ -177,11 +185,15 @@ def validate(example: Example) -> Example:
     _require("timestamps", rises, times.tolist(), "increasing seconds in each view")
     fits = bool(codec) == bool(latents.size)
     _require("codec", fits, repr(codec), "the codec of the latents, or nothing without")
-    _require("projections", codec or not count, f"{count} files", "none without latents")
+    _require(
+        "projections", codec or not count, f"{count} files", "none without latents"
+    )
     for file in example.projections:
         projected = projection_from_bytes(file)
         shape = projected.projection.shape
-        _require("projections", shape == latents.shape, f"latents {shape}", latents.shape)
+        _require(
+            "projections", shape == latents.shape, f"latents {shape}", latents.shape
+        )
         finite = all(np.isfinite(x).all() for x in projected if x is not None)
         _require("projections", finite, "NaN or infinite values", "finite ones")
     cameras.check_cameras(example.intrinsics, example.world_to_camera)
@@ -195,7 +207,9 @@ def _require(field: str, holds: object, found: object, expected: object) -> None
 def projection_to_bytes(projected: Projected) -> bytes:
     """Return the file; the same arrays give the same bytes on every machine."""
     fields = projected._asdict() | {"source": np.array([projected.source], np.int32)}
-    return save({k: np.ascontiguousarray(x) for k, x in fields.items() if x is not None})
+    return save(
+        {k: np.ascontiguousarray(x) for k, x in fields.items() if x is not None}
+    )
 
 
 def projection_from_bytes(file: bytes) -> Projected:
@@ -231,5 +245,7 @@ def projection_from_bytes(file: bytes) -> Projected:
         fits = found == expected and len(shape) == 5
         check_field(f"projection, {name}", fits, found, expected)
     source = projected.source
-    check_field("projection, source", 0 <= source < views, source, f"a view below {views}")
+    check_field(
+        "projection, source", 0 <= source < views, source, f"a view below {views}"
+    )
     return projected

@@ -38,7 +38,9 @@ def choose_views(
     if spread and count > 1:
         chosen = [source, int(targets[0])]
         while len(chosen) < count:
-            away = np.linalg.norm(centers[:, None] - centers[chosen][None], axis=-1).min(1)
+            away = np.linalg.norm(
+                centers[:, None] - centers[chosen][None], axis=-1
+            ).min(1)
             away[chosen] = -1
             chosen.append(int(away.argmax()))
         targets = generator.permutation(chosen[1:])
@@ -46,7 +48,10 @@ def choose_views(
 
 
 def choose_times(
-    generator: np.random.Generator, length: int, count: int, strides: Sequence[int] = (1,)
+    generator: np.random.Generator,
+    length: int,
+    count: int,
+    strides: Sequence[int] = (1,),
 ) -> Int[np.ndarray, "n"]:
     """Return a window of `count` instants: any stride that fits, then any start, all alike.
 

@@ -116,7 +116,9 @@ def decode_depths(example: Example, out: Float32[ndarray, "v t h w"]) -> None:
     _decode_beside(example, "depth16", decode_depth, out)
 
 
-def _decode_beside(example: Example, field: str, decode: Callable, out: ndarray) -> None:
+def _decode_beside(
+    example: Example, field: str, decode: Callable, out: ndarray
+) -> None:
     """Decode what lies beside the frames, never averaged; 0 where there is no file."""
     for (i, j), file in np.ndenumerate(getattr(example, field)):
         out[i, j] = 0
@@ -162,7 +164,9 @@ def cover(
     tall, wide = size
     top = (tall - height) // 2
     left = (wide - width) // 2
-    lens = cameras.resize_intrinsics(intrinsics, rows=tall / rows, columns=wide / columns)
+    lens = cameras.resize_intrinsics(
+        intrinsics, rows=tall / rows, columns=wide / columns
+    )
     lens = cameras.crop_intrinsics(lens, top=float(top), left=float(left))
     return scaled[top : top + height, left : left + width], lens
 

@@ -106,7 +106,9 @@ def decoded_stream(container: InputContainer, path: Path) -> av.VideoStream:
     shape = stream.sample_aspect_ratio or 1
     if not 1 / MAX_PIXEL_SHAPE <= shape <= MAX_PIXEL_SHAPE:
         found = f"pixels of {shape} times their height"
-        expected = f"1/{MAX_PIXEL_SHAPE} to {MAX_PIXEL_SHAPE}: encode it with square ones"
+        expected = (
+            f"1/{MAX_PIXEL_SHAPE} to {MAX_PIXEL_SHAPE}: encode it with square ones"
+        )
         raise FileRefusal(f"{path}: found {found}, expected {expected}")
     return stream
 
@@ -233,7 +235,9 @@ def timeline(path: Path, first: float, last: float, least: int) -> Timeline:
             stream.codec_context.thread_count = DECODER_THREADS
             for time, frame, bidirectional in _frames_from(container, stream, first):
                 is_damaged = frame is None or frame.is_corrupt
-                facts.append((time, is_damaged, bidirectional, frame and frame.key_frame))
+                facts.append(
+                    (time, is_damaged, bidirectional, frame and frame.key_frame)
+                )
                 count += frame is not None and time >= first
                 # The bidirectional frames before the next one are predicted from that one too.
                 if time >= last and count >= least and not bidirectional:
@@ -251,13 +255,17 @@ def _spread_damage(facts: list[tuple]) -> Bool[np.ndarray, " t"]:
 
     Of each, the facts are its time, whether it is damaged, bidirectional, and a key frame.
     """
-    damaged, bidirectional, key = np.array([x[1:] for x in facts], bool).reshape(-1, 3).T
+    damaged, bidirectional, key = (
+        np.array([x[1:] for x in facts], bool).reshape(-1, 3).T
+    )
     spread = damaged.copy()
     for i in np.flatnonzero(damaged):
         first = i
         while first > 0 and bidirectional[first - 1]:
             first -= 1
-        ends = np.flatnonzero(key[i + 1 :] | (bidirectional[i] & ~bidirectional[i + 1 :]))
+        ends = np.flatnonzero(
+            key[i + 1 :] | (bidirectional[i] & ~bidirectional[i + 1 :])
+        )
         spread[first : i + 1 + ends[0] if ends.size else None] = True
     return spread
 
@@ -346,4 +354,6 @@ def _readable(path: Path) -> Iterator[InputContainer]:
     except FFmpegError as error:
         size = path.stat().st_size if path.is_file() else 0
         found = f"no readable video ({str(error).split(':')[0]}, {size} bytes)"
-        raise ValueError(f"{path}: found {found}, expected a whole video file") from None
+        raise ValueError(
+            f"{path}: found {found}, expected a whole video file"
+        ) from None

@@ -80,7 +80,9 @@ def require_own(path: Path) -> None:
       FileRefusal: naming the path.
     """
     if path.is_symlink():
-        raise FileRefusal(f"{path}: found a link, expected what it leads to, or nothing")
+        raise FileRefusal(
+            f"{path}: found a link, expected what it leads to, or nothing"
+        )
 
 
 def remove_leftovers(path: Path) -> None:

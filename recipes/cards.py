@@ -67,7 +67,9 @@ def read_cutouts(folder: str | Path) -> Cutouts:
             f"videos {folder}: found nothing that moves before a camera at rest"
         )
     pictures, shapes, feet = zip(*pieces, strict=True)
-    return Cutouts(jnp.stack(pictures), jnp.asarray(shapes, jnp.float32), jnp.asarray(feet))
+    return Cutouts(
+        jnp.stack(pictures), jnp.asarray(shapes, jnp.float32), jnp.asarray(feet)
+    )
 
 
 def _frames(clip: Path) -> UInt8[np.ndarray, "t h w 3"]:
@@ -93,7 +95,9 @@ def _pieces(
         return
     height, width = frames.shape[1:3]
     for frame, moved in zip(frames, difference, strict=True):
-        mask = (cv2.GaussianBlur(moved, (0, 0), 1.5) > MIN_MOVED_LEVELS).astype(np.uint8)
+        mask = (cv2.GaussianBlur(moved, (0, 0), 1.5) > MIN_MOVED_LEVELS).astype(
+            np.uint8
+        )
         mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((13, 13), np.uint8))
         mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
         outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
@@ -115,7 +119,11 @@ def _pieces(
             box = slice(top, top + down), slice(left, left + across)
             picture = np.dstack([frame, filled])[box]
             picture = cv2.resize(picture, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-            yield picture.astype(np.float32) / 255, across / down, top + down < height - 1
+            yield (
+                picture.astype(np.float32) / 255,
+                across / down,
+                top + down < height - 1,
+            )
 
 
 CARDS = 3
@@ -233,7 +241,8 @@ def paint_cards(
         row = jnp.minimum(v / jnp.maximum(cards.shown[i], 1e-6), 1.0)
         cell = [x * len(picture) - 0.5 for x in (row, u)]
         color = [
-            jax.scipy.ndimage.map_coordinates(c, cell, 1, "nearest") for c in picture.T.mT
+            jax.scipy.ndimage.map_coordinates(c, cell, 1, "nearest")
+            for c in picture.T.mT
         ]
         alpha = color.pop()
         in_front = is_inside & (alpha > 0.5) & (z > 0) & (z < depth)

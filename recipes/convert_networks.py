@@ -25,7 +25,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from flatbuffers import number_types
 from flatbuffers.table import Table
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
+from google.protobuf import (
+    descriptor_pb2,
+    descriptor_pool,
+    message_factory,
+    text_format,
+)
 from jaxtyping import Float
 from numpy import ndarray
 
@@ -74,9 +79,7 @@ message_type {
 """
 Value = float | int | bytes | list[int]
 
-CREDIT = (
-    "DeepLab v3 on MobileNet v2 by the TensorFlow Authors, Apache-2.0; the layout is ours"
-)
+CREDIT = "DeepLab v3 on MobileNet v2 by the TensorFlow Authors, Apache-2.0; the layout is ours"
 SILHOUETTE_CREDIT = (
     "BlazePose's silhouette by the MediaPipe Authors, Apache-2.0; the layout is ours"
 )
@@ -398,7 +401,9 @@ def read_quantised(path: Path) -> dict[str, Quantised]:
     tensors = {}
     for operator in read_operators(path):
         if operator.kind not in ("Int8GivenTensorFill", "Int8GivenIntTensorFill"):
-            raise ValueError(f"{path} has {operator.kind}, which fills no tensor of 8 bits")
+            raise ValueError(
+                f"{path} has {operator.kind}, which fills no tensor of 8 bits"
+            )
         values = operator.arguments["values"]
         shape = np.asarray(operator.arguments["shape"], np.int64)
         if isinstance(values, bytes):
@@ -406,7 +411,9 @@ def read_quantised(path: Path) -> dict[str, Quantised]:
         else:
             integers = np.asarray(values, np.int32)
         scale, zero = quantisation(operator)
-        tensors[operator.output] = Quantised(integers.reshape(tuple(shape)), scale, zero)
+        tensors[operator.output] = Quantised(
+            integers.reshape(tuple(shape)), scale, zero
+        )
     return tensors
 
 

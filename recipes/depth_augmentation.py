@@ -71,7 +71,9 @@ def soften(key: PRNGKeyArray, frame: Float[Array, "h w 3"]) -> Float[Array, "h w
     return frame + jnp.maximum(4 * much - 3, 0) * (wide - frame)
 
 
-def film_coarsely(key: PRNGKeyArray, frame: Float[Array, "h w 3"]) -> Float[Array, "h w 3"]:
+def film_coarsely(
+    key: PRNGKeyArray, frame: Float[Array, "h w 3"]
+) -> Float[Array, "h w 3"]:
     """Show some frames as if fewer pixels had been filmed, and enlarged."""
     whether, which = jax.random.split(key)
     factor = jax.random.choice(which, jnp.array(FACTORS))

@@ -44,7 +44,9 @@ def draw_person(rng: np.random.Generator, hole: UInt8[ndarray, "s s"]) -> None:
             angle = rng.normal(0, straight)
             joint = _moved(start, angle, limb)
             _line(hole, start, joint, width)
-            _line(hole, joint, _moved(joint, angle + rng.normal(0, straight), limb), width)
+            _line(
+                hole, joint, _moved(joint, angle + rng.normal(0, straight), limb), width
+            )
 
 
 def _draw_stroke(rng: np.random.Generator, hole: UInt8[ndarray, "s s"]) -> None:

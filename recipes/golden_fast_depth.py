@@ -17,7 +17,9 @@ from skimage import data
 network = onnxruntime.InferenceSession(sys.argv[1])
 depths = []
 for picture in (data.astronaut(), data.coffee()):
-    small = cv2.resize(picture, (224, 224), interpolation=cv2.INTER_AREA) / np.float32(255)
+    small = cv2.resize(picture, (224, 224), interpolation=cv2.INTER_AREA) / np.float32(
+        255
+    )
     (depth,) = network.run(
         None, {network.get_inputs()[0].name: small.transpose(2, 0, 1)[None]}
     )

@@ -57,7 +57,9 @@ def looks_at(step: int, *, photos: str, videos: str, seed: int) -> Looks:
 
 @lru_cache(1)
 def _crops(photos: str, seed: int, block: int) -> Array | None:
-    return jnp.asarray(read_crops(photos, seed=seed * 2**24 + block)) if photos else None
+    return (
+        jnp.asarray(read_crops(photos, seed=seed * 2**24 + block)) if photos else None
+    )
 
 
 @lru_cache(1)
@@ -138,6 +140,8 @@ def _crop(
     left = rng.integers(width - size + 1)
     square = photo[top : top + size, left : left + size]
     return (
-        cv2.resize(square, (side, side), interpolation=cv2.INTER_AREA).astype(np.float32)
+        cv2.resize(square, (side, side), interpolation=cv2.INTER_AREA).astype(
+            np.float32
+        )
         / 255
     )

@@ -10,7 +10,13 @@ from jaxtyping import Float32, Float64, UInt8
 from numpy import ndarray
 
 from full4d_jax.session.errors import InputError
-from input_pipeline.footage import HELD_OUT, PICTURES, listed, read_picture, training_clips
+from input_pipeline.footage import (
+    HELD_OUT,
+    PICTURES,
+    listed,
+    read_picture,
+    training_clips,
+)
 from input_pipeline.video_files import frame_times, read_frames
 
 # Share of the largest crop of a shape that a crop spans at least, along a side.
@@ -35,7 +41,9 @@ class RealPictures(NamedTuple):
         if self.clips and (is_filmed or not self.photos):
             clip = self.clips[rng.integers(len(self.clips))]
             times = times_of(clip)
-            picture = next(iter(read_frames(clip, times[rng.integers(len(times), size=1)])))
+            picture = next(
+                iter(read_frames(clip, times[rng.integers(len(times), size=1)]))
+            )
         else:
             picture = read_picture(self.photos[rng.integers(len(self.photos))])
         return crop(rng, picture, size)

@@ -154,5 +154,7 @@ def late_lpips(
         return jax.lax.dynamic_slice(picture, (0, top, left, 0), shape)
 
     measure = partial(lambda distance, *x: distance(*x).mean(), distance)
-    term = jax.lax.cond(is_late, measure, lambda *_: jnp.float32(0), cut(made), cut(truth))
+    term = jax.lax.cond(
+        is_late, measure, lambda *_: jnp.float32(0), cut(made), cut(truth)
+    )
     return settings.perceptual * term

@@ -140,7 +140,9 @@ def main(
       out: folder for everything.
       init: weights of an earlier such training; default: the published networks.
     """
-    published = PublishedParams(load_tiefenrausch(TIEFENRAUSCH), load_shipped("fast_depth"))
+    published = PublishedParams(
+        load_tiefenrausch(TIEFENRAUSCH), load_shipped("fast_depth")
+    )
     # Its own buffers, which the step donates.
     trunk = copied(published.world)
     params, summary = run(
@@ -171,7 +173,9 @@ def batches(
             looks = looks_at(step, **folders, seed=settings.seed)
         yield (
             procedural_depth_batch(settings, step, size_at(settings, step), looks),
-            real_batch(published, _key(settings, step), jnp.asarray(pictures), are_rooms),
+            real_batch(
+                published, _key(settings, step), jnp.asarray(pictures), are_rooms
+            ),
         )
 
 
@@ -227,7 +231,10 @@ def _key(settings: DepthSettings, step: Integer[Array, ""] | int) -> PRNGKeyArra
 
 
 def train_step(
-    settings: DepthSettings, state: TrainState, batch: tuple[Frames, Frames], rooms: Params
+    settings: DepthSettings,
+    state: TrainState,
+    batch: tuple[Frames, Frames],
+    rooms: Params,
 ) -> tuple[TrainState, Metrics]:
     """Take one step, a pure function; `rooms` is FastDepth, which stays."""
     (rendered, true_depth), (real, published_depth) = batch
@@ -315,9 +322,13 @@ def procedural_frames(
     rendered, height, width = size
     columns = round(width * rendered / height)
 
-    def one(index: Integer[Array, ""]) -> tuple[Float[Array, "h w 3"], Float[Array, "h w"]]:
+    def one(
+        index: Integer[Array, ""],
+    ) -> tuple[Float[Array, "h w 3"], Float[Array, "h w"]]:
         if worlds == "wide":
-            frame, depth = wide_frame(index, looks=looks, height=rendered, width=columns)
+            frame, depth = wide_frame(
+                index, looks=looks, height=rendered, width=columns
+            )
         else:
             clip = scene_with_looks(
                 index,

@@ -52,7 +52,13 @@ from full4d_jax.session.errors import input_errors
 from full4d_jax.source.backdrop import disc
 from full4d_jax.source.subjects import class_shares
 from full4d_jax.training.state import TrainState
-from input_pipeline.footage import HELD_OUT, PICTURES, listed, read_picture, training_clips
+from input_pipeline.footage import (
+    HELD_OUT,
+    PICTURES,
+    listed,
+    read_picture,
+    training_clips,
+)
 from input_pipeline.video_files import read_frames
 
 # Rounds absolute errors off, in units of pictures in [-1, 1].
@@ -179,7 +185,10 @@ def as_holes(
 
 
 def pictures_of(
-    settings: InpaintingSettings, photos: list[Picture], frames: list[Picture], step: int
+    settings: InpaintingSettings,
+    photos: list[Picture],
+    frames: list[Picture],
+    step: int,
 ) -> tuple[UInt8[ndarray, "b h w 4"], UInt8[ndarray, "b h w"]]:
     """Return the pictures of a step, some mirrored or of other colours, and their distances."""
     rng = np.random.default_rng((settings.seed, step))
@@ -300,7 +309,9 @@ def loss(
     Where the error does not count it is 0, also in the differences of neighbours.
     """
     error = counts[..., None] * (whole - truth)
-    weight = jnp.maximum(jnp.exp(-distance.astype(jnp.float32) / DECAY_PIXELS), FARTHEST)
+    weight = jnp.maximum(
+        jnp.exp(-distance.astype(jnp.float32) / DECAY_PIXELS), FARTHEST
+    )
     weight = (weight * (distance > 0) * counts)[..., None]
 
     def soft(x: Float[Array, "..."]) -> Float[Array, "..."]:
@@ -308,7 +319,9 @@ def loss(
 
     down = soft(jnp.diff(error, axis=1)) * weight[:, 1:]
     across = soft(jnp.diff(error, axis=2)) * weight[:, :, 1:]
-    total = (weight * (soft(error) + error**2 / 2)).sum() + (down.sum() + across.sum()) / 2
+    total = (weight * (soft(error) + error**2 / 2)).sum() + (
+        down.sum() + across.sum()
+    ) / 2
     return total / (3 * jnp.maximum(weight.sum(), 1))
 
 
@@ -324,7 +337,9 @@ def held_out_errors(settings: InpaintingSettings, params: Params) -> dict[str, f
         squares = [
             counts[..., None] * (filled - truth) ** 2 for filled in (averages, whole)
         ]
-        return jnp.stack([-10 * jnp.log10(x.sum() / (12 * counts.sum())) for x in squares])
+        return jnp.stack(
+            [-10 * jnp.log10(x.sum() / (12 * counts.sum())) for x in squares]
+        )
 
     values = []
     for number, path in enumerate(photos):

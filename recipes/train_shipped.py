@@ -45,9 +45,22 @@ def stages(photos: Path, videos: Path, out: Path) -> tuple[Stage, ...]:
     depth = script("train_depth"), "--init", str(PACKAGED / "depth.safetensors")
     depth += "--seed", "10", *pictures
     size = "--data.height", "96", "--data.width", "128", "--data.worlds", "rich"
-    prior = "-m", "full4d_jax.cli", "train", "--init", str(PACKAGED / "prior.safetensors")
+    prior = (
+        "-m",
+        "full4d_jax.cli",
+        "train",
+        "--init",
+        str(PACKAGED / "prior.safetensors"),
+    )
     prior += "--seed", "10", *size, "--data.videos", str(videos)
-    prior += "--data.pseudo", "0.3", "--data.estimated", "0.3", "--flow.perceptual", "0.2"
+    prior += (
+        "--data.pseudo",
+        "0.3",
+        "--data.estimated",
+        "0.3",
+        "--flow.perceptual",
+        "0.2",
+    )
     upsampler = (
         script("train_upsampler"),
         "--prior",
@@ -139,7 +152,9 @@ def train(stage: Stage, folder: Path, seconds: float, *, small: bool) -> None:
 
 def progress(folder: Path) -> dict[str, float]:
     """Return step and loss of the last line of a run's metrics."""
-    lines = (folder / "metrics.jsonl").read_text().splitlines() if folder.is_dir() else []
+    lines = (
+        (folder / "metrics.jsonl").read_text().splitlines() if folder.is_dir() else []
+    )
     entries = [json.loads(line) for line in lines]
     losses = [entry for entry in entries if "loss" in entry]
     return {name: losses[-1][name] for name in ("step", "loss")} if losses else {}

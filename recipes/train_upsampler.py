@@ -20,7 +20,14 @@ import jax
 import jax.numpy as jnp
 import tyro
 from jaxtyping import Array, Float
-from small_networks import Metrics, descend, frozen_lpips, late_lpips, run, write_network
+from small_networks import (
+    Metrics,
+    descend,
+    frozen_lpips,
+    late_lpips,
+    run,
+    write_network,
+)
 from upsampler_pairs import Pair, UpsamplerSettings, batches, drawn_pairs
 
 from full4d_jax.config import DEFAULT
@@ -61,12 +68,16 @@ def main(
         draw_params(upsampling_net, settings.model, jax.random.key(settings.seed)),
         partial(train_step, settings),
         partial(
-            batches, settings, partial(drawn_pairs, settings, prior, load_depth(), clips)
+            batches,
+            settings,
+            partial(drawn_pairs, settings, prior, load_depth(), clips),
         ),
         frozen_lpips(settings),
     )
     weights = out / "upsampler.safetensors"
-    write_network(weights, params, settings.model, summary, prior_rows=settings.prior_rows)
+    write_network(
+        weights, params, settings.model, summary, prior_rows=settings.prior_rows
+    )
 
 
 def train_step(

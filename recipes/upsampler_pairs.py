@@ -125,7 +125,9 @@ def batches(
                 pool[place] = _half(draw(place))
         pool.pop(first - 1, None)
         yield crops(
-            settings, [pool[place] for place in range(first, first + settings.pool)], step
+            settings,
+            [pool[place] for place in range(first, first + settings.pool)],
+            step,
         )
 
 
@@ -184,7 +186,9 @@ def read_moment(clip: Path, rows: int, when: float) -> Float[ndarray, "1 h w 3"]
     """
     with input_errors("videos", "remove it from the folder, or encode it again"):
         last = float(frame_times(clip)[-1])
-    video = read_video(clip, height=rows, width=rows, frames=1, start=0.95 * when * last)
+    video = read_video(
+        clip, height=rows, width=rows, frames=1, start=0.95 * when * last
+    )
     return video.frames.astype(np.float32) / 127.5 - 1
 
 
@@ -227,7 +231,9 @@ def scene_pairs(
     """Return the pairs of the scene at a place in the stream of scenes, a batch of targets."""
     videos = settings.videos if settings.photos else ""
     with input_errors("config", "change --photos or --videos"):
-        looks = looks_at(place, photos=settings.photos, videos=videos, seed=settings.seed)
+        looks = looks_at(
+            place, photos=settings.photos, videos=videos, seed=settings.seed
+        )
     clip, noise_key = _scene(settings, network, looks, jnp.int32(place))
     return _pairs(clip, _small_targets(settings, prior, clip, noise_key))
 
@@ -270,7 +276,9 @@ def _scene(
         looks=looks,
     )
     frames = 2 * scene.frames - 1
-    depth = draw_upsampler_depth(settings, network, depth_key, frames[0], scene.depth[0])
+    depth = draw_upsampler_depth(
+        settings, network, depth_key, frames[0], scene.depth[0]
+    )
     return Batch(frames, depth, scene.intrinsics, scene.world_to_camera), noise_key
 
 
@@ -347,7 +355,9 @@ def can_be_guessed(
       projection: of the source, into the video's camera.
       depth: z-depth of the video, 0 where unknown.
     """
-    around = fill_holes(projection._replace(frames=projection.disparity[..., None]))[..., 0]
+    around = fill_holes(projection._replace(frames=projection.disparity[..., None]))[
+        ..., 0
+    ]
     is_behind = (depth > 0) & (
         1 / jnp.maximum(depth, 1e-6) < NEARER_DISPARITY_RATIO * around
     )

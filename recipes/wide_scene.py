@@ -100,7 +100,9 @@ def wide_frame(
     time = jax.random.uniform(time_key, maxval=10.0)
     lens, poses = source_camera(camera_key, world, 1, height, width, (0.0, 0.0))
     free = best_camera(camera_key, world, time, height, width)
-    intrinsics, pose = jax.tree.map(partial(jnp.where, is_orbited), (lens, poses[0]), free)
+    intrinsics, pose = jax.tree.map(
+        partial(jnp.where, is_orbited), (lens, poses[0]), free
+    )
     filmed = FilmedWorld(world, time[None], intrinsics, pose[None, None], jnp.ones(()))
     colors, depth, which = picture(filmed, height, width, looks.textures, time, pose)
     is_far = is_sky(world, which) & ~is_orbited
@@ -108,7 +110,9 @@ def wide_frame(
     if looks.cutouts is not None:
         reach = 0.5 * width / intrinsics[0, 0]
         floor = world.room_max[1]
-        cards = stand_cards(jax.random.fold_in(key, 1), looks.cutouts, pose, reach, floor)
+        cards = stand_cards(
+            jax.random.fold_in(key, 1), looks.cutouts, pose, reach, floor
+        )
         rays = image_rays(pose, intrinsics, height, width)
         seen = (colors, depth)
         origin = pose[:3, 3]
@@ -157,7 +161,9 @@ def plain_walls(key: PRNGKeyArray, world: RichWorld) -> RichWorld:
     has_walls, has_ceiling = jax.random.bernoulli(which, jnp.array([0.5, 0.7]))
     same = jax.random.bernoulli(jax.random.fold_in(which, 1), 0.6)
     grey = jax.random.uniform(brightness, (ROOM_FACES, 1), minval=0.6, maxval=1.4)
-    pale = jnp.clip(grey * (1 + 0.06 * jax.random.normal(tint, (ROOM_FACES, 3))), 0, 1.4)
+    pale = jnp.clip(
+        grey * (1 + 0.06 * jax.random.normal(tint, (ROOM_FACES, 3))), 0, 1.4
+    )
     pale = jnp.where(same, pale[:1], pale)
     face = jnp.arange(ROOM_FACES)
     walls = has_walls & (face != FLOOR_FACE) & (face != CEILING)
@@ -202,7 +208,9 @@ def best_camera(
 
     def candidate(key: PRNGKeyArray) -> tuple[Array, Array, Array]:
         lens, pose = jax.random.split(key)
-        angle = jax.random.uniform(lens, minval=FIELD_OF_VIEW[0], maxval=FIELD_OF_VIEW[1])
+        angle = jax.random.uniform(
+            lens, minval=FIELD_OF_VIEW[0], maxval=FIELD_OF_VIEW[1]
+        )
         focal = 0.5 * longer / jnp.tan(jnp.deg2rad(angle) / 2)
         intrinsics = jnp.diag(jnp.stack([focal, focal, 1.0]))
         intrinsics = intrinsics.at[:2, 2].set(jnp.array([width / 2, height / 2]))
@@ -219,7 +227,9 @@ def best_camera(
     return intrinsics[best], cameras[best]
 
 
-def _camera(key: PRNGKeyArray, world: RichWorld, objects: Objects) -> Float[Array, "4 4"]:
+def _camera(
+    key: PRNGKeyArray, world: RichWorld, objects: Objects
+) -> Float[Array, "4 4"]:
     """Draw a camera-to-world that looks at, or past, something in the room."""
     where, far, sideways_key, angles = jax.random.split(key, 4)
     most = DISTANCE[1] * jnp.where(world.outdoor, 2.0, 1.0)

@@ -192,7 +192,10 @@ def places() -> Iterator[Attack]:
         ):
             change = linked(file, name)
             yield Attack(f"place/{file} {name}", words, change, codes=(REFUSED,))
-    for start in (b"ffconcat version 1.0\nfile in.mp4\n", b"#EXTM3U\n#EXTINF:1,\nin.mp4\n"):
+    for start in (
+        b"ffconcat version 1.0\nfile in.mp4\n",
+        b"#EXTM3U\n#EXTINF:1,\nin.mp4\n",
+    ):
         write = partial(lambda x, here, home: (here / "a.mp4").write_bytes(x), start)
         name = f"place/playlist {start[:8]!r}"
         yield Attack(name, "run a.mp4", write, codes=(REFUSED,))
@@ -263,7 +266,9 @@ def machines() -> Iterator[Attack]:
         for number in (signal.SIGTERM, signal.SIGHUP):
             # Before Python listens it ends by the signal; a training that saved says 75.
             codes = (0, 128 + number, -number, os.EX_TEMPFAIL)
-            yield Attack(f"signal/{job} {number.name}", words, alarm=number, codes=codes)
+            yield Attack(
+                f"signal/{job} {number.name}", words, alarm=number, codes=codes
+            )
 
 
 def make_world(folder: Path) -> None:
@@ -362,12 +367,18 @@ def kinds(world: Path) -> Iterator[Kind]:
     yield Kind("index", data / "index.json", dataset)
     yield Kind("shard", shard, dataset, is_checked=True)
     yield Kind("record", world / "record", record)
-    yield Kind("jpeg", world / "a.jpg", lambda x: transforms.decode_jpeg(x.read_bytes()))
+    yield Kind(
+        "jpeg", world / "a.jpg", lambda x: transforms.decode_jpeg(x.read_bytes())
+    )
     yield Kind("png", world / "a.png", read_picture, is_checked=True)
     depth = world / "depth16"
-    yield Kind("depth16", depth, lambda x: transforms.decode_depth(x.read_bytes()), True)
+    yield Kind(
+        "depth16", depth, lambda x: transforms.decode_depth(x.read_bytes()), True
+    )
     cameras = world / "capture/cameras.json"
-    yield Kind("cameras", cameras, lambda x: read_captures(x.parent, "cameras_json", 10.0))
+    yield Kind(
+        "cameras", cameras, lambda x: read_captures(x.parent, "cameras_json", 10.0)
+    )
     yield from checkpoints(world / "checkpoints")
 
 
@@ -392,7 +403,9 @@ def checkpoints(folder: Path) -> Iterator[Kind]:
         with contextlib.redirect_stderr(told), Checkpoints(copy, keep=2) as saved:
             state = start_or_resume(saved, start, record, folder).state
         if told.getvalue():
-            raise ValueError(f"checkpoint: found {told.getvalue()}, expected a whole one")
+            raise ValueError(
+                f"checkpoint: found {told.getvalue()}, expected a whole one"
+            )
         return state
 
     with Checkpoints(folder, keep=2) as saved:
@@ -477,7 +490,9 @@ def change_npz(data: bytes, rng: np.random.Generator) -> bytes:
     others += [np.array("<b>\x1b[31m"), np.zeros(array.shape, "M8[s]")]
     others += [np.full(array.shape, x, np.float32) for x in (99, np.nan, -1e30)]
     if rng.integers(6):  # else it is gone
-        named[name if rng.integers(6) else f"{name}_"] = others[rng.integers(len(others))]
+        named[name if rng.integers(6) else f"{name}_"] = others[
+            rng.integers(len(others))
+        ]
     file = io.BytesIO()
     np.savez(file, **named)
     return file.getvalue()

@@ -24,7 +24,9 @@ def oracle(
     allowed = allowed.reshape(views * frames, -1)
     pairs = np.repeat(np.repeat(allowed, tokens, 0), tokens, 1)
     flat = [rearrange(x, "b v t s k d -> b k (v t s) d") for x in (q, k, v)]
-    logits = jnp.einsum("bknd,bkmd->bknm", *flat[:2], preferred_element_type=jnp.float32)
+    logits = jnp.einsum(
+        "bknd,bkmd->bknm", *flat[:2], preferred_element_type=jnp.float32
+    )
     logits = logits * width**-0.5
     weights = jax.nn.softmax(jnp.where(pairs, logits, -jnp.inf), -1)
     out = jnp.einsum("bknm,bkmd->bknd", weights.astype(v.dtype), flat[2])

@@ -13,7 +13,9 @@ from input_pipeline.cameras import intrinsics_from_fov, orbit
 B, V, T, SIDE = 1, 3, 2, 16
 
 
-def arc(views: int, frames: int, height: int, width: int, degrees: float = 40.0) -> Cameras:
+def arc(
+    views: int, frames: int, height: int, width: int, degrees: float = 40.0
+) -> Cameras:
     """Cameras at rest that look at the pivot, the first from the front."""
     poses = orbit(np.linspace(0, degrees, views), np.zeros(views)).astype(np.float32)
     lens = intrinsics_from_fov(55.0, height, width).astype(np.float32)

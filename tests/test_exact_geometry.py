@@ -126,7 +126,10 @@ PROGRAMS = {
     ),
     "pseudo grid": (lambda video: pseudo_grid(KEY, video, 3, 8, 8), FRAMES),
     "rays": (lambda x: plucker_rays(x, ONE_CLIP.intrinsics, 2, 3), POSES[None]),
-    "transforms": (lambda x: projective_transforms(x, ONE_CLIP.intrinsics), POSES[None]),
+    "transforms": (
+        lambda x: projective_transforms(x, ONE_CLIP.intrinsics),
+        POSES[None],
+    ),
     "transformed tokens": (_apply, POSES[None], TOKENS),
     "simple scene": (scene_of("simple"), 0),
     "rich scene": (scene_of("rich"), 0),

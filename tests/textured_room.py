@@ -11,7 +11,12 @@ FOV = 65.0  # degrees
 
 
 def make_room(
-    *, views: int, height: int, width: int, frames: int = 2, lens: np.ndarray | None = None
+    *,
+    views: int,
+    height: int,
+    width: int,
+    frames: int = 2,
+    lens: np.ndarray | None = None,
 ) -> Example:
     """A clip with depth from cameras on an arc, 10 frames a second; the walls change each frame."""
     poses = ring(views)

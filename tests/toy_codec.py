@@ -27,7 +27,9 @@ def vae_tensors(config: WanVaeConfig, *, diffusers: bool) -> dict[str, np.ndarra
     tensors: dict[str, np.ndarray] = {}
     for name, x in by_name(abstract_params(config)).items():
         shape = (
-            (*x.shape[:-3:-1], *x.shape[:-2]) if len(x.shape) > 1 else (*x.shape, 1, 1, 1)
+            (*x.shape[:-3:-1], *x.shape[:-2])
+            if len(x.shape) > 1
+            else (*x.shape, 1, 1, 1)
         )
         shape = x.shape if name.endswith("bias") else shape
         start = len(tensors) * 7.0

@@ -72,7 +72,9 @@ def splats(
     open_folder(target.parent if kind else target)
     with errors.input_errors("scene", do):
         if not kind:
-            assert not isinstance(scene, gaussians.Gaussians), "still ones are 4D by now"
+            assert not isinstance(scene, gaussians.Gaussians), (
+                "still ones are 4D by now"
+            )
             gaussians.save_ply_sequence(target, scene, instants)
         elif kind == ".html":
             write_text(target, shown.page(seconds))
@@ -104,7 +106,9 @@ def codec(source: File, target: File, *, sha256: str = "") -> None:
     mark = codecs.sha256(path)
     if sha256 and mark != sha256:
         raise errors.InputError("SHA-256", source, mark, sha256, "download it again")
-    origin = f"{PUBLISHED[mark]} as published" if mark in PUBLISHED else "not known here"
+    origin = (
+        f"{PUBLISHED[mark]} as published" if mark in PUBLISHED else "not known here"
+    )
     print(f"{path}: SHA-256 {mark}, {origin}")
     open_folder(target.parent)
     name, weights = codecs.convert_codec(path)

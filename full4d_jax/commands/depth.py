@@ -40,6 +40,8 @@ def depth(
     size = options.SizeOptions(rows=rows, seconds=seconds)
     measured = options.DepthOptions(depth_network=depth_network, depth_kind=depth_kind)
     write_video_depth(
-        options.VideoOptions(source, start, fps, fov, poses, size=size, measured=measured),
+        options.VideoOptions(
+            source, start, fps, fov, poses, size=size, measured=measured
+        ),
         out,
     )

@@ -194,7 +194,11 @@ def _judge_prior(config: Config, source: Prior, folder: Path) -> None:
         case FilmOptions():
             size = options.SizeOptions(rows=source.rows, seconds=source.seconds)
             video = options.VideoOptions(
-                source.video, source.start, fov=source.fov, poses=source.poses, size=size
+                source.video,
+                source.start,
+                fov=source.fov,
+                poses=source.poses,
+                size=size,
             )
             later_frames.evaluate_film(judge(), folder, video)
         case GridOptions():

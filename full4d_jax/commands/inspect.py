@@ -73,7 +73,9 @@ def inspect(
     elif program != "step":
         _inspect_asking(config, program, topology, devices, efficiency, json)
     else:
-        inspection.print_step(config, topology, slices, devices, efficiency, price, json)
+        inspection.print_step(
+            config, topology, slices, devices, efficiency, price, json
+        )
     if not topology:
         print("next: add --topology v5p:4x4x8 or h100:8 to compile it for TPUs or GPUs")
 
@@ -96,7 +98,9 @@ def _inspect_annotation(
     size = f"{data.width}x{data.height} pixels"
     clip = f"{data.views} views of {data.frames} frames of {size}"
     print(f"{config.name}: {clip}, on each device")
-    programs = dry_run.encode_programs if program == "encode" else dry_run.depth_programs
+    programs = (
+        dry_run.encode_programs if program == "encode" else dry_run.depth_programs
+    )
     about = inspection.describe(config, topology, mesh) | {"program": program}
     compiling.report_programs(programs(config, mesh), about, json_file)
 
@@ -146,8 +150,12 @@ def _inspect_asking(
     print(f"  work                {work} (the network's, by formula)")
     if program == "lift":
         size = config.data
-        settings = sized(config.lift, size.height, size.width, kind=FitKind.AROUND_SOURCE)
-        still = memory_note(settings, (size.views, size.frames, size.height, size.width, 3))
+        settings = sized(
+            config.lift, size.height, size.width, kind=FitKind.AROUND_SOURCE
+        )
+        still = memory_note(
+            settings, (size.views, size.frames, size.height, size.width, 3)
+        )
         print(f"  the fit, alone      {still}; more where much moves")
     if not isinstance(mesh, Mesh):
         return

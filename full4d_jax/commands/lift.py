@@ -30,7 +30,9 @@ def lift(
       several: the other processes on whose devices the prior lies; the first alone fits and writes.
     """
     if isinstance(source, GridOptions):
-        fields.refuse({"out": out}, "none: the scene is written beside the grid, in SOURCE")
+        fields.refuse(
+            {"out": out}, "none: the scene is written beside the grid, in SOURCE"
+        )
         out = source.folder
     from full4d_jax import pipeline
 

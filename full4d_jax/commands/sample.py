@@ -12,7 +12,9 @@ from full4d_jax.source.options import SampleOptions
 def sample(
     config: Annotated[
         Config,
-        fields.Shown(("seed", "codec_weights", "text", "negative_text", *SIZES, "sampler")),
+        fields.Shown(
+            ("seed", "codec_weights", "text", "negative_text", *SIZES, "sampler")
+        ),
     ],
     *,
     source: SampleOptions,

@@ -36,7 +36,9 @@ def view(
     with page_server(text, port=port, secret=secret) as server:
         host = socket.gethostname() if public else "localhost"
         address = f"http://{host}:{server.server_port}/{secret}"
-        print(f"{source}: {shown.count} Gaussians at {address}, Ctrl-C ends", flush=True)
+        print(
+            f"{source}: {shown.count} Gaussians at {address}, Ctrl-C ends", flush=True
+        )
         try:
             server.serve_forever()
         except KeyboardInterrupt:

@@ -91,7 +91,9 @@ WAN22 = WanVaeConfig(
 KINDS = {"wan21": WAN21, "wan22": WAN22}
 
 
-def check_video(codec: str, strides: Strides, frames: int, height: int, width: int) -> None:
+def check_video(
+    codec: str, strides: Strides, frames: int, height: int, width: int
+) -> None:
     """Refuse a video that does not divide into latents.
 
     Raises:

@@ -23,8 +23,12 @@ from full4d_jax.session.fields import (
 
 # Procedural scenes to train on; `input_pipeline` holds out those beyond.
 ALL_SCENES = 2**30
-Scenes = Annotated[int, Between(1, ALL_SCENES, f"1 to {ALL_SCENES} (others are held out)")]
-Seed = Annotated[int, Between(0, LARGEST_INT, f"a whole number from 0 to {LARGEST_INT}")]
+Scenes = Annotated[
+    int, Between(1, ALL_SCENES, f"1 to {ALL_SCENES} (others are held out)")
+]
+Seed = Annotated[
+    int, Between(0, LARGEST_INT, f"a whole number from 0 to {LARGEST_INT}")
+]
 Quality = Literal["draft", "normal", "high"]
 Rate = Annotated[float, Between(1e-3, 1000)]
 # Far above any network that is trained; more would take all memory before anything is said.
@@ -196,7 +200,9 @@ class OptimizerConfig:
 
     kind: Literal["muon", "adamw"] = "muon"
     """Muon on the blocks' matrices and Nesterov's AdamW elsewhere, or plain AdamW."""
-    trainable: Literal["all", "attention", "lora", "adapters", "synchronization"] = "all"
+    trainable: Literal["all", "attention", "lora", "adapters", "synchronization"] = (
+        "all"
+    )
     """Parameters that change: all; self-attention, or adapters (`model.lora_rank`), with what a
     video model lacks (cameras, projectors, mask); adapters alone (`flow.segments`); or the
     synchronization of two streams and their context embeddings."""

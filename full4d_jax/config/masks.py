@@ -167,6 +167,8 @@ def beyond_own_view(
     """
     own = np.eye(len(allowed), dtype=bool)[:, None, :, None]
     if not (allowed | ~own).all():
-        expected = f"flash with {mask}, under which frames do not read all of their view"
+        expected = (
+            f"flash with {mask}, under which frames do not read all of their view"
+        )
         raise InputError("config", "model.gpu_attention", "cudnn", expected, "")
     return allowed & ~own

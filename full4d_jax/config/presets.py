@@ -32,7 +32,9 @@ def load_config(preset: str | Path | None = None) -> Config:
     presets = shipped_presets()
     path = presets.get(str(preset), Path(preset))
     advice = "give another --config, or leave it out"
-    require_file("config", path, f"a Python file, or one of {', '.join(presets)}", advice)
+    require_file(
+        "config", path, f"a Python file, or one of {', '.join(presets)}", advice
+    )
     config = value_in("config", path, "config", advice)
     if not isinstance(config, Config):
         expected = "a module-level `config = Config(...)`"
@@ -50,4 +52,6 @@ def value_in(what: str, path: Path, name: str, advice: str) -> Any:
         return runpy.run_path(str(path)).get(name)
     except (Exception, SystemExit) as error:
         found = f"{type(error).__name__}: {error}"
-        raise InputError(what, path, found, "a Python file that runs", advice) from error
+        raise InputError(
+            what, path, found, "a Python file that runs", advice
+        ) from error

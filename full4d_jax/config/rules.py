@@ -53,12 +53,20 @@ def _rules(config: Config) -> Iterator[Rule]:
     # The model. Each half of a head rotates; by cameras, each eighth.
     parts = 8 if "prope" in model.cameras else 2
     fits = model.width % (parts * model.heads) == 0
-    expected = f"heads that divide model.width, {model.width}, into multiples of {parts}"
+    expected = (
+        f"heads that divide model.width, {model.width}, into multiples of {parts}"
+    )
     yield "model.heads", fits, expected
     pixels = model.strides.pixels
-    yield "model.codec_stride", model.codec_stride == pixels, f"{pixels} with {model.codec}"
+    yield (
+        "model.codec_stride",
+        model.codec_stride == pixels,
+        f"{pixels} with {model.codec}",
+    )
     fits = (trainable in ("lora", "adapters")) == (model.lora_rank > 0)
-    expected = "a rank above 0 with --optimizer.trainable lora or adapters, and 0 without"
+    expected = (
+        "a rank above 0 with --optimizer.trainable lora or adapters, and 0 without"
+    )
     yield "model.lora_rank", fits, expected
     fits = model.attention.startswith("two_stream") or trainable != "synchronization"
     yield "optimizer.trainable", fits, "what the model has: it has one stream"
@@ -67,8 +75,12 @@ def _rules(config: Config) -> Iterator[Rule]:
     fits = model.needs_cameras or not model.cameras
     yield "model.cameras", fits, "none without a projection: no camera is given"
     width = model.width // model.heads
-    fits = width % 8 == 0 and width <= MOST_CUDNN_CHANNELS and model.precision != "float32"
-    expected = f"flash in float32, and for heads of {width} channels, not 8, 16 ... or 128"
+    fits = (
+        width % 8 == 0 and width <= MOST_CUDNN_CHANNELS and model.precision != "float32"
+    )
+    expected = (
+        f"flash in float32, and for heads of {width} channels, not 8, 16 ... or 128"
+    )
     yield "model.gpu_attention", fits or model.gpu_attention == "flash", expected
 
     # Sizes, which memory, latents and tokens bound, and what clips are.
@@ -95,14 +107,22 @@ def _rules(config: Config) -> Iterator[Rule]:
     yield "data.held_out", data.held_out < 1, "below 1: the others are trained on"
     fits = not (model.needs_cameras and data.pseudo) or bool(data.videos)
     yield "data.pseudo", fits, "a folder --data.videos beside it, with a projection"
-    yield "data.pseudo", data.pseudo < 1 or not data.records, "below 1 with --data.records"
+    yield (
+        "data.pseudo",
+        data.pseudo < 1 or not data.records,
+        "below 1 with --data.records",
+    )
 
     # Training and sampling in parts, and adapters that take few steps.
     fits = training.batch % training.accumulate == 0
     yield "training.accumulate", fits, f"a divisor of the batch, {training.batch}"
     spike = training.spike
     yield "training.spike", spike == 0 or spike > 1, "0, or a factor above 1"
-    yield "sampler.group_views", sampler.group_views != 1, "0, or the source and more views"
+    yield (
+        "sampler.group_views",
+        sampler.group_views != 1,
+        "0, or the source and more views",
+    )
     fits = sampler.window_frames != 1 or model.needs_cameras
     yield "sampler.window_frames", fits, "0, or the first instant and more"
     fits = sampler.window_overlap < max(sampler.window_frames, 1)
@@ -110,7 +130,11 @@ def _rules(config: Config) -> Iterator[Rule]:
     yield "sampler.window_overlap", fits, expected
     segments = config.flow.segments
     fits = (trainable == "adapters") == (segments > 0)
-    yield "optimizer.trainable", fits, "adapters with --flow.segments, and others without"
+    yield (
+        "optimizer.trainable",
+        fits,
+        "adapters with --flow.segments, and others without",
+    )
     needed = {"sampler.steps": segments, "sampler.noise": 1, "flow.mean_share": 0}
     needed |= {"flow.perceptual": 0, "data.drop_text": 0, "training.validate_every": 0}
     for name, value in needed.items():
@@ -135,7 +159,11 @@ def _effects(config: Config) -> Iterator[Rule]:
     texts = "a model with text, and captions or a text that is not also negative_text"
     yield "model.mask", model.attention == "fused", "model.attention fused"
     yield "model.first_frame", model.projection == "frames", "model.projection frames"
-    yield "model.moves_base", can_move, "refined residuals of pixels without a projection"
+    yield (
+        "model.moves_base",
+        can_move,
+        "refined residuals of pixels without a projection",
+    )
     yield "flow.motion", model.moves_base, "model.moves_base"
     yield "flow.teacher_guidance", config.flow.segments > 0, "--flow.segments"
     yield "flow.teacher_guidance data.drop_text sampler.text_guidance", has_texts, texts

@@ -47,7 +47,9 @@ def check_dataset(
     print(f"report: {out / REPORT}, pages: {out}/clip-*.png")
     if problems:
         found = f"{len(problems)} problems, the first: {problems[0]}"
-        raise errors.InputError("dataset", dataset, found, "none", f"see {out / REPORT}")
+        raise errors.InputError(
+            "dataset", dataset, found, "none", f"see {out / REPORT}"
+        )
     print(f"next: look at {out}/clip-*.png: the cameras must stand where they were")
 
 
@@ -99,7 +101,9 @@ def _summary(index: int, example: Example, checked: clip.ClipCheck) -> dict:
         "problems": checked.problems,
         "notes": checked.notes,
         "median_error_pixels": _known(checked.error),
-        "pairs": [pair._asdict() | {"error": _known(pair.error)} for pair in checked.pairs],
+        "pairs": [
+            pair._asdict() | {"error": _known(pair.error)} for pair in checked.pairs
+        ],
         "drift_seconds": checked.drift,
         "exposure_stops": [_known(value) for value in checked.stops],
     }

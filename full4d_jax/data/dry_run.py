@@ -33,7 +33,9 @@ def encode_programs(config: Config, mesh: Mesh) -> Programs:
     data = config.data
     source = data.frames, data.height, data.width
     frames = jax.ShapeDtypeStruct((data.views, *source, 3), jnp.uint8)
-    programs: Programs = {"pictures": partial(encode_views.trace, config, weights, frames)}
+    programs: Programs = {
+        "pictures": partial(encode_views.trace, config, weights, frames)
+    }
     if data.projections:
         sides = source, (data.views, 3, 3), (data.views, data.frames, 4, 4)
         inputs = (

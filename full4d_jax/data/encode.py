@@ -67,7 +67,9 @@ def encoded_projections(
     transforms.decode_depths(example, depth)
     sources = [i for i in range(views) if all(example.depth16[i]) and depth[i, 0].any()]
     if not sources:
-        expected = "depth at all instants of some view, for its projection into the others"
+        expected = (
+            "depth at all instants of some view, for its projection into the others"
+        )
         raise ValueError(f"scene {example.scene_id}: found none, expected {expected}")
     order = np.random.default_rng((config.seed, index)).permutation(sources)
     key = jax.random.fold_in(jax.random.key(config.seed), index)
@@ -82,8 +84,12 @@ def encoded_projections(
         lenses = example.intrinsics[in_order]
         encoded = encoder(frames[source], known, lenses, poses, key, draw)
         nothing = encoded.pop("nothing")
-        rows: dict[str, Any] = {k: x if x is None else x[place] for k, x in encoded.items()}
-        yield projection_to_bytes(Projected(source, poses[place], **rows, nothing=nothing))
+        rows: dict[str, Any] = {
+            k: x if x is None else x[place] for k, x in encoded.items()
+        }
+        yield projection_to_bytes(
+            Projected(source, poses[place], **rows, nothing=nothing)
+        )
 
 
 @partial(jax.jit, static_argnums=0)
@@ -105,7 +111,9 @@ def encode_projection(
     video = to_model(frames)
     depth = batch.draw_depth(key, draw, depth, config.data)
     cameras = Cameras(lenses, poses, *depth.shape[1:])
-    conditions, _ = batch.make_conditions(model, video[None], depth[None], cameras, weights)
+    conditions, _ = batch.make_conditions(
+        model, video[None], depth[None], cameras, weights
+    )
     # Records keep latents in half precision.
     half = jnp.float16
     return {
@@ -113,7 +121,9 @@ def encode_projection(
         "filled": conditions.base.astype(half) if model.reads_filled else None,
         "mask": conditions.mask.astype(jnp.uint8),
         "disparity": conditions.disparity.astype(half),
-        "nothing": make_codec(model, weights).encode(jnp.zeros_like(video)).astype(half),
+        "nothing": make_codec(model, weights)
+        .encode(jnp.zeros_like(video))
+        .astype(half),
     }
 
 
@@ -139,7 +149,9 @@ class EncodedClips:
       left_out: instants behind the last window of their clip.
     """
 
-    def __init__(self, records: Records, config: Config, captions: Captions | None = None):
+    def __init__(
+        self, records: Records, config: Config, captions: Captions | None = None
+    ):
         self.records = records
         self.config = config
         self.captions = captions
@@ -248,22 +260,22 @@ def encode_dataset(
     clips = EncodedClips(records, config, embed)
     if not len(clips):
         frames = f"clips of at least {clips.span} instants"
-        raise errors.InputError("dataset", dataset, "none", frames, "lower --data.frames")
+        raise errors.InputError(
+            "dataset", dataset, "none", frames, "lower --data.frames"
+        )
     if clips.left_out:
-        print(f"left out: {clips.left_out} instants behind the last window of their clip")
+        print(
+            f"left out: {clips.left_out} instants behind the last window of their clip"
+        )
     if clips.is_cut:
         print(_describe_rate(config, records))
     data = config.data
     sizes = " ".join(data.buckets) or f"{data.height}x{data.width}"
-    about = (
-        f"The split {split} of a dataset ({records.content}) with latents of {clips.codec}"
-    )
+    about = f"The split {split} of a dataset ({records.content}) with latents of {clips.codec}"
     about += f", pictures of {sizes}, in windows of {data.frames} frames" * clips.is_cut
     about += f", {data.strides[0]} apart" * clips.is_cut
     if data.projections:
-        about += (
-            f". Each window has {data.projections} encoded projections, of random sources"
-        )
+        about += f". Each window has {data.projections} encoded projections, of random sources"
         about += f" and depth, corrupted in a share of {data.corrupt_depth:g}, seed {config.seed}"
         print(f"each window gets {data.projections} encoded projections")
     about += about_text
@@ -272,7 +284,9 @@ def encode_dataset(
     then = f"train --config PRESET --data.records {out}"
     splits = {split: 1.0}
     if build.build_dataset(out, clips, writing, "latents", splits, about, then, do):
-        save_picture(out / "preview.png", clip_page.preview(open_dataset(out, split)[0]))
+        save_picture(
+            out / "preview.png", clip_page.preview(open_dataset(out, split)[0])
+        )
         print(buckets.shown(f"{out / 'preview.png'} shows the first clip"))
 
 
@@ -280,7 +294,9 @@ def _describe_rate(config: Config, records: Records) -> str:
     """Say how fast time goes in windows."""
     data = config.data
     lasting = [clip for clip in records.clips if clip["seconds"] > 0]
-    rates = [(clip["frames"] - 1) / clip["seconds"] / data.strides[0] for clip in lasting]
+    rates = [
+        (clip["frames"] - 1) / clip["seconds"] / data.strides[0] for clip in lasting
+    ]
     windows = "windows are stills"
     if rates:
         windows = f"windows have {np.median(rates):.3g} frames a second"
@@ -321,7 +337,9 @@ def caption_embedder(
         found = "no clip with a caption"
         do = "give them as --captions FILE"
         raise errors.InputError("dataset", records.folder, found, "some", do)
-    print(f"{count} of {len(records)} clips have a caption; an empty one is embedded too")
+    print(
+        f"{count} of {len(records)} clips have a caption; an empty one is embedded too"
+    )
     if other := sorted(set(texts) - set(records.scene_ids)):
         print(
             f"left out: {len(other)} captions of scenes that are not here, as {other[0]!r}"

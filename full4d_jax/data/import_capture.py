@@ -72,13 +72,17 @@ def import_folder(
         with input_errors("capture", DO):
             # The layout is recognized, and cameras are read, before any film is decoded.
             folder = reading.enter_context(record3d.unpacked(path))
-            captures = _read(folder, layout, fps, inside=None if follow_links else folder)
+            captures = _read(
+                folder, layout, fps, inside=None if follow_links else folder
+            )
             if license:
                 captures = [capture._replace(license=license) for capture in captures]
             captures = turned(captures, turns)
             clips = CaptureClips(captures, **cut._asdict())
         if clips.left_out:
-            print(f"left out: {clips.left_out} instants that fill no clip; see --frames")
+            print(
+                f"left out: {clips.left_out} instants that fill no clip; see --frames"
+            )
         # An interrupted import of another cut, or of cameras mended since, must not go on.
         about = f"imported from {path.name} by full4d data import; {cut}, fps {fps}"
         mark = _mark(captures, folder, buckets.stored_marks(path))
@@ -152,7 +156,9 @@ def _read(
         # Scene 1 of day 1 and scene 1 of day 2 are not one scene.
         if folders.count(folder.name) > 1:
             renamed = {folder.name: f"{folder.parent.name}-{folder.name}"}
-            read = [x._replace(scene_id=renamed.get(x.scene_id, x.scene_id)) for x in read]
+            read = [
+                x._replace(scene_id=renamed.get(x.scene_id, x.scene_id)) for x in read
+            ]
         captures += read
         if number >= most_described:
             continue
@@ -164,7 +170,9 @@ def _read(
     if skipped:
         names = ", ".join(skipped[:most_described])
         names += ", ..." * (len(skipped) > most_described)
-        tell(f"{path}: left out {len(skipped)} folders that have no known layout: {names}")
+        tell(
+            f"{path}: left out {len(skipped)} folders that have no known layout: {names}"
+        )
     if len(scenes) > most_described:
         print(f"and {len(scenes) - most_described} more folders")
     return captures
@@ -174,7 +182,9 @@ def _describe(capture: Capture) -> None:
     views = capture.views
     counts = sorted({len(view.timestamps) for view in views})
     span = max(x.timestamps[-1] for x in views) - min(x.timestamps[0] for x in views)
-    extras = [kind for kind in ("depth", "masks") if any(getattr(x, kind) for x in views)]
+    extras = [
+        kind for kind in ("depth", "masks") if any(getattr(x, kind) for x in views)
+    ]
     frames = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     unit = f"{capture.unit:g} m" if capture.unit else "unknown"
     line = f"  {capture.scene_id}: {len(views)} views of {frames} frames"
@@ -223,7 +233,9 @@ def _require_new(out: Path) -> None:
     is_there = out.exists()
     if address := address_of(out):
         with input_errors("output", "see docs/pods.md, Buckets"):
-            names = [name for name in stored_files(address) if not name.startswith(PROBE)]
+            names = [
+                name for name in stored_files(address) if not name.startswith(PROBE)
+            ]
         is_there = bool(names) and not any(map(dataset.FILE.fullmatch, names))
     if is_there:
         do = "choose another --out"

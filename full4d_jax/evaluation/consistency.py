@@ -94,7 +94,9 @@ def score_folder(
     jobs = {}
     for name, path in folders.items():
         made_of = {"grid": path / "grid.npz", "scene": path / "scene.npz"}
-        jobs["consistency", name] = fingerprint(name, made_of | dict(networks.files), {})
+        jobs["consistency", name] = fingerprint(
+            name, made_of | dict(networks.files), {}
+        )
     mark = fingerprint("consistency 3", {}, {})
     kept = table.score_jobs(out / "consistency.jsonl", mark, jobs, scored)
     records = [kept[key] for key in jobs]
@@ -104,7 +106,9 @@ def score_folder(
     table.write_results(out, "consistency", records, TITLE, missing=absent)
 
 
-def score_capture(grid: Grid, name: str, folder: Path, networks: ScoringNetworks) -> None:
+def score_capture(
+    grid: Grid, name: str, folder: Path, networks: ScoringNetworks
+) -> None:
     """Score anybody's films with cameras; write the consistency.* of `score_folder` to a folder.
 
     Args:
@@ -136,7 +140,9 @@ def grid_scores(
         values["clip_v"] = by_network.clip_v(embeddings)
         if networks.prompt is not None:
             values["clip_score"] = by_network.clip_score(made, networks.prompt)
-    return {name: value if math.isfinite(value) else None for name, value in values.items()}
+    return {
+        name: value if math.isfinite(value) else None for name, value in values.items()
+    }
 
 
 def epipolar(frames: Frames, cameras: Cameras) -> dict[str, float]:
@@ -158,7 +164,9 @@ def epipolar(frames: Frames, cameras: Cameras) -> dict[str, float]:
     verified = 0
     for instant in evenly(frames.shape[1], MATCHED_INSTANTS):
         views = zip(frames[:, instant], intrinsics, strict=True)
-        features = [matches.find_features(view, lens, np.zeros(8)) for view, lens in views]
+        features = [
+            matches.find_features(view, lens, np.zeros(8)) for view, lens in views
+        ]
         for match in matches.match_views(features, instant, most_pairs):
             pair = [match.first, match.second]
             own = intrinsics[pair], poses[pair, instant]
@@ -189,7 +197,9 @@ def _distances(
     if video is None:
         return {}
     made = frechet.open_set(folder, split)
-    distances, too_few = frechet.compare(made, frechet.open_set(reference, split), video)
+    distances, too_few = frechet.compare(
+        made, frechet.open_set(reference, split), video
+    )
     absent |= too_few
     if not distances:
         found = "; ".join(f"{name}: {why}" for name, why in too_few.items())

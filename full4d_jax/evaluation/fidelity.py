@@ -23,8 +23,7 @@ from jaxtyping import Array, ArrayLike, Bool, Float, UInt8
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.evaluation import table
-from full4d_jax.generation.projection_guidance import Projection, fill_holes, project_video
-from full4d_jax.generation.real_frames import copy_nearest
+from full4d_jax.generation import projection_guidance, real_frames
 from full4d_jax.geometry.motion import carried_motion, resting_picture
 from full4d_jax.grid import Grid, all_real
 from full4d_jax.media import metrics
@@ -66,7 +65,9 @@ class ClipRows(NamedTuple):
         """Return some of the frames as a clip of its own, each as a view of one instant."""
         return self._replace(
             truth=self.truth[chosen][:, None],
-            regions={name: mask[chosen][:, None] for name, mask in self.regions.items()},
+            regions={
+                name: mask[chosen][:, None] for name, mask in self.regions.items()
+            },
             rows={row: frames[chosen][:, None] for row, frames in self.rows.items()},
         )
 
@@ -104,11 +105,15 @@ def fidelity_scores(
     """Return all measures of images in [0, 1], whole and in regions; None for no value."""
     masks: dict[str, Mask | None] = {"": None, **regions}
     values = dict.fromkeys((x + y for y in masks for x in table.TRUE_HEADS), math.nan)
-    values |= {name: float(value) for name, value in _pixels(image, truth, masks).items()}
+    values |= {
+        name: float(value) for name, value in _pixels(image, truth, masks).items()
+    }
     if lpips is not None:
         for region, mask in masks.items():
             values["lpips" + region] = metrics.lpips(lpips, image, truth, mask)
-    return {name: value if math.isfinite(value) else None for name, value in values.items()}
+    return {
+        name: value if math.isfinite(value) else None for name, value in values.items()
+    }
 
 
 @jax.jit
@@ -211,9 +216,9 @@ def inpaint_by_marching(
 @jax.jit
 def _project_and_fill(
     source: Float[Array, "t h w 3"], depth: Float[Array, "t h w"], cameras: Cameras
-) -> tuple[Projection, Float[Array, "v t h w 3"]]:
-    projection = project_video(source, depth, cameras)
-    return projection, fill_holes(projection)
+) -> tuple[projection_guidance.Projection, Float[Array, "v t h w 3"]]:
+    projection = projection_guidance.project_video(source, depth, cameras)
+    return projection, projection_guidance.fill_holes(projection)
 
 
 def rows_of_grid(frames: Frames, real: Bool[np.ndarray, "v t"]) -> dict[str, Frames]:
@@ -222,11 +227,17 @@ def rows_of_grid(frames: Frames, real: Bool[np.ndarray, "v t"]) -> dict[str, Fra
     The nearest given frame; the first frame of each view with what changed in the row, exact where
     nothing moves; and the two, moved as the row moves and mixed.
     """
-    nearest = np.asarray(copy_nearest(jnp.asarray(frames), jnp.asarray(real)))
+    nearest = np.asarray(
+        real_frames.copy_nearest(jnp.asarray(frames), jnp.asarray(real))
+    )
     row = np.where(real[..., None, None, None], frames, frames[:1])
     moved = mixture(nearest, row, carried_motion(to_uint8(frames))).picture
     changed = np.clip(frames[:, :1] + frames[:1] - frames[:1, :1], 0, 1)
-    return {table.NEAREST: nearest, table.CHANGE: changed, table.MOVED: np.asarray(moved)}
+    return {
+        table.NEAREST: nearest,
+        table.CHANGE: changed,
+        table.MOVED: np.asarray(moved),
+    }
 
 
 def sheet(clip: ClipRows, labels: Sequence[str]) -> UInt8[np.ndarray, "H W 3"]:

@@ -91,7 +91,9 @@ def read_films(
         clip = transforms.decode(clips[0], height=height, width=width)
         known = transforms.Clip(*(values[: len(real)] for values in clip))
         grid = fidelity.grid_in_source(known, usual_unit=1.0)
-    note = f"of the capture {truth.name} the source is {source}; films: {', '.join(names)}"
+    note = (
+        f"of the capture {truth.name} the source is {source}; films: {', '.join(names)}"
+    )
     return grid, clip.frames[len(real) :], names, note
 
 
@@ -187,7 +189,9 @@ def score_films(
     mark = stages.fingerprint("films 4", settings, {})
 
     def scored(_: str, row: str) -> dict[str, Any]:
-        record = fidelity.score(compared._replace(rows={(row, "none"): rows[row]}), lpips)
+        record = fidelity.score(
+            compared._replace(rows={(row, "none"): rows[row]}), lpips
+        )
         frames = np.concatenate([truth.frames[:1], to_uint8(rows[row])])
         scores = consistency.grid_scores(frames, truth.known_cameras, networks)
         missing = dict(absent)

@@ -111,7 +111,9 @@ def compare(
       Distances by key of NAMES, and why one is missing whose sets are too small, by its name.
     """
     sets = {"made": made, "reference": reference}
-    shapes = {name: [read().shape[:2] for read in grids] for name, grids in sets.items()}
+    shapes = {
+        name: [read().shape[:2] for read in grids] for name, grids in sets.items()
+    }
     every = [*shapes["made"], *shapes["reference"]]
     fewest_times = min(times for _, times in every)
     fewest_views = min((views for views, _ in every if views > 1), default=1)
@@ -134,7 +136,8 @@ def compare(
                 own += [video(to_clip(clip)) for clip in clips[key]]
     stacks = {where: np.stack(x) for where, x in features.items()}
     distances = {
-        key: frechet_distance(stacks["made", key], stacks["reference", key]) for key in keys
+        key: frechet_distance(stacks["made", key], stacks["reference", key])
+        for key in keys
     }
     return distances, too_few
 

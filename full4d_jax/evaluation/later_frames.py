@@ -28,9 +28,8 @@ from full4d_jax.geometry.depth_maps import drop_depth_edges
 from full4d_jax.grid import Grid, all_real, points_in, seen_in
 from full4d_jax.media.pictures import to_model, to_unit
 from full4d_jax.session import errors, fields
-from full4d_jax.source import size, video_source
+from full4d_jax.source import handheld, size, video_source
 from full4d_jax.source.depth.estimators import AnyNetwork, source_depth
-from full4d_jax.source.handheld import path_scale
 from full4d_jax.source.options import VideoOptions
 from input_pipeline.cameras import centers
 from input_pipeline.depth_alignment import MIN_MATCHES, SparseDepth
@@ -96,11 +95,13 @@ def open_film(
         expected = f"one within {widest} degrees of the first"
         check_field(options.video, later.size, "no later frame", expected)
     # Depth and path get one unit.
-    known = np.asarray(source_depth(network, to_model(source.frames[0, :1]), still=False))
+    known = np.asarray(
+        source_depth(network, to_model(source.frames[0, :1]), still=False)
+    )
     source = replace(source, points=seen_in(0, first))
-    settled, unit = path_scale.settle_scale(source, known, estimated=True)
+    settled, unit = handheld.path_scale.settle_scale(source, known, estimated=True)
     depth = np.asarray(drop_depth_edges(jnp.asarray(settled)))
-    cameras = path_scale.in_unit(source, unit).known_cameras
+    cameras = handheld.path_scale.in_unit(source, unit).known_cameras
     chosen = [0, *later]
     frames = source.frames[0, chosen, None]
     lenses = np.repeat(np.asarray(cameras.intrinsics), len(chosen), 0)

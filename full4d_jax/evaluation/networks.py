@@ -67,7 +67,9 @@ class ScoringNetworks(NamedTuple):
     def missing(self) -> dict[str, str]:
         """Why scores are not there, by their names."""
         names = BY_FILE.items()
-        return {name: f"no --{flag}; {SEE}" for flag, name in names if not self.files[flag]}
+        return {
+            name: f"no --{flag}; {SEE}" for flag, name in names if not self.files[flag]
+        }
 
 
 def load_scoring_networks(files: Mapping[str, Path | None]) -> ScoringNetworks:

@@ -32,8 +32,7 @@ from full4d_jax.geometry import depth_maps, motion
 from full4d_jax.grid import Grid, all_real
 from full4d_jax.media.pictures import save_picture, to_model, to_uint8, to_unit
 from full4d_jax.session import errors, fields, files, stages
-from full4d_jax.source.depth import estimators
-from full4d_jax.source.depth.depth_file import DepthFile
+from full4d_jax.source.depth import depth_file, estimators
 from full4d_jax.source.depth.estimate import depth_errors
 from full4d_jax.source.options import DepthKind
 from input_pipeline.datasets.dataset import Records
@@ -81,7 +80,7 @@ def open_judge(
     checkpoint = prior_path(config.model, checkpoint)
     prior = open_prior(config, checkpoint)
     network = estimators.open_network(depth_network, depth_kind)
-    if isinstance(network, DepthFile):
+    if isinstance(network, depth_file.DepthFile):
         print(network.description)
     file = estimators.network_file(depth_network)
     made_of = prior_settings(config, checkpoint) | {"network": file, "kind": depth_kind}
@@ -116,10 +115,14 @@ def split_grid(records: Records, data: DataConfig, number: int) -> Grid:
     Raises:
       InputError: it cannot be read, or its unit is unknown.
     """
-    with errors.input_errors("dataset", "make the dataset again, or import it with depth"):
+    with errors.input_errors(
+        "dataset", "make the dataset again, or import it with depth"
+    ):
         example = records[number]
         times = data.strides[0] * np.arange(data.frames)
-        deep = [v for v in records.clips[number]["depth"] if all(example.depth16[v, times])]
+        deep = [
+            v for v in records.clips[number]["depth"] if all(example.depth16[v, times])
+        ]
         source = deep[0] if deep else 0
         others = np.delete(np.arange(len(example.frames)), source)
         spread = np.linspace(0, len(others) - 1, data.views - 1)
@@ -128,7 +131,9 @@ def split_grid(records: Records, data: DataConfig, number: int) -> Grid:
         # Not even at some instants.
         if not deep:
             chosen = chosen._replace(depth16=np.full_like(chosen.depth16, b""))
-        return fidelity.grid_in_source(decode(chosen, height=data.height, width=data.width))
+        return fidelity.grid_in_source(
+            decode(chosen, height=data.height, width=data.width)
+        )
 
 
 def noise_key(judge: Judge, scene: int) -> PRNGKeyArray:
@@ -151,7 +156,9 @@ def rows_of_clip(judge: Judge, scene: int, truth: Grid) -> fidelity.ClipRows:
     key = noise_key(judge, scene)
     for name, depth in depths.items():
         cameras = truth.known_cameras
-        frames, _ = generate.generate_grid(judge.prior, source, depth[None], cameras, key)
+        frames, _ = generate.generate_grid(
+            judge.prior, source, depth[None], cameras, key
+        )
         rows[table.PRIOR, name] = to_unit(frames[1:])
     return clip._replace(rows=rows, details={"depth_absrel": absrel})
 
@@ -180,7 +187,9 @@ def score_clips(
     """
     shown_clips = 4  # of each group
     parts = ("model", "data", "sampler", "seed")
-    settings = {name: getattr(judge.config, name) for name in parts} | dict(judge.made_of)
+    settings = {name: getattr(judge.config, name) for name in parts} | dict(
+        judge.made_of
+    )
     settings |= {"clip": clips, "lpips": judge.lpips is not None}
     mark = stages.fingerprint("evaluation 5", settings, {})
 
@@ -191,7 +200,9 @@ def score_clips(
             save_picture(folder / f"{group}-{scene}.png", picture)
         return fidelity.score(clip, judge.lpips)
 
-    jobs = {(group, scene): "" for group, members in scenes.items() for scene in members}
+    jobs = {
+        (group, scene): "" for group, members in scenes.items() for scene in members
+    }
     records = table.score_jobs(folder / "scores.jsonl", mark, jobs, scored)
     # The file may hold scenes of other calls, such as those that weights were chosen by.
     asked = [records[key] for key in jobs]
@@ -223,11 +234,11 @@ def evaluate_split(judge: Judge, folder: Path, records: Records) -> None:
     """Evaluate all clips of a data set's split, which `check_split` has seen."""
 
     def rows_of(number: int) -> fidelity.ClipRows:
-        return rows_of_clip(judge, number, split_grid(records, judge.config.data, number))
+        return rows_of_clip(
+            judge, number, split_grid(records, judge.config.data, number)
+        )
 
-    preface = (
-        f"{_size(judge)}, split `{records.split}` of the dataset `{records.content[:16]}`."
-    )
+    preface = f"{_size(judge)}, split `{records.split}` of the dataset `{records.content[:16]}`."
     scenes = {records.split: range(len(records))}
     clips = [records.content, records.split]
     score_clips(judge, folder, scenes, rows_of, clips, preface)

@@ -17,8 +17,7 @@ from full4d_jax.evaluation import fidelity, table
 from full4d_jax.grid import Grid, Origin
 from full4d_jax.scene.reading import background_in, from_arrays, posed_grid
 from full4d_jax.scene.renders import render_views
-from full4d_jax.session import files, progress, stages
-from full4d_jax.session.errors import InputError, input_errors
+from full4d_jax.session import errors, files, progress, stages
 from input_pipeline.datasets.dataset import open_dataset
 from input_pipeline.plain_files import check_field
 from input_pipeline.selection import select
@@ -48,9 +47,13 @@ def find_truth(
     if place is None:
         found = "no record of a data set"
         do = "give full4d run, sample or lift a data set"
-        raise InputError("output folder", folder / "grid.npz", found, "a run of one", do)
+        raise errors.InputError(
+            "output folder", folder / "grid.npz", found, "a run of one", do
+        )
     height, width = grid.frames.shape[2:4]
-    with input_errors("truth", "give that data set as --truth, or run again with this one"):
+    with errors.input_errors(
+        "truth", "give that data set as --truth, or run again with this one"
+    ):
         records = open_dataset(dataset, place.split)
         # Indices of views and clips mean the same only in the very data set of the run.
         content = f"content {records.content[:16]}"
@@ -124,7 +127,9 @@ def score_with_truth(
         arrays = stages.Stages(folder).finished("scene")
         targets = truth.known_cameras.views(slice(1, None))
         times = np.linspace(0, 1, len(truth.times))
-        rendered = render_views(from_arrays(arrays), targets, times, background_in(arrays))
+        rendered = render_views(
+            from_arrays(arrays), targets, times, background_in(arrays)
+        )
         pictures = rendered / fidelity.LEVELS
         held_out = np.ones(pictures.shape[:2], bool)
         for own, view in zip(held_out, views, strict=True):
@@ -142,7 +147,9 @@ def score_with_truth(
         for group, number, part in progress.watch("scoring", parts)
     ]
     new = [str(view) for view in views[held_out.all(1)]]
-    facts = "; ".join(f"{name.replace('_', ' ')} {fact}" for name, fact in about.items())
+    facts = "; ".join(
+        f"{name.replace('_', ' ')} {fact}" for name, fact in about.items()
+    )
     preface = f"# {subject} against the real views of its clip\n\n{facts}."
     if new:
         preface += f" These views were not fitted: {', '.join(new)}."

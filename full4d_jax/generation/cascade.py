@@ -148,7 +148,9 @@ def in_parts(prior: Prior, trained: DataConfig) -> Prior:
     sampler = prior.sampler
     views = sampler.group_views or trained.views
     frames = sampler.window_frames or trained.frames
-    return replace(prior, sampler=replace(sampler, group_views=views, window_frames=frames))
+    return replace(
+        prior, sampler=replace(sampler, group_views=views, window_frames=frames)
+    )
 
 
 def generate_large(
@@ -178,7 +180,9 @@ def generate_large(
       InputError: The prior cannot divide its small frames into tokens.
     """
     real = len(frames)
-    small = generate_small(prior, frames, depth, cameras, key, upsampler.prior_rows)[real:]
+    small = generate_small(prior, frames, depth, cameras, key, upsampler.prior_rows)[
+        real:
+    ]
     lenses, poses = cameras.arrays
     known = tuple(map(find_static_points, frames, depth, lenses, poses))
     hidden = behind_subjects(plate, frames[0], depth[0], lenses[0], poses[0])

@@ -15,12 +15,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, UInt8
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import Config
-from full4d_jax.generation.cascade import (
-    Upsampler,
-    generate_large,
-    is_beyond,
-    load_upsampler,
-)
+from full4d_jax.generation import cascade
 from full4d_jax.generation.generate import fill_grid, generate_grid
 from full4d_jax.generation.prior import Prior, prior_settings
 from full4d_jax.grid import (
@@ -32,9 +27,7 @@ from full4d_jax.grid import (
     with_missing,
 )
 from full4d_jax.media.pictures import to_model, to_uint8, to_unit
-from full4d_jax.session.errors import InputError
-from full4d_jax.session.fields import refuse
-from full4d_jax.session.files import Arrays
+from full4d_jax.session import errors, fields, files
 from full4d_jax.session.stages import Stages
 
 
@@ -44,7 +37,7 @@ def generate(
     depth: Float[Array | np.ndarray, "k t h w"],
     cameras: Cameras,
     key: PRNGKeyArray,
-    upsampler: Upsampler | None = None,
+    upsampler: cascade.Upsampler | None = None,
 ) -> Grid:
     """Return the grid of all views that `cameras` has: the real ones, and others that are made.
 
@@ -89,11 +82,14 @@ def _check_arrays(
     for name, (fits, found, expected) in conditions.items():
         if not fits:
             do = "give arrays of the same views, instants and sides"
-            raise InputError("argument", name, found, expected, do)
+            raise errors.InputError("argument", name, found, expected, do)
 
 
 def complete(
-    prior: Prior, grid: Grid, key: PRNGKeyArray, upsampler: Upsampler | None = None
+    prior: Prior,
+    grid: Grid,
+    key: PRNGKeyArray,
+    upsampler: cascade.Upsampler | None = None,
 ) -> tuple[Grid, UInt8[np.ndarray, "n t h w 3"] | None]:
     """Return a grid whose missing frames are generated, and the projection into views 1 and on.
 
@@ -125,17 +121,19 @@ def complete(
         found = f"{name} at view {real + view}, instant {instant}"
         expected = f"missing frames from view {real} on"
         do = "take a model without projection"
-        raise InputError("grid", "origin", found, expected, do)
+        raise errors.InputError("grid", "origin", found, expected, do)
     assert grid.depth is not None, "a projection needs depth"
     shown = to_model(grid.frames[:real]), jnp.asarray(grid.depth[:real])
     given = *shown, grid.known_cameras, key
-    enlarged = upsampler is not None and is_beyond(*grid.frames.shape[:4])
+    enlarged = upsampler is not None and cascade.is_beyond(*grid.frames.shape[:4])
     about = replace(grid.about, enlarged=enlarged)
     if upsampler is not None and min(grid.frames.shape[2:4]) > upsampler.prior_rows:
-        made, projection = generate_large(prior, upsampler, *given, grid.plate)
+        made, projection = cascade.generate_large(prior, upsampler, *given, grid.plate)
     else:
         made, projection = generate_grid(prior, *given)
-    completed = replace(grid, frames=to_uint8(to_unit(made)), origin=origin, about=about)
+    completed = replace(
+        grid, frames=to_uint8(to_unit(made)), origin=origin, about=about
+    )
     return completed, to_uint8(to_unit(projection.frames))
 
 
@@ -145,7 +143,7 @@ def run_grid(
     grid: Grid,
     prior: Prior,
     checkpoint: Path,
-    upsampler: Upsampler | None,
+    upsampler: cascade.Upsampler | None,
 ) -> Grid:
     """Run the stage grid: let the prior make what is missing.
 
@@ -164,7 +162,7 @@ def run_grid(
     if upsampler is not None:
         settings |= {"upsampler": upsampler.path, "sampler": prior.sampler}
 
-    def fill() -> Arrays:
+    def fill() -> files.Arrays:
         key = jax.random.key(config.seed)
         completed, projection = complete(prior, grid, key, upsampler)
         shown = {} if projection is None else {"projection": projection}
@@ -173,7 +171,7 @@ def run_grid(
     return grid_from(stages.run("grid", settings, fill))
 
 
-def upsampler_for(config: Config, weights: Path | None) -> Upsampler | None:
+def upsampler_for(config: Config, weights: Path | None) -> cascade.Upsampler | None:
     """Return the upsampler that belongs to a prior: that of `weights`, else that in the package.
 
     None belongs to priors of other sizes or codecs.
@@ -184,8 +182,10 @@ def upsampler_for(config: Config, weights: Path | None) -> Upsampler | None:
     data = config.data
     codec = config.model.codec
     if codec == "pixels":
-        upsampler = load_upsampler(weights)
+        upsampler = cascade.load_upsampler(weights)
         if data.height == data.width == upsampler.prior_rows:
             return upsampler
-    refuse({"upsampler": weights}, f"none beside codec {codec} at {data.height} rows")
+    fields.refuse(
+        {"upsampler": weights}, f"none beside codec {codec} at {data.height} rows"
+    )
     return None

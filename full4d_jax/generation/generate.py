@@ -14,15 +14,14 @@ import numpy as np
 from einops import reduce
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
+from full4d_jax import config, models
 from full4d_jax.cameras import Cameras
-from full4d_jax.config import ModelConfig, codecs
 from full4d_jax.flow import Latents
 from full4d_jax.generation import batch, real_frames, sampling, static_points
 from full4d_jax.generation.prior import Prior, check_grid
 from full4d_jax.generation.projection_guidance import Depths, Projection, Videos
 from full4d_jax.geometry.motion import carried_motion
 from full4d_jax.media.pictures import to_uint8, to_unit
-from full4d_jax.models import dit, sharding
 from full4d_jax.models.conditions import Conditions
 from full4d_jax.models.grid_mesh import around
 from full4d_jax.session.errors import InputError
@@ -59,7 +58,9 @@ def generate_grid(
     check_grid(prior, cameras.intrinsics.shape[0], *frames.shape[1:4])
 
     def generate(frames, depth, cameras, key_data, known):
-        guides, projection = guides_program(prior.for_codec, frames, depth, cameras, known)
+        guides, projection = guides_program(
+            prior.for_codec, frames, depth, cameras, known
+        )
         key = jax.random.wrap_key_data(jnp.asarray(key_data))
         latents = flow_program(prior.for_network, guides, key)
         return views_program(prior.for_codec, latents, frames), projection
@@ -143,9 +144,11 @@ def bind_guided(prior: Prior, guides: sampling.Guides) -> sampling.Velocity:
       guides: all conditions; then for each scale that is not 1 the same without what it guides to,
         the projection before the text.
     """
-    network = dit.velocity(prior.model, prior.params)
+    network = models.dit.velocity(prior.model, prior.params)
     flow, *without = (lambda z, tau, x=x: network(z, tau, x) for x in guides)
-    scales = [x for x in (prior.sampler.guidance, prior.sampler.text_guidance) if x != 1]
+    scales = [
+        x for x in (prior.sampler.guidance, prior.sampler.text_guidance) if x != 1
+    ]
     return sampling.guided(flow, list(zip(without, scales, strict=True)))
 
 
@@ -165,7 +168,9 @@ class BoundPrior(NamedTuple):
     noise: Float[Array, "1 t h w c"] | None
 
 
-def bind_prior(prior: Prior, frames: Videos, depth: Depths, cameras: Cameras) -> BoundPrior:
+def bind_prior(
+    prior: Prior, frames: Videos, depth: Depths, cameras: Cameras
+) -> BoundPrior:
     """Bind a prior to real views in [-1, 1] and the cameras at which it is asked.
 
     Raises:
@@ -206,14 +211,16 @@ def target_velocity(
 
 def gathered(tree: Any) -> Any:
     """Gather arrays, so that where they lie between two programs is known before they run."""
-    return jax.tree.map(lambda x: sharding.constrain(x, *[None] * x.ndim), tree)
+    return jax.tree.map(lambda x: models.sharding.constrain(x, *[None] * x.ndim), tree)
 
 
-def _batch_of_one(model: ModelConfig, conditions: Conditions) -> Conditions:
+def _batch_of_one(model: config.ModelConfig, conditions: Conditions) -> Conditions:
     """Add an axis of samples to the conditions, and what the model is always given."""
     conditions = jax.tree.map(lambda x: x[None], conditions)
     if model.first_frame:
-        return conditions._replace(real=batch.mark_first_frame(*conditions.base.shape[:3]))
+        return conditions._replace(
+            real=batch.mark_first_frame(*conditions.base.shape[:3])
+        )
     return conditions
 
 
@@ -243,7 +250,7 @@ def fill_grid(
     model = prior.model
     check_grid(prior, *frames.shape[:4])
     strides = model.strides
-    codecs.check_video(model.codec, strides, *frames.shape[1:4])
+    config.codecs.check_video(model.codec, strides, *frames.shape[1:4])
     # A latent frame is real where all of its frames are; the first stands for one frame.
     first = np.repeat(real[:, :1], strides.frames - 1, 1)
     groups = np.concatenate([first, real], 1)

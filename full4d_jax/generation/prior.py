@@ -10,14 +10,20 @@ import numpy as np
 from jax.sharding import AbstractMesh, Mesh
 from jaxtyping import Array, Float
 
-from full4d_jax.config import DEFAULT, Config, DataConfig, ModelConfig, SamplerConfig, masks
+from full4d_jax.config import (
+    DEFAULT,
+    Config,
+    DataConfig,
+    ModelConfig,
+    SamplerConfig,
+    masks,
+)
 from full4d_jax.models.codecs.codec import Weights, codec_weights
 from full4d_jax.models.functional import Params
 from full4d_jax.models.grid_mesh import check_grid_mesh, grid_mesh, parameter_shapes
 from full4d_jax.models.wan.text import load_text
 from full4d_jax.models.weights import SHIPPED, load_metadata, load_params, require_model
-from full4d_jax.session.errors import InputError
-from full4d_jax.session.processes import agree
+from full4d_jax.session import errors, processes
 
 
 # JAX puts anything in the place of arrays: shapes, shardings, None.
@@ -81,7 +87,7 @@ def open_prior(config: Config = DEFAULT, checkpoint: Path | None = None) -> Prio
     mesh = grid_mesh(config.mesh)
     check_offload(config.sampler, mesh)
     prior = prior_with(config, load_network(config, checkpoint, mesh), mesh)
-    agree()
+    processes.agree()
     return prior
 
 
@@ -95,7 +101,7 @@ def check_shares(config: Config) -> None:
     if mesh.fsdp * mesh.view * mesh.time * mesh.tensor == 1:
         expected = "a mesh that divides a grid, with several processes"
         do = "set --mesh.fsdp, or start one process alone"
-        raise InputError("config", "mesh", "all 1", expected, do)
+        raise errors.InputError("config", "mesh", "all 1", expected, do)
 
 
 def prior_with(config: Config, params: Params, mesh: Mesh | None = None) -> Prior:
@@ -174,7 +180,7 @@ def check_size(model: ModelConfig, height: int, width: int) -> None:
     side = model.patch * model.codec_stride
     if height % side or width % side:
         found = f"{height}x{width}"
-        raise InputError(
+        raise errors.InputError(
             "size", "height and width", found, f"multiples of {side}", "resize"
         )
 
@@ -188,7 +194,7 @@ def check_offload(sampler: SamplerConfig, mesh: Mesh | AbstractMesh | None) -> N
     if sampler.offload and mesh is not None and mesh.size > 1:
         found = f"on {mesh.size} devices"
         do = "leave it out, or --mesh.fsdp 1 and so on"
-        raise InputError("config", "sampler.offload", found, "on one device", do)
+        raise errors.InputError("config", "sampler.offload", found, "on one device", do)
 
 
 def check_grid(prior: Prior, views: int, frames: int, height: int, width: int) -> None:
@@ -206,7 +212,9 @@ def check_grid(prior: Prior, views: int, frames: int, height: int, width: int) -
     # What the network sees at once; without poses every part has the first instant.
     views = _part(views, prior.sampler.group_views)
     window = prior.sampler.window_frames
-    frames = min(frames, window or frames) if model.needs_cameras else _part(frames, window)
+    frames = (
+        min(frames, window or frames) if model.needs_cameras else _part(frames, window)
+    )
     frames = 1 + (frames - 1) * strides.frames
     data = DataConfig(views=views, frames=frames, height=height, width=width)
     check_grid_mesh(prior.mesh, model, data)

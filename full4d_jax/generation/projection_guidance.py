@@ -128,7 +128,9 @@ def project_clips(
         frames, depth, lenses, poses = clip
         target, time = jnp.divmod(place, times)
         relative = relative_pose(poses[target + 1, time], poses[view, time])
-        drawn = splat(frames[time], depth[time], lenses[view], relative, lenses[target + 1])
+        drawn = splat(
+            frames[time], depth[time], lenses[view], relative, lenses[target + 1]
+        )
         if not fill:
             return drawn
         return *drawn, fill_holes(Projection(*(x[None, None] for x in drawn)))[0, 0]
@@ -233,7 +235,9 @@ def fill_holes(projection: Projection) -> Pictures:
     window = (*ones[1:], reach)
     least = jax.lax.min
     behind = jax.lax.reduce_window(behind, FARTHEST_DEPTH, least, window, ones, "SAME")
-    weight *= jnp.where(disparity > NEARER_DISPARITY_RATIO * behind, weight_in_front, 1.0)
+    weight *= jnp.where(
+        disparity > NEARER_DISPARITY_RATIO * behind, weight_in_front, 1.0
+    )
     filled = push_pull(projection.frames, weight[..., None])
     return jnp.where(is_known[..., None], projection.frames, filled)
 
@@ -250,7 +254,9 @@ def _farther_side(disparity: Maps, is_known: Bool[Array, "*n h w"]) -> Maps:
     right = jax.lax.cummin(jnp.where(is_known, place, columns), axis=axis, reverse=True)
     inside = [jnp.clip(x, 0, columns - 1) for x in (left, right)]
     sides = [jnp.take_along_axis(disparity, x, axis) for x in inside]
-    return jnp.where((left >= 0) & (right < columns), jnp.minimum(*sides), FARTHEST_DEPTH)
+    return jnp.where(
+        (left >= 0) & (right < columns), jnp.minimum(*sides), FARTHEST_DEPTH
+    )
 
 
 def project_several(frames: Videos, depth: Depths, cameras: Cameras) -> Projection:
@@ -281,7 +287,9 @@ def inverse_depth(depth: Float[Array, "*n"]) -> Float[Array, "*n"]:
 
 
 @exact_products
-def nearest_first(poses: Float[Array, "n t 4 4"], real: int) -> Int[Array, "{real} n-1 t"]:
+def nearest_first(
+    poses: Float[Array, "n t 4 4"], real: int
+) -> Int[Array, "{real} n-1 t"]:
     """Return for views 1 and following the numbers of the real views, the nearest first."""
     centers = -jnp.einsum("vtji,vtj->vti", poses[..., :3, :3], poses[..., :3, 3])
     distances = jnp.linalg.norm(centers[:real, None] - centers[None, 1:], axis=-1)
@@ -297,7 +305,9 @@ def merge(layers: Iterable[Projection], order: Int[Array, "k *n"]) -> Projection
     """
     places = jnp.indices(order[0].shape)
     stacked = jax.tree.map(lambda *x: jnp.stack(x), *layers)
-    first, *others = (jax.tree.map(lambda x, n=n: x[(n, *places)], stacked) for n in order)
+    first, *others = (
+        jax.tree.map(lambda x, n=n: x[(n, *places)], stacked) for n in order
+    )
     for other in others:
         first = first.filled(other, 1 - first.mask)
     return first

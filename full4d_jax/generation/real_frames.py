@@ -40,7 +40,9 @@ def draw_real(key: PRNGKeyArray, views: int, frames: int) -> Real:
     drawn = jax.random.uniform(frame_key, both.shape)
     share = jax.random.uniform(share_key, minval=0.05, maxval=0.6)
     order = jnp.argsort(drawn.reshape(-1))
-    scattered = (drawn < share).reshape(-1).at[order[0]].set(True).at[order[-1]].set(False)
+    scattered = (
+        (drawn < share).reshape(-1).at[order[0]].set(True).at[order[-1]].set(False)
+    )
     kinds = jnp.stack([both, row, column, scattered.reshape(both.shape)])
     return kinds[jax.random.choice(kind_key, len(SHARES), p=SHARES)]
 
@@ -55,7 +57,9 @@ def nearest_real(real: Real) -> Int[Array, "v t"]:
     view, time = (x.reshape(-1) for x in np.indices((views, frames)))
     steps = np.abs(view[:, None] - view) + np.abs(time[:, None] - time)
     steps = steps + views * frames * (view[:, None] != view)
-    return jnp.where(real.reshape(1, -1), steps, np.inf).argmin(-1).reshape(views, frames)
+    return (
+        jnp.where(real.reshape(1, -1), steps, np.inf).argmin(-1).reshape(views, frames)
+    )
 
 
 def copy_nearest(grid: Grid, real: Real) -> Grid:
@@ -79,7 +83,9 @@ def conditions_of_real(
         are real; the conditions then have the row, too.
     """
     none = latents[:, :, :0]
-    mask = jnp.broadcast_to(real[..., None, None], latents.shape[:-1]).astype(latents.dtype)
+    mask = jnp.broadcast_to(real[..., None, None], latents.shape[:-1]).astype(
+        latents.dtype
+    )
     base = jax.vmap(copy_nearest)(latents, real)
     carried = is_carried(real)
     return Conditions(

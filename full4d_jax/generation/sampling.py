@@ -61,7 +61,9 @@ def integrate(velocity_at: VelocityAt, noise: State, times: Times) -> State:
         step, tau, then = now
         return z + (then - tau) * velocity_at(step)(z, jnp.full(z.shape[0], tau)), None
 
-    return jax.lax.scan(body, noise, (jnp.arange(len(times) - 1), times[:-1], times[1:]))[0]
+    return jax.lax.scan(
+        body, noise, (jnp.arange(len(times) - 1), times[:-1], times[1:])
+    )[0]
 
 
 def guided(velocity: Velocity, without: Sequence[tuple[Velocity, float]]) -> Velocity:
@@ -96,7 +98,9 @@ def view_groups(views: int, size: int, steps: int) -> Groups:
     drawn = []
     for step in range(steps):
         order = (np.arange(count * size) + (step if count > 1 else 0)) % views
-        groups = order.reshape(size, count).T if step % 2 else order.reshape(count, size)
+        groups = (
+            order.reshape(size, count).T if step % 2 else order.reshape(count, size)
+        )
         drawn.append(np.sort(groups, -1))
     return np.array(drawn, np.int32)
 
@@ -117,7 +121,9 @@ def in_groups(velocity: Velocity, groups: Groups) -> VelocityAt:
         now = jnp.asarray(groups)[step]
 
         def whole(z, tau):
-            parts = jax.lax.map(lambda members: velocity(members, z[:, members], tau), now)
+            parts = jax.lax.map(
+                lambda members: velocity(members, z[:, members], tau), now
+            )
             parts = jnp.moveaxis(parts, 0, 1).reshape(z.shape[0], -1, *z.shape[2:])
             total = jnp.zeros_like(z).at[:, now.reshape(-1)].add(parts)
             times_seen = jnp.zeros(z.shape[1]).at[now.reshape(-1)].add(1.0)
@@ -158,8 +164,12 @@ def sample_in_windows(
     def window(done, place):
         start, known = place
         pair = done, noise
-        part, initial = (jax.lax.dynamic_slice_in_dim(x, start, size, axis=2) for x in pair)
-        is_known = (jnp.arange(size) < known).reshape(1, 1, -1, *(1,) * (noise.ndim - 3))
+        part, initial = (
+            jax.lax.dynamic_slice_in_dim(x, start, size, axis=2) for x in pair
+        )
+        is_known = (jnp.arange(size) < known).reshape(
+            1, 1, -1, *(1,) * (noise.ndim - 3)
+        )
         at = velocity(start)
 
         def held(step):
@@ -272,7 +282,9 @@ def views_of(conditions: Conditions, views: Int[Array, "m"]) -> Conditions:
 
 def frames_of(conditions: Conditions, start: Int[Array, ""], size: int) -> Conditions:
     """Return the conditions of some frames; the world is the source camera at the first of them."""
-    cut = partial(jax.lax.dynamic_slice_in_dim, start_index=start, slice_size=size, axis=2)
+    cut = partial(
+        jax.lax.dynamic_slice_in_dim, start_index=start, slice_size=size, axis=2
+    )
     part = _picked(conditions, STILL, cut)
     poses = part.world_to_camera
     return part._replace(world_to_camera=relative_pose(poses, poses[:, :1, :1]))

@@ -32,7 +32,7 @@ from full4d_jax.generation.projection_guidance import (
 )
 from full4d_jax.geometry import rays
 from full4d_jax.grid import CleanPlate
-from gaussians.fitting.stillness import camera_moves, shows_farthest, still_points
+from gaussians.fitting import stillness
 from gaussians.precision import exact_products
 from input_pipeline.cameras import unproject
 
@@ -80,11 +80,13 @@ def find_static_points(
     """
     camera = np.asarray(lens, np.float64), np.asarray(path, np.float64)
     maps, pictures = np.asarray(depth, np.float64), np.asarray(frames)
-    is_still, again = still_points(pictures / 2 + 0.5, maps, *camera, SAME_COLOUR / 2)
+    is_still, again = stillness.still_points(
+        pictures / 2 + 0.5, maps, *camera, SAME_COLOUR / 2
+    )
     is_fresh = is_still & ~again
     # A subject that hides something for a while is gone later.
-    if not camera_moves(camera[1]):
-        is_still &= shows_farthest(maps) & _far_from_edges(maps)
+    if not stillness.camera_moves(camera[1]):
+        is_still &= stillness.shows_farthest(maps) & _far_from_edges(maps)
         is_fresh = is_still & (np.cumsum(is_still, axis=0) == 1)
     fresh = np.flatnonzero(is_fresh)
     # Points of a clip, at most.
@@ -106,7 +108,9 @@ def _with_hidden(
     """Return points, and others that are never hidden: a multiple of `POINTS_STEP` of a frame."""
     step = round(POINTS_STEP * depth[0].size)
     room = (0, step - len(points) % step), (0, 0)
-    places, shades = (jnp.asarray(np.pad(x, room), jnp.float32) for x in (points, colours))
+    places, shades = (
+        jnp.asarray(np.pad(x, room), jnp.float32) for x in (points, colours)
+    )
     lens, path = map(jnp.asarray, camera)
     hidden = _are_hidden(places, shades, frames, depth, lens, path)
     is_point = jnp.arange(len(places)) < len(points)
@@ -118,15 +122,13 @@ def _far_from_edges(depth: Float[ndarray, "t h w"]) -> Bool[ndarray, "t h w"]:
     # Pixels around which none is unknown.
     side = 7
     square = np.ones((side, side), np.uint8)
-    return np.stack([cv2.erode(known.astype(np.uint8), square) for known in depth > 0]) > 0
+    return (
+        np.stack([cv2.erode(known.astype(np.uint8), square) for known in depth > 0]) > 0
+    )
 
 
 def behind_subjects(
-    plate: CleanPlate | None,
-    frames: Video,
-    depth: Depth,
-    lens: AnyLens,
-    path: AnyPath,
+    plate: CleanPlate | None, frames: Video, depth: Depth, lens: AnyLens, path: AnyPath
 ) -> StaticPoints | None:
     """Return the points of a clean plate, behind subjects and beyond the picture; None without one.
 
@@ -142,7 +144,9 @@ def behind_subjects(
     camera = np.asarray(lens, np.float64), np.asarray(path, np.float64)
     wide_lens = camera[0].copy()
     wide_lens[:2, 2] += np.subtract(plate.depth.shape, depth.shape[1:])[::-1] / 2
-    placed = unproject(plate.depth.astype(np.float64), wide_lens, camera[1][plate.instant])
+    placed = unproject(
+        plate.depth.astype(np.float64), wide_lens, camera[1][plate.instant]
+    )
     is_known = np.flatnonzero(plate.depth)
     places = placed.reshape(-1, 3)[is_known]
     colours = plate.frame.reshape(-1, 3)[is_known] / 127.5 - 1
@@ -205,7 +209,9 @@ def splat_both(
 
 
 @exact_products
-def splat_known(known: StaticPoints, target: Placed, height: int, width: int) -> Projection:
+def splat_known(
+    known: StaticPoints, target: Placed, height: int, width: int
+) -> Projection:
     """Draw the points that a source does not see at an instant into a target camera."""
     lens, pose = target
     points = known.points @ pose[:3, :3].T + pose[None, :3, 3]

@@ -88,7 +88,9 @@ def check_model(model: ModelConfig, *, has_first: bool) -> None:
     for name, (fits, expected) in needed.items():
         if not fits:
             do = "take a preset of Wan, e.g. --config wan22_5b"
-            raise InputError("config", f"model.{name}", getattr(model, name), expected, do)
+            raise InputError(
+                "config", f"model.{name}", getattr(model, name), expected, do
+            )
 
 
 @generate.program
@@ -142,7 +144,9 @@ def wan_times(steps: int, shift: float) -> Times:
     return np.append(shifted, 0.0)
 
 
-def coefficients(times: Times) -> tuple[Float[np.ndarray, "s 5"], Float[np.ndarray, "s 3"]]:
+def coefficients(
+    times: Times,
+) -> tuple[Float[np.ndarray, "s 5"], Float[np.ndarray, "s 3"]]:
     """Return what the n steps between these flow times multiply with, of second order.
 
     First to correct: of the predicted state, which the first step keeps as it is, of the state
@@ -203,5 +207,7 @@ def sample_unipc(
         return (x, same * x + one_ago * older + newest * clean, older, clean), None
 
     nothing = jnp.zeros_like(noise)
-    steps = [jnp.asarray(x, jnp.float32) for x in (*coefficients(times), known, times[:-1])]
+    steps = [
+        jnp.asarray(x, jnp.float32) for x in (*coefficients(times), known, times[:-1])
+    ]
     return jax.lax.scan(body, (nothing, noise, nothing, nothing), steps)[0][1]

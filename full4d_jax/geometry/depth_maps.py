@@ -13,7 +13,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from full4d_jax.geometry.rays import LEAST_DEPTH_AHEAD, pixel_rays, pixels_of, relative_pose
+from full4d_jax.geometry.rays import (
+    LEAST_DEPTH_AHEAD,
+    pixel_rays,
+    pixels_of,
+    relative_pose,
+)
 from gaussians.precision import exact_products
 
 # Relative bend of disparity above which an estimated depth counts as smeared.
@@ -81,9 +86,13 @@ def fuse_depth(
         shift = motion[None, None, :3, 3]
         points = (rays * depth[time][..., None]) @ motion[:3, :3].T + shift
         row, column, inside = pixels_of(points @ lens.T, height, width)
-        ratio = depth[other][row, column] / jnp.maximum(points[..., 2], LEAST_DEPTH_AHEAD)
+        ratio = depth[other][row, column] / jnp.maximum(
+            points[..., 2], LEAST_DEPTH_AHEAD
+        )
         contrast = jnp.abs(frames[other][row, column] - frames[time]).max(-1)
-        alike = (contrast < max_colour_distance) & (jnp.abs(ratio - 1) < max_ratio_error)
+        alike = (contrast < max_colour_distance) & (
+            jnp.abs(ratio - 1) < max_ratio_error
+        )
         same = inside & alike & (other != time)
         return jnp.where(same, ratio, jnp.nan)
 

@@ -36,16 +36,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, Num, UInt8
 from numpy import ndarray
 
-from full4d_jax.geometry.arrays import (
-    Lens,
-    Map,
-    Maps,
-    Mask,
-    Masks,
-    Picture,
-    Pictures,
-    Poses,
-)
+from full4d_jax.geometry import arrays
 
 # Shorter side in pixels to which small pictures are enlarged for their flow.
 FINE_SIDE_PIXELS = 192
@@ -90,20 +81,22 @@ def resting_picture(frames: Num[ndarray, "*v t h w 3"]) -> Float[ndarray, "*v 1 
 
 
 def differs(
-    frames: Num[ndarray, "*n h w 3"], resting: Num[ndarray, "*m h w 3"], threshold: float
+    frames: Num[ndarray, "*n h w 3"],
+    resting: Num[ndarray, "*m h w 3"],
+    threshold: float,
 ) -> Bool[ndarray, "*n h w"]:
     """Return the pixels whose difference from a resting picture is above a threshold."""
     return np.abs(frames - resting).max(-1) > threshold
 
 
-def film_flows(pictures: Pictures) -> Flows:
+def film_flows(pictures: arrays.Pictures) -> Flows:
     """Return the optical flow between two or more pictures that follow each other."""
     there = [optical_flow(now, then) for now, then in pairwise(pictures)]
     back = [optical_flow(then, now) for now, then in pairwise(pictures)]
     return Flows(np.stack(there), np.stack(back))
 
 
-def optical_flow(now: Picture, then: Picture, finest: int = 0) -> Flow:
+def optical_flow(now: arrays.Picture, then: arrays.Picture, finest: int = 0) -> Flow:
     """Return the flow from `now` to `then`: pixels, x then y; 0 for sides below `smallest_side`.
 
     Args:
@@ -129,17 +122,19 @@ def warp(
 ) -> Float32[ndarray, "h w c"]:
     """Return the image where the flow leads; outside what OpenCV's `border` says, else 0."""
     ends = _ends(flow)
-    warped = cv2.remap(image.astype(np.float32), *ends, interpolation, borderMode=border)
+    warped = cv2.remap(
+        image.astype(np.float32), *ends, interpolation, borderMode=border
+    )
     return warped.reshape(*flow.shape[:2], -1)
 
 
-def _ends(flow: Flow) -> tuple[Map, Map]:
+def _ends(flow: Flow) -> tuple[arrays.Map, arrays.Map]:
     """Return the columns and the rows that the flow leads to, as OpenCV counts pixels."""
     y, x = np.mgrid[: flow.shape[0], : flow.shape[1]].astype(np.float32)
     return (x + flow[..., 0]).astype(np.float32), (y + flow[..., 1]).astype(np.float32)
 
 
-def flow_agrees(there: Flow, back: Flow) -> Mask:
+def flow_agrees(there: Flow, back: Flow) -> arrays.Mask:
     """Return where the flow there and back leads home, inside the picture."""
     # Of squared flow, and pixels: Sundaram et al. 2010, as in Lai et al.
     share, allowance = 0.01, 0.5
@@ -154,10 +149,10 @@ def flow_agrees(there: Flow, back: Flow) -> Mask:
 
 def pixel_velocities(
     frames: Film,
-    depth: Maps,
-    lens: Lens,
-    poses: Poses,
-    moving: Masks,
+    depth: arrays.Maps,
+    lens: arrays.Lens,
+    poses: arrays.Poses,
+    moving: arrays.Masks,
     times: Float[ndarray, "t"],
     view: int = 0,
     flows: Flows | None = None,
@@ -207,7 +202,7 @@ def pixel_velocities(
 
 
 def _points(
-    z: Map, flow: Flow, lens: Lens, pose: Float[ndarray, "4 4"]
+    z: arrays.Map, flow: Flow, lens: arrays.Lens, pose: Float[ndarray, "4 4"]
 ) -> Float[ndarray, "h w 3"]:
     """Return the world positions at these depths of the pixels that the flow leads to."""
     y, x = np.mgrid[: z.shape[0], : z.shape[1]] + 0.5
@@ -216,7 +211,7 @@ def _points(
 
 
 def _spread(
-    velocities: Float[ndarray, "h w 3"], known: Mask, moving: Mask
+    velocities: Float[ndarray, "h w 3"], known: arrays.Mask, moving: arrays.Mask
 ) -> Float[ndarray, "h w 3"]:
     """Give moving pixels of unknown velocity the mean of those around; 0 if there are too few."""
     # Least share of the neighbourhood whose velocity must be known.
@@ -270,7 +265,7 @@ def motion_from_first(frames: Frames) -> tuple[Motion, Bool[ndarray, "v t h w"]]
     return motion, trusted
 
 
-def fine_flow(now: Picture, then: Picture) -> Flow:
+def fine_flow(now: arrays.Picture, then: arrays.Picture) -> Flow:
     """Return the optical flow of pictures, enlarged to `FINE_SIDE_PIXELS` if smaller."""
     height, width = now.shape[:2]
     scale = -(-FINE_SIDE_PIXELS // min(height, width))
@@ -282,15 +277,21 @@ def fine_flow(now: Picture, then: Picture) -> Flow:
     return cv2.resize(flow, (width, height), interpolation=cv2.INTER_AREA) / scale
 
 
-def warp_inside(image: Float32[ndarray, "h w c"], flow: Flow) -> Float32[ndarray, "h w c"]:
+def warp_inside(
+    image: Float32[ndarray, "h w c"], flow: Flow
+) -> Float32[ndarray, "h w c"]:
     """Return the image where the flow leads; outside, the nearest pixel inside."""
     return warp(image, flow, border=cv2.BORDER_REPLICATE)
 
 
-def _changed_flow(now: Picture, first: Picture) -> tuple[Flow, Float32[ndarray, "h w 1"]]:
+def _changed_flow(
+    now: arrays.Picture, first: arrays.Picture
+) -> tuple[Flow, Float32[ndarray, "h w 1"]]:
     """Return the flow from a picture of the row to its first, and 1; 0 where nothing changed."""
     # Levels of 255 by which a colour differs from instant 0 where something moves.
     changed_levels = 15.0
     changed = differs(now.astype(np.float32), first.astype(np.float32), changed_levels)
-    around = cv2.dilate(changed.astype(np.float32), np.ones((3, 3), np.uint8))[..., None]
+    around = cv2.dilate(changed.astype(np.float32), np.ones((3, 3), np.uint8))[
+        ..., None
+    ]
     return fine_flow(now, first) * around, around

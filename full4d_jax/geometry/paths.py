@@ -108,7 +108,9 @@ def path_agreement(matched: Matched, path: Poses) -> PathAgreement:
     if not len(distances):
         return PathAgreement(np.nan, np.nan)
     clipped = np.minimum(distances, clipped_distances * matched.near)
-    return PathAgreement(float((distances < matched.near).mean()), float(clipped.mean()))
+    return PathAgreement(
+        float((distances < matched.near).mean()), float(clipped.mean())
+    )
 
 
 def seen_points(matched: Matched, path: Poses) -> SparseDepth:
@@ -131,7 +133,9 @@ def seen_points(matched: Matched, path: Poses) -> SparseDepth:
     return joined(sightings)
 
 
-def joined(sightings: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> SparseDepth:
+def joined(
+    sightings: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]],
+) -> SparseDepth:
     """Return all points of which instants, pixels and depth are given in parts."""
     none = (np.zeros(0, int), np.zeros((0, 2)), np.zeros(0))
     return SparseDepth(*map(np.concatenate, zip(none, *sightings, strict=True)))

@@ -16,7 +16,11 @@ def push_pull(
     """
     height, width = frames.shape[-3:-1]
     side = 2 ** int(np.log2(min(height, width)))
-    grown = [(0, 0)] * (frames.ndim - 3) + [(0, -height % side), (0, -width % side), (0, 0)]
+    grown = [(0, 0)] * (frames.ndim - 3) + [
+        (0, -height % side),
+        (0, -width % side),
+        (0, 0),
+    ]
     frames = jnp.pad(frames, grown)
     weights = jnp.pad(weights, grown)
     levels = [(frames * weights, weights)]

@@ -16,7 +16,9 @@ LEAST_DEPTH_AHEAD = 1e-6
 
 def homogeneous_pixels(height: int, width: int) -> Float[Array, "{height} {width} 3"]:
     """Return (x, y, 1) of the pixel centres."""
-    y, x = jnp.meshgrid(jnp.arange(height) + 0.5, jnp.arange(width) + 0.5, indexing="ij")
+    y, x = jnp.meshgrid(
+        jnp.arange(height) + 0.5, jnp.arange(width) + 0.5, indexing="ij"
+    )
     return jnp.stack([x, y, jnp.ones_like(x)], -1)
 
 

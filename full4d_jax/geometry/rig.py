@@ -121,7 +121,9 @@ def _match(pycolmap: Any, frames: Films, scale: float, folder: Path) -> None:
         extraction_options=structure.ONE_THREAD
         | {"sift": {"max_num_features": most_features // instants}},
     )
-    pairs = [(_name(i, t), _name(j, t)) for i, j in _pairs(views) for t in range(instants)]
+    pairs = [
+        (_name(i, t), _name(j, t)) for i, j in _pairs(views) for t in range(instants)
+    ]
     pairing = {"match_list_path": _write_pairs(pairs, folder / "apart.txt")}
     unverified = structure.ONE_THREAD | {"skip_geometric_verification": True}
     pycolmap.match_image_pairs(folder / "apart.db", unverified, pairing)
@@ -142,7 +144,10 @@ def _pool(pycolmap: Any, views: int, instants: int, folder: Path) -> None:
         firsts,
         {"camera_model": "SIMPLE_PINHOLE"},
     )
-    with database(folder / "apart.db") as apart, database(folder / "pooled.db") as pooled:
+    with (
+        database(folder / "apart.db") as apart,
+        database(folder / "pooled.db") as pooled,
+    ):
         ids = {image.name: image.image_id for image in apart.read_all_images()}
         pooled_ids = _ids(pooled)
         # Where the points of an instant begin among those of its view.
@@ -209,11 +214,15 @@ def _agreement(
         ids = _ids(pooled)
         points = {view: pooled.read_keypoints(ids[view])[:, :2] for view in poses}
         for i, j in combinations(poses, 2):
-            rows = pooled.read_two_view_geometry(ids[i], ids[j]).inlier_matches.astype(int)
+            rows = pooled.read_two_view_geometry(ids[i], ids[j]).inlier_matches.astype(
+                int
+            )
             if len(rows):
                 matched = np.stack([points[i][rows[:, 0]], points[j][rows[:, 1]]], 1)
                 pair = np.stack([poses[i], poses[j]])
-                distances.append(epipolar_distances(matched, np.stack([lens, lens]), pair))
+                distances.append(
+                    epipolar_distances(matched, np.stack([lens, lens]), pair)
+                )
     return float(np.mean(np.concatenate(distances) < max_epipolar_distance))
 
 

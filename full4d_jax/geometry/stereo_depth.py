@@ -96,7 +96,12 @@ def nearest_views(poses: Poses) -> Int[np.ndarray, "v n"]:
 
 
 def _best_plane(
-    grey: Map, neighbours: Maps, lens: Lens, lenses: Lenses, motions: Poses, inverse: Values
+    grey: Map,
+    neighbours: Maps,
+    lens: Lens,
+    lenses: Lenses,
+    motions: Poses,
+    inverse: Values,
 ) -> tuple[Map, Map]:
     """Return depth and score of the best plane of every pixel of one view.
 
@@ -136,7 +141,9 @@ def _warp(neighbour: Map, homography: Float[np.ndarray, "3 3"]) -> tuple[Map, Ma
     mapped = np.linalg.inv(half) @ homography @ half
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     border = cv2.BORDER_REPLICATE
-    seen = cv2.warpPerspective(neighbour, mapped, (w, h), flags=flags, borderMode=border)
+    seen = cv2.warpPerspective(
+        neighbour, mapped, (w, h), flags=flags, borderMode=border
+    )
     y, x = np.mgrid[:h, :w].astype(np.float32)
     u, v, z = (a * x + b * y + c for a, b, c in mapped.astype(np.float32))
     inside = (z > 0) & (u >= 0) & (u <= (w - 1) * z) & (v >= 0) & (v <= (h - 1) * z)
@@ -199,7 +206,9 @@ def stereo_depth(
     h, w = depth.shape[1:]
     scale = min(1.0, most_rows / min(h, w))
     size = round(scale * w), round(scale * h)
-    shrunk = np.stack([cv2.resize(z, size, interpolation=cv2.INTER_NEAREST) for z in depth])
+    shrunk = np.stack(
+        [cv2.resize(z, size, interpolation=cv2.INTER_NEAREST) for z in depth]
+    )
     known = shrunk[shrunk > 0]
     neighbours = compared(poses, float(np.median(known)))
     if not any(map(len, neighbours)):
@@ -240,8 +249,12 @@ def compared(poses: Poses, distance: float) -> list[Int[np.ndarray, "_"]]:
     angles = np.degrees(np.arccos(np.einsum("tui,ti->tu", rays, ahead).clip(-1, 1)))
     good = (angles >= min_angle) & (angles <= max_angle)
     good &= ahead @ ahead.T > np.cos(np.radians(max_turn))
-    misfit = np.where(good, np.abs(np.log(np.maximum(angles, 1e-6) / best_angle)), np.inf)
-    counts = np.where(good.sum(1) < min_compared, 0, np.minimum(good.sum(1), max_compared))
+    misfit = np.where(
+        good, np.abs(np.log(np.maximum(angles, 1e-6) / best_angle)), np.inf
+    )
+    counts = np.where(
+        good.sum(1) < min_compared, 0, np.minimum(good.sum(1), max_compared)
+    )
     order = np.argsort(misfit, axis=1)
     return [row[:count] for row, count in zip(order, counts, strict=True)]
 
@@ -300,7 +313,9 @@ def _correct(depth: Plane, small: SmallPlane, swept: SmallPlane) -> Plane:
     known = jnp.where(small > 0, logs, jnp.nan)
     low, high = jnp.nanquantile(known, jnp.array([0.02, 0.98]))
     factor = jnp.where(sure, jnp.log(jnp.where(sure, swept, 1.0)) - logs, 0.0)
-    sure &= jnp.abs(factor - jnp.nanmedian(jnp.where(sure, factor, jnp.nan))) < most_factor
+    sure &= (
+        jnp.abs(factor - jnp.nanmedian(jnp.where(sure, factor, jnp.nan))) < most_factor
+    )
     factor = jnp.where(sure, factor, 0.0)
     place = partial(_cells, low=low, high=high)
     grid = _averaged(factor, sure, place(logs))

@@ -127,12 +127,19 @@ def still_masks(frames: Pictures, lens: Lens) -> UInt8[np.ndarray, "t h w"]:
         cv2.setRNGSeed(0)
         before, after = (np.ascontiguousarray(points[:, side]) for side in (0, 1))
         _, agree = cv2.findEssentialMat(
-            before, after, lens, method=cv2.RANSAC, prob=0.999, threshold=epipolar_pixels
+            before,
+            after,
+            lens,
+            method=cv2.RANSAC,
+            prob=0.999,
+            threshold=epipolar_pixels,
         )
         if agree is None or agree.mean() < 1 - most_moving:
             continue
         for index, places in ((first, before), (second, after)):
-            x, y = np.floor(places * np.array(frame_cells) / (width, height)).astype(int).T
+            x, y = (
+                np.floor(places * np.array(frame_cells) / (width, height)).astype(int).T
+            )
             where = index, y.clip(0, rows - 1), x.clip(0, columns - 1)
             np.add.at(corners, where, 1)
             np.add.at(astray, where, agree[:, 0] == 0)
@@ -161,7 +168,9 @@ def quiet_colmap(what: str) -> Iterator[Any]:
 
 def placed_images(model: Any) -> dict[int, Any]:
     """Return the images that a reconstruction places, by the number that their names begin with."""
-    return dict(sorted((int(x.name[:4]), x) for x in model.images.values() if x.has_pose))
+    return dict(
+        sorted((int(x.name[:4]), x) for x in model.images.values() if x.has_pose)
+    )
 
 
 def pose_of(image: Any) -> Float[np.ndarray, "4 4"]:
@@ -218,7 +227,9 @@ def _largest_model(
     for seed in range(attempted_seeds):
         seeded = options | {"random_seed": seed}
         attempt = folder / f"models_{seed}"
-        models += pycolmap.incremental_mapping(database, pictures, attempt, seeded).values()
+        models += pycolmap.incremental_mapping(
+            database, pictures, attempt, seeded
+        ).values()
 
     fewest = LEAST_PLACED_SHARE * len(frames)
 
@@ -235,7 +246,9 @@ def _sparse_depth(model: Any, images: dict[int, Any]) -> SparseDepth:
         seen = [x for x in image.points2D if x.has_point3D()]
         if seen:
             ahead = pose_of(image)[2]
-            depth = [ahead[:3] @ model.points3D[x.point3D_id].xyz + ahead[3] for x in seen]
+            depth = [
+                ahead[:3] @ model.points3D[x.point3D_id].xyz + ahead[3] for x in seen
+            ]
             places = np.array([x.xy for x in seen], np.float64)
             sightings.append((np.full(len(seen), instant), places, np.array(depth)))
     return paths.joined(sightings)
@@ -260,7 +273,9 @@ def _coverage(frames: Pictures, points: SparseDepth) -> float:
 
 def median_angle(model: Any, images: dict[int, Any]) -> float:
     """Return the median over the points of the angle between its first and last ray, degrees."""
-    places = {image.image_id: cameras.centers(pose_of(image)) for image in images.values()}
+    places = {
+        image.image_id: cameras.centers(pose_of(image)) for image in images.values()
+    }
     angles = [0.0]
     for point in model.points3D.values():
         eyes = np.array([places[x.image_id] for x in point.track.elements])

@@ -154,13 +154,17 @@ def find_turning(gray: GrayFilm, lens: Lens) -> Turning:
         for turn, total in zip(rotations, maps, strict=True)
     ]
     moved, left = (_displacement(x, *gray.shape[1:]) for x in (maps, undone))
-    return Turning(np.stack(rotations), moved, left, sum(step is None for step in steps))
+    return Turning(
+        np.stack(rotations), moved, left, sum(step is None for step in steps)
+    )
 
 
 def _displacement(maps: list[Matrix], rows: int, columns: int) -> float:
     """Return how far a homography moves a grid of points on average at most, of the width."""
     shares = np.linspace(0.1, 0.9, 5)
-    grid = (np.stack(np.meshgrid(shares, shares), -1) * (columns, rows)).reshape(-1, 1, 2)
+    grid = (np.stack(np.meshgrid(shares, shares), -1) * (columns, rows)).reshape(
+        -1, 1, 2
+    )
     moved = [cv2.perspectiveTransform(grid, each) - grid for each in maps]
     return max(float(np.linalg.norm(x, axis=-1).mean() / columns) for x in moved)
 
@@ -193,7 +197,9 @@ def steadied(
     size = pictures.shape[2], pictures.shape[1]
     warped = [
         cv2.warpPerspective(picture, to_first, size, flags=cv2.INTER_NEAREST)
-        for picture, to_first in zip(pictures, homographies(rotations, lens), strict=True)
+        for picture, to_first in zip(
+            pictures, homographies(rotations, lens), strict=True
+        )
     ]
     return np.stack(warped)
 

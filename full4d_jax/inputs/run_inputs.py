@@ -51,7 +51,9 @@ class Inputs:
             return FitKind.CAPTURED
         size = self.size
         enlarged = cascade.is_beyond(size.views, size.frames, size.height, size.width)
-        return FitKind.ENLARGED if self.upsampler and enlarged else FitKind.AROUND_SOURCE
+        return (
+            FitKind.ENLARGED if self.upsampler and enlarged else FitKind.AROUND_SOURCE
+        )
 
 
 def read_inputs(

@@ -50,7 +50,9 @@ def plan_film(config: Config, prompt: str, wan: WanOptions) -> PlannedFilm:
     check_model(config.model, has_first=wan.image is not None)
     if wan.weights is None:
         do = "get Wan-AI/Wan2.2-TI2V-5B (Apache-2.0), then full4d convert wan (docs/wan.md)"
-        raise errors.InputError("option", "--weights", "none", "a checkpoint of Wan's", do)
+        raise errors.InputError(
+            "option", "--weights", "none", "a checkpoint of Wan's", do
+        )
     first = None
     if wan.image is not None:
         with errors.input_errors("image", "give a PNG or JPEG"):
@@ -60,7 +62,9 @@ def plan_film(config: Config, prompt: str, wan: WanOptions) -> PlannedFilm:
     errors.require_file("weights", wan.weights, "a checkpoint of Wan's", do)
     if config.codec_weights:
         do = "write it by full4d convert codec"
-        errors.require_file("codec", Path(config.codec_weights), "weights of a codec", do)
+        errors.require_file(
+            "codec", Path(config.codec_weights), "weights of a codec", do
+        )
     return PlannedFilm(config, prompt, wan, wan.weights, first)
 
 
@@ -90,13 +94,17 @@ def make_film(film: PlannedFilm) -> UInt8[np.ndarray, "t h w 3"]:
     print(f"making {shape} by {calls} calls of the network ...", flush=True)
     start = time.monotonic()
     size = data.height, data.width
-    frames = make_video(prior, data.frames, size, jax.random.key(config.seed), film.first)
+    frames = make_video(
+        prior, data.frames, size, jax.random.key(config.seed), film.first
+    )
     taken = time.monotonic() - start
     print(f"{data.frames / data.fps:.1f} s of video, made in {taken:.0f} s")
     return frames
 
 
-def film_in_folder(config: Config, source: WordsOptions, out: str | Path) -> VideoOptions:
+def film_in_folder(
+    config: Config, source: WordsOptions, out: str | Path
+) -> VideoOptions:
     """Make the film of a run, video.mp4 in its folder, unless it is there already.
 
     Args:
@@ -117,7 +125,9 @@ def film_in_folder(config: Config, source: WordsOptions, out: str | Path) -> Vid
     film = plan_film(preset, source.prompt, source.film)
     stages = Stages(files.hold_folder(out))
 
-    arrays = stages.run("video", _film_settings(film), lambda: {"frames": make_film(film)})
+    arrays = stages.run(
+        "video", _film_settings(film), lambda: {"frames": make_film(film)}
+    )
     video = stages.folder / "video.mp4"
     write_video(video, arrays["frames"], preset.data.fps)
     same = ("start", "fov", "size", "cameras", "measured")
@@ -128,7 +138,9 @@ def _film_settings(film: PlannedFilm) -> dict[str, Any]:
     """Return what a film depends on, for `stages.fingerprint`."""
     own = {"data": film.config.data, "guidance": film.wan.guidance, "first": film.first}
     texts = {"prompt": film.prompt, "negative": film.wan.negative}
-    texts = {name: Path(text) if _is_file(text) else text for name, text in texts.items()}
+    texts = {
+        name: Path(text) if _is_file(text) else text for name, text in texts.items()
+    }
     return prior_settings(film.config, film.weights) | own | texts
 
 

@@ -29,7 +29,9 @@ from gaussians.fitting.losses import SSIM_WINDOW, inner_ssim_map
 Images = Float[ArrayLike, "*n h w 3"]
 Pixels = Float[Array, "*n h w c"]
 Mask = Float[ArrayLike, "*n h w"]
-Distance = Callable[[Float[Array, "n h w 3"], Float[Array, "n h w 3"]], Float[Array, " n"]]
+Distance = Callable[
+    [Float[Array, "n h w 3"], Float[Array, "n h w 3"]], Float[Array, " n"]
+]
 
 
 def psnr(image: Images, truth: Images, mask: Mask | None = None) -> Float[Array, ""]:
@@ -40,7 +42,9 @@ def psnr(image: Images, truth: Images, mask: Mask | None = None) -> Float[Array,
 
 def ssim(image: Images, truth: Images, mask: Mask | None = None) -> Float[Array, ""]:
     """Return the structural similarity of images in [0, 1], averaged where the mask is 1."""
-    return _mean(jnp.mean(ssim_map(jnp.asarray(image), jnp.asarray(truth)), axis=-1), mask)
+    return _mean(
+        jnp.mean(ssim_map(jnp.asarray(image), jnp.asarray(truth)), axis=-1), mask
+    )
 
 
 @jax.jit
@@ -98,7 +102,9 @@ def lpips(
         if not np.any(mask):
             return math.nan
         image = np.where(np.asarray(mask)[..., None] > 0, image, truth)
-    a, b = (rearrange(x, "... h w c -> (...) h w c") for x in (image[None], truth[None]))
+    a, b = (
+        rearrange(x, "... h w c -> (...) h w c") for x in (image[None], truth[None])
+    )
     # AlexNet's first layer holds 64 channels of every 16th pixel.
     pixels_at_once = 2**22
     size = min(len(a), max(1, pixels_at_once // (a.shape[1] * a.shape[2])))

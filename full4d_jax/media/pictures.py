@@ -32,7 +32,9 @@ REAL_BORDER = (240, 130, 20)
 
 def to_uint8(frames: Float[ArrayLike, "..."]) -> UInt8[ndarray, "..."]:
     """Return pictures in [0, 1] as bytes; what lies outside is clipped."""
-    return np.round(np.clip(np.asarray(frames, np.float32), 0, 1) * 255).astype(np.uint8)
+    return np.round(np.clip(np.asarray(frames, np.float32), 0, 1) * 255).astype(
+        np.uint8
+    )
 
 
 def to_model(pictures: Shaped[ndarray | Array, "*shape"]) -> Float[Array, "*shape"]:
@@ -79,14 +81,18 @@ def contact_sheet(
     """
     v, t, h, w = pictures.shape[:4]
     if (len(rows), len(columns)) != (v, t):
-        raise ValueError(f"labels: found {len(rows)} x {len(columns)}, expected {v} x {t}")
+        raise ValueError(
+            f"labels: found {len(rows)} x {len(columns)}, expected {v} x {t}"
+        )
     cell_width = round(cell_height * w / h)
     font = ImageFont.load_default(FONT_PIXELS)
     left = 2 * MARGIN_PIXELS + int(max(font.getlength(label) for label in rows))
     widest_word = 80  # pixels, about
     pitch = MARGIN_PIXELS + max(cell_width, widest_word)
     letters = int((pitch - MARGIN_PIXELS) / font.getlength("n"))
-    columns = [textwrap.fill(label, letters, break_long_words=False) for label in columns]
+    columns = [
+        textwrap.fill(label, letters, break_long_words=False) for label in columns
+    ]
     lines = 1 + max(label.count("\n") for label in columns)
     title_height = FONT_PIXELS + MARGIN_PIXELS if title else 0
     top = 2 * MARGIN_PIXELS + lines * FONT_PIXELS + title_height
@@ -142,7 +148,9 @@ def frustums(
         sides = np.stack([eyes, tips[i], np.roll(tips[i], -1, 0)], 1)
         lines += [(paths[i], ink), *((triangle, ink) for triangle in sides)]
     # Both panels show the same cube, which holds all of it.
-    shown = np.concatenate([tips.reshape(-1, 3), paths.reshape(-1, 3), [pivot, 2 * pivot]])
+    shown = np.concatenate(
+        [tips.reshape(-1, 3), paths.reshape(-1, 3), [pivot, 2 * pivot]]
+    )
     low = shown.min(0)
     high = shown.max(0)
     span = (high - low).max() * 1.1
@@ -163,7 +171,9 @@ def frustums(
             columns, rows = (place(points, to_page) // eighths).clip(0, side - 1).T
             page[rows, columns] = FAINT
         for line, ink in lines:
-            cv2.polylines(page, [place(line, to_page)], False, ink, 1, cv2.LINE_AA, shift=3)
+            cv2.polylines(
+                page, [place(line, to_page)], False, ink, 1, cv2.LINE_AA, shift=3
+            )
         cv2.rectangle(page, (0, 0), (side - 1, side - 1), FAINT)
         drawn = Image.fromarray(page)
         font = ImageFont.load_default(FONT_PIXELS)
@@ -183,7 +193,9 @@ def write_grid(
 ) -> None:
     """Write `grid.mp4`, all views side by side, and `grid.png`, a sheet of what made them."""
     write_side_by_side(folder / "grid.mp4", grid.frames, grid.fps)
-    sheet = filled_sheet(grid) if projection is None else projected_sheet(grid, projection)
+    sheet = (
+        filled_sheet(grid) if projection is None else projected_sheet(grid, projection)
+    )
     save_picture(folder / "grid.png", sheet)
 
 
@@ -226,14 +238,18 @@ def _seconds(grid: Grid) -> list[str]:
     return [f"{time - grid.times[0]:.2f} s" for time in grid.times]
 
 
-def write_side_by_side(path: Path, frames: UInt8[ndarray, "v t h w 3"], fps: float) -> None:
+def write_side_by_side(
+    path: Path, frames: UInt8[ndarray, "v t h w 3"], fps: float
+) -> None:
     """Write a video of all views beside each other, there and back, for three seconds at least."""
     # Encoders refuse twice as many, and players know no more.
     most_columns = 8192
     least_seconds = 3.0
     joined = np.concatenate(list(frames), axis=2)
     height, width = joined.shape[1:3]
-    scale = min(max(1, round(256 / height)), most_columns // width) or most_columns / width
+    scale = (
+        min(max(1, round(256 / height)), most_columns // width) or most_columns / width
+    )
     large = [enlarge(picture, scale) for picture in joined]
     turn = large + large[-2:0:-1]
     repeats = max(1, round(least_seconds * fps / len(turn)))

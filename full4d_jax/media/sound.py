@@ -75,7 +75,9 @@ def _samples(path: Path, start: float, count: int) -> Float32[ndarray, " n"] | N
                 for part in resampler.resample(frame):
                     values = part.to_ndarray()[0]
                     time = frame.time if part.time is None else part.time
-                    places = round((time - begin) * SAMPLE_RATE) + np.arange(len(values))
+                    places = round((time - begin) * SAMPLE_RATE) + np.arange(
+                        len(values)
+                    )
                     here = (places >= 0) & (places < count)
                     samples[places[here]] = values[here]
                     is_heard |= bool(here.any())

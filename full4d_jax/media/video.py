@@ -157,7 +157,12 @@ def _pictures(
 
 
 def _choose(
-    times: Float[ndarray, " n"], instants: Times, step: float, path: Path, *, exact: bool
+    times: Float[ndarray, " n"],
+    instants: Times,
+    step: float,
+    path: Path,
+    *,
+    exact: bool,
 ) -> list[int]:
     """Return the places of the decoded frames nearest to the wanted instants, all different."""
     frames = len(instants)
@@ -165,8 +170,12 @@ def _choose(
     if times[-1] < end - step / 2:
         if exact:
             found = f"{times[-1] - start:.2f} s from {start:g} s on"
-            expected = f"{end - start:.2f} s for {frames} frames at {1 / step:g} a second"
-            raise InputError("video", path, found, expected, "raise --fps or leave it out")
+            expected = (
+                f"{end - start:.2f} s for {frames} frames at {1 / step:g} a second"
+            )
+            raise InputError(
+                "video", path, found, expected, "raise --fps or leave it out"
+            )
         instants = np.linspace(times[0], times[-1], frames)
     chosen = np.abs(times[None] - instants[:, None]).argmin(1).tolist()
     # Of a slower source the frames are taken one after another.
@@ -239,7 +248,9 @@ def resize_note(size: tuple[int, int], resized: tuple[int, int]) -> str:
     return f"{part}, {columns}x{rows}, resized to {width}x{height}"
 
 
-def write_video(path: str | Path, frames: UInt8[ndarray, "t h w 3"], fps: float) -> None:
+def write_video(
+    path: str | Path, frames: UInt8[ndarray, "t h w 3"], fps: float
+) -> None:
     """Write an mp4 (h264, yuv420p, readable everywhere); odd sizes repeat their last row or column.
 
     The file appears under its name only when it is complete.
@@ -254,7 +265,9 @@ def write_video(path: str | Path, frames: UInt8[ndarray, "t h w 3"], fps: float)
     frames = np.pad(frames, room, mode="edge")
     whole_file = whole_files.whole_file(Path(path))
     with whole_file as partial, av.open(str(partial), "w") as container:
-        stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1000))
+        stream = container.add_stream(
+            "libx264", rate=Fraction(fps).limit_denominator(1000)
+        )
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = "yuv420p"
         stream.options = {"crf": "17", "movflags": "+faststart"}

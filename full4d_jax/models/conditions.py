@@ -56,4 +56,6 @@ class Conditions(NamedTuple):
 
     def moved(self, motion: Motion) -> warp.MixedFrames:
         """Move and mix `base` and `row`."""
-        return warp.mixture(self.base, self.base if self.row is None else self.row, motion)
+        return warp.mixture(
+            self.base, self.base if self.row is None else self.row, motion
+        )

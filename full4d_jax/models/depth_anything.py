@@ -50,7 +50,9 @@ MAP_COUNT = 4
 # The map of the size of the patches.
 EVEN_MAP = 2
 WHAT = "depth network"
-EXPECTED = "the weights of Depth Anything V2 Small, Base or Large as transformers has them"
+EXPECTED = (
+    "the weights of Depth Anything V2 Small, Base or Large as transformers has them"
+)
 DO = "get model.safetensors of depth-anything/Depth-Anything-V2-Small-hf again"
 # Of names that no other network here has.
 PREFIXES = ("backbone.", "neck.")
@@ -95,7 +97,9 @@ def depth_anything(params: Params, pictures: Pictures) -> Plane:
         layers = params[f"fuse_{number}"]
         if number < MAP_COUNT - 1:
             x = x + _residual(layers["before"], maps[number])
-        larger = maps[number - 1].shape[1:3] if number else (2 * x.shape[1], 2 * x.shape[2])
+        larger = (
+            maps[number - 1].shape[1:3] if number else (2 * x.shape[1], 2 * x.shape[2])
+        )
         x = resize(_residual(layers["after"], x), *larger, linear_taps)
         x = pointwise(layers["project"], x)
     x = convolve(params["head_1"], x)
@@ -114,7 +118,9 @@ def backbone_features(params: Params, pictures: Pictures) -> list[Tokens]:
     assert h % PATCH_PIXELS == w % PATCH_PIXELS == 0, pictures.shape
     sides = (h // PATCH_PIXELS, w // PATCH_PIXELS)
     positions = resize(params["positions"], *sides, cubic_taps)
-    patches = convolve(params["patches"], pictures, PATCH_PIXELS, reach=0) + positions[None]
+    patches = (
+        convolve(params["patches"], pictures, PATCH_PIXELS, reach=0) + positions[None]
+    )
     width = patches.shape[-1]
     first = jnp.broadcast_to(params["class"][None, None], (b, 1, width))
     x = jnp.concatenate([first, patches.reshape(b, -1, width)], 1)
@@ -172,7 +178,10 @@ def _residual(layers: Params, x: Maps) -> Maps:
 
 
 def resize(
-    x: Float[Array, "*b h w c"], height: int, width: int, taps: Callable[[int, int], Taps]
+    x: Float[Array, "*b h w c"],
+    height: int,
+    width: int,
+    taps: Callable[[int, int], Taps],
 ) -> Float[Array, "*b r q c"]:
     """Resize maps by the samples and weights that `taps` gives for sides before and after.
 
@@ -239,7 +248,9 @@ def load_depth_anything(path: Path) -> Params:
         layers are none of Small, Base and Large; the message names the tensor.
     """
     tensors = {name: x.astype(np.float32) for name, x in read_tensors(path).items()}
-    layers = len({name.split(".")[3] for name in tensors if name.startswith(f"{LAYER}.")})
+    layers = len(
+        {name.split(".")[3] for name in tensors if name.startswith(f"{LAYER}.")}
+    )
     side = 2 * PATCH_PIXELS
     with input_errors(WHAT, DO, path):
         expected = f"{' or '.join(map(str, STAGES))} layers"
@@ -276,7 +287,9 @@ def _tree(tensors: dict[str, ndarray], stages: tuple[int, ...]) -> Params:
         tensors.setdefault(f"{even}.bias", no_bias)
         # The layers of a file begin with the smallest map.
         fusion = f"neck.fusion_stage.layers.{MAP_COUNT - 1 - number}"
-        names |= {f"fuse_{number}.{ours}": f"{fusion}.{x}" for ours, x in FUSION.items()}
+        names |= {
+            f"fuse_{number}.{ours}": f"{fusion}.{x}" for ours, x in FUSION.items()
+        }
     params = nested({ours: _layer(tensors, name) for ours, name in names.items()})
     params["class"] = tensors.pop(f"{EMBEDDINGS}.cls_token")[0, 0] + positions[0]
     params["positions"] = positions[1:].reshape(side, side, -1)
@@ -286,14 +299,18 @@ def _tree(tensors: dict[str, ndarray], stages: tuple[int, ...]) -> Params:
             _block_of(tensors, f"{LAYER}.{i}")
             for i in range(starts[number], stages[number])
         ]
-        params[f"stage_{number}"] = jax.tree.map(lambda *layers: np.stack(layers), *blocks)
+        params[f"stage_{number}"] = jax.tree.map(
+            lambda *layers: np.stack(layers), *blocks
+        )
     return params
 
 
 def _block_of(tensors: dict[str, ndarray], layer: str) -> Params:
     """Return the parameters of one layer of the transformer."""
     names = BLOCK_LAYERS.items()
-    block: Params = {ours: _layer(tensors, f"{layer}.{theirs}") for theirs, ours in names}
+    block: Params = {
+        ours: _layer(tensors, f"{layer}.{theirs}") for theirs, ours in names
+    }
     for number in (1, 2):
         block[f"scale_{number}"] = tensors.pop(f"{layer}.layer_scale{number}.lambda1")
     return block

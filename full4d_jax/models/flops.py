@@ -76,7 +76,9 @@ def step_flops(config: Config, text_tokens: int | None = None) -> float:
     text = _text_tokens(config, training=True) if text_tokens is None else text_tokens
 
     # A teacher, twice where it is guided, and the student without its gradient.
-    forward_passes = 2 + (config.flow.teacher_guidance != 1) if config.flow.segments else 0
+    forward_passes = (
+        2 + (config.flow.teacher_guidance != 1) if config.flow.segments else 0
+    )
 
     def work(views, frames):
         answers = forward_passes * _work(config, views, frames, text, training=False)
@@ -109,7 +111,9 @@ def _text_tokens(config: Config, *, training: bool) -> int:
     return TEXT_TOKENS if config.text or (training and trained) else 1
 
 
-def _work(config: Config, views: int, frames: int, text: int, *, training: bool) -> float:
+def _work(
+    config: Config, views: int, frames: int, text: int, *, training: bool
+) -> float:
     """Count the operations on one sample: each gradient is as much work as the product itself.
 
     Args:

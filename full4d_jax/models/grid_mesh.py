@@ -76,7 +76,9 @@ def check_grid_mesh(
 
 
 def parameter_shapes(
-    model: config.ModelConfig, mesh: sharding.AnyMesh | None, kind: DTypeLike | None = None
+    model: config.ModelConfig,
+    mesh: sharding.AnyMesh | None,
+    kind: DTypeLike | None = None,
 ) -> Any:
     """Return shapes, types and shards of the parameters.
 

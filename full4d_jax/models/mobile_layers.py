@@ -34,7 +34,9 @@ def pointwise(params: Params, x: Maps) -> Maps:
     return x @ params["kernel"][0, 0] + params["bias"][None, None, None]
 
 
-def convolve(params: Params, x: Maps, stride: int = 1, reach: int | None = None) -> Maps:
+def convolve(
+    params: Params, x: Maps, stride: int = 1, reach: int | None = None
+) -> Maps:
     """Convolve; `reach` zeros are added on all sides, by default half a kernel."""
     kernel = params["kernel"]
     pad = kernel.shape[0] // 2 if reach is None else reach
@@ -59,5 +61,8 @@ def depthwise(params: Params, x: Maps, stride: int = 1, dilation: int = 1) -> Ma
         for j in range(size):
             rows = slice(i * dilation, i * dilation + height, stride)
             columns = slice(j * dilation, j * dilation + width, stride)
-            y = y + padded[:, rows, columns] * params["kernel"][i, j, 0][None, None, None]
+            y = (
+                y
+                + padded[:, rows, columns] * params["kernel"][i, j, 0][None, None, None]
+            )
     return y + params["bias"][None, None, None]

@@ -129,7 +129,9 @@ class MultiViewDiT(nnx.Module):
             self.refiner = Refiner(inputs + more, config.refiner, channels, rngs)
             if config.moves_base:
                 self.mover_head = linear(d, config.refiner * area, rngs)
-                self.mover = Refiner(inputs + moving, config.refiner, MOTION_CHANNELS, rngs)
+                self.mover = Refiner(
+                    inputs + moving, config.refiner, MOTION_CHANNELS, rngs
+                )
         else:
             self.head = linear(d, channels * area, rngs, zero=True)
 
@@ -211,7 +213,9 @@ class MultiViewDiT(nnx.Module):
         """Return what the blocks read besides tokens: of the grid, or of its videos on one axis."""
         config = self.config
         cut = seen.grid.along(axis)
-        rows = self.time_projection(jax.nn.silu(seen.time + self._context(seen.grid, axis)))
+        rows = self.time_projection(
+            jax.nn.silu(seen.time + self._context(seen.grid, axis))
+        )
         rows = rearrange(rows, "b r (m d) -> b r m d", m=6)
         moments = seen.moments(axis, rows)
         tokens = jnp.arange(cut.views * cut.frames * cut.tokens)
@@ -250,7 +254,9 @@ class MultiViewDiT(nnx.Module):
         if axis == "all" and min(grid.views, grid.frames) == 1:
             axis = "times" if grid.views == 1 else "views"
         context = self.context[...]
-        context = context.mean(0) if axis == "all" else context[0 if axis == "views" else 1]
+        context = (
+            context.mean(0) if axis == "all" else context[0 if axis == "views" else 1]
+        )
         return context[None, None]
 
     def _see(
@@ -291,7 +297,9 @@ class MultiViewDiT(nnx.Module):
         maps = (conditions.mask[..., None], conditions.disparity[..., None])
         inputs = jnp.concatenate([latents, *(x[:, 1:] for x in (*guides, *maps))], -1)
         targets = self.patch_embedding(self._patches(inputs))
-        source_tokens = self.source_embedding(self._patches(conditions.projection[:, :1]))
+        source_tokens = self.source_embedding(
+            self._patches(conditions.projection[:, :1])
+        )
         x = on_tokens(jnp.concatenate([source_tokens, targets], 1))
         grid = self._grid(latents)
         return inputs, x, grid._replace(views=grid.views + 1)
@@ -306,7 +314,9 @@ class MultiViewDiT(nnx.Module):
         visible = reduce(conditions.mask, pool, "max", i=side, j=side)
         marks = jnp.pad(visible, ((0, 0), (0, 0), (frames, 0), (0, 0), (0, 0)))
         is_guide = jnp.arange(grid.frames) >= frames
-        is_guide = grid.to_tokens(jnp.broadcast_to(is_guide, (1, grid.views, grid.frames)))
+        is_guide = grid.to_tokens(
+            jnp.broadcast_to(is_guide, (1, grid.views, grid.frames))
+        )
         marks = self.mask_embedding(on_tokens(flatten(marks.astype(self.dtype))))
         x = self.patch_embedding(self._patches(both))
         return latents, x + jnp.where(is_guide[..., None], marks, 0), grid
@@ -340,7 +350,9 @@ class MultiViewDiT(nnx.Module):
 
     def _patches(self, maps: Maps) -> Float[Array, "b n p"]:
         """Return patches as one row of tokens, in the type of matrix products."""
-        return on_tokens(flatten(to_patches(maps, self.config.patch).astype(self.dtype)))
+        return on_tokens(
+            flatten(to_patches(maps, self.config.patch).astype(self.dtype))
+        )
 
     def _text(self, text: Float[Array, "b m e"] | None, batch: int) -> Tokens | None:
         """Return the keys of the cross-attention; None in a model without it."""

@@ -150,7 +150,8 @@ def logits(params: Params, frames: Pictures) -> Float[Array, "b r q 21"]:
 WINDOW_PIXELS = 256
 # Strides of the bottlenecks, by the level at which they end: 1/2, 1/4 to 1/32 of the sides.
 LEVELS = ((1,), (2, 1), (2, 1), (2, 1, 1, 1, 1, 1), (2, 1, 1, 1))
-FROM_LEVELS = ("from_half", "from_quarter", "from_eighth", "from_sixteenth", "from_deepest")
+PARTS = ("half", "quarter", "eighth", "sixteenth", "deepest")
+FROM_LEVELS = [f"from_{part}" for part in PARTS]
 # Layers that refine: half of them at half of the window's sides, half at the whole ones.
 REFINED_LAYERS = 4
 

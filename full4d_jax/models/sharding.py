@@ -118,7 +118,9 @@ def constrain(x: jax.Array, *names: str | None) -> jax.Array:
     return jax.lax.with_sharding_constraint(x, spec(*names))
 
 
-def parameter_axes(name: str, shape: Sequence[int], width: int) -> tuple[str | None, ...]:
+def parameter_axes(
+    name: str, shape: Sequence[int], width: int
+) -> tuple[str | None, ...]:
     """Return the logical axes of a parameter by its dotted name.
 
     Matrices are sharded along the channels of a token, `width` of them, and along heads. The axis
@@ -226,7 +228,9 @@ def check_mesh(config: Config, mesh: AnyMesh) -> None:
     if model.attention in ("fused", "full"):
         divided = frames * tokens
         of_tokens = f"sizes whose product divides {frames} frames of {tokens} tokens"
-        queries = math.prod(mesh.shape[name] for name in swap_axes(heads, view, time)[1])
+        queries = math.prod(
+            mesh.shape[name] for name in swap_axes(heads, view, time)[1]
+        )
 
     names = "mesh.view, mesh.time"
     require_parts = partial(require, names, (view, time))
@@ -250,7 +254,9 @@ def check_mesh(config: Config, mesh: AnyMesh) -> None:
     require_parts(is_free, "sizes that divide the heads, with prope")
 
 
-def swap_axes(heads: int, view: int, time: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def swap_axes(
+    heads: int, view: int, time: int
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the token axes traded for heads, and the rest, over which keys are gathered.
 
     `time` comes first: without it the tokens of a device would be in pieces.
@@ -267,7 +273,9 @@ def rows_here(mesh: Mesh | None, batch: int) -> list[int]:
     """Return the places in a batch of the samples that this process holds, ascending."""
     if mesh is None:
         return list(range(batch))
-    cuts = sharding_on(mesh, "samples").addressable_devices_indices_map((batch,)).values()
+    cuts = (
+        sharding_on(mesh, "samples").addressable_devices_indices_map((batch,)).values()
+    )
     return sorted({row for cut in cuts if cut for row in range(*cut[0].indices(batch))})
 
 

@@ -227,9 +227,12 @@ def _read_pth(path: Path) -> dict[str, ndarray]:
     except Exception as error:
         found = f"{type(error).__name__}: {error}"
         do = "save it again with torch.save(state_dict)"
-        raise InputError("weights", path, found, "a dictionary of tensors", do) from None
+        raise InputError(
+            "weights", path, found, "a dictionary of tensors", do
+        ) from None
     if not (
-        isinstance(content, dict) and all(isinstance(x, ndarray) for x in content.values())
+        isinstance(content, dict)
+        and all(isinstance(x, ndarray) for x in content.values())
     ):
         found = type(content).__name__
         do = "save its state_dict alone"
@@ -260,7 +263,11 @@ class _Unpickler(pickle.Unpickler):
 
 
 def _tensor(
-    storage: ndarray, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], *_: Any
+    storage: ndarray,
+    offset: int,
+    shape: tuple[int, ...],
+    strides: tuple[int, ...],
+    *_: Any,
 ) -> ndarray:
     """Return a tensor's view of its storage, or refuse one that reaches beyond it."""
     last = offset + sum((n - 1) * step for n, step in zip(shape, strides, strict=True))
@@ -268,9 +275,13 @@ def _tensor(
         tensor = (
             f"a tensor of shape {tuple(shape)}, strides {tuple(strides)}, from {offset}"
         )
-        raise pickle.UnpicklingError(f"{tensor} reaches beyond its {storage.size} numbers")
+        raise pickle.UnpicklingError(
+            f"{tensor} reaches beyond its {storage.size} numbers"
+        )
     steps = [stride * storage.itemsize for stride in strides]
-    return np.lib.stride_tricks.as_strided(storage[offset:], shape, steps, writeable=False)
+    return np.lib.stride_tricks.as_strided(
+        storage[offset:], shape, steps, writeable=False
+    )
 
 
 # What a name in a pickle stands for.

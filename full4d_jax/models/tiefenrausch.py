@@ -121,7 +121,9 @@ def load_tiefenrausch(path: Path) -> Params:
         kernels = json.loads((file.metadata() or {})[KERNELS])
         tensors = {name: file.get_tensor(name) for name in list(file.keys())}
         for name, (scale, zero) in kernels.items():
-            tensors[f"{name}.kernel"] = real_numbers(tensors[f"{name}.kernel"], scale, zero)
+            tensors[f"{name}.kernel"] = real_numbers(
+                tensors[f"{name}.kernel"], scale, zero
+            )
     # `jnp.asarray` would compile a program for every shape.
     return nested(jax.device_put(tensors))
 

@@ -57,7 +57,9 @@ class Moments(NamedTuple):
     rows: Float[Array, "b r *m d"]
     noisy: Bool[Array, "b n"] | None
 
-    def of_tokens(self, table: Float[Array | np.ndarray, "m d"], x: Tokens) -> list[Tokens]:
+    def of_tokens(
+        self, table: Float[Array | np.ndarray, "m d"], x: Tokens
+    ) -> list[Tokens]:
         """Return the m vectors of each token in `x`: the rows' and those of a table, added."""
         added = (self.rows + table[None, None]).astype(x.dtype)
         vectors = [added[:, :, i] for i in range(len(table))]
@@ -76,7 +78,9 @@ def videos(x: Shaped[Array, "b v t ..."], axis: Axis) -> Shaped[Array, "n u f ..
     return rearrange(x, f"b v t ... -> {VIDEOS[axis]}")
 
 
-def on_tokens(x: Shaped[Array, "b n ..."], axis: Axis = "all") -> Shaped[Array, "b n ..."]:
+def on_tokens(
+    x: Shaped[Array, "b n ..."], axis: Axis = "all"
+) -> Shaped[Array, "b n ..."]:
     """Shard tokens of grids, or whole videos along an axis, over the mesh around."""
     names = ("samples", "tokens") if axis == "all" else ("videos", None)
     return constrain(x, *names, *[None] * (x.ndim - 2))

@@ -58,7 +58,9 @@ def without_adapters(model: ModelConfig) -> ModelConfig:
 
 def drop_adapters(params: Params) -> Params:
     """Return the parameters without adapters, those of the network that they adapt."""
-    return nested({name: x for name, x in by_name(params).items() if ".lora_" not in name})
+    return nested(
+        {name: x for name, x in by_name(params).items() if ".lora_" not in name}
+    )
 
 
 def merge_adapters(params: Params) -> Params:
@@ -69,7 +71,9 @@ def merge_adapters(params: Params) -> Params:
         if name.endswith(".lora_in"):
             layer = name.removesuffix(".lora_in")
             # Stacked over blocks. By default a TPU would round what it multiplies.
-            product = jnp.matmul(flat[name], flat[f"{layer}.lora_out"], precision="highest")
+            product = jnp.matmul(
+                flat[name], flat[f"{layer}.lora_out"], precision="highest"
+            )
             merged[f"{layer}.kernel"] = merged[f"{layer}.kernel"] + product
     return nested(merged)
 

@@ -68,7 +68,9 @@ class Synchronization(nnx.Module):
         """
         factor = scale._replace(rows=1 + scale.rows)
         scales = factor.of_tokens(self.modulation[...], y.views)
-        mixed = self.mix(jnp.concatenate([y.views * scales[0], y.times * scales[1]], -1))
+        mixed = self.mix(
+            jnp.concatenate([y.views * scales[0], y.times * scales[1]], -1)
+        )
         if self.is_hard:
             return Streams(mixed, mixed)
         return jax.tree.map(jnp.add, y, Streams(*jnp.split(mixed, 2, -1)))

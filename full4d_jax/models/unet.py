@@ -161,12 +161,14 @@ class Guidance(NamedTuple):
     filled: Pictures
 
 
-def upsample(config: UpsamplerNetConfig, params: Params, guidance: Guidance) -> Pictures:
+def upsample(
+    config: UpsamplerNetConfig, params: Params, guidance: Guidance
+) -> Pictures:
     """Return frames at full size in about [-1, 1], equation 2."""
     mask = guidance.mask[..., None]
     disparity = jnp.clip(guidance.disparity, 0, NEAREST_DISPARITY)[..., None]
-    closeness = disparity / NEAREST_DISPARITY
-    shown = [guidance.coarse, guidance.projected * mask, mask, closeness, guidance.filled]
+    near = disparity / NEAREST_DISPARITY
+    shown = [guidance.coarse, guidance.projected * mask, mask, near, guidance.filled]
     out = bound(upsampling_net, config, params)(jnp.concatenate(shown, -1))
     known = smooth_near(guidance.mask)[..., None]
     out = known * out + (1 - known) * slow(out)
@@ -185,7 +187,9 @@ def upsampling_net(config: UpsamplerNetConfig, rngs: nnx.Rngs) -> UNet:
 def near(mask: Plane) -> Plane:
     """Return 1 within `DETAIL_DISTANCE` rows and columns of where the mask is 1, else 0."""
     side = 2 * DETAIL_DISTANCE + 1
-    return jax.lax.reduce_window(mask, 0.0, jax.lax.max, (1, side, side), (1, 1, 1), "SAME")
+    return jax.lax.reduce_window(
+        mask, 0.0, jax.lax.max, (1, side, side), (1, 1, 1), "SAME"
+    )
 
 
 def smooth_near(mask: Plane) -> Plane:

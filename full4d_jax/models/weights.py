@@ -12,16 +12,8 @@ from jax.experimental import multihost_utils
 from jax.sharding import NamedSharding
 
 from full4d_jax.config import to_dict
+from full4d_jax.models import tensor_files
 from full4d_jax.models.functional import Params, by_name, nested
-from full4d_jax.models.tensor_files import (
-    CHECKSUM,
-    Pieces,
-    Slot,
-    open_tensors,
-    require_float,
-    require_whole,
-    write_safetensors,
-)
 from full4d_jax.session.errors import InputError, input_errors
 from full4d_jax.session.fields import misfits
 from input_pipeline.plain_files import load_json, parse_json, require_layout
@@ -48,7 +40,7 @@ def save_params(path: str | Path, params: Params, metadata: Metadata) -> None:
     """
     kind = np.dtype(jnp.bfloat16)
     tensors = dict(sorted(by_name(params).items()))
-    slots = {name: Slot(kind, x.shape) for name, x in tensors.items()}
+    slots = {name: tensor_files.Slot(kind, x.shape) for name, x in tensors.items()}
     pieces = _pieces(tensors, kind)
     if jax.process_index() > 0:
         # The shards that this process has are gathered by the way.
@@ -56,10 +48,10 @@ def save_params(path: str | Path, params: Params, metadata: Metadata) -> None:
             pass
         return
     texts = {key: json.dumps(value) for key, value in metadata.items()}
-    write_safetensors(Path(path), slots, pieces, texts)
+    tensor_files.write_safetensors(Path(path), slots, pieces, texts)
 
 
-def _pieces(tensors: dict[str, Any], kind: np.dtype) -> Pieces:
+def _pieces(tensors: dict[str, Any], kind: np.dtype) -> tensor_files.Pieces:
     """Yield the layers of stacks of matrices with their numbers, and other arrays whole."""
     for name, x in tensors.items():
         is_here = isinstance(x, jax.Array) and x.is_fully_addressable
@@ -89,14 +81,16 @@ def load_params(
       InputError: there is no such file, it is not a safetensors file, its checksum is another,
         names or shapes do not agree, or tensors are not floats of 16 or 32 bits.
     """
-    with open_tensors(path) as file:
+    with tensor_files.open_tensors(path) as file:
         wanted = None if like is None else by_name(like)
         _check(path, file, wanted)
-        require_whole(path, file.metadata() or {})
+        tensor_files.require_whole(path, file.metadata() or {})
         # One tensor after the other, so that the file is never in memory beside its copy; each is
         # waited for, since a conversion under way keeps what it reads.
         arrays = {
-            name: jax.block_until_ready(_read(file, name, wanted and wanted[name], on_host))
+            name: jax.block_until_ready(
+                _read(file, name, wanted and wanted[name], on_host)
+            )
             for name in list(file.keys())
         }
         return nested(arrays), _metadata(path, file)
@@ -131,7 +125,7 @@ def check_params(path: str | Path, like: Params) -> None:
     Raises:
       InputError: as `load_params` does.
     """
-    with open_tensors(path) as file:
+    with tensor_files.open_tensors(path) as file:
         _check(path, file, by_name(like))
 
 
@@ -141,7 +135,7 @@ def tensor_shapes(path: str | Path) -> dict[str, tuple[int, ...]]:
     Raises:
       InputError: there is no such file, or it is not a safetensors file.
     """
-    with open_tensors(path) as file:
+    with tensor_files.open_tensors(path) as file:
         return _shapes(file)
 
 
@@ -151,7 +145,7 @@ def load_metadata(path: str | Path) -> Metadata:
     Raises:
       InputError: there is no such file, or it is not a safetensors file.
     """
-    with open_tensors(path) as file:
+    with tensor_files.open_tensors(path) as file:
         return _metadata(path, file)
 
 
@@ -172,12 +166,16 @@ def require_model(path: str | Path, model: Any, *, free: tuple[str, ...] = ()) -
     if "model" not in metadata:
         return
     free = (*free, "precision", "remat", "gpu_attention")
-    wanted, defaults = (json.loads(json.dumps(to_dict(x))) for x in (model, type(model)()))
+    wanted, defaults = (
+        json.loads(json.dumps(to_dict(x))) for x in (model, type(model)())
+    )
     stored = defaults | metadata["model"]
     for name, value in wanted.items():
         if name not in free and stored[name] != value:
             do = "use the config that it was trained with"
-            raise InputError("checkpoint", f"{path}, model.{name}", stored[name], value, do)
+            raise InputError(
+                "checkpoint", f"{path}, model.{name}", stored[name], value, do
+            )
 
 
 def model_of_metadata(path: str | Path, kind: type[Model]) -> Model:
@@ -223,7 +221,7 @@ def _metadata(path: str | Path, file: Any) -> Metadata:
         metadata = {
             key: parse_json(value, f"{path}, metadata {key:.60}")
             for key, value in entries
-            if key != CHECKSUM
+            if key != tensor_files.CHECKSUM
         }
         require_layout(metadata, METADATA, f"{path}, metadata")
     return metadata
@@ -236,11 +234,13 @@ def _shapes(file: Any) -> dict[str, tuple[int, ...]]:
 def _check(path: str | Path, file: Any, like: Params | None) -> None:
     """Refuse tensors that are no floats, or whose names or shapes are not those of `like`."""
     shapes = _shapes(file)
-    wanted = shapes if like is None else {name: tuple(x.shape) for name, x in like.items()}
+    wanted = (
+        shapes if like is None else {name: tuple(x.shape) for name, x in like.items()}
+    )
     for name in sorted(shapes.keys() | wanted.keys()):
         where = f"{path}, tensor {name}"
         found, expected = (x.get(name, "no such tensor") for x in (shapes, wanted))
         if found != expected:
             do = "use the config and the version that it was trained with, and the whole file"
             raise InputError("checkpoint", where, found, expected, do)
-        require_float(where, file.get_slice(name).get_dtype())
+        tensor_files.require_float(where, file.get_slice(name).get_dtype())

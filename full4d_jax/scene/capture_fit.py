@@ -110,7 +110,9 @@ def lift_capture(
         grid.cloud,
         start_key,
     )
-    say(f"start: {start.note}; background: {background.note}; held out: {_words(held_out)}")
+    say(
+        f"start: {start.note}; background: {background.note}; held out: {_words(held_out)}"
+    )
     # A few held-out frames are scored on the way, which shows when a fit starts to overfit.
     watched = []
 
@@ -126,14 +128,22 @@ def lift_capture(
     )
     targets = _targets(grid, background)
     result = run_fit(
-        start.scene, targets, config, fit_key, watch=watch, report=report, partial=partial
+        start.scene,
+        targets,
+        config,
+        fit_key,
+        watch=watch,
+        report=report,
+        partial=partial,
     )
     # The result is scored on more frames than were watched, of fitted and held-out ones alike.
     fitted_psnr, held_out_psnr = (
         scored(result.scene, grid, background, mask, most=16)
         for mask in (~held_out, held_out)
     )
-    fit = Fit(result.scene, background.color, fitted_psnr, held_out_psnr, tuple(watched))
+    fit = Fit(
+        result.scene, background.color, fitted_psnr, held_out_psnr, tuple(watched)
+    )
     if agree:
         return fit
     measured = measure_disagreement(grid, views, result.exposures, result.poses)
@@ -179,7 +189,11 @@ def describe_scores(fit: Fit) -> str:
 
 
 def scored(
-    scene: Scene, grid: Grid, background: Background, mask: Bool[ndarray, "v t"], most: int
+    scene: Scene,
+    grid: Grid,
+    background: Background,
+    mask: Bool[ndarray, "v t"],
+    most: int,
 ) -> float:
     """Return the PSNR in dB of at most `most` of the marked pictures; NaN for none.
 
@@ -192,7 +206,9 @@ def scored(
     seen = scene, *_cameras_times(grid, views, instants)
     budget = clip_budget(*seen, slack=1.0)
     behind = jnp.array(background.color)
-    made = render_clip(*seen, background=behind, antialiased=True, max_intersections=budget)
+    made = render_clip(
+        *seen, background=behind, antialiased=True, max_intersections=budget
+    )
     truth = to_floats(grid.frames[views, instants])
     rendered = np.clip(np.asarray(made.rgb), 0, 1)
     if background.ignored and background.subject is not None:
@@ -239,7 +255,9 @@ def _words(held_out: Bool[ndarray, "v t"]) -> str:
     for name, axis in (("views", 1), ("instants", 0)):
         numbers = np.flatnonzero(held_out.all(axis))
         if len(numbers):
-            return f"{name} {' '.join(map(str, numbers))} (--held_out none fits them too)"
+            return (
+                f"{name} {' '.join(map(str, numbers))} (--held_out none fits them too)"
+            )
     return "none"
 
 
@@ -274,7 +292,8 @@ def find_background(
     subject = masks
     if color is not None and masks is None:
         subject = (
-            np.abs(frames - np.asarray(color, np.float32)).max(-1) > SAME_COLOR_DIFFERENCE
+            np.abs(frames - np.asarray(color, np.float32)).max(-1)
+            > SAME_COLOR_DIFFERENCE
         )
     behind = FIXED_COLORS.get(wanted, color or FIXED_COLORS["black"])
     if wanted in ("random", "unknown"):
@@ -284,7 +303,9 @@ def find_background(
             raise InputError("config", "lift.background", wanted, found, do)
         random = wanted == "random"
         note = (
-            "a random colour each step" if random else "not fitted (outside of the masks)"
+            "a random colour each step"
+            if random
+            else "not fitted (outside of the masks)"
         )
         return Background(behind, subject, note, random, not random)
     if wanted == "auto" and color is None:

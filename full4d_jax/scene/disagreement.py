@@ -56,7 +56,8 @@ def measure_disagreement(
     pictures = jnp.asarray(grid.frames[views, 0], jnp.float32) / 255
     peers = jnp.asarray(peer_weights(grid, views))
     changed = (
-        jax.vmap(expose, (0, None, 0, 0))(pictures, exposures, numbers, peers) - pictures
+        jax.vmap(expose, (0, None, 0, 0))(pictures, exposures, numbers, peers)
+        - pictures
     )
     change, scale = (jnp.sqrt((x**2).mean((1, 2, 3))) for x in (changed, pictures))
     # Where a point on the optical axis is seen after the correction, against the axis.

@@ -25,13 +25,7 @@ from full4d_jax.models.wan.text import load_text
 from full4d_jax.scene.prior_teacher import teacher_between
 from full4d_jax.session.fields import require
 from gaussians import Distillation
-from gaussians.fitting.distillation import (
-    decode_taught,
-    encode_shown,
-    flow_to_data,
-    judge_latents,
-    pull_video,
-)
+from gaussians.fitting import distillation
 
 # By name, each traced when it is called; first those of the network, as the compiler for TPU takes
 # longest for convolutions.
@@ -50,7 +44,9 @@ def sample_programs(config: Config, mesh: Mesh) -> Programs:
     # Where programs leave what others take.
     left = grid_mesh.around_devices(mesh)
     guides = shapes_on(left, jax.eval_shape(guides_program, *inputs)[0])
-    latents = shapes_on(left, jax.eval_shape(flow_program, prior.for_network, guides, key))
+    latents = shapes_on(
+        left, jax.eval_shape(flow_program, prior.for_network, guides, key)
+    )
     return {
         "all steps": partial(flow_program.trace, prior.for_network, guides, key),
         "projection and codec": partial(guides_program.trace, *inputs),
@@ -73,33 +69,41 @@ def lift_programs(config: Config, mesh: Mesh) -> Programs:
     form = "gradient" if settings.distillation == "gradient" else "cached"
     part = {"views": settings.distilled_views, "frames": settings.distilled_frames}
     ask = partial(teacher_between, form, cameras=cameras, **part)
-    video, own_depth = (jax.ShapeDtypeStruct(x.shape[1:], x.dtype) for x in (source, depth))
+    video, own_depth = (
+        jax.ShapeDtypeStruct(x.shape[1:], x.dtype) for x in (source, depth)
+    )
     asked = jax.eval_shape(ask, prior, video, own_depth)
     # Shapes have lost where arrays lie.
     left = grid_mesh.around_devices(mesh)
-    params = asked.params._replace(prior=prior, guides=shapes_on(left, asked.params.guides))
+    params = asked.params._replace(
+        prior=prior, guides=shapes_on(left, asked.params.guides)
+    )
     asked = replace(asked, params=params)
     views, instants = queried_size(config, "lift")
     window, seen, _ = _inputs(config, instants)
     video = jax.ShapeDtypeStruct((views - 1, *window.shape[1:]), jnp.float32)
     tau = jax.ShapeDtypeStruct((), jnp.float32)
-    z = shapes_on(left, jax.eval_shape(encode_shown, asked, video))
+    z = shapes_on(left, jax.eval_shape(distillation.encode_shown, asked, video))
     inputs = prior.for_codec, window, seen, cameras.frames(slice(instants))
     programs: Programs = {
         "projection and codec": partial(guides_program.trace, *inputs),
-        "encoding": partial(encode_shown.trace, asked, video),
+        "encoding": partial(distillation.encode_shown.trace, asked, video),
     }
     if form == "cached":
         return {
-            "all steps": partial(flow_to_data.trace, asked, z, tau, key),
+            "all steps": partial(distillation.flow_to_data.trace, asked, z, tau, key),
             **programs,
-            "decoding": partial(decode_taught.trace, asked, z),
+            "decoding": partial(distillation.decode_taught.trace, asked, z),
         }
     drawn = (jax.ShapeDtypeStruct(shape, jnp.int32) for shape in ((views - 1,), ()))
     return {
-        "judging": partial(judge_latents.trace, asked, z, *drawn, tau, key),
+        "judging": partial(
+            distillation.judge_latents.trace, asked, z, *drawn, tau, key
+        ),
         **programs,
-        "the encoder's gradient": partial(pull_video.trace, asked, video, z),
+        "the encoder's gradient": partial(
+            distillation.pull_video.trace, asked, video, z
+        ),
     }
 
 
@@ -143,7 +147,9 @@ def weights_bytes(prior: Prior) -> dict[str, int]:
     """Return the bytes of the network's and the codec's weights on each device."""
 
     def held(tree):
-        parts = ((x.sharding.shard_shape(x.shape), x.dtype) for x in jax.tree.leaves(tree))
+        parts = (
+            (x.sharding.shard_shape(x.shape), x.dtype) for x in jax.tree.leaves(tree)
+        )
         return sum(math.prod(shape) * kind.itemsize for shape, kind in parts)
 
     return {"parameters": held(prior.params), "codec": held(prior.codec_weights)}
@@ -164,7 +170,9 @@ def prior_shapes(
     texts = load_text(config), load_text(config, "negative_text")
     shape = mesh.abstract_mesh if mesh.size > 1 else None
     prior = Prior(config.model, config.sampler, params, codec, *texts, mesh=shape)
-    check_grid(prior, *queried_size(config, program), config.data.height, config.data.width)
+    check_grid(
+        prior, *queried_size(config, program), config.data.height, config.data.width
+    )
     return prior
 
 

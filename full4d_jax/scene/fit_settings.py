@@ -151,7 +151,9 @@ def queries_prior(settings: LiftConfig, kind: FitKind) -> bool:
     return settings.distillation != "none" and kind is FitKind.AROUND_SOURCE
 
 
-def queried_as_trained(settings: LiftConfig, grid: Grid, trained: DataConfig) -> LiftConfig:
+def queried_as_trained(
+    settings: LiftConfig, grid: Grid, trained: DataConfig
+) -> LiftConfig:
     """Return settings that ask a prior about no more views and instants than it was trained on."""
     views, instants = grid.frames.shape[:2]
     return replace(
@@ -178,7 +180,9 @@ def check_lift(settings: LiftConfig, checkpoint: Path | None, kind: FitKind) -> 
     why = WHY_NOBODY_IS_ASKED[kind]
     refuse({"checkpoint": checkpoint}, f"none {why}")
     if settings.distillation == "gradient":
-        raise InputError("config", "lift.distillation", "gradient", f"another {why}", do)
+        raise InputError(
+            "config", "lift.distillation", "gradient", f"another {why}", do
+        )
 
 
 def needed_to_fit(settings: LiftConfig, shape: tuple[int, ...]) -> float:
@@ -237,7 +241,9 @@ def cost_note(size: DataConfig, config: Config, lift: LiftConfig | None) -> str:
         found = f"{_gib(available)} free"
         raise InputError("memory", grid, found, f"about {_gib(needed)}", do)
     minutes = seconds / 60
-    time = f"about {minutes:.0f} min on two cores" if minutes >= 1 else "less than a minute"
+    time = "less than a minute"
+    if minutes >= 1:
+        time = f"about {minutes:.0f} min on two cores"
     return f"{grid}: {time}, and {_gib(needed)}"
 
 
@@ -275,6 +281,9 @@ def available_memory() -> float:
     """Return the bytes that programs can still get: Linux says, elsewhere it is all memory."""
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
-        return next(int(x.split()[1]) for x in lines if x.startswith("MemAvailable")) * 1024
+        return (
+            next(int(x.split()[1]) for x in lines if x.startswith("MemAvailable"))
+            * 1024
+        )
     except (OSError, StopIteration):
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -126,7 +126,9 @@ def find_start(
             # More come where they are needed.
             count = round(settings.capacity / 2)
             points = strew(views, middle, count, np.random.default_rng(0))
-            colors = seen_colors(points, np.median(frames, 1).astype(frames.dtype), views)
+            colors = seen_colors(
+                points, np.median(frames, 1).astype(frames.dtype), views
+            )
             return start_at("strewn over what two cameras see", points, colors)
     depth = np.where(np.isin(np.arange(times), hidden)[:, None, None], 0.0, depth)
     pixels = jnp.asarray(frames), jnp.asarray(depth, jnp.float32)
@@ -145,7 +147,8 @@ def hull_points(
     hulls = []
     for instant in chosen.tolist():
         wider = [
-            cv2.dilate(x.astype(np.uint8), np.ones((3, 3))) > 0 for x in subject[:, instant]
+            cv2.dilate(x.astype(np.uint8), np.ones((3, 3))) > 0
+            for x in subject[:, instant]
         ]
         views, middle = _views(cameras, instant)
         points = carve(np.stack(wider), views, middle)
@@ -175,7 +178,9 @@ def match_points(
     # Each camera is matched with the eight that stand nearest to it.
     _, nearest = KDTree(views.eyes).query(views.eyes, min(9, len(views.eyes)))
     near = np.asarray(nearest).tolist()
-    pairs = {(min(i, j), max(i, j)) for i, row in enumerate(near) for j in row if i != j}
+    pairs = {
+        (min(i, j), max(i, j)) for i, row in enumerate(near) for j in row if i != j
+    }
     for i, j in sorted(pairs):
         pair = [i, j]
         matches = match_features(features[i], features[j])
@@ -236,7 +241,9 @@ def _views(cameras: Cameras, instant: int) -> tuple[Views, Float[ndarray, "3"]]:
     poses = np.asarray(cameras.world_to_camera[:, instant], np.float64)
     lenses = np.asarray(cameras.intrinsics, np.float64)
     middle = nearest_to_axes(poses)
-    assert middle is not None, "a capture without depth has cameras that look at one place"
+    assert middle is not None, (
+        "a capture without depth has cameras that look at one place"
+    )
     return Views(lenses, poses, cameras.height, cameras.width), middle
 
 

@@ -76,7 +76,9 @@ def pack_scene(scene: Scene | Gaussians) -> PackedScene:
         moving = still(scene if isinstance(scene, Gaussians) else scene.gaussians)
     gaussians = moving.gaussians
     opacities = sigmoid(np.asarray(gaussians.logit_opacities, np.float32))
-    is_shown = (opacities > projection.ALPHA_MIN) & _finite(gaussians) & _finite(moving[1:])
+    is_shown = (
+        (opacities > projection.ALPHA_MIN) & _finite(gaussians) & _finite(moving[1:])
+    )
     rows = np.flatnonzero(is_shown)
     records = _records(moving, rows)
     moves = (records["velocity"] != 0).any() or (records["gate"] < 255).any()
@@ -113,7 +115,9 @@ def _samples(
     instants = np.empty((len(rows), len(times)), INSTANT)
     at = jax.jit(type(scene).at)
     for i, time in enumerate(times):
-        means, quaternions, log_scales, *_ = (np.asarray(x)[rows] for x in at(scene, time))
+        means, quaternions, log_scales, *_ = (
+            np.asarray(x)[rows] for x in at(scene, time)
+        )
         instants["offset"][:, i] = _half(means - positions)
         instants["log_scale"][:, i] = _half(np.clip(log_scales, -30, 30))
         instants["rotation"][:, i] = pack_rotations(quaternions)

@@ -23,15 +23,7 @@ from full4d_jax.geometry.motion import moving_pixels
 from full4d_jax.scene import packing, squeezing
 from full4d_jax.scene.contributions import contributions
 from full4d_jax.session.errors import InputError, printable
-from full4d_jax.source.camera_paths import (
-    LEAST_MOVING_SHARE,
-    MOVED_LEVELS,
-    PIVOT,
-    angles_of,
-    orbit_limit,
-    pivot_of,
-    up_of,
-)
+from full4d_jax.source import camera_paths
 from full4d_jax.source.depth.lines import UP
 from gaussians import Gaussians, Scene
 from gaussians.fitting.stillness import camera_moves
@@ -118,7 +110,9 @@ def page_text(
     packed = packing.pack_scene(scene)
     if not len(packed.records):
         do = "give another scene"
-        raise InputError("scene", title, "no Gaussian that can be seen", "at least one", do)
+        raise InputError(
+            "scene", title, "no Gaussian that can be seen", "at least one", do
+        )
     seen = None
     measures = not quick and len(packed.records) >= squeezing.FEW_GAUSSIANS
     cameras, pivot, up, limit, *_ = viewing
@@ -232,9 +226,15 @@ def run_viewing(
     poses = np.asarray(cameras.world_to_camera, np.float64)
     behind = None if background is None else background.tolist()
     middle = (0.5, 0.5) if frames is None else middle_of_motion(frames)
-    limit = orbit_limit(poses, LEAST_TURN_DEGREES)
+    limit = camera_paths.orbit_limit(poses, LEAST_TURN_DEGREES)
     return Viewing(
-        cameras, pivot_of(poses), up_of(poses), limit, (0.2, 3.0), behind, middle
+        cameras,
+        camera_paths.pivot_of(poses),
+        camera_paths.up_of(poses),
+        limit,
+        (0.2, 3.0),
+        behind,
+        middle,
     )
 
 
@@ -243,12 +243,14 @@ def middle_of_motion(frames: UInt8[ndarray, "t h w 3"]) -> tuple[float, float]:
 
     It is the middle of the pictures where too little moves to measure it.
     """
-    moves = moving_pixels(frames, MOVED_LEVELS)
-    if moves.mean() < LEAST_MOVING_SHARE:
+    moves = moving_pixels(frames, camera_paths.MOVED_LEVELS)
+    if moves.mean() < camera_paths.LEAST_MOVING_SHARE:
         return 0.5, 0.5
     _, rows, columns = np.nonzero(moves)
     height, width = moves.shape[1:]
-    return float(np.median(columns) + 0.5) / width, float(np.median(rows) + 0.5) / height
+    return float(np.median(columns) + 0.5) / width, float(
+        np.median(rows) + 0.5
+    ) / height
 
 
 def overview(scene: Scene | Gaussians) -> Viewing:
@@ -259,9 +261,11 @@ def overview(scene: Scene | Gaussians) -> Viewing:
     fov = 50.0  # degrees
     # Share of the Gaussians that may be out of sight.
     missed_share = 0.05
-    means = np.asarray((scene if isinstance(scene, Gaussians) else scene.gaussians).means)
+    means = np.asarray(
+        (scene if isinstance(scene, Gaussians) else scene.gaussians).means
+    )
     means = means[np.isfinite(means).all(1)].astype(np.float64)
-    means = means if len(means) else PIVOT[None]
+    means = means if len(means) else camera_paths.PIVOT[None]
     pivot = np.median(means, 0)
     far = np.linalg.norm(means - pivot, axis=1)
     radius = max(float(np.quantile(far, 1 - missed_share)), 1e-3)
@@ -281,7 +285,7 @@ def _settings(
     """Return what viewer.js reads beside the Gaussians."""
     cameras = viewing.cameras
     paths = np.asarray(cameras.world_to_camera)
-    angles = angles_of(paths, viewing.pivot)
+    angles = camera_paths.angles_of(paths, viewing.pivot)
     lenses = np.asarray(cameras.intrinsics)[:, [0, 1, 0, 1], [0, 1, 2, 2]]
     views = []
     for i, poses in enumerate(paths):

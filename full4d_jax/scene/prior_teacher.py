@@ -20,11 +20,15 @@ from jaxtyping import Array, Float, Int
 
 from full4d_jax.cameras import Cameras, sides
 from full4d_jax.generation import batch, cascade, sampling
-from full4d_jax.generation.generate import BoundPrior, Frames, bind_prior, target_velocity
+from full4d_jax.generation.generate import (
+    BoundPrior,
+    Frames,
+    bind_prior,
+    target_velocity,
+)
 from full4d_jax.generation.prior import Prior, check_grid
 from full4d_jax.geometry.rays import relative_pose
-from full4d_jax.models.grid_mesh import around
-from full4d_jax.models.sharding import constrain
+from full4d_jax.models import grid_mesh, sharding
 from full4d_jax.session import fields, processes
 from full4d_jax.source.camera_paths import angles_of, pivot_of
 from gaussians import Distillation
@@ -81,7 +85,9 @@ def teacher_between(
         multiple = prior.model.patch * prior.model.codec_stride
         height, width = source.shape[1:3]
         size = sides(height, width, rows, multiple)
-        (seen,), (depth,), asked = cascade.shrink(source[None], depth[None], asked, size)
+        (seen,), (depth,), asked = cascade.shrink(
+            source[None], depth[None], asked, size
+        )
     check_grid(prior, 1 + (views or count), frames, *seen.shape[1:3])
     bind = partial(_bind_windows, prior, starts=starts, frames=frames)
     bound = processes.mesh_arrays(prior.mesh, bind, 2 * seen - 1, depth, asked)
@@ -142,7 +148,9 @@ def _bind_windows(
     return bound[0]._replace(guides=tuple(guides))
 
 
-def _part(bound: BoundPrior, views: Int[Array, "m"], window: Int[Array, ""]) -> BoundPrior:
+def _part(
+    bound: BoundPrior, views: Int[Array, "m"], window: Int[Array, ""]
+) -> BoundPrior:
     """Return the prior bound to some of the novel views and to one window."""
     seen = jnp.concatenate([jnp.zeros(1, views.dtype), views + 1])  # the source first
 
@@ -190,13 +198,17 @@ def _encode(bound: BoundPrior, video: Frames) -> Float[Array, "v f i j c"]:
     size = tuple(stride * side for side in bound.guides[0].base.shape[3:5])
     if video.shape[2:4] != size:
         video = jax.image.resize(video, (*video.shape[:2], *size, 3), "linear")
-    with around(prior.mesh):
-        video = constrain(video, *[None] * video.ndim)  # and so its gradient
-        z = batch.encode_videos(prior.model, prior.codec_weights, 2 * video[None] - 1)[0]
-        return constrain(z, *[None] * z.ndim)
+    with grid_mesh.around(prior.mesh):
+        video = sharding.constrain(video, *[None] * video.ndim)  # and so its gradient
+        z = batch.encode_videos(prior.model, prior.codec_weights, 2 * video[None] - 1)[
+            0
+        ]
+        return sharding.constrain(z, *[None] * z.ndim)
 
 
 def _decode(bound: BoundPrior, z: Float[Array, "v f i j c"]) -> Frames:
     prior = bound.prior
-    with around(prior.mesh):
-        return batch.decode_videos(prior.model, prior.codec_weights, z[None])[0] / 2 + 0.5
+    with grid_mesh.around(prior.mesh):
+        return (
+            batch.decode_videos(prior.model, prior.codec_weights, z[None])[0] / 2 + 0.5
+        )

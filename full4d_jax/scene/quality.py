@@ -152,7 +152,9 @@ def quality_note(quality: SourceQuality) -> str:
     if np.isnan(quality.moving_psnr):
         parts.append("no moving pixels scored, as nothing moves or the camera does")
     else:
-        worst = f"{quality.moving_psnr_worst:.1f} at {quality.moving_psnr_worst_at:.2f} s"
+        worst = (
+            f"{quality.moving_psnr_worst:.1f} at {quality.moving_psnr_worst_at:.2f} s"
+        )
         parts.append(f"what moves at {quality.moving_psnr:.1f} dB (worst {worst})")
     if not np.isnan(quality.moving_psnr_between):
         parts.append(f"half-way between instants {quality.moving_psnr_between:.1f} dB")

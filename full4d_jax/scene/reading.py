@@ -70,7 +70,9 @@ def read_scene(path: Path) -> Scene | Gaussians:
     """
     do = "give another file"
     if path.is_dir() or path.name == "scene.npz":
-        return from_arrays(Stages(path if path.is_dir() else path.parent).finished("scene"))
+        return from_arrays(
+            Stages(path if path.is_dir() else path.parent).finished("scene")
+        )
     kinds = {
         ".splat": load_splat,
         ".spz": load_spz,
@@ -133,7 +135,9 @@ class ShownScene:
     def count(self) -> int:
         """Return the number of Gaussians."""
         scene = self.scene
-        return len(scene.means if isinstance(scene, Gaussians) else scene.gaussians.means)
+        return len(
+            scene.means if isinstance(scene, Gaussians) else scene.gaussians.means
+        )
 
     def page(self, seconds: float | None) -> str:
         """Return the page, of which one pass lasts so many seconds; None keeps the clip's."""
@@ -155,6 +159,8 @@ def open_scene(source: Path) -> ShownScene:
     stages = Stages(source)
     arrays = stages.finished("scene")
     grid = posed_grid(stages)
-    viewing = page.run_viewing(grid.known_cameras, grid.frames[0], arrays.get("background"))
+    viewing = page.run_viewing(
+        grid.known_cameras, grid.frames[0], arrays.get("background")
+    )
     seconds = page.clip_seconds(grid.times)
     return ShownScene(from_arrays(arrays), viewing, seconds, page.TITLE)

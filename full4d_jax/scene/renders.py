@@ -19,13 +19,7 @@ from full4d_jax.scene import page, reading
 from full4d_jax.scene.show_options import RenderOptions
 from full4d_jax.session import errors, files, progress
 from full4d_jax.session.stages import Stages
-from full4d_jax.source.camera_paths import (
-    angles_of,
-    directions,
-    middle_angles,
-    pivot_of,
-    up_of,
-)
+from full4d_jax.source import camera_paths
 from gaussians import Camera, Rendering, Scene, intersection_budget, render
 from input_pipeline.cameras import orbit, resize_intrinsics
 from input_pipeline.importers.camera_path import CameraPath, read_path
@@ -79,7 +73,11 @@ def read_film(path: Path) -> CameraPath:
 
 
 def show_path(
-    stages: Stages, grid: Grid, arrays: files.Arrays, show: RenderOptions, path: CameraPath
+    stages: Stages,
+    grid: Grid,
+    arrays: files.Arrays,
+    show: RenderOptions,
+    path: CameraPath,
 ) -> None:
     """Write path.mp4, the film of a camera path; arguments as of `show_scene`."""
     cameras = grid.known_cameras
@@ -132,16 +130,22 @@ def write_renders(
     phase = np.linspace(0, 1, count, endpoint=False)
     there_and_back = 1 - np.abs(2 * phase - 1)
     along = phase if show.orbit == "ring" else there_and_back
-    angles = directions(show.orbit, along, show.sweep, show.sweep / 4)
+    angles = camera_paths.directions(show.orbit, along, show.sweep, show.sweep / 4)
     size = show.size or cameras.height
     scale = size / cameras.height
-    lens = resize_intrinsics(np.asarray(cameras.intrinsics[0]), rows=scale, columns=scale)
+    lens = resize_intrinsics(
+        np.asarray(cameras.intrinsics[0]), rows=scale, columns=scale
+    )
     width = round(cameras.width * scale)
 
     places = np.asarray(cameras.world_to_camera)
-    pivot = pivot_of(places)
-    up = up_of(places)
-    middle = middle_angles(angles_of(places[:, 0], pivot)) if between else np.zeros(2)
+    pivot = camera_paths.pivot_of(places)
+    up = camera_paths.up_of(places)
+    middle = (
+        camera_paths.middle_angles(camera_paths.angles_of(places[:, 0], pivot))
+        if between
+        else np.zeros(2)
+    )
 
     def seen_from(angles):
         azimuth, elevation = (middle + angles).T
@@ -208,7 +212,9 @@ def _write_video(
     file: Path, draw: Draw, cameras: Cameras, times: Float[ndarray, " n"], fps: float
 ) -> None:
     """Write what a camera sees along its path."""
-    write_video(file, pictures_along(draw, cameras, progress.watch(file.name, times)), fps)
+    write_video(
+        file, pictures_along(draw, cameras, progress.watch(file.name, times)), fps
+    )
 
 
 def pictures_along(
@@ -251,7 +257,10 @@ def scene_renderer(scene: Scene, cameras: Cameras, background: Color = None) -> 
 
 
 def render_views(
-    scene: Scene, cameras: Cameras, times: Float[ndarray, " t"], background: Color = None
+    scene: Scene,
+    cameras: Cameras,
+    times: Float[ndarray, " t"],
+    background: Color = None,
 ) -> UInt8[ndarray, "v t h w 3"]:
     """Render the scene from each view's cameras at the normalised times, over black or a colour."""
     draw = scene_renderer(scene, cameras, background)

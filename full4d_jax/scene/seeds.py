@@ -93,7 +93,9 @@ def first_scene(
     # What a resting camera does not see stands still: pictures generated of it change at the rims
     # of what moves before it, and seeds of these would float beside people.
     is_filmed = np.arange(len(frames)) < (len(frames) if filmed is None else filmed)
-    film["may_move"] &= (is_filmed | stillness.camera_moves(poses[0]))[:, None, None, None]
+    film["may_move"] &= (is_filmed | stillness.camera_moves(poses[0]))[
+        :, None, None, None
+    ]
     start = initialize(
         **film,
         intrinsics=cameras.intrinsics,
@@ -109,7 +111,10 @@ def first_scene(
 
 
 def grid_depth(
-    frames: Frames, depth: Depths, cameras: Cameras, plate: grid.CleanPlate | None = None
+    frames: Frames,
+    depth: Depths,
+    cameras: Cameras,
+    plate: grid.CleanPlate | None = None,
 ) -> Maps:
     """Return depth of the pixels that seed the scene, 0 for the others.
 
@@ -189,7 +194,9 @@ def _grid_depth(
             behind = splat_known(hidden.at(time), ends[1], *depth.shape[1:])
             whole = fill_open(front, behind)
         depth_behind = filled(whole.mask, whole.disparity)
-        behind = push_behind_source(depth_behind, lens, relative, source[time], lenses[0])
+        behind = push_behind_source(
+            depth_behind, lens, relative, source[time], lenses[0]
+        )
         # Colours of what is nearer run over its outline there: behind it, they would be specks.
         is_smeared = in_squares(front.disparity, 2 * smeared + 1) * behind > nearer
         return jnp.where((front.mask > 0) | is_smeared, 0.0, behind)
@@ -230,7 +237,9 @@ def with_rims(depth: Depth, frames: Video, unknown: Bool[Array, "t h w"]) -> Dep
             for i in (before, 2 + before)
         ]
         for (front, near), (back, far) in (around, around[::-1]):
-            is_edge = (front >= back) & (front + back - 2 * disparity > bend * disparity)
+            is_edge = (front >= back) & (
+                front + back - 2 * disparity > bend * disparity
+            )
             contrast = jnp.abs(near - far).max(-1)
             mixes = jnp.abs(frames - far).max(-1) > mixed * contrast
             is_rim = unknown & is_edge & mixes & (contrast > visible_contrast)

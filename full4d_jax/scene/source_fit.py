@@ -132,7 +132,9 @@ def grid_targets(
     times = jnp.tile(jnp.linspace(0.0, 1.0, t), v)
     weights = jnp.repeat(jnp.where(jnp.arange(v) < real, source_weight, 1.0), t)
     pictures = frames, cameras.batched()
-    flat, seen_by = jax.tree.map(lambda x: rearrange(x, "v t ... -> (v t) ..."), pictures)
+    flat, seen_by = jax.tree.map(
+        lambda x: rearrange(x, "v t ... -> (v t) ..."), pictures
+    )
     targets = Targets(
         flat, seen_by, times, weights, alpha=jnp.ones((v * t, *frames.shape[2:4]))
     )

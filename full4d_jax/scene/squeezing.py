@@ -152,7 +152,9 @@ def _part(
     pieces = []
     for column in np.rint(np.column_stack(columns)).astype(np.int64).T:
         choices = [(x, _planes(column - _mean_before(column, x))) for x in (0, 8)]
-        window, planes = min(choices, key=lambda x: sum(len(_deflated(y)) for y in x[1]))
+        window, planes = min(
+            choices, key=lambda x: sum(len(_deflated(y)) for y in x[1])
+        )
         described.append([window, len(planes)])
         pieces += planes
     part = {

@@ -21,7 +21,14 @@ from full4d_jax.geometry.rays import pixel_rays, relative_pose
 from full4d_jax.scene import renders, seeds
 from full4d_jax.session.progress import watch
 from full4d_jax.source.camera_paths import orbit_limit, pivot_of, up_of
-from gaussians import Camera, DynamicGaussians, Rendering, initialize, precision, with_room
+from gaussians import (
+    Camera,
+    DynamicGaussians,
+    Rendering,
+    initialize,
+    precision,
+    with_room,
+)
 from input_pipeline.cameras import orbit
 
 # A pixel shows nothing below this; above it, new light would shine through.
@@ -90,7 +97,9 @@ def surround(
     )
     moments = instants / max(1, poses.shape[1] - 1)
     seen_from = renders.scene_renderer(scene, cameras)
-    views = [cameras.camera(view, int(i)) for view in range(len(poses)) for i in instants]
+    views = [
+        cameras.camera(view, int(i)) for view in range(len(poses)) for i in instants
+    ]
     pictures = [
         seen_from(*x) for x in zip(views, np.tile(moments, len(poses)), strict=True)
     ]
@@ -137,7 +146,9 @@ def fill_empty(looks: Sequence[Rendering]) -> tuple[Float[Array, "h w 3"], seeds
     emptiest = seen.alpha.argmin(0)[None, ..., None]
     emptiest_filled = jnp.take_along_axis(filled, emptiest, 0)[0]
     depth = 1 / jnp.maximum(emptiest_filled[..., 3], 1 / farthest)
-    return jnp.clip(emptiest_filled[..., :3], 0, 1), jnp.where(mask.min(0) == 0, depth, 0.0)
+    return jnp.clip(emptiest_filled[..., :3], 0, 1), jnp.where(
+        mask.min(0) == 0, depth, 0.0
+    )
 
 
 def shown_depth(pictures: Sequence[Rendering]) -> Float[Array, "n h w"]:
@@ -176,7 +187,9 @@ def push_behind_views(
             lens, motion, shown = view
             local = points @ motion[:3, :3].T + motion[None, None, :3, 3]
             u, v, w = jnp.moveaxis(local @ lens.T, -1, 0)
-            column, row = (jnp.floor(a / jnp.maximum(w, 1e-6)).astype(int) for a in (u, v))
+            column, row = (
+                jnp.floor(a / jnp.maximum(w, 1e-6)).astype(int) for a in (u, v)
+            )
             inside = (w > 0) & (
                 jnp.abs(column - width // 2) < width // 2 + SPLAT_RADIUS_PIXELS
             )

@@ -126,7 +126,9 @@ def stored_marks(path: Path) -> dict[str, str]:
     that is no such copy there are none.
     """
     address = origin(path)
-    return {name: mark for name, (mark, *_) in _marks(address).items()} if address else {}
+    return (
+        {name: mark for name, (mark, *_) in _marks(address).items()} if address else {}
+    )
 
 
 def with_copies(bound: partial[Any], copies: Copies) -> partial[Any]:
@@ -234,16 +236,21 @@ def _upload_changes(address: str) -> None:
         # Without locks and unfinished files.
         files = [x for x in path.rglob("*") if x.is_file() and not x.is_symlink()]
         below = [x.relative_to(path) for x in files]
-        names = [str(x) for x in below if not any(part.startswith(".") for part in x.parts)]
+        names = [
+            str(x) for x in below if not any(part.startswith(".") for part in x.parts)
+        ]
     changed = [
         name
         for name in names
-        if _is_copied(address, name) and marks.get(name, [None])[1:] != _stamp(path / name)
+        if _is_copied(address, name)
+        and marks.get(name, [None])[1:] != _stamp(path / name)
     ]
     for name in sorted(changed, key=lambda name: (Path(name).name == INDEX, name)):
         stamp = _stamp(path / name)
         marks[name] = [upload(path / name, _below(address, name)).mark, *stamp]
-    removed = [name for name in marks if name.startswith(CHECKPOINTS) and name not in names]
+    removed = [
+        name for name in marks if name.startswith(CHECKPOINTS) and name not in names
+    ]
     for name in removed:
         remove(_below(address, name))
         del marks[name]

@@ -18,7 +18,14 @@ from input_pipeline.plain_files import what_is_there
 
 IN_WORDS = re.compile(r"(.*?): found (.*), expected (.*)", re.DOTALL)
 # What readers raise for content that was not expected; those of a few libraries beside them.
-OF_READERS = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, EOFError)
+OF_READERS = (
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    EOFError,
+)
 
 
 class InputError(ValueError):
@@ -52,7 +59,10 @@ class InputError(ValueError):
         most_characters = 1000
         if len(found) > most_characters:
             found = f"{found[:most_characters]} ..."
-        line = printable(f"{what}: {where}") + f": found {found}, expected {expected}; {do}"
+        line = (
+            printable(f"{what}: {where}")
+            + f": found {found}, expected {expected}; {do}"
+        )
         super().__init__(" ".join(line.split()))
 
 
@@ -114,7 +124,9 @@ def input_errors(what: str, do: str, where: str | Path = "") -> Iterator[None]:
             raise
         last = traceback.extract_tb(error.__traceback__)[-1]
         place = f"{Path(last.filename).name}:{last.lineno}"
-        found = f"what cannot be read ({type(error).__name__}: {error!s:.200}, at {place})"
+        found = (
+            f"what cannot be read ({type(error).__name__}: {error!s:.200}, at {place})"
+        )
         do = f"{do}; --debug shows where it failed"
         where = where or "its content"
         raise InputError(what, where, found, "a whole and valid one", do) from error

@@ -9,18 +9,10 @@ bounds, the words of a `Literal`, and plain types. A tuple of bounded numbers mu
 """
 
 import dataclasses
+import typing
 from collections.abc import Iterator, Mapping
 from types import UnionType
-from typing import (
-    Annotated,
-    Any,
-    Literal,
-    NamedTuple,
-    Union,
-    get_args,
-    get_origin,
-    get_type_hints,
-)
+from typing import Annotated, Any, Literal, NamedTuple
 
 from full4d_jax.session.errors import InputError
 
@@ -54,7 +46,9 @@ class Shown(NamedTuple):
 
 
 LARGEST_INT = 2**31 - 1
-Count = Annotated[int, Between(1, LARGEST_INT, "a whole number of at least 1, below 2^31")]
+Count = Annotated[
+    int, Between(1, LARGEST_INT, "a whole number of at least 1, below 2^31")
+]
 CountOrZero = Annotated[
     int, Between(0, LARGEST_INT, "a whole number of at least 0, below 2^31")
 ]
@@ -86,7 +80,9 @@ def check_fields(
         require(field, value, False, expected, what=what)
 
 
-def misfits(value: Any, hint: Any = None, name: str = "") -> Iterator[tuple[str, Any, str]]:
+def misfits(
+    value: Any, hint: Any = None, name: str = ""
+) -> Iterator[tuple[str, Any, str]]:
     """Yield dotted name, value, and what it may be, of each field of nested dataclasses that errs.
 
     Args:
@@ -95,7 +91,7 @@ def misfits(value: Any, hint: Any = None, name: str = "") -> Iterator[tuple[str,
       name: of the field.
     """
     if dataclasses.is_dataclass(value):
-        hints = get_type_hints(type(value), include_extras=True)
+        hints = typing.get_type_hints(type(value), include_extras=True)
         for field in dataclasses.fields(value):
             dotted = f"{name}.{field.name}".lstrip(".")
             yield from misfits(getattr(value, field.name), hints[field.name], dotted)
@@ -137,8 +133,8 @@ def refuse(unused: Mapping[str, Any], expected: str) -> None:
 
 def _fits(hint: Any, value: Any) -> bool:
     """Return whether an annotation allows a value."""
-    kind = get_origin(hint)
-    parts = get_args(hint)
+    kind = typing.get_origin(hint)
+    parts = typing.get_args(hint)
     if kind is Annotated and (bound := _bound(hint)):
         number = type(value) is int or (type(value) is float and parts[0] is float)
         return number and bound.low <= value <= bound.high
@@ -147,7 +143,7 @@ def _fits(hint: Any, value: Any) -> bool:
         return _fits(parts[0], value)
     if kind is Literal:
         return value in parts
-    if kind in (Union, UnionType):
+    if kind in (typing.Union, UnionType):
         return any(_fits(part, value) for part in parts)
     if kind is not tuple:
         return isinstance(value, hint)
@@ -161,14 +157,14 @@ def _fits(hint: Any, value: Any) -> bool:
 
 def _words(hint: Any) -> str:
     """Return what an annotation allows, for a message."""
-    parts = get_args(hint)
-    if get_origin(hint) is tuple:
+    parts = typing.get_args(hint)
+    if typing.get_origin(hint) is tuple:
         return f"a tuple, each {_words(parts[0])}"
     if bound := _bound(hint):
         return str(bound)
-    if get_origin(hint) is Literal:
+    if typing.get_origin(hint) is Literal:
         return f"one of {', '.join(map(str, parts))}"
-    if get_origin(hint) is Annotated:
+    if typing.get_origin(hint) is Annotated:
         return _words(parts[0])
     return f"a value of type {getattr(hint, '__name__', hint)}"
 
@@ -177,5 +173,5 @@ def _bound(hint: Any) -> Between | None:
     """Return the first bound inside an annotation."""
     if isinstance(hint, Between):
         return hint
-    bounds = (_bound(part) for part in get_args(hint) if part is not ...)
+    bounds = (_bound(part) for part in typing.get_args(hint) if part is not ...)
     return next((bound for bound in bounds if bound), None)

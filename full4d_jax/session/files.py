@@ -79,13 +79,17 @@ def _hold(folder: Path, name: str, mode: int) -> None:
         who = os.read(lock, 200).decode()
         os.close(lock)
         if error.errno in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
-            print(f"warning: {folder}: no locks on its disk; let one command write at once")
+            print(
+                f"warning: {folder}: no locks on its disk; let one command write at once"
+            )
             return
         if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
             raise
         do = "wait for it, stop it, or give another --out"
         found = f"in use by {who or 'another process'}"
-        raise InputError("output folder", folder, found, "one that is free", do) from None
+        raise InputError(
+            "output folder", folder, found, "one that is free", do
+        ) from None
     # A full disk stops what is written next, not this.
     with contextlib.suppress(OSError):
         os.truncate(lock, 0)
@@ -114,7 +118,9 @@ def open_folder(path: str | Path) -> Path:
     except (OSError, ValueError) as error:
         # ValueError comes from NUL in a name.
         found = getattr(error, "strerror", None) or error
-        raise InputError("output folder", path, found, "a writable folder", do) from None
+        raise InputError(
+            "output folder", path, found, "a writable folder", do
+        ) from None
     return path
 
 

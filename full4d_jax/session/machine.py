@@ -29,7 +29,14 @@ CORRECT = "correct the variable, or unset it"
 START = "import os; os.environ['JAX_PLATFORMS'] = 'cpu'; import jax; jax.devices()"
 # Of a disk: full, not writable, a folder where a file belongs.
 ERRORS = (
-    *(errno.EACCES, errno.EDQUOT, errno.EFBIG, errno.EISDIR, errno.EIO, errno.ENAMETOOLONG),
+    *(
+        errno.EACCES,
+        errno.EDQUOT,
+        errno.EFBIG,
+        errno.EISDIR,
+        errno.EIO,
+        errno.ENAMETOOLONG,
+    ),
     *(errno.ENOSPC, errno.ENOTDIR, errno.EPERM, errno.EROFS),
 )
 
@@ -115,7 +122,9 @@ def check_machine() -> None:
     if not flags or "jax" in sys.modules:
         return
     # XLA ends a process for a wrong flag, so that they are tried in another one.
-    tried = subprocess.run([sys.executable, "-c", START], capture_output=True, check=False)
+    tried = subprocess.run(
+        [sys.executable, "-c", START], capture_output=True, check=False
+    )
     if tried.returncode:
         errors = tried.stderr.decode(errors="replace")
         fatal = re.search(r"^F.*?\] *(.*)", errors, re.MULTILINE)
@@ -131,7 +140,9 @@ def machine_error(error: Exception) -> InputError | None:
         line = (text or "MemoryError").splitlines()[0]
         found = f"too little of it ({line:.200})"
         do = "ask for less: smaller pictures, fewer views, frames or Gaussians"
-        return InputError("memory", "of this machine", found, "enough for this command", do)
+        return InputError(
+            "memory", "of this machine", found, "enough for this command", do
+        )
     platforms = os.environ.get("JAX_PLATFORMS")
     _, unable, words = text.partition("Unable to initialize backend ")
     if not (platforms and unable):
@@ -177,10 +188,14 @@ def disk_error(
     # 2: the new name, of a file that is renamed.
     named = getattr(error, "filename2", None) or getattr(error, "filename", None)
     what = "output folder" if where else "output"
-    again = "make room, give permission or another name, then give the same command again"
+    again = (
+        "make room, give permission or another name, then give the same command again"
+    )
     do = "; ".join(filter(None, (remains(), again)))
     expected = "a place with room and permission"
-    return InputError(what, where or str(named or "of the output"), reason, expected, do)
+    return InputError(
+        what, where or str(named or "of the output"), reason, expected, do
+    )
 
 
 def quiet_threads() -> None:

@@ -105,7 +105,9 @@ def join_processes(options: ProcessOptions) -> None:
         if options.coordinator:
             # Detection of SLURM's would take one GPU of several.
             addresses = (options.coordinator, options.processes, options.process)
-            jax.distributed.initialize(*addresses, cluster_detection_method="deactivate")
+            jax.distributed.initialize(
+                *addresses, cluster_detection_method="deactivate"
+            )
         else:
             jax.distributed.initialize()
     except ValueError as error:
@@ -114,9 +116,13 @@ def join_processes(options: ProcessOptions) -> None:
         do = "leave it out for a single process, or give --coordinator (docs/training.md)"
         raise InputError("option", "--distributed", found, expected, do) from None
     except RuntimeError as error:
-        expected = "processes that start within minutes of each other, and reach the first"
+        expected = (
+            "processes that start within minutes of each other, and reach the first"
+        )
         do = "check the address, the port and the other processes"
-        raise PeerError("option", options.flag, f"{error!s:.200}", expected, do) from None
+        raise PeerError(
+            "option", options.flag, f"{error!s:.200}", expected, do
+        ) from None
 
 
 def _wait_for_first(options: ProcessOptions) -> None:
@@ -143,7 +149,9 @@ def _wait_for_first(options: ProcessOptions) -> None:
 
 
 @contextlib.contextmanager
-def one_part(options: ProcessOptions, part: tuple[int, int]) -> Iterator[tuple[int, int]]:
+def one_part(
+    options: ProcessOptions, part: tuple[int, int]
+) -> Iterator[tuple[int, int]]:
     """Give each process its part of the work, and wait at the end until all parts are done.
 
     Args:
@@ -178,7 +186,9 @@ def _joined(options: ProcessOptions) -> Iterator[None]:
     except Exception as error:
         # The others go on, and would be ended if this one left before they agree next.
         print(
-            f"{error}\nwaiting for the other processes to end", file=sys.stderr, flush=True
+            f"{error}\nwaiting for the other processes to end",
+            file=sys.stderr,
+            flush=True,
         )
         _worst_code(error)
         raise
@@ -292,7 +302,9 @@ def _of_first(data: bytes) -> bytes:
     from jax.experimental import multihost_utils
 
     size = int(multihost_utils.broadcast_one_to_all(np.int32(len(data))))
-    own = np.frombuffer(data, np.uint8) if is_first_process() else np.zeros(size, np.uint8)
+    own = np.zeros(size, np.uint8)
+    if is_first_process():
+        own = np.frombuffer(data, np.uint8)
     return np.asarray(multihost_utils.broadcast_one_to_all(own)).tobytes()
 
 

@@ -53,14 +53,18 @@ class Progress:
         seconds = now - self.first[1]
         if steps > 0 and seconds > 0:
             rate = steps / seconds
-            text += f", {rate:.3g} a second, {duration((self.total - step) / rate)} left"
+            text += (
+                f", {rate:.3g} a second, {duration((self.total - step) / rate)} left"
+            )
         for name, value in (metrics or {}).items():
             text += f", {name} {float(value):.4g}"
         self._print(text)
 
     def __exit__(self, kind: type | None, error: object, trace: object) -> None:
         state = "done in" if kind is None else "stopped after"
-        self._print(f"{self.label}: {state} {duration(time.perf_counter() - self.start)}")
+        self._print(
+            f"{self.label}: {state} {duration(time.perf_counter() - self.start)}"
+        )
         if self.live:
             print(file=sys.stderr, flush=True)
 

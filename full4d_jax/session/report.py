@@ -19,7 +19,9 @@ from input_pipeline.whole_files import write_text
 
 # The next verb towards a scene; grids without poses have no depth.
 NEXT = {"sample": "lift", "lift": "render"}
-SCORES = [key.removesuffix("?") for key, kind in STAGES["scene"].items() if kind == "score"]
+SCORES = [
+    key.removesuffix("?") for key, kind in STAGES["scene"].items() if kind == "score"
+]
 PACKAGES = (OURS, "jax", "jaxlib", "numpy", "av")
 
 
@@ -67,7 +69,9 @@ def write_report(
         if content is not None:
             text = json.dumps(content, indent=2, default=str)
             write_text(folder / f"{name}.json", text + "\n")
-    files = ", ".join(sorted(path.name for path in folder.iterdir() if path.name[0] != "."))
+    files = ", ".join(
+        sorted(path.name for path in folder.iterdir() if path.name[0] != ".")
+    )
     stages.say(f"{folder}: {files}")
     if command in NEXT and "intrinsics" in grid:
         stages.say(f"next: full4d {NEXT[command]} {folder}")

@@ -158,7 +158,9 @@ def check_arrays(name: str, arrays: Mapping[str, ndarray], where: str) -> None:
     for own in FITS.keys() & arrays.keys():
         fits, expected = FITS[own]
         found = f"shape {arrays[own].shape} with numbers up to {arrays[own].max():g}"
-        check_field(f"{where}, array {own}", fits(arrays[own], lengths), found, expected)
+        check_field(
+            f"{where}, array {own}", fits(arrays[own], lengths), found, expected
+        )
     for names in TOGETHER:
         there = [own for own in names if own in arrays]
         is_whole = len(there) in (0, len(names))
@@ -181,7 +183,9 @@ def _check_layout(
     return lengths
 
 
-def _check_array(array: ndarray, layout: str, lengths: dict[str, int], where: str) -> None:
+def _check_array(
+    array: ndarray, layout: str, lengths: dict[str, int], where: str
+) -> None:
     """Refuse an array of another kind or other axes; note the lengths of its axes."""
     kind, *axes = layout.split()
     fits = array.dtype.kind in TYPES.get(kind, "f") and array.ndim == len(axes)
@@ -202,4 +206,6 @@ def _check_array(array: ndarray, layout: str, lengths: dict[str, int], where: st
     if kind == "rising":
         least = np.diff(array).min(initial=np.inf)
         expected = f"increasing seconds, by {MIN_STEP:g}"
-        check_field(where, least >= MIN_STEP, f"times that rise by {least:g} s", expected)
+        check_field(
+            where, least >= MIN_STEP, f"times that rise by {least:g} s", expected
+        )

@@ -118,7 +118,9 @@ class Stages:
         for earlier in before.keys() & STAGES.keys():
             if self._mark(earlier) not in ("", before[earlier]):
                 found = f"made from another {earlier} than the one there"
-                raise InputError("output folder", path, found, f"a {name} made from it", do)
+                raise InputError(
+                    "output folder", path, found, f"a {name} made from it", do
+                )
         return self._keep(name, saved)
 
     @property
@@ -152,14 +154,18 @@ class Stages:
         """Remember a stage; return its arrays without the marks beside them."""
         self.fingerprints[name] = str(saved["fingerprint"])
         self.seconds[name] = float(saved["seconds"])
-        self.arrays[name] = {key: value for key, value in saved.items() if key not in MARKS}
+        self.arrays[name] = {
+            key: value for key, value in saved.items() if key not in MARKS
+        }
         return self.arrays[name]
 
 
 def fingerprint(name: str, inputs: Mapping[str, Any], before: Mapping[str, str]) -> str:
     """Return a hash of settings (dataclasses, numbers, texts, arrays) and of files' contents."""
     text = json.dumps(
-        [STAGE_VERSION, name, dict(inputs), dict(before)], sort_keys=True, default=_describe
+        [STAGE_VERSION, name, dict(inputs), dict(before)],
+        sort_keys=True,
+        default=_describe,
     )
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 

@@ -78,7 +78,9 @@ def average_along_flow(values: Values, flows: SureFlows) -> Values:
       flows: of the film.
     """
     before, weight_before = _summed(values, flows.back, flows.back_sure)
-    after, weight_after = _summed(values[::-1], flows.there[::-1], flows.there_sure[::-1])
+    after, weight_after = _summed(
+        values[::-1], flows.there[::-1], flows.there_sure[::-1]
+    )
     # Both sums have the instant itself.
     total = before + after[::-1] - values
     return total / (weight_before + weight_after[::-1] - 1)
@@ -145,7 +147,9 @@ def _number(mask: Mask, before: Labels, count: int) -> tuple[Labels, int]:
                 parts.append(n)
         clashes = any(_beside(columns, x) for n in parts for x in placed.get(n, []))
         if not parts or (len(parts) == 1 and clashes):
-            vanished = {n for n in spans if n not in placed and not mask[before == n].any()}
+            vanished = {
+                n for n in spans if n not in placed and not mask[before == n].any()
+            }
             n = _leapt(inside, before, vanished)
             count += not n
             parts = [n or count]

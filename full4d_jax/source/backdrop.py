@@ -144,7 +144,9 @@ def find_faint(frames: Pictures, subject: Shares, backdrop: Backdrop) -> Masks:
     faint = []
     for frame, share in zip(frames.astype(np.float32), subject, strict=True):
         difference = np.abs(frame - backdrop.frame).max(-1)
-        at_rest = backdrop.known & (share < BACKGROUND_SHARE) & (difference < MOVING_LEVELS)
+        at_rest = (
+            backdrop.known & (share < BACKGROUND_SHARE) & (difference < MOVING_LEVELS)
+        )
         noise = np.median(difference[at_rest]) if at_rest.any() else MOVING_LEVELS
         _, tint = _factor_and_tint(frame, backdrop.frame)
         clear = difference > max(faint_levels, faint_noise * noise)
@@ -164,7 +166,9 @@ def _factor_and_tint(
 
 def _thick(mask: Mask) -> Mask:
     """Return a mask without what is thinner than edges that seem to move."""
-    return cv2.morphologyEx(as_bytes(mask), cv2.MORPH_OPEN, disc(EDGE_RADIUS_PIXELS)) > 0
+    return (
+        cv2.morphologyEx(as_bytes(mask), cv2.MORPH_OPEN, disc(EDGE_RADIUS_PIXELS)) > 0
+    )
 
 
 def _even(light: Mask, factor: Share) -> Mask:
@@ -241,4 +245,6 @@ def as_bytes(mask: Mask) -> UInt8[ndarray, "h w"]:
 
 def disc(radius: int) -> UInt8[ndarray, "n n"]:
     """Return a disc of that many pixels around its middle."""
-    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+    return cv2.getStructuringElement(
+        cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1)
+    )

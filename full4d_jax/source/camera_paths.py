@@ -16,8 +16,7 @@ from numpy import ndarray
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import DataConfig
-from full4d_jax.geometry.arrays import Lens, Maps, Pictures
-from full4d_jax.geometry.motion import moving_pixels
+from full4d_jax.geometry import arrays, motion
 from full4d_jax.session.errors import input_errors
 from full4d_jax.source.depth.lines import UP, Direction
 from full4d_jax.source.options import PathOptions
@@ -139,7 +138,7 @@ def _listed(path: Path, content: dict[str, Any], data: DataConfig) -> TargetCame
     return TargetCameras(lenses, poses.astype(np.float32))
 
 
-def subject_depth(frames: Pictures, depth: Maps) -> float:
+def subject_depth(frames: arrays.Pictures, depth: arrays.Maps) -> float:
     """Return the depth of what moves in a clip from a camera that stands still, at most 1.
 
     It is 1, the median depth of the scene, where too little moves to measure it.
@@ -148,7 +147,7 @@ def subject_depth(frames: Pictures, depth: Maps) -> float:
       frames: the clip.
       depth: its z-depth in world units, 0 where unknown.
     """
-    moving_depth = depth[moving_pixels(frames, MOVED_LEVELS) & (depth > 0)]
+    moving_depth = depth[motion.moving_pixels(frames, MOVED_LEVELS) & (depth > 0)]
     if moving_depth.size < LEAST_MOVING_SHARE * depth.size:
         return 1.0
     return float(np.clip(np.median(moving_depth), NEAREST_PIVOT_DEPTH, 1.0))
@@ -195,7 +194,7 @@ def up_of(world_to_camera: RigPoses) -> Float[ndarray, "3"]:
     return up if up @ np.asarray(UP) > 0 else -up
 
 
-def still_camera(lens: Lens, data: DataConfig) -> Cameras:
+def still_camera(lens: arrays.Lens, data: DataConfig) -> Cameras:
     """Return the camera of a source: the world is its own frame at all instants."""
     poses = np.broadcast_to(np.eye(4, dtype=np.float32), (1, data.frames, 4, 4))
     return Cameras(lens[None].astype(np.float32), poses, data.height, data.width)
@@ -256,7 +255,9 @@ def range_warning(
     if azimuth <= max_azimuth + 0.5 and elevation <= max_elevation + 0.5:
         return ""
     reached = f"azimuth {azimuth:.0f} and elevation {elevation:.0f} degrees"
-    trained = f"{max_azimuth:.0f} and {max_elevation:.0f} that this checkpoint was trained"
+    trained = (
+        f"{max_azimuth:.0f} and {max_elevation:.0f} that this checkpoint was trained"
+    )
     blur = "expect blur and invention there"
     return f"the camera path reaches {reached}, beyond the {trained} on: {blur}"
 

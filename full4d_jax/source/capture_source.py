@@ -119,7 +119,9 @@ def _open_folder(options: CaptureOptions) -> Grid:
         if generated:
             size = size[0] // 2 * 2, size[1] // 2 * 2
         arrays = _decoded(path.name, example, size)
-    grid = _captured(path.name, arrays, example.timestamps[0], options, generated=generated)
+    grid = _captured(
+        path.name, arrays, example.timestamps[0], options, generated=generated
+    )
     notes = [grid.about.note, captures[0].note]
     if clips.left_out:
         most = f"as a grid has {CLIP_FRAMES} at most"
@@ -136,7 +138,9 @@ def captures_of(path: Path) -> tuple[list[capture.Capture], int]:
     return read_scene_captures(folder, layout, fps=None, inside=folder), len(scenes)
 
 
-def _clips_of(captures: Sequence[capture.Capture], options: CaptureOptions) -> CaptureClips:
+def _clips_of(
+    captures: Sequence[capture.Capture], options: CaptureOptions
+) -> CaptureClips:
     """Return the clips of captures, of the size and the instants that the options choose."""
     # Of the shorter side, at most, of a generator or an RGB-D camera, without --rows.
     usual_rows = 256
@@ -148,7 +152,9 @@ def _clips_of(captures: Sequence[capture.Capture], options: CaptureOptions) -> C
         rows = rows or usual_rows
         fps = fps or USUAL_FPS
     stride = 1 if fps is None else max(1, round(first.fps / fps))
-    end = None if options.seconds is None else max(1, round(options.seconds * first.fps))
+    end = (
+        None if options.seconds is None else max(1, round(options.seconds * first.fps))
+    )
     if is_rgbd and options.fps is None:
         count = len(first.views[0].timestamps[:end])
         stride = max(stride, math.ceil(count / CLIP_FRAMES))
@@ -318,7 +324,9 @@ def _chosen_views(views: Sequence[int], count: int) -> Int[ndarray, " v"]:
     return np.array(order)
 
 
-def held_out_pictures(views: int, instants: int, wanted: HeldOut) -> Bool[ndarray, "v t"]:
+def held_out_pictures(
+    views: int, instants: int, wanted: HeldOut
+) -> Bool[ndarray, "v t"]:
     """Return which pictures are held out: one view in eight, of fewer views one instant in eight.
 
     The last instant is fitted, so that the clip keeps its length.
@@ -333,7 +341,9 @@ def held_out_pictures(views: int, instants: int, wanted: HeldOut) -> Bool[ndarra
     axes = {"views": held_out, "instants": held_out.T}
     axis: str = wanted
     if wanted == "auto":
-        axis = next((name for name, rows in axes.items() if len(rows) >= period), "none")
+        axis = next(
+            (name for name, rows in axes.items() if len(rows) >= period), "none"
+        )
     if axis == "none":
         return held_out
     count = len(axes[axis])

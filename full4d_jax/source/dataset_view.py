@@ -14,8 +14,7 @@ from full4d_jax.cameras import Cameras
 from full4d_jax.config import DataConfig
 from full4d_jax.geometry.arrays import Maps, Pictures
 from full4d_jax.grid import About, Grid, Place, Points, all_real, seen_in, with_missing
-from full4d_jax.session.errors import InputError, input_errors
-from full4d_jax.session.fields import require
+from full4d_jax.session import errors, fields
 from full4d_jax.source.capture_source import instants_from, open_clip, rate
 from full4d_jax.source.handheld.path_scale import first_median
 from full4d_jax.source.options import DatasetViewOptions
@@ -115,7 +114,7 @@ def open_rig(options: DatasetViewOptions) -> tuple[Records, Example]:
     fits = len(set(real)) == len(real) <= min(MOST_REAL_VIEWS, count - 1)
     expected = f"at most {MOST_REAL_VIEWS} of 0 to {count - 1}, and one left to make"
     shown = " ".join(map(str, real))
-    require("view", shown, fits and max(real) < count, expected, what="option")
+    fields.require("view", shown, fits and max(real) < count, expected, what="option")
     return records, example
 
 
@@ -127,14 +126,16 @@ def _open_view(
     points = None
     note = ""
     do = "measure its depth, or choose another clip, view or --start"
-    with input_errors("dataset", do), named(f"{options.dataset}, "):
+    with errors.input_errors("dataset", do), named(f"{options.dataset}, "):
         clip = decode(example, height=data.height, width=data.width)
         if all(example.depth16[0]):
             depth, poses = to_source(clip.depth[0], clip.world_to_camera)
             unit = first_median(clip.depth[0])
             if options.measured.depth_network is not None:
                 depth = None
-                note = "; its depth is estimated, in the unit of the depth that is known"
+                note = (
+                    "; its depth is estimated, in the unit of the depth that is known"
+                )
         else:
             own = clip.world_to_camera.astype(np.float64)
             poses = relative_to(own, clip.world_to_camera[0, 0])
@@ -160,7 +161,7 @@ def _instants(
         expected = f"{data.frames} from {options.start:.2f} s on{asked}"
         where = f"{options.dataset}, scene {example.scene_id}"
         do = "change --start, --fps or data.frames"
-        raise InputError("dataset", where, found, expected, do)
+        raise errors.InputError("dataset", where, found, expected, do)
     return chosen[: data.frames]
 
 
@@ -193,7 +194,9 @@ def _rig_scale(
     if middle is None or middle[2] <= 0:
         found = "no depth in a view, and cameras that share no points and look apart"
         expected = "depth, or cameras that tell its scale"
-        raise ValueError(f"scene {example.scene_id}: found {found}, expected {expected}")
+        raise ValueError(
+            f"scene {example.scene_id}: found {found}, expected {expected}"
+        )
     return float(middle[2]), None, "the place that all cameras look at"
 
 
@@ -203,7 +206,9 @@ def _shared_points(example: Example, clip: Clip) -> SparseDepth:
     height, width = clip.frames.shape[2:4]
     stored = example.intrinsics[0].astype(np.float64)
     pixels = undistort_points(known.pixels, stored, example.distortion[0])
-    rays = np.concatenate([pixels, np.ones((len(pixels), 1))], 1) @ np.linalg.inv(stored).T
+    rays = (
+        np.concatenate([pixels, np.ones((len(pixels), 1))], 1) @ np.linalg.inv(stored).T
+    )
     places = (rays @ clip.intrinsics[0].astype(np.float64).T)[:, :2]
     inside = ((places >= 0) & (places < (width, height))).all(1)
     return SparseDepth(known.instants[inside], places[inside], known.depth[inside])

@@ -31,7 +31,12 @@ from av.error import FFmpegError
 from jaxtyping import Float, UInt8
 
 from full4d_jax.config import DataConfig
-from full4d_jax.geometry.tracking import Gray, spread_corners, standing_share, track_step
+from full4d_jax.geometry.tracking import (
+    Gray,
+    spread_corners,
+    standing_share,
+    track_step,
+)
 from full4d_jax.media.video import Video, crop_resize, gray_picture, read_video
 from full4d_jax.session.errors import InputError
 from full4d_jax.source.options import TwoVideosOptions, VideoOptions
@@ -83,7 +88,9 @@ def read_shot(
     if options.size is not None and before > 1:
         do += f", or end before it (--seconds {before / video.fps:.2f})"
     expected = f"one shot from {begin:.2f} s to {end:.2f} s"
-    raise InputError("video", path, f"a cut to another shot at {cut:.2f} s", expected, do)
+    raise InputError(
+        "video", path, f"a cut to another shot at {cut:.2f} s", expected, do
+    )
 
 
 def find_cut(video: Video, path: Path) -> float | None:
@@ -172,7 +179,9 @@ def _step_score(before: Gray, after: Gray) -> float:
     shift = np.array([[1, 0, right], [0, 1, down]], np.float32)
     moved = cv2.warpAffine(before, shift, size, borderMode=cv2.BORDER_REPLICATE)
     moving = (cv2.absdiff(moved, after) > CHANGED_LEVELS).mean()
-    return float(min(moving, MOST_MOVING_SHARE) - np.hypot(right, down) / before.shape[1])
+    return float(
+        min(moving, MOST_MOVING_SHARE) - np.hypot(right, down) / before.shape[1]
+    )
 
 
 def pictures_around(path: Path, video: Video) -> UInt8[np.ndarray, "e h w 3"] | None:

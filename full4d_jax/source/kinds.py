@@ -32,7 +32,9 @@ ENDINGS = {
 }
 STAGES = ("source.npz", "depth.npz", "grid.npz", "scene.npz")
 ADVICE = {
-    **dict.fromkeys((CAPTURE, RECORD3D), "make a data set of it with full4d data import"),
+    **dict.fromkeys(
+        (CAPTURE, RECORD3D), "make a data set of it with full4d data import"
+    ),
     FILMS: "say where the cameras stand, docs/data.md",
     RUN: "go on there with full4d lift, render, view or evaluate",
 }
@@ -48,7 +50,9 @@ def kind_of(path: Path) -> str:
         if kind := _kind_of(path):
             return kind
         exists = path.exists()
-        reason = "a folder that is none of these" if exists else "no such file or folder"
+        reason = (
+            "a folder that is none of these" if exists else "no such file or folder"
+        )
     # Such as a name that is too long, or a folder that one may not read.
     except OSError as error:
         reason = error.strerror
@@ -118,7 +122,11 @@ class SourceOptions:
 
 
 def choose_source(
-    candidates: Sequence[Any], path: str, words: Sequence[str], *, model_needs_cameras: bool
+    candidates: Sequence[Any],
+    path: str,
+    words: Sequence[str],
+    *,
+    model_needs_cameras: bool,
 ) -> Any:
     """Return the options class that a command line asks for.
 

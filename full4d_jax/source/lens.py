@@ -27,7 +27,8 @@ EXIF_BLOCK_TAG = 0x8769
 LensEstimate = Callable[[Pictures], float | None]
 # Side by side.
 MOST_BOXES = 20_000
-TAG_PLACES = (b"trak", b"meta"), (b"trak", b"udta", b"meta"), (b"meta",), (b"udta", b"meta")
+META, USER = b"meta", b"udta"
+TAG_PLACES = (b"trak", META), (b"trak", USER, META), (META,), (USER, META)
 
 
 def lens_of(

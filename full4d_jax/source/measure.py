@@ -45,14 +45,7 @@ from full4d_jax.source.depth import estimators, lines, planes, resting_scene
 from full4d_jax.source.depth.depth_file import DepthFile
 from full4d_jax.source.depth.estimate import depth_from_file
 from full4d_jax.source.depth.upright import forget_rim, stand_upright
-from full4d_jax.source.handheld.path_scale import (
-    check_moves,
-    first_camera,
-    first_median,
-    in_unit,
-    settle_scale,
-    source_moves,
-)
+from full4d_jax.source.handheld import path_scale
 from full4d_jax.source.lens import LensEstimate
 from full4d_jax.source.subjects import find_subjects
 
@@ -116,9 +109,11 @@ def run_depth(stages: Stages, grid: Grid, inputs: DepthInputs) -> Grid:
         the unit of the path could be found.
     """
     if inputs.depth is not None:
-        check_moves(grid, inputs.depth, str(inputs.asked.depth))
-    arrays = stages.run("depth", inputs.settings, lambda: measure(grid, inputs, stages.say))
-    placed = in_unit(grid, float(arrays["path_unit"]))
+        path_scale.check_moves(grid, inputs.depth, str(inputs.asked.depth))
+    arrays = stages.run(
+        "depth", inputs.settings, lambda: measure(grid, inputs, stages.say)
+    )
+    placed = path_scale.in_unit(grid, float(arrays["path_unit"]))
     return replace(placed, depth=arrays["depth"], around=None, plate=plate_in(arrays))
 
 
@@ -136,7 +131,7 @@ def measure(grid: Grid, inputs: DepthInputs, say: Callable[[str], None]) -> Arra
     facts = not inputs.asked.keep_estimate
     plate = None
     if inputs.depth is not None:
-        depth, unit = settle_scale(grid, inputs.depth, estimated=False)
+        depth, unit = path_scale.settle_scale(grid, inputs.depth, estimated=False)
     else:
         if grid.depth is None and isinstance(inputs.network, DepthFile):
             say(inputs.network.description)
@@ -145,7 +140,9 @@ def measure(grid: Grid, inputs: DepthInputs, say: Callable[[str], None]) -> Arra
             say(describe_sweep(swept))
         size = grid.frames.shape[2:4]
         if plate and (hidden := resting_scene.depth_within(plate, *size) > 0).any():
-            found = f"in {hidden.mean():.1%} of the picture somebody hides the background"
+            found = (
+                f"in {hidden.mean():.1%} of the picture somebody hides the background"
+            )
             taken = "it is taken from before and after, or filled in by a network"
             say(f"depth: {found} for the whole part; {taken}")
     rows = [np.asarray(depth)]
@@ -180,20 +177,20 @@ def measure_depth(
     # To the network, such as the sky.
     unknown = np.zeros(pictures.shape[:3], bool)
     frames = to_model(pictures)
-    still = not source_moves(source)
+    still = not path_scale.source_moves(source)
     # Depth of the first look: recorded, from a file, or of the network.
     known = depth_in(source)
     estimated = known is None
     if known is None and isinstance(network, DepthFile):
         own = estimators.clip_depth(network, frames, still=still)
         unknown = own == 0
-        middle = first_median(own)
+        middle = path_scale.first_median(own)
         known = estimators.as_far(own) / middle
         metres = middle if network.kind == "metric" else None
     elif known is None:
         known = np.asarray(estimators.source_depth(network, frames, still=still))
-    settled, unit = settle_scale(source, known, estimated=estimated)
-    placed = in_unit(source, unit)
+    settled, unit = path_scale.settle_scale(source, known, estimated=estimated)
+    placed = path_scale.in_unit(source, unit)
 
     def estimate(picture: Picture) -> Map:
         """Return the depth of a picture, of any scale; what is unknown is far away."""
@@ -208,15 +205,15 @@ def measure_depth(
         return np.where(unknown, 0, depth), unit, metres, swept, plate
     # Of a camera that moves, a plane sweep corrects it, where points tell a common unit.
     if points_in(source) is not None:
-        where = (x.astype(np.float64) for x in first_camera(placed))
+        where = (x.astype(np.float64) for x in path_scale.first_camera(placed))
         settled, swept = stereo_depth(pictures, settled, *where)
         # The world's unit is the first median.
-        again = first_median(settled)
+        again = path_scale.first_median(settled)
         settled = settled / again
         unit = unit * again
-        placed = in_unit(placed, again)
+        placed = path_scale.in_unit(placed, again)
         metres = None if metres is None else metres * again
-    camera = map(jnp.asarray, first_camera(placed))
+    camera = map(jnp.asarray, path_scale.first_camera(placed))
     shown = jnp.asarray(_without_edges(settled))
     depth = np.asarray(fuse_depth(frames, shown, *camera))
     if facts:
@@ -227,7 +224,9 @@ def measure_depth(
 
 def describe_sweep(swept: float) -> str:
     """Return a line for the user about the share of the pixels that a plane sweep found."""
-    return f"depth: {swept:.0%} of the pixels by a plane sweep, which corrects the network"
+    return (
+        f"depth: {swept:.0%} of the pixels by a plane sweep, which corrects the network"
+    )
 
 
 def _without_edges(depth: Maps) -> Maps:
@@ -245,8 +244,8 @@ def hold_facts(
       estimate: returns the depth of a picture, for the clean plate.
     """
     frames = source.frames[0]
-    lens, path = first_camera(source)
-    still = not source_moves(source)
+    lens, path = path_scale.first_camera(source)
+    still = not path_scale.source_moves(source)
     subjects = find_subjects(frames, lens, path, source.around)
     # A camera that moves may change its pitch.
     up = lines.camera_up(frames, lens) if still else None
@@ -256,6 +255,8 @@ def hold_facts(
     depth = stand_upright(flat, subjects, lens, up=up or lines.UP)
     if still:
         depth = forget_rim(depth, labels)
-    plate = resting_scene.clean_plate(depth, frames, labels, subjects.backdrop, estimate)
+    plate = resting_scene.clean_plate(
+        depth, frames, labels, subjects.backdrop, estimate
+    )
     behind = resting_scene.depth_within(plate, *depth.shape[1:]) if still else None
     return resting_scene.set_before(depth, frames, labels, lens, path, behind), plate

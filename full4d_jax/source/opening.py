@@ -9,12 +9,12 @@ from full4d_jax.session.stages import Stages
 from full4d_jax.source import (
     capture_source,
     dataset_view,
+    measure,
     options,
     row_and_column,
     video_source,
 )
 from full4d_jax.source.lens import LensEstimate
-from full4d_jax.source.measure import DepthInputs, lens_estimate
 from input_pipeline.importers.camera_path import path_files
 
 # What opens sources in the size of a data section.
@@ -54,7 +54,7 @@ def run_source(
     stages: Stages,
     data: DataConfig,
     source: options.SampleOptions,
-    depth: DepthInputs | None = None,
+    depth: measure.DepthInputs | None = None,
 ) -> Grid:
     """Run the stage source: open what the run starts from.
 
@@ -62,7 +62,9 @@ def run_source(
     """
     # Stages read these; the size is in `data`.
     later = ("cameras", "measured", "size")
-    settings = {name: value for name, value in vars(source).items() if name not in later}
+    settings = {
+        name: value for name, value in vars(source).items() if name not in later
+    }
     settings |= {"way": type(source).__name__, "data": data}
     lens = None
     match source:
@@ -76,7 +78,7 @@ def run_source(
         split = capture_source.open_split(source.dataset, source.split)
         settings["content"] = split.content
     if isinstance(source, options.VideoOptions) and depth is not None:
-        if lens := lens_estimate(depth.network):
+        if lens := measure.lens_estimate(depth.network):
             settings["lens"] = depth.settings["net"]
         if source.video == options.CLIP:
             credit = options.CLIP.with_suffix(".txt").read_text()

@@ -19,8 +19,7 @@ from full4d_jax.grid import About, Grid, Origin
 from full4d_jax.media.pictures import to_uint8
 from full4d_jax.media.sound import read_sound
 from full4d_jax.media.video import Video, read_video
-from full4d_jax.session import errors, extras
-from full4d_jax.session.fields import refuse
+from full4d_jax.session import errors, extras, fields
 from full4d_jax.source.film import read_shot
 from full4d_jax.source.handheld import find_path
 from full4d_jax.source.lens import lens_of
@@ -52,7 +51,7 @@ def open_two_videos(data: DataConfig, options: TwoVideosOptions) -> Grid:
     film = options.freeze_time
     if film is None:
         of_film = {"poses": options.poses, "fov": options.fov}
-        refuse(of_film, "none without --freeze_time, whose camera it tells of")
+        fields.refuse(of_film, "none without --freeze_time, whose camera it tells of")
     frames, origin = _empty_grid(data)
     rate = options.fps or data.fps
     times = np.arange(data.frames) / rate

@@ -20,14 +20,7 @@ from jaxtyping import Float, UInt8
 
 from full4d_jax.geometry.arrays import Mask, Picture
 from full4d_jax.models.published_networks import WINDOW_PIXELS, Params, silhouette
-from full4d_jax.source.backdrop import (
-    Share,
-    as_bytes,
-    disc,
-    grown,
-    number_pieces,
-    pieces_with,
-)
+from full4d_jax.source import backdrop
 
 # A square of a picture: x and y of its middle, side; pixels.
 Window = tuple[float, float, float]
@@ -41,11 +34,11 @@ class People(NamedTuple):
       decided: where the second look decides.
     """
 
-    shares: Share
+    shares: backdrop.Share
     decided: Mask
 
 
-def look_again(params: Params, frame: Picture, shares: Share) -> People:
+def look_again(params: Params, frame: Picture, shares: backdrop.Share) -> People:
     """Return the shares of people, with sharp outlines where the networks agree.
 
     Args:
@@ -57,7 +50,7 @@ def look_again(params: Params, frame: Picture, shares: Share) -> People:
     smallest_person = 1e-3
     people = People(shares, np.zeros(shares.shape, bool))
     likely = likely_pieces(shares)
-    count, pieces = number_pieces(likely)
+    count, pieces = backdrop.number_pieces(likely)
     for number in range(1, count):
         piece = pieces == number
         if piece.sum() >= smallest_person * piece.size:
@@ -65,9 +58,9 @@ def look_again(params: Params, frame: Picture, shares: Share) -> People:
     return people
 
 
-def likely_pieces(shares: Share) -> Mask:
+def likely_pieces(shares: backdrop.Share) -> Mask:
     """Return the pieces of pixels whose share of subjects is likely that have a sure pixel."""
-    return pieces_with(shares > 0.4, shares > 0.6)
+    return backdrop.pieces_with(shares > 0.4, shares > 0.6)
 
 
 def _look_at(
@@ -80,15 +73,15 @@ def _look_at(
     min_agreement = 0.95
     # Of the piece's longer side: how far beyond it hands and feet may be.
     limb_reach = 0.1
-    box = cv2.boundingRect(as_bytes(piece))
+    box = cv2.boundingRect(backdrop.as_bytes(piece))
     windows = _windows(box, len(piece))
     looks = (_shares_in(params, frame, window) for window in windows)
     for smaller, larger in pairwise(looks):
         shares = (smaller + larger) / 2
         agree = _overlap(smaller > 0.5, larger > 0.5) > min_agreement
         if agree and _overlap(shares > 0.5, piece) > min_overlap:
-            reach = disc(max(2, round(limb_reach * max(box[2:]))))
-            near = grown(piece, reach) & ~other_pieces
+            reach = backdrop.disc(max(2, round(limb_reach * max(box[2:]))))
+            near = backdrop.grown(piece, reach) & ~other_pieces
             # Where DeepLab alone sees somebody, a collar or the wall beside them, colours decide.
             disputed = piece & (shares < 0.5)
             decided = people.decided | (near & ~disputed)
@@ -123,7 +116,7 @@ def _windows(box: Sequence[int], rows: int) -> Iterator[Window]:
         yield left + width / 2, y, side
 
 
-def _shares_in(params: Params, frame: Picture, window: Window) -> Share:
+def _shares_in(params: Params, frame: Picture, window: Window) -> backdrop.Share:
     """Return the share of the window's person at each pixel of the frame, 0 outside the window."""
     x, y, side = window
     scale = WINDOW_PIXELS / side

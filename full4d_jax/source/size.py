@@ -12,13 +12,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from full4d_jax.cameras import sides
+from full4d_jax import cameras, models, source
 from full4d_jax.config import DEFAULT, Config, DataConfig
 from full4d_jax.media.video import check_file
-from full4d_jax.models import unet
 from full4d_jax.session.errors import InputError, input_errors
-from full4d_jax.source.capture_source import instants_from, rate
-from full4d_jax.source.dataset_view import open_rig
 from full4d_jax.source.options import (
     DatasetViewOptions,
     DemoOptions,
@@ -52,7 +49,9 @@ class Footage(NamedTuple):
     views: int | None = None
 
 
-def size_of_result(config: Config, options: SampleOptions, *, enlarged: bool) -> DataConfig:
+def size_of_result(
+    config: Config, options: SampleOptions, *, enlarged: bool
+) -> DataConfig:
     """Return the data section with the size of the result in place of the prior's own.
 
     Args:
@@ -70,7 +69,7 @@ def size_of_result(config: Config, options: SampleOptions, *, enlarged: bool) ->
     multiple = config.model.patch * config.model.codec_stride
     views = data.views
     if enlarged:
-        multiple = math.lcm(multiple, unet.SIDE_MULTIPLE)
+        multiple = math.lcm(multiple, models.unet.SIDE_MULTIPLE)
         views = USUAL_VIEWS
         asks = {"frames": "--seconds and --fps"}
         # Without target cameras the source has its own views.
@@ -107,7 +106,7 @@ def size_of_result(config: Config, options: SampleOptions, *, enlarged: bool) ->
             rows = max(data.height, min(rows, footage.height, footage.width))
     size = data.height, data.width
     if rows is not None:
-        size = sides(footage.height, footage.width, rows, multiple)
+        size = cameras.sides(footage.height, footage.width, rows, multiple)
     views = footage.views or views
     return replace(data, views=views, frames=frames, height=size[0], width=size[1])
 
@@ -149,11 +148,11 @@ def _clip_footage(data: DataConfig, options: DatasetViewOptions) -> Footage:
     Raises:
       InputError: The data set is unusable, or has no such split, clip or view.
     """
-    records, example = open_rig(options)
+    records, example = source.dataset_view.open_rig(options)
     times = example.timestamps[options.view[0]].astype(np.float64)
     facts = records.clips[options.clip]
-    fps = rate(times, options.fps, data.fps)
+    fps = source.capture_source.rate(times, options.fps, data.fps)
     # Where the start is after its end, those who read it refuse it.
-    left = max(1, len(instants_from(times, options.start, fps)))
+    left = max(1, len(source.capture_source.instants_from(times, options.start, fps)))
     height, width = int(facts["height"]), int(facts["width"])
     return Footage(height, width, left, fps, len(example.frames))

@@ -19,18 +19,10 @@ import numpy as np
 from jaxtyping import Float, Float32, UInt8
 from numpy import ndarray
 
-from full4d_jax.geometry import paths, tracking
-from full4d_jax.geometry.arrays import Labels, Lens, Mask, Masks, Picture, Pictures, Poses
+from full4d_jax.geometry import arrays, paths, tracking
 from full4d_jax.models.published_networks import CELL_PIXELS, CLASSES, Params, logits
 from full4d_jax.models.weights import load_shipped
-from full4d_jax.source.along_flow import (
-    SureFlows,
-    Values,
-    average_along_flow,
-    link_labels,
-    of_one_colour,
-    sure_flows,
-)
+from full4d_jax.source import along_flow
 from full4d_jax.source.backdrop import (
     BACKGROUND_SHARE,
     OUTLINE_BAND_SHARE,
@@ -74,15 +66,15 @@ class Subjects(NamedTuple):
       backdrop: what a camera at rest sees behind them; None of one that moves.
     """
 
-    labels: Labels
+    labels: arrays.Labels
     kinds: tuple[str, ...]
     backdrop: Backdrop | None = None
 
 
 def find_subjects(
-    frames: Pictures,
-    lens: Lens,
-    world_to_camera: Poses,
+    frames: arrays.Pictures,
+    lens: arrays.Lens,
+    world_to_camera: arrays.Poses,
     around: UInt8[ndarray, "e h w 3"] | None,
 ) -> Subjects:
     """Return the masks of what stands in a clip.
@@ -99,13 +91,15 @@ def find_subjects(
     to_first = None
     if not paths.travels(world_to_camera):
         to_first = tracking.homographies(world_to_camera[:, :3, :3], lens)
-    flows = sure_flows(frames)
-    shares = average_along_flow(class_shares(classes, frames), flows)
+    flows = along_flow.sure_flows(frames)
+    shares = along_flow.average_along_flow(class_shares(classes, frames), flows)
     outlines = see_people(silhouettes, frames, shares)
     more = None
     if around is not None:
         around_shares = class_shares(classes, around)
-        more = SeenPictures(around, see_people(silhouettes, around, around_shares).anybody)
+        more = SeenPictures(
+            around, see_people(silhouettes, around, around_shares).anybody
+        )
     return label_subjects(frames, outlines, flows, to_first, more)
 
 
@@ -119,12 +113,14 @@ class Outlines(NamedTuple):
         DeepLab sees faintly, and the second look not at all, is no background.
     """
 
-    shares: Values
-    decided: Masks
+    shares: along_flow.Values
+    decided: arrays.Masks
     anybody: Shares
 
 
-def see_people(params: Params, frames: Pictures, shares: Values) -> Outlines:
+def see_people(
+    params: Params, frames: arrays.Pictures, shares: along_flow.Values
+) -> Outlines:
     """Return where subjects are, after a second look at people.
 
     Args:
@@ -143,9 +139,9 @@ def see_people(params: Params, frames: Pictures, shares: Values) -> Outlines:
 
 
 def label_subjects(
-    frames: Pictures,
+    frames: arrays.Pictures,
     outlines: Outlines,
-    flows: SureFlows,
+    flows: along_flow.SureFlows,
     to_first: Float[ndarray, "t 3 3"] | None,
     around: SeenPictures | None,
 ) -> Subjects:
@@ -173,15 +169,17 @@ def label_subjects(
     masks = map(outline, frames, subject, moving, outlines.decided)
     whole = [up_to_the_sides(mask) for mask in map(with_faint_parts, masks, faint)]
     ballots = np.stack(whole)[..., None].astype(np.float32)
-    votes = average_along_flow(ballots, of_one_colour(flows, frames))
+    votes = along_flow.average_along_flow(
+        ballots, along_flow.of_one_colour(flows, frames)
+    )
     steady = np.stack([_smooth(vote > 0.5) for vote in votes[..., 0]])
-    labels, count = link_labels(steady, flows.back)
+    labels, count = along_flow.link_labels(steady, flows.back)
     numbers = range(1, count + 1)
     kinds = tuple(_kind(outlines.shares[labels == number]) for number in numbers)
     return _drop_small(labels, kinds)._replace(backdrop=backdrop)
 
 
-def class_shares(params: Params, frames: Pictures) -> Values:
+def class_shares(params: Params, frames: arrays.Pictures) -> along_flow.Values:
     """Return the probabilities of each of `KIND_CLASSES` at each pixel."""
     # Short side of what the network sees: trained at 257, it is as sure and sharper here.
     network_rows = 385
@@ -190,7 +188,9 @@ def class_shares(params: Params, frames: Pictures) -> Values:
     rows, columns = (
         CELL_PIXELS * round((n * scale - 1) / CELL_PIXELS) + 1 for n in (height, width)
     )
-    groups = [[CLASSES.index(name) for name in names] for names in KIND_CLASSES.values()]
+    groups = [
+        [CLASSES.index(name) for name in names] for names in KIND_CLASSES.values()
+    ]
     # Pixel centres of the frame in those of the network's picture, then in cells.
     y, x = np.mgrid[:height, :width]
     place_y = (((y + 0.5) * rows / height - 0.5) / CELL_PIXELS).astype(np.float32)
@@ -214,7 +214,7 @@ def _probabilities(params: Params, frames: jax.Array) -> jax.Array:
     return jax.nn.softmax(logits(params, frames))
 
 
-def with_faint_parts(mask: Mask, faint: Mask) -> Mask:
+def with_faint_parts(mask: arrays.Mask, faint: arrays.Mask) -> arrays.Mask:
     """Return a mask with what differs a little and touches it: an arm before a bright wall."""
     # Of the short side: how far from the subject.
     faint_reach = 0.05
@@ -222,7 +222,7 @@ def with_faint_parts(mask: Mask, faint: Mask) -> Mask:
     return _smooth(mask | pieces_with((mask | faint) & near, mask))
 
 
-def up_to_the_sides(mask: Mask) -> Mask:
+def up_to_the_sides(mask: arrays.Mask) -> arrays.Mask:
     """Return a mask that goes on to the left and right border where it nearly reaches them.
 
     Networks see little there, and what they leave of a sleeve would be painted over the wall.
@@ -236,7 +236,9 @@ def up_to_the_sides(mask: Mask) -> Mask:
     return whole
 
 
-def outline(frame: Picture, subject: Share, moving: Mask, decided: Mask) -> Mask:
+def outline(
+    frame: arrays.Picture, subject: Share, moving: arrays.Mask, decided: arrays.Mask
+) -> arrays.Mask:
     """Return a mask of all subjects of a frame, with an outline where colours change.
 
     Args:
@@ -284,14 +286,16 @@ def outline(frame: Picture, subject: Share, moving: Mask, decided: Mask) -> Mask
     return _smooth(refined)
 
 
-def _lost(mask: Mask, refined: Mask) -> Mask:
+def _lost(mask: arrays.Mask, refined: arrays.Mask) -> arrays.Mask:
     """Return the pieces of a mask most of which its refinement lacks: colours do not show them."""
     # Of the pixels of a piece, or colours are not asked.
     surviving_share = 0.5
-    return mask & (count_pieces(mask, refined) < surviving_share * count_pieces(mask, mask))
+    return mask & (
+        count_pieces(mask, refined) < surviving_share * count_pieces(mask, mask)
+    )
 
 
-def _parts(coarse: Mask, moving: Mask) -> Mask:
+def _parts(coarse: arrays.Mask, moving: arrays.Mask) -> arrays.Mask:
     """Return what moves and is near a subject that it touches, or big enough to be a thing."""
     # Of a subject's longer side: how far from it what moves may still be a part.
     part_distance = 0.5
@@ -308,7 +312,7 @@ def _parts(coarse: Mask, moving: Mask) -> Mask:
     return (touching & near) | (apart & ~touching & is_large)
 
 
-def _smooth(mask: Mask) -> Mask:
+def _smooth(mask: arrays.Mask) -> arrays.Mask:
     """Return a mask without specks, and without holes too small to be seen through."""
     mask = cv2.medianBlur(as_bytes(mask), 3) > 0
     return mask | (count_pieces(~mask, ~mask) < SMALLEST_THING_SHARE * mask.size)
@@ -316,10 +320,12 @@ def _smooth(mask: Mask) -> Mask:
 
 def _kind(shares: Float32[ndarray, "n c"]) -> str:
     means = shares.mean(0)
-    return list(KIND_CLASSES)[means.argmax()] if means.sum() > BACKGROUND_SHARE else THING
+    return (
+        list(KIND_CLASSES)[means.argmax()] if means.sum() > BACKGROUND_SHARE else THING
+    )
 
 
-def _drop_small(labels: Labels, kinds: tuple[str, ...]) -> Subjects:
+def _drop_small(labels: arrays.Labels, kinds: tuple[str, ...]) -> Subjects:
     """Return the subjects that are large enough, and things that are seen more than once."""
     smallest_subject = 1e-3
     pixels = labels[0].size
@@ -332,4 +338,6 @@ def _drop_small(labels: Labels, kinds: tuple[str, ...]) -> Subjects:
             large.append(number)
     renumbered = np.zeros(len(kinds) + 1, np.int32)
     renumbered[large] = np.arange(len(large))
-    return Subjects(renumbered[labels], tuple(kinds[number - 1] for number in large[1:]))
+    return Subjects(
+        renumbered[labels], tuple(kinds[number - 1] for number in large[1:])
+    )

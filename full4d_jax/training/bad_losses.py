@@ -48,7 +48,9 @@ class RunningLoss(NamedTuple):
 
 def no_losses() -> RunningLoss:
     """Return the running loss before the first step."""
-    return RunningLoss(jnp.zeros(()), jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32))
+    return RunningLoss(
+        jnp.zeros(()), jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32)
+    )
 
 
 def to_json(losses: RunningLoss) -> dict[str, float | int]:
@@ -59,7 +61,9 @@ def to_json(losses: RunningLoss) -> dict[str, float | int]:
 def from_json(saved: dict[str, Any]) -> RunningLoss:
     """Return the running loss that `to_json` wrote."""
     like = no_losses()
-    return jax.tree.map(lambda x, n: jnp.asarray(n, x.dtype), like, RunningLoss(**saved))
+    return jax.tree.map(
+        lambda x, n: jnp.asarray(n, x.dtype), like, RunningLoss(**saved)
+    )
 
 
 def jit_step(step: Step, state: TrainState, losses: RunningLoss, spike: float) -> Any:

@@ -21,20 +21,19 @@ from einops import rearrange
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from full4d_jax import flow, models
 from full4d_jax.config import Config
-from full4d_jax.flow import Latents
 from full4d_jax.generation import generate, real_frames
 from full4d_jax.generation.batch import Batch, decode_videos
 from full4d_jax.generation.prior import Prior, prior_with
 from full4d_jax.geometry.arrays import Picture
 from full4d_jax.media.pictures import contact_sheet, to_uint8
-from full4d_jax.models import dit, sharding
 from full4d_jax.models.codecs.codec import Weights
 from full4d_jax.models.functional import Params
 from full4d_jax.models.wan.text import load_training_texts
-from full4d_jax.training.batch_part import BatchPart
+from full4d_jax.training import batch_part, state
+from full4d_jax.training.clips import records
 from full4d_jax.training.clips.batches import rendered_batches
-from full4d_jax.training.clips.records import batches_of, held_out_scenes_at, open_records
 from full4d_jax.training.loss import (
     Clips,
     Frozen,
@@ -47,7 +46,6 @@ from full4d_jax.training.loss import (
     weigh,
     whole_batch,
 )
-from full4d_jax.training.state import in_mesh
 from input_pipeline.loader import Mixture
 from input_pipeline.procedural.scene import HELD_OUT_START
 
@@ -72,16 +70,18 @@ def make_validation(
       codec_weights: of a codec that has weights, where the training step encodes.
     """
     config = without_drops(config)
-    parts = parts_of(open_records(config, held_out=True), config.training.batch)
+    parts = parts_of(records.open_records(config, held_out=True), config.training.batch)
     weights = [share / batches for _, batches, share in parts for _ in range(batches)]
     text, _ = load_training_texts(config)
     frozen = Frozen(codec_weights, text)
-    losses = in_mesh(mesh, partial(validation_losses, config))
-    program = jax.jit(losses, out_shardings=sharding.sharding_on(mesh))
+    losses = state.in_mesh(mesh, partial(validation_losses, config))
+    program = jax.jit(losses, out_shardings=models.sharding.sharding_on(mesh))
     key = jax.random.fold_in(jax.random.key(config.seed), VALIDATION_STREAM)
 
     def validate(params: Params) -> dict[str, float]:
-        batches = (islice(batches_of(config, x, 0, mesh), n) for x, n, _ in parts)
+        batches = (
+            islice(records.batches_of(config, x, 0, mesh), n) for x, n, _ in parts
+        )
         measured = []
         for number, batch in enumerate(chain.from_iterable(batches)):
             batch_key = jax.random.fold_in(key, number)
@@ -143,11 +143,11 @@ def _losses_of(
     batch: Clips,
     key: PRNGKeyArray,
     frozen: Frozen,
-    part: BatchPart,
+    part: batch_part.BatchPart,
 ) -> Float[Array, "n"]:
     keys = split_keys(key)
     clips = encode_clips(config, batch, keys, frozen, part)
-    network = dit.prediction(config.model, params)
+    network = models.dit.prediction(config.model, params)
     noise = draw_per_clip(jax.random.normal, keys.noise, part, *clips.latents.shape[1:])
     place = draw_per_clip(jax.random.uniform, keys.times, part)
 
@@ -191,9 +191,9 @@ def draw_sheet(config: Config, mesh: Mesh | None, params: Params) -> Picture:
     """
     config = without_drops(config)
     if config.data.held_out:
-        mixture = open_records(config, held_out=True)
-        batch = next(iter(batches_of(config, mixture, 0, mesh)))
-        scenes = held_out_scenes_at(config, 0)
+        mixture = records.open_records(config, held_out=True)
+        batch = next(iter(records.batches_of(config, mixture, 0, mesh)))
+        scenes = records.held_out_scenes_at(config, 0)
     else:
         # A mesh can divide the clips of training.
         count = CLIPS_OF_SHEET if mesh is None else config.training.batch
@@ -219,8 +219,8 @@ def draw_sheet(config: Config, mesh: Mesh | None, params: Params) -> Picture:
 @lru_cache(maxsize=1)
 def _drawing(config: Config, mesh: Mesh | None) -> Callable[..., Array]:
     """Return the program that draws, whose results every process has whole."""
-    draw = in_mesh(mesh, partial(_draw_clips, config))
-    return jax.jit(draw, out_shardings=sharding.sharding_on(mesh))
+    draw = state.in_mesh(mesh, partial(_draw_clips, config))
+    return jax.jit(draw, out_shardings=models.sharding.sharding_on(mesh))
 
 
 def _draw_clips(
@@ -236,12 +236,16 @@ def _draw_clips(
     latents = encoded.latents
     conditions = encoded.conditions
 
-    def last_frames(videos: Latents) -> Float[Array, "n v H W 3"]:
-        decoded = decode_videos(config.model, prior.codec_weights, videos[:CLIPS_OF_SHEET])
+    def last_frames(videos: flow.Latents) -> Float[Array, "n v H W 3"]:
+        decoded = decode_videos(
+            config.model, prior.codec_weights, videos[:CLIPS_OF_SHEET]
+        )
         return jnp.clip(decoded[:, :, -1], -1, 1)
 
     if not config.model.needs_cameras:
-        assert isinstance(batch, Batch), "projections are encoded for models that read them"
+        assert isinstance(batch, Batch), (
+            "projections are encoded for models that read them"
+        )
         # Of grids whose first view and first instant are real.
         real = jnp.asarray(real_frames.row_and_column(*latents.shape[1:3]))
         shown = jnp.broadcast_to(real, latents.shape[:3])
@@ -260,7 +264,9 @@ def _draw_clips(
         guides.append(conditions._replace(text=text))
     generated = generate.flow_program(prior.for_network, tuple(guides), noise_key)
     if not config.model.needs_cameras:
-        return jnp.stack([last_frames(x) for x in (conditions.base, generated, latents)])
+        return jnp.stack(
+            [last_frames(x) for x in (conditions.base, generated, latents)]
+        )
     targets = config.data.views - 1
     source = jnp.repeat(conditions.projection[:, :1], targets, 1)
     rows = (source, conditions.projection, generated, latents)

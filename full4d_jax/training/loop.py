@@ -94,7 +94,11 @@ def run_training(
     with disk_errors(out), manager.Checkpoints(folder, **limits) as checkpoints:
         run = start_or_resume(checkpoints, start, record, out)
         if run.done < config.steps:
-            part = {"start": run.done, "steps": config.steps, "hardware": resume.hardware()}
+            part = {
+                "start": run.done,
+                "steps": config.steps,
+                "hardware": resume.hardware(),
+            }
             run.summary["parts"].append(part)
             _train(run, step, batches, config, out, frozen, reporting, checkpoints)
     summary = {"steps": run.done, **run.summary, **run.record}
@@ -156,7 +160,9 @@ def _train(
             # Unless they are needed now, the metrics of step n - 1 are read while step n runs.
             for at, values in run.read(leave=0 if logs or saves else 1):
                 contents = reporting.contents(at - 1)
-                monitor.say(record_bad_step(config, out, at, values, run.losses, contents))
+                monitor.say(
+                    record_bad_step(config, out, at, values, run.losses, contents)
+                )
             if logs:
                 means = run.take_means()
                 speed = monitor.speed(run.done)
@@ -168,11 +174,17 @@ def _train(
                 run.summary["step_seconds"] = round(monitor.step_seconds_of_run(), 1)
                 run.save(checkpoints, means)
                 means = {}
-            if is_due(config.sheet_every) and not is_last and reporting.sheet is not None:
+            if (
+                is_due(config.sheet_every)
+                and not is_last
+                and reporting.sheet is not None
+            ):
                 monitor.sheet(run.done, reporting.sheet(run.state.ema))
             if is_stopped and not is_last:
                 checkpoints.close()
-                monitor.say(f"saved at step {run.done}; resume with: {resume_command()}")
+                monitor.say(
+                    f"saved at step {run.done}; resume with: {resume_command()}"
+                )
                 raise SystemExit(STOPPED_EXIT_CODE)
 
 
@@ -219,7 +231,9 @@ def profiled(
     """
     first, last = steps or (0, 0)
     if steps is not None and first <= done:
-        print(f"no profile: the run resumes after step {done}, --profile begins at {first}")
+        print(
+            f"no profile: the run resumes after step {done}, --profile begins at {first}"
+        )
 
     def between(done: int, state: Any) -> None:
         if done in (first - 1, last):

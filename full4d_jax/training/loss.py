@@ -125,7 +125,9 @@ def loss(
         times = jax.tree.map(part.take, drawn)
     point = draw_flow(config, clips, keys, part, times)
     if times:
-        prediction = predict_segment(config, params, clips, point, times, frozen.negative)
+        prediction = predict_segment(
+            config, params, clips, point, times, frozen.negative
+        )
     else:
         prediction = predict(dit.prediction(config.model, params), clips, point)
     losses = weigh(config, clips, point, prediction)
@@ -274,7 +276,9 @@ def predict_segment(
     teacher = guided(bound(network, conditions), guides)
     target = segment_velocity(bound(follower, conditions), teacher, point.z, times)
     v = velocity(config.model, params)(point.z, point.tau, conditions)
-    predicted, data = (flow.data_from_velocity(x, point.z, point.tau) for x in (v, target))
+    predicted, data = (
+        flow.data_from_velocity(x, point.z, point.tau) for x in (v, target)
+    )
     return Prediction(v, target, predicted, data)
 
 
@@ -309,7 +313,11 @@ def weigh(
 
 
 def report(
-    losses: PerClip, point: FlowPoint, prediction: Prediction, means: int, part: BatchPart
+    losses: PerClip,
+    point: FlowPoint,
+    prediction: Prediction,
+    means: int,
+    part: BatchPart,
 ) -> Metrics:
     """Return the metrics: sums over these clips, divided by the counts of the whole batch.
 
@@ -323,12 +331,18 @@ def report(
         "loss": losses.mean() * (len(losses) / part.size),
         "mean_error": (error * is_mean).sum() / max(means, 1),
         "flow_error": (error * ~is_mean).sum() / max(part.size - means, 1),
-        "flow_times": jnp.histogram(point.tau, bins, (0.0, 1.0), weights=1.0 - is_mean)[0],
+        "flow_times": jnp.histogram(point.tau, bins, (0.0, 1.0), weights=1.0 - is_mean)[
+            0
+        ],
     }
 
 
 def perceptual(
-    codec: Codec, distance: Distance, prediction: Prediction, means: int, part: BatchPart
+    codec: Codec,
+    distance: Distance,
+    prediction: Prediction,
+    means: int,
+    part: BatchPart,
 ) -> Float[Array, ""]:
     """Return the mean LPIPS of the `means` clips that train the mean, which come first."""
     # No others are decoded.

@@ -100,7 +100,9 @@ class Monitor(contextlib.ExitStack):
         """Print, in any process, that the data of a step does not come."""
         host = self.hosts[jax.process_index()]
         usual = f"; a step takes {self.step_seconds:.3g} s" if self.step_seconds else ""
-        print(f"{host}: step {step} has no data after {seconds:.3g} s{usual}", flush=True)
+        print(
+            f"{host}: step {step} has no data after {seconds:.3g} s{usual}", flush=True
+        )
 
     def start(self, step: int) -> None:
         """Restart the clock after a step."""
@@ -130,7 +132,9 @@ class Monitor(contextlib.ExitStack):
     def sheet(self, step: int, pixels: Picture) -> None:
         """Write a contact sheet."""
         if self.is_first:
-            save_picture(make_own_folder(self.out / "sheets") / f"{step:07d}.png", pixels)
+            save_picture(
+                make_own_folder(self.out / "sheets") / f"{step:07d}.png", pixels
+            )
             for board in self.boards:
                 board.sheet(step, pixels)
 
@@ -172,7 +176,9 @@ class Monitor(contextlib.ExitStack):
         return float(shares.max())
 
 
-def slow_process(waits: Float[np.ndarray, "p"], seconds: float, hosts: list[str]) -> str:
+def slow_process(
+    waits: Float[np.ndarray, "p"], seconds: float, hosts: list[str]
+) -> str:
     """Return a line that names the process whose data the others wait for, or nothing.
 
     Args:
@@ -252,7 +258,9 @@ class TensorBoard:
 
     def sheet(self, step: int, pixels: Picture) -> None:
         """Write a contact sheet."""
-        self._write(step, summary=self.summary.image("sheet", pixels, dataformats="HWC"))
+        self._write(
+            step, summary=self.summary.image("sheet", pixels, dataformats="HWC")
+        )
 
     def _write(self, step: int, **content: Any) -> None:
         event = self.protocol.Event(step=step, wall_time=time.time(), **content)

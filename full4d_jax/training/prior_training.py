@@ -57,7 +57,8 @@ def train_prior(
     last, summary = loop.run_training(
         state.in_mesh(mesh, step),
         run_state.InitialState(
-            partial(first_prior_state, config, init, mesh), state.state_shapes(config, mesh)
+            partial(first_prior_state, config, init, mesh),
+            state.state_shapes(config, mesh),
         ),
         lambda start: training_batches(config, start, mesh),
         config.training,
@@ -89,7 +90,9 @@ def first_prior_state(
     if init is None:
         return state.init_state(config, key, mesh)
     params = trainable.start_from(config.model, init, key, mesh)
-    return state.make_state(config, mesh, partial(state.state_from_params, config), params)
+    return state.make_state(
+        config, mesh, partial(state.state_from_params, config), params
+    )
 
 
 def write_weights(

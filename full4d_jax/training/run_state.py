@@ -133,7 +133,8 @@ def start_or_resume(
         state = start.make()
     else:
         state, saved = checkpoints.restore(
-            start.like, lambda saved, step: resume.check_same_run(saved, record, out, step)
+            start.like,
+            lambda saved, step: resume.check_same_run(saved, record, out, step),
         )
         resume.tell_differences(saved, record)
         summary = saved["summary"]

@@ -128,7 +128,9 @@ def apply_gradients(
       gradients: a tree like the parameters.
       trained: leaves that are False here keep their bits (`optimizer.trained_leaves`).
     """
-    updates, optimizer_state = optimizer.update(gradients, state.optimizer, state.params)
+    updates, optimizer_state = optimizer.update(
+        gradients, state.optimizer, state.params
+    )
     params = cast(Params, optax.apply_updates(state.params, updates))
     warm = jnp.minimum(decay, (1.0 + state.step) / (10.0 + state.step))
     ema = jax.tree.map(lambda e, p: warm * e + (1 - warm) * p, state.ema, params)
@@ -171,7 +173,9 @@ def trained_leaves(trainable: str, params: Params) -> Params:
 
 def hold_constant(params: Params, trained: Params) -> Params:
     """Return the parameters; those that are not trained pass no gradient."""
-    return jax.tree.map(lambda x, t: x if t else jax.lax.stop_gradient(x), params, trained)
+    return jax.tree.map(
+        lambda x, t: x if t else jax.lax.stop_gradient(x), params, trained
+    )
 
 
 def make_optimizer(config: OptimizerConfig, steps: int) -> Optimizer:

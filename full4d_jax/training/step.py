@@ -86,7 +86,9 @@ def _step(
         gradient = optax.microbatching.microbatch(gradient, (0, 1), clips // parts)
     metrics, slopes = gradient(batch, jnp.arange(clips))
     gradients = jax.tree.map(
-        lambda x, slope: jnp.zeros_like(x) if slope is None else slope, state.params, slopes
+        lambda x, slope: jnp.zeros_like(x) if slope is None else slope,
+        state.params,
+        slopes,
     )
     state = apply_gradients(optimizer, config.optimizer.ema, state, gradients, trained)
     metrics["gradient_norm"] = optax.tree.norm(gradients)

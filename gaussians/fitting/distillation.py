@@ -140,7 +140,9 @@ def distillation_targets(
     video: Video, prior: Distillation, tau: Scalar, key: Array
 ) -> Video:
     """Return the prior's version of a rendered video: noise to `tau`, flow back to data, decode."""
-    return decode_taught(prior, flow_to_data(prior, encode_shown(prior, video), tau, key))
+    return decode_taught(
+        prior, flow_to_data(prior, encode_shown(prior, video), tau, key)
+    )
 
 
 def judge_video(
@@ -152,7 +154,9 @@ def judge_video(
     key: Array,
 ) -> tuple[Scalar, Video]:
     """Return equation 3 for a part of the video, and its gradient there."""
-    loss, slope = judge_latents(prior, encode_shown(prior, video), views, window, tau, key)
+    loss, slope = judge_latents(
+        prior, encode_shown(prior, video), views, window, tau, key
+    )
     return loss, pull_video(prior, video, slope)
 
 
@@ -177,7 +181,9 @@ def judge_latents(
     key: Array,
 ) -> tuple[Scalar, Latents]:
     """Return equation 3 for a part of the video, whose latents are z, and its gradient in z."""
-    params = prior.params if prior.part is None else prior.part(prior.params, views, window)
+    params = (
+        prior.params if prior.part is None else prior.part(prior.params, views, window)
+    )
     return jax.value_and_grad(latent_loss)(z, partial(prior.velocity, params), tau, key)
 
 
@@ -209,8 +215,12 @@ def decode_taught(prior: Distillation, z: Latents) -> Video:
 
 def flat_cameras(prior: Distillation) -> tuple[Camera, Times]:
     """Return the novel cameras and times as n = v t pairs."""
-    cameras = jax.tree.map(lambda x: rearrange(x, "v t ... -> (v t) ..."), prior.cameras)
-    return cameras, repeat(prior.times, "t -> (v t)", v=prior.cameras.intrinsics.shape[0])
+    cameras = jax.tree.map(
+        lambda x: rearrange(x, "v t ... -> (v t) ..."), prior.cameras
+    )
+    return cameras, repeat(
+        prior.times, "t -> (v t)", v=prior.cameras.intrinsics.shape[0]
+    )
 
 
 class NovelPictures(NamedTuple):
@@ -264,7 +274,9 @@ def learn(
         return None, overflow
     drawn = part.views, part.window, part.tau, noise_key
     loss, slope = jax.device_get(prior.run(judge_video, video, prior, *drawn))
-    gradient = pull_scene(scene, part, jnp.asarray(prior.weight * slope), config, budget)
+    gradient = pull_scene(
+        scene, part, jnp.asarray(prior.weight * slope), config, budget
+    )
     return Lesson(jnp.asarray(prior.weight * loss), gradient), overflow
 
 
@@ -284,18 +296,27 @@ def show_part(
     views = jnp.arange(count)
     window = jnp.int32(0)
     if prior.views:
-        views = jnp.sort(jax.random.choice(views_key, count, (prior.views,), replace=False))
+        views = jnp.sort(
+            jax.random.choice(views_key, count, (prior.views,), replace=False)
+        )
     if prior.windows is not None:
         window = jax.random.randint(window_key, (), 0, len(prior.windows))
         instants = prior.windows[window]
     cameras = jax.tree.map(
-        lambda x: rearrange(x[views][:, instants], "v t ... -> (v t) ..."), prior.cameras
+        lambda x: rearrange(x[views][:, instants], "v t ... -> (v t) ..."),
+        prior.cameras,
     )
     times = jnp.tile(prior.times[instants], len(views))
     tau = jax.random.uniform(tau_key, minval=0.02, maxval=prior.largest_tau(progress))
-    pictures = render_clip(scene, cameras, times, **config.look, max_intersections=budget)
+    pictures = render_clip(
+        scene, cameras, times, **config.look, max_intersections=budget
+    )
     video = rearrange(pictures.rgb, "(v t) h w c -> v t h w c", v=len(views))
-    return NovelPictures(views, window, cameras, times, tau), video, pictures.overflow.max()
+    return (
+        NovelPictures(views, window, cameras, times, tau),
+        video,
+        pictures.overflow.max(),
+    )
 
 
 @partial(jax.jit, static_argnames=("config", "budget"))

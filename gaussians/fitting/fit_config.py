@@ -85,7 +85,10 @@ class FitConfig:
     @property
     def look(self) -> dict[str, Any]:
         """How `render` draws pictures for it."""
-        return {"background": jnp.array(self.background), "antialiased": self.antialiased}
+        return {
+            "background": jnp.array(self.background),
+            "antialiased": self.antialiased,
+        }
 
 
 def check_targets(targets: Targets, config: FitConfig) -> None:
@@ -96,7 +99,9 @@ def check_targets(targets: Targets, config: FitConfig) -> None:
     for name, shape in shapes.items():
         values = getattr(targets, name)
         if values is not None and values.shape != shape:
-            raise ValueError(f"fit: {name}: found shape {values.shape}, expected {shape}")
+            raise ValueError(
+                f"fit: {name}: found shape {values.shape}, expected {shape}"
+            )
     cameras, weights, kind = targets.cameras, targets.weights, targets.frames.dtype
     seen = len(cameras.world_to_camera), cameras.height, cameras.width
     coarse = config.coarse

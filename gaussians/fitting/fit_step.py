@@ -143,7 +143,9 @@ def one_step(
     return state._replace(fitted=fitted, adam=adam, step=state.step + 1), metrics
 
 
-def first_fit_state(initial: Scene, targets: Targets, taught: int, budget: int) -> FitState:
+def first_fit_state(
+    initial: Scene, targets: Targets, taught: int, budget: int
+) -> FitState:
     """Return the state before the first step, with room for `taught` pictures of the prior."""
     # Weakly typed leaves would become strong along the way, each time with a new compilation.
     scene = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), initial)
@@ -266,7 +268,9 @@ def _draw_steps(
     cumulative = jnp.cumsum(targets.weights) / targets.weights.sum()
     indices = jnp.searchsorted(cumulative, points, side="right")
     indices = jnp.minimum(indices, len(cumulative) - 1)
-    return jax.random.permutation(order_key, indices), jax.random.split(noise_key, length)
+    return jax.random.permutation(order_key, indices), jax.random.split(
+        noise_key, length
+    )
 
 
 def _summary(metrics: dict[str, Array]) -> dict[str, Array]:

@@ -19,16 +19,7 @@ from jaxtyping import Array, Bool, Float, Float32, Int, Shaped
 from numpy import ndarray
 
 from gaussians import harmonics, morton, motion, types
-from gaussians.fitting.stillness import (
-    Lens,
-    Maps,
-    Masks,
-    Poses,
-    camera_moves,
-    median_where,
-    shows_farthest,
-    still_points,
-)
+from gaussians.fitting import stillness
 
 # Up to this difference a pixel shows what stands still there.
 STILL_COLOR_DIFFERENCE = 0.08
@@ -135,7 +126,9 @@ def initialize(
         found = f"no valid depth in {v}x{t} frames of {h}x{w}"
         raise ValueError(f"{found}: expected some pixels > 0")
     start = float(jax.random.uniform(key))
-    view, time, y, x, is_moving, spacing = _choose(candidates, min(capacity, count), start)
+    view, time, y, x, is_moving, spacing = _choose(
+        candidates, min(capacity, count), start
+    )
     for film, own in zip(maps, candidates, strict=True):
         film[own.instants] = own.depth
 
@@ -180,37 +173,45 @@ def initialize(
 
 def _candidates(
     frames: Float[ndarray, "t h w 3"],
-    depth: Maps,
+    depth: stillness.Maps,
     weight: float,
-    lens: Lens,
-    poses: Poses,
-    may_move: Masks,
+    lens: stillness.Lens,
+    poses: stillness.Poses,
+    may_move: stillness.Masks,
     seeding: Seeding,
 ) -> CandidatePixels:
     """Sort the pixels of known depth of a view into still and moving ones, and weigh them."""
     instants = np.flatnonzero((depth > 0).any((1, 2)))
-    travels = camera_moves(poses)
-    frames, depth, poses, may_move = (x[instants] for x in (frames, depth, poses, may_move))
+    travels = stillness.camera_moves(poses)
+    frames, depth, poses, may_move = (
+        x[instants] for x in (frames, depth, poses, may_move)
+    )
     known = depth > 0
     if travels or not instants.size:
-        is_still, again = still_points(frames, depth, lens, poses, STILL_COLOR_DIFFERENCE)
+        is_still, again = stillness.still_points(
+            frames, depth, lens, poses, STILL_COLOR_DIFFERENCE
+        )
         lasting = is_still & ~again
         passing = known & ~again & may_move
-        importance = np.where(lasting, 1.0, seeding.passing * passing).astype(np.float32)
+        importance = np.where(lasting, 1.0, seeding.passing * passing).astype(
+            np.float32
+        )
         moving = weight * importance * (1 + seeding.detail * _contrast(frames))
         still = np.zeros(depth.shape[1:])
-        return CandidatePixels(instants, still.astype(int), still, moving, lasting, depth)
-    resting = shows_farthest(depth)
+        return CandidatePixels(
+            instants, still.astype(int), still, moving, lasting, depth
+        )
+    resting = stillness.shows_farthest(depth)
     # What is known of few instants, as behind somebody, may not be the colour at the others.
     is_seldom = 2 * known.sum(0) < len(depth)
-    median = np.minimum(median_where(frames, resting | is_seldom[None]), 1)
+    median = np.minimum(stillness.median_where(frames, resting | is_seldom[None]), 1)
     away = np.abs(frames - median[None]).max(-1)
     still = known & (away < STILL_COLOR_DIFFERENCE)
     stands = (2 * (still & resting).sum(0) >= resting.sum(0)) & known.any(0)
     moving = known & ~(still & stands[None])
     passing = (seeding.passing * (moving & may_move)).astype(np.float32)
     closest = np.where(resting, away, np.inf).argmin(0)
-    still_depth = median_where(depth, resting)  # one for the whole clip
+    still_depth = stillness.median_where(depth, resting)  # one for the whole clip
     # Least share of its depth by which what moves lies before what it hides.
     nearer_share = 0.015
     before = np.minimum(depth, (1 - nearer_share) * still_depth)
@@ -220,7 +221,9 @@ def _candidates(
         still=weight * stands * (1 + seeding.detail * _contrast(median)),
         moving=weight * passing * (1 + seeding.detail * _contrast(frames)),
         lasting=np.zeros_like(known),
-        depth=np.where(known & stands[None], np.where(moving, before, still_depth), depth),
+        depth=np.where(
+            known & stands[None], np.where(moving, before, still_depth), depth
+        ),
     )
 
 
@@ -296,7 +299,9 @@ def round_gaussians(
         quaternions=on_device(np.tile([1.0, 0.0, 0.0, 0.0], (count, 1))),
         log_scales=on_device(repeat(log_scales, "g -> g c", c=3)),
         logit_opacities=on_device(np.full(count, np.log(opacity / (1 - opacity)))),
-        harmonics=on_device(harmonics.from_rgb(np.asarray(colors, np.float32), sh_degree)),
+        harmonics=on_device(
+            harmonics.from_rgb(np.asarray(colors, np.float32), sh_degree)
+        ),
     )
 
 

@@ -16,18 +16,9 @@ from jax.tree_util import Partial
 from jaxtyping import Array, Bool
 
 from gaussians import deformation, types
+from gaussians.fitting import fit_step, relocation
 from gaussians.fitting.distillation import Distillation, cached_frames, flat_cameras
 from gaussians.fitting.fit_config import FitConfig, Targets, check_targets
-from gaussians.fitting.fit_step import (
-    WARM_UP_SHARE,
-    FitState,
-    Fitted,
-    Perceptual,
-    first_fit_state,
-    run_chunk,
-    run_taught,
-)
-from gaussians.fitting.relocation import dead, relocate
 from gaussians.rendering.rasterizer import clip_budget, round_budget
 
 # Gaussians widen: more slows every step, less costs compilations.
@@ -42,10 +33,10 @@ def fit(
     *,
     report: Callable[[int, dict[str, float]], None] | None = None,
     distillation: Distillation | None = None,
-    perceptual: Perceptual | None = None,
-    restore: Callable[[FitState], FitState] | None = None,
-    keep: Callable[[FitState], None] | None = None,
-) -> Fitted:
+    perceptual: fit_step.Perceptual | None = None,
+    restore: Callable[[fit_step.FitState], fit_step.FitState] | None = None,
+    keep: Callable[[fit_step.FitState], None] | None = None,
+) -> fit_step.Fitted:
     """Optimise every parameter of `initial`, as many Gaussians, until it renders `targets`.
 
     Args:
@@ -70,13 +61,15 @@ def fit(
         raise ValueError("fit: config.perceptual needs the argument `perceptual`")
     if perceptual is not None and not isinstance(perceptual, Partial):
         perceptual = Partial(perceptual)
-    by_gradient = distillation if distillation and distillation.form == "gradient" else None
+    by_gradient = (
+        distillation if distillation and distillation.form == "gradient" else None
+    )
     cached = None if by_gradient else distillation
     novel = len(flat_cameras(cached)[1]) if cached else 0
     # Pictures start small, so that large errors of place and colour are mended cheaply first.
     cameras = _shrunk(targets, config.coarse).cameras
     budget = clip_budget(initial, cameras, targets.times, slack=BUDGET_SLACK)
-    state = first_fit_state(initial, targets, novel, budget)
+    state = fit_step.first_fit_state(initial, targets, novel, budget)
     if restore is not None:
         state = restore(state)
 
@@ -98,10 +91,10 @@ def fit(
             taught = cached_frames(state.fitted.scene, cached, tau, chunk_key, config)
             state = state._replace(taught=taught)
         now = _shrunk(_targets_at(first, state, targets, config, cached), size)
-        run = run_chunk
+        run = fit_step.run_chunk
         # A prior by gradient is asked in each step: another compiled program, once it begins.
         if by_gradient and first >= by_gradient.start * config.steps:
-            run = partial(run_taught, prior=by_gradient)
+            run = partial(fit_step.run_taught, prior=by_gradient)
         # It is repeated from its start until no picture overflows.
         while True:
             how = config, int(state.budget), length, perceptual
@@ -114,38 +107,42 @@ def fit(
         state = after
         # Numbers that are not finite are refused before `keep` sees them.
         if not (jnp.isfinite(metrics["loss"]) and _finite(state.fitted)):
-            raise ValueError(f"fitting diverged between steps {first} and {first + length}")
+            raise ValueError(
+                f"fitting diverged between steps {first} and {first + length}"
+            )
         if first + length < config.relocation * config.steps:
             state = _relocated(state, jax.random.fold_in(chunk_key, 1), config.growth)
         if keep is not None:
             keep(state)
         if report is not None:
-            alive = (~dead(state.fitted.scene.gaussians)).sum()
+            alive = (~relocation.dead(state.fitted.scene.gaussians)).sum()
             means = {name: float(value) for name, value in metrics.items()}
             report(first + length, means | {"alive": float(alive)})
     return state.fitted
 
 
 @jax.jit
-def _finite(fitted: Fitted) -> Bool[Array, ""]:
+def _finite(fitted: fit_step.Fitted) -> Bool[Array, ""]:
     """Return whether all parameters are finite; the renderer leaves out Gaussians that are not."""
     return jnp.stack([jnp.isfinite(x).all() for x in jax.tree.leaves(fitted)]).all()
 
 
 @partial(jax.jit, static_argnames="growth")
-def _relocated(state: FitState, key: Array, growth: float) -> FitState:
+def _relocated(
+    state: fit_step.FitState, key: Array, growth: float
+) -> fit_step.FitState:
     """Return the state after a relocation; exposures and cameras stay as they are."""
     fitted = state.fitted
     adam = state.adam
     moments = adam.mu.scene, adam.nu.scene
-    scene, (mu, nu) = relocate(fitted.scene, moments, key, growth)
+    scene, (mu, nu) = relocation.relocate(fitted.scene, moments, key, growth)
     adam = adam._replace(mu=adam.mu._replace(scene=mu), nu=adam.nu._replace(scene=nu))
     return state._replace(fitted=fitted._replace(scene=scene), adam=adam)
 
 
 def _targets_at(
     first: int,
-    state: FitState,
+    state: fit_step.FitState,
     targets: Targets,
     config: FitConfig,
     prior: Distillation | None,
@@ -153,7 +150,7 @@ def _targets_at(
     """Return the targets of the chunk that begins at step `first`, then the prior's pictures."""
     share = first / config.steps
     deforms = isinstance(state.fitted.scene, deformation.DeformingGaussians)
-    if deforms and share < WARM_UP_SHARE:
+    if deforms and share < fit_step.WARM_UP_SHARE:
         is_first = targets.times == targets.times.min()
         targets = targets._replace(weights=jnp.where(is_first, targets.weights, 0.0))
     if prior is None:

@@ -58,13 +58,19 @@ def _blur(planes: Float[Array, "h w ..."]) -> Float[Array, "h-10 w-10 ..."]:
     """
     rows = _band(planes.shape[0])
     columns = _band(planes.shape[1])
-    blurred = jnp.einsum("yh,hw...->yw...", rows, planes, precision=lax.Precision.HIGHEST)
-    return jnp.einsum("xw,yw...->yx...", columns, blurred, precision=lax.Precision.HIGHEST)
+    blurred = jnp.einsum(
+        "yh,hw...->yw...", rows, planes, precision=lax.Precision.HIGHEST
+    )
+    return jnp.einsum(
+        "xw,yw...->yx...", columns, blurred, precision=lax.Precision.HIGHEST
+    )
 
 
 def _band(size: int) -> np.ndarray:
     if size < SSIM_WINDOW:
-        raise ValueError(f"SSIM needs at least {SSIM_WINDOW} pixels each way, found {size}")
+        raise ValueError(
+            f"SSIM needs at least {SSIM_WINDOW} pixels each way, found {size}"
+        )
     # Standard deviation of the window, pixels.
     sigma = 1.5
     offset = np.arange(SSIM_WINDOW) - SSIM_WINDOW // 2

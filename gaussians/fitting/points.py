@@ -166,7 +166,9 @@ def at_points(
     spread = 0.5
     count = len(points)
     near = KDTree(points).query(points, min(4, count))[0].reshape(count, -1)[:, 1:]
-    spacing = np.sqrt(np.maximum((near**2).mean(1), 1e-12)) if near.size else np.ones(count)
+    spacing = (
+        np.sqrt(np.maximum((near**2).mean(1), 1e-12)) if near.size else np.ones(count)
+    )
     least = 1e-4 * max(float(np.median(spacing)), 1e-9)
     log_scales = np.log(spread * np.maximum(spacing, least))
     gate = PERMANENT_GATE if moments is None else -PERMANENT_GATE

@@ -45,7 +45,9 @@ def with_room(scene: Scene, capacity: int) -> Scene:
     unused_logit = -12.0  # of opacity
     larger = scene.map_gaussians(padded)
     opacities = larger.gaussians.logit_opacities.at[count:].set(unused_logit)
-    return larger._replace(gaussians=larger.gaussians._replace(logit_opacities=opacities))
+    return larger._replace(
+        gaussians=larger.gaussians._replace(logit_opacities=opacities)
+    )
 
 
 def dead(gaussians: Gaussians) -> Bool[Array, "g"]:

@@ -47,5 +47,7 @@ def correct_camera(camera: Camera, corrections: Corrections, view: Number) -> Ca
     # The quaternion of a small turn; its error is of third order.
     quaternion = jnp.concatenate([jnp.ones(1), -turn / 2])
     turned = pose[:3, :3] @ rotation.rotation_matrix(quaternion)
-    corrected = pose.at[:3, :3].set(turned).at[:3, 3].set(-turned @ (camera.eye + shift))
+    corrected = (
+        pose.at[:3, :3].set(turned).at[:3, 3].set(-turned @ (camera.eye + shift))
+    )
     return Camera(corrected, camera.intrinsics, camera.width, camera.height)

@@ -87,7 +87,9 @@ def _records(path: Path, scene: Passing, seconds: float) -> bytes:
     axes = "y-up-right-handed"
     header += _texts({"color_space": "srgb-rec709-display", "coordinate_system": axes})
     # Order of the steps: position, scale, rotation, colour, opacity, velocity, moment, duration.
-    steps = [2 * bounds[x] for x in ("pos", "scale_rel", "rot", "rgb", "alpha", "motion")]
+    steps = [
+        2 * bounds[x] for x in ("pos", "scale_rel", "rot", "rgb", "alpha", "motion")
+    ]
     steps[1] = RELATIVE_STEP
     quantization = _text("uniform-v1") + struct.pack("<3d", *means.min(0))
     quantization += struct.pack("<8dB", *steps, TIME_STEP, RELATIVE_STEP, 1)
@@ -101,7 +103,9 @@ def _records(path: Path, scene: Passing, seconds: float) -> bytes:
     content += struct.pack("<QQ", len(streams), len(streams)) + streams
     chunk = _record(CHUNK, content)
     bands = _bands(scene, degree)
-    index = struct.pack("<ddQQII", 0.0, seconds, len(front), len(chunk), count, len(bands))
+    index = struct.pack(
+        "<ddQQII", 0.0, seconds, len(front), len(chunk), count, len(bands)
+    )
     place = len(front) + len(chunk)
     for band, record in bands.items():
         index += struct.pack("<BQQ", band, place, len(record))
@@ -124,10 +128,14 @@ def _streams(
     classes = np.clip(np.ceil(np.log2(np.clip(half, 0.02, 2.0) / 0.5)), -4, 2)
     velocity_steps = 2 * bounds["motion"] * 2.0**-classes
     finest = np.where(lasts, TIME_STEP, np.minimum(TIME_STEP, 0.05 * decoded))
-    moment_steps = TIME_STEP * 2.0 ** np.clip(np.floor(np.log2(finest / TIME_STEP)), -10, 0)
+    moment_steps = TIME_STEP * 2.0 ** np.clip(
+        np.floor(np.log2(finest / TIME_STEP)), -10, 0
+    )
 
     largest, three = smallest_three(turned_xyzw(scene.quaternions))
-    red, green, blue = np.rint(mean_colors(scene.harmonics).astype(np.float64) / 2 * 255).T
+    red, green, blue = np.rint(
+        mean_colors(scene.harmonics).astype(np.float64) / 2 * 255
+    ).T
     velocities = turn_vectors(scene.velocities).astype(np.float64) / seconds
     moments = scene.moments.astype(np.float64) * seconds
     bins = [
@@ -157,7 +165,9 @@ def _bands(scene: Passing, degree: int) -> dict[int, bytes]:
     """Return the records of view-dependent colour, one a degree, channel by channel."""
     # g 3 coefficients.
     rest = turn_harmonics(scene.harmonics)[:, 1:].swapaxes(1, 2)
-    levels = np.rint((rest / LARGEST_HARMONIC + 1) * 127.5).clip(0, 255).astype(np.int64)
+    levels = (
+        np.rint((rest / LARGEST_HARMONIC + 1) * 127.5).clip(0, 255).astype(np.int64)
+    )
     records = {}
     for band in range(1, degree + 1):
         columns = levels[:, :, band**2 - 1 : (band + 1) ** 2 - 1].reshape(len(rest), -1)

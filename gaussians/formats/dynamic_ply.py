@@ -25,21 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gaussians.deformation import Scene
-from gaussians.formats import ply, ungated
-from gaussians.formats.ply_tables import (
-    Tables,
-    read_columns,
-    read_comments,
-    read_tables,
-    write_tables,
-)
-from gaussians.formats.scene_files import (
-    LARGEST_LOGIT,
-    check_finite,
-    logit,
-    require,
-    to_gaussians,
-)
+from gaussians.formats import ply, ply_tables, scene_files, ungated
 from gaussians.motion import DynamicGaussians
 from gaussians.types import Gaussians
 
@@ -61,7 +47,9 @@ def save_dynamic_ply(path: str | Path, scene: DynamicGaussians) -> None:
     durations = np.exp(np.clip(log_durations, -87, 88))
     values = [moments, durations, *velocities.T, log_durations, logit_gates]
     columns = ply.splat_columns(path, scene.gaussians)
-    write_tables(path, {"vertex": columns | dict(zip(COMMON + OURS, values, strict=True))})
+    ply_tables.write_tables(
+        path, {"vertex": columns | dict(zip(COMMON + OURS, values, strict=True))}
+    )
 
 
 def save_ftgs_ply(path: str | Path, scene: Scene | Gaussians) -> None:
@@ -71,8 +59,8 @@ def save_ftgs_ply(path: str | Path, scene: Scene | Gaussians) -> None:
       FormatError: The scene is of another kind, or a file cannot hold it, see `arrays_to_write`.
     """
     passing = ungated.without_gates(path, scene)
-    logits = logit(passing.opacities).astype(np.float32)
-    gaussians = to_gaussians(*passing[:3], logits, passing.harmonics)
+    logits = scene_files.logit(passing.opacities).astype(np.float32)
+    gaussians = scene_files.to_gaussians(*passing[:3], logits, passing.harmonics)
     log_durations = np.log(np.maximum(passing.durations, SHORTEST_CLIPS))
     values = [passing.moments, log_durations, *passing.velocities.T]
     columns = ply.splat_columns(path, gaussians)
@@ -84,7 +72,9 @@ def save_ftgs_ply(path: str | Path, scene: Scene | Gaussians) -> None:
         "min_duration": f"{SHORTEST_CLIPS:g}",
         "opacity_floor": "0",
     }
-    write_tables(path, {"vertex": columns | dict(zip(FTGS, values, strict=True))}, comments)
+    ply_tables.write_tables(
+        path, {"vertex": columns | dict(zip(FTGS, values, strict=True))}, comments
+    )
 
 
 def load_dynamic_ply(path: str | Path) -> DynamicGaussians:
@@ -95,53 +85,61 @@ def load_dynamic_ply(path: str | Path) -> DynamicGaussians:
       FormatError: The file is not a complete 4D scene.
     """
     path = Path(path)
-    return _read(path, read_tables(path))
+    return _read(path, ply_tables.read_tables(path))
 
 
 def load_any_ply(path: str | Path) -> Gaussians | DynamicGaussians:
     """Read a 4D scene if the file has its properties, else a still one; raises like `load_ply`."""
     path = Path(path)
-    tables = read_tables(path)
+    tables = ply_tables.read_tables(path)
     if tables["vertex"].keys() >= set(FTGS):
         return _read_ftgs(path, tables)
-    return _read(path, tables) if "time" in tables["vertex"] else ply.scene_in(path, tables)
+    return (
+        _read(path, tables)
+        if "time" in tables["vertex"]
+        else ply.scene_in(path, tables)
+    )
 
 
-def _read(path: Path, tables: Tables) -> DynamicGaussians:
+def _read(path: Path, tables: ply_tables.Tables) -> DynamicGaussians:
     gaussians = ply.read_splats(path, tables)
     ours = tables["vertex"].keys() >= set(OURS)
     columns = _columns(path, tables, COMMON + OURS * ours)
     durations = columns[:, 1]
     found = durations.min()
-    require(path, "property duration", found > 0, found, "positive numbers")
+    scene_files.require(path, "property duration", found > 0, found, "positive numbers")
     log_durations = columns[:, 5] if ours else np.log(durations)
-    logit_gates = columns[:, 6] if ours else np.full_like(durations, -LARGEST_LOGIT)
+    logit_gates = (
+        columns[:, 6] if ours else np.full_like(durations, -scene_files.LARGEST_LOGIT)
+    )
     moving = (columns[:, 2:5], columns[:, 0], log_durations, logit_gates)
     return DynamicGaussians(gaussians, *map(jnp.asarray, moving))
 
 
-def _read_ftgs(path: Path, tables: Tables) -> DynamicGaussians:
+def _read_ftgs(path: Path, tables: ply_tables.Tables) -> DynamicGaussians:
     columns = _columns(path, tables, FTGS)
-    comments = read_comments(path)
+    comments = ply_tables.read_comments(path)
     shortest = comments.get("min_duration", "0")
     try:
         log_shortest = np.log(max(float(shortest), 1e-37))
     except ValueError:
         log_shortest = np.nan
-    require(path, "comment min_duration", np.isfinite(log_shortest), shortest, "a number")
+    scene_files.require(
+        path, "comment min_duration", np.isfinite(log_shortest), shortest, "a number"
+    )
     is_moving = comments.get("use_velocity", "1") != "0"
     return DynamicGaussians(
         ply.read_splats(path, tables),
         velocities=jnp.asarray(columns[:, 2:] * is_moving),
         moments=jnp.asarray(columns[:, 0]),
         log_durations=jnp.asarray(np.maximum(columns[:, 1], np.float32(log_shortest))),
-        logit_gates=jnp.full(len(columns), -LARGEST_LOGIT),
+        logit_gates=jnp.full(len(columns), -scene_files.LARGEST_LOGIT),
     )
 
 
-def _columns(path: Path, tables: Tables, names: list[str]) -> np.ndarray:
-    columns = read_columns(path, tables, "vertex", names)
-    check_finite(path, [f"property {name}" for name in names], columns)
+def _columns(path: Path, tables: ply_tables.Tables, names: list[str]) -> np.ndarray:
+    columns = ply_tables.read_columns(path, tables, "vertex", names)
+    scene_files.check_finite(path, [f"property {name}" for name in names], columns)
     return columns
 
 
@@ -153,12 +151,14 @@ def save_ply_sequence(folder: str | Path, scene: Scene, count: int) -> None:
         read as instants, too.
     """
     folder = Path(folder)
-    require(folder, "count", count >= 1, count, "at least 1")
+    scene_files.require(folder, "count", count >= 1, count, "at least 1")
     folder.mkdir(parents=True, exist_ok=True)
     names = [f"{i:04d}.ply" for i in range(count)]
     foreign = sorted({path.name for path in folder.glob("*.ply")} - set(names))
     expected = f"no .ply files beyond {names[-1]}"
-    require(folder, "content", not foreign, ", ".join(foreign[:1]), expected)
+    scene_files.require(
+        folder, "content", not foreign, ", ".join(foreign[:1]), expected
+    )
     at = jax.jit(type(scene).at)
     partial = folder / f".partial-{os.getpid()}"
     # Which may be a link to somewhere else.
@@ -181,5 +181,7 @@ def load_ply_sequence(folder: str | Path) -> list[Gaussians]:
     """
     paths = sorted(Path(folder).glob("*.ply"))
     if not paths:
-        raise FileNotFoundError(f"{folder}: found no .ply files, expected one an instant")
+        raise FileNotFoundError(
+            f"{folder}: found no .ply files, expected one an instant"
+        )
     return [ply.load_ply(path) for path in paths]

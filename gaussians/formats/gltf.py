@@ -44,7 +44,9 @@ def save_glb(path: str | Path, scene: Gaussians) -> None:
     }
     for i in range(harmonics.shape[1]):
         degree = int(i**0.5)
-        attributes[f"{EXTENSION}:SH_DEGREE_{degree}_COEF_{i - degree**2}"] = turned[:, i]
+        attributes[f"{EXTENSION}:SH_DEGREE_{degree}_COEF_{i - degree**2}"] = turned[
+            :, i
+        ]
     document, binary = _document(attributes)
     text = json.dumps(document, separators=(",", ":")).encode("ascii")
     text += b" " * (-len(text) % 4)
@@ -74,7 +76,9 @@ def _document(attributes: Attributes) -> tuple[dict[str, object], bytes]:
             accessor["min"] = [float(x) for x in values.min(0)]
             accessor["max"] = [float(x) for x in values.max(0)]
         accessors.append(accessor)
-        views.append({"buffer": 0, "byteOffset": len(binary), "byteLength": len(content)})
+        views.append(
+            {"buffer": 0, "byteOffset": len(binary), "byteLength": len(content)}
+        )
         binary += content
     primitive = {
         "attributes": {name: i for i, name in enumerate(attributes)},

@@ -52,7 +52,9 @@ RANGES = {
 LARGEST_HARMONIC = 4.0
 
 
-def save_ply(path: str | Path, scene: Gaussians | Scene, time: float | None = None) -> None:
+def save_ply(
+    path: str | Path, scene: Gaussians | Scene, time: float | None = None
+) -> None:
     """Write a static scene, or a dynamic one as it is at `time` in [0, 1].
 
     Raises:
@@ -90,12 +92,16 @@ def save_packed_ply(path: str | Path, scene: Gaussians) -> None:
             "packed_position": _pack(position, POSITION_BITS),
             "packed_rotation": _pack(rotation, ROTATION_BITS),
             "packed_scale": _pack(scale, POSITION_BITS),
-            "packed_color": _pack(np.column_stack([color, sigmoid(logits)]), COLOR_BITS),
+            "packed_color": _pack(
+                np.column_stack([color, sigmoid(logits)]), COLOR_BITS
+            ),
         },
     }
     rest = harmonics[:, 1:].swapaxes(1, 2).reshape(len(means), -1)
     if rest.size:
-        steps = np.floor((rest / LARGEST_HARMONIC + 1) * 128).clip(0, 255).astype(np.uint8)
+        steps = (
+            np.floor((rest / LARGEST_HARMONIC + 1) * 128).clip(0, 255).astype(np.uint8)
+        )
         tables["sh"] = {f"f_rest_{i}": column for i, column in enumerate(steps.T)}
     write_tables(path, tables)
 
@@ -113,10 +119,14 @@ def load_ply(path: str | Path) -> Gaussians:
 
 def scene_in(path: Path, tables: Tables) -> Gaussians:
     """Return the scene in the tables of a file, plain or packed."""
-    return _unpack_scene(path, tables) if "chunk" in tables else read_splats(path, tables)
+    return (
+        _unpack_scene(path, tables) if "chunk" in tables else read_splats(path, tables)
+    )
 
 
-def splat_columns(path: str | Path, scene: Gaussians) -> dict[str, Float32[ndarray, "g"]]:
+def splat_columns(
+    path: str | Path, scene: Gaussians
+) -> dict[str, Float32[ndarray, "g"]]:
     """Return the properties of a 3DGS file in the order of other writers."""
     means, quaternions, log_scales, logits, harmonics = arrays_to_write(path, scene)
     # Files hold all red coefficients, then green, then blue; normals are customary and unused.
@@ -165,7 +175,9 @@ def _unpack_scene(path: Path, tables: Tables) -> Gaussians:
     chunks = _row_count(tables["chunk"])
     wanted = -(-g // CHUNK_GAUSSIANS)
     found = f"{chunks} rows"
-    require(path, "element chunk", chunks == wanted, found, f"{wanted} for {g} Gaussians")
+    require(
+        path, "element chunk", chunks == wanted, found, f"{wanted} for {g} Gaussians"
+    )
     rgba = _unpack(color, COLOR_BITS)
     if "min_r" in tables["chunk"]:
         rgba[:, :3] = _in_range(path, tables, "packed_color", rgba[:, :3])
@@ -219,7 +231,9 @@ def _in_range(path: Path, tables: Tables, word: str, fractions: Triples) -> Trip
     return (low + fractions * (high - low)).astype(np.float32)
 
 
-def _pack(fractions: Float[ndarray, "g c"], bits: tuple[int, ...]) -> UInt32[ndarray, "g"]:
+def _pack(
+    fractions: Float[ndarray, "g c"], bits: tuple[int, ...]
+) -> UInt32[ndarray, "g"]:
     """Pack fractions as integers of so many bits, the first in the highest place."""
     word = np.zeros(len(fractions), np.uint32)
     for fraction, width in zip(fractions.T, bits, strict=True):

@@ -30,7 +30,9 @@ NAMES = {
     "f4": "float",
     "f8": "double",
 }
-KINDS = {name: kind for kind, name in NAMES.items()} | {np.dtype(k).name: k for k in NAMES}
+KINDS = {name: kind for kind, name in NAMES.items()} | {
+    np.dtype(k).name: k for k in NAMES
+}
 LIST = "list"
 Tables = dict[str, dict[str, ndarray]]
 # By name the count of rows, and the numpy type of each property in order, `LIST` for a list.

@@ -51,7 +51,9 @@ class FormatError(ValueError):
         self.found = found
         self.expected = expected
         # An error of a library may have no message; its name is one.
-        line = f"{path}: {field}: found {str(found) or repr(found)}, expected {expected}"
+        line = (
+            f"{path}: {field}: found {str(found) or repr(found)}, expected {expected}"
+        )
         super().__init__(" ".join(line.split()))
 
 
@@ -129,7 +131,9 @@ def unit_quaternions(quaternions: Quaternions) -> Quaternions:
     """Return quaternions of length 1, whatever theirs is; zero becomes no rotation."""
     doubles = quaternions.astype(np.float64)
     lengths = np.linalg.norm(doubles, axis=1, keepdims=True)
-    return np.where(lengths > 0, doubles, [1, 0, 0, 0]) / np.where(lengths > 0, lengths, 1)
+    return np.where(lengths > 0, doubles, [1, 0, 0, 0]) / np.where(
+        lengths > 0, lengths, 1
+    )
 
 
 def smallest_three(unit: Quaternions) -> tuple[Indices, Triples]:

@@ -68,7 +68,9 @@ def save_sog(path: str | Path, scene: Gaussians) -> None:
     steps = np.rint((logs - low) / span * 65535).astype(np.uint16)
     # The unit length gives back the largest component; the others have a smaller range.
     largest, three = smallest_three(unit_quaternions(quaternions))
-    quats = np.column_stack([to_levels(three / np.sqrt(2) + 0.5), LARGEST_TAG + largest])
+    quats = np.column_stack(
+        [to_levels(three / np.sqrt(2) + 0.5), LARGEST_TAG + largest]
+    )
     # Scales and colours crowd around few values, so 256 entries chosen for them beat even steps.
     scale_book, scales = _codebook(log_scales)
     color_book, colors = _codebook(harmonics[:, 0])
@@ -163,7 +165,9 @@ def _scene_in(path: Path, files: dict[str, bytes], meta: Any) -> Arrays:
         line = PALETTE_LINE * coefficients
         most = -(-rows // PALETTE_LINE) * line
         places = _pixels(path, files[table["files"][0]], most, line)[:, :3]
-        palette = _numbers(table["codebook"])[places.reshape(-1, coefficients, 3)[:rows]]
+        palette = _numbers(table["codebook"])[
+            places.reshape(-1, coefficients, 3)[:rows]
+        ]
         labels = picture("shN", 1)
         rest = palette[labels[:, 0] + labels[:, 1] * 256]
         harmonics = np.concatenate([harmonics, rest], 1)
@@ -176,7 +180,9 @@ def _numbers(values: Any) -> Float32[ndarray, "n"]:
     return np.array(values, np.float64).astype(np.float32).reshape(-1)
 
 
-def _codebook(values: Float[ndarray, "g c"]) -> tuple[list[float], UInt8[ndarray, "g c"]]:
+def _codebook(
+    values: Float[ndarray, "g c"],
+) -> tuple[list[float], UInt8[ndarray, "g c"]]:
     """Return 256 numbers and the place of each value's nearest among them."""
     ordered = np.sort(values, axis=None).astype(np.float64)
     sums = np.concatenate([[0], np.cumsum(ordered)])
@@ -249,7 +255,10 @@ def _read_zip(path: Path) -> dict[str, bytes]:
     packings = zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED
     # Of all files.
     most_bytes = 2**28
-    with damage_of(path, "file", "a ZIP with meta.json"), zipfile.ZipFile(path) as bundle:
+    with (
+        damage_of(path, "file", "a ZIP with meta.json"),
+        zipfile.ZipFile(path) as bundle,
+    ):
         members = [x for x in bundle.infolist() if x.compress_type in packings]
         size = sum(member.file_size for member in members)
         packed = sum(member.compress_size for member in members)

@@ -26,24 +26,7 @@ import numpy as np
 from jaxtyping import Float, Float32, UInt8, UInt32
 from numpy import ndarray
 
-from gaussians.formats.scene_files import (
-    FormatError,
-    Triples,
-    arrays_to_write,
-    damage_of,
-    existing_file,
-    logit,
-    require,
-    sigmoid,
-    smallest_three,
-    to_gaussians,
-    to_levels,
-    turn_harmonics,
-    turn_quaternions,
-    turn_vectors,
-    turned_xyzw,
-    with_largest,
-)
+from gaussians.formats import scene_files
 from gaussians.types import Gaussians
 
 HEADER = struct.Struct("<4sIIBBBB")
@@ -64,20 +47,24 @@ def save_spz(path: str | Path, scene: Gaussians) -> None:
     Raises:
       FormatError: A file cannot hold the scene, see `arrays_to_write`.
     """
-    means, quaternions, log_scales, logits, harmonics = arrays_to_write(path, scene)
+    means, quaternions, log_scales, logits, harmonics = scene_files.arrays_to_write(
+        path, scene
+    )
     bits = _fraction_bits(Path(path), means, log_scales)
     count, coefficients = harmonics.shape[:2]
     degree = round(coefficients**0.5) - 1
-    turned = turn_harmonics(harmonics)
-    steps = np.rint(turn_vectors(means).astype(np.float64) * 2**bits).astype("<i4")
+    turned = scene_files.turn_harmonics(harmonics)
+    steps = np.rint(
+        scene_files.turn_vectors(means).astype(np.float64) * 2**bits
+    ).astype("<i4")
     parts = (
         HEADER.pack(MAGIC, 3, count, degree, bits, 0, 0),
         steps.view(np.uint8).reshape(-1, 3, 4)[..., :3].tobytes(),
-        to_levels(sigmoid(logits)).tobytes(),
-        to_levels(0.5 + COLOR_STEP * harmonics[:, 0]).tobytes(),
-        to_levels((log_scales + 10) * 16 / 255).tobytes(),
-        _pack_rotations(turned_xyzw(quaternions)).astype("<u4").tobytes(),
-        to_levels((128 + 128 * turned[:, 1:]) / 255).tobytes(),
+        scene_files.to_levels(scene_files.sigmoid(logits)).tobytes(),
+        scene_files.to_levels(0.5 + COLOR_STEP * harmonics[:, 0]).tobytes(),
+        scene_files.to_levels((log_scales + 10) * 16 / 255).tobytes(),
+        _pack_rotations(scene_files.turned_xyzw(quaternions)).astype("<u4").tobytes(),
+        scene_files.to_levels((128 + 128 * turned[:, 1:]) / 255).tobytes(),
     )
     packer = zlib.compressobj(9, wbits=GZIP_BITS)
     Path(path).write_bytes(packer.compress(b"".join(parts)) + packer.flush())
@@ -90,9 +77,11 @@ def load_spz(path: str | Path) -> Gaussians:
       FileNotFoundError: There is no such file.
       FormatError: The file is not such a scene.
     """
-    path = existing_file(path, "a .spz file")
+    path = scene_files.existing_file(path, "a .spz file")
     content = path.read_bytes()
-    head, columns = (_read_streams if content.startswith(MAGIC) else _unzip)(path, content)
+    head, columns = (_read_streams if content.startswith(MAGIC) else _unzip)(
+        path, content
+    )
     places, opacities, colors, scales, rotations, higher = columns
     count = head.count
     mean = (colors.reshape(count, 1, 3) / 255 - 0.5) / COLOR_STEP
@@ -102,15 +91,17 @@ def load_spz(path: str | Path) -> Gaussians:
     steps = padded.view("<i4")[..., 0] >> 8
     turns = rotations.reshape(count, -1)
     if head.version == 2:
-        quaternions = with_largest(np.full(count, 0), turns / 127.5 - 1).astype(np.float32)
+        quaternions = scene_files.with_largest(
+            np.full(count, 0), turns / 127.5 - 1
+        ).astype(np.float32)
     else:
         quaternions = _unpack_rotations(turns)
-    return to_gaussians(
-        turn_vectors(steps / 2.0**head.bits),
-        turn_quaternions(quaternions),
+    return scene_files.to_gaussians(
+        scene_files.turn_vectors(steps / 2.0**head.bits),
+        scene_files.turn_quaternions(quaternions),
         (scales.reshape(count, 3) / 16 - 10).astype(np.float32),
-        logit(opacities / 255).astype(np.float32),
-        turn_harmonics(np.concatenate([mean, higher_terms], 1)),
+        scene_files.logit(opacities / 255).astype(np.float32),
+        scene_files.turn_harmonics(np.concatenate([mean, higher_terms], 1)),
     )
 
 
@@ -126,9 +117,13 @@ class _Head(NamedTuple):
 def _read_head(path: Path, data: bytes, versions: tuple[int, ...]) -> _Head:
     magic, version, count, degree, bits, flags, _ = HEADER.unpack_from(data)
     known = magic == MAGIC and version in versions
-    require(path, "version", known, version, " or ".join(map(str, versions)))
+    scene_files.require(
+        path, "version", known, version, " or ".join(map(str, versions))
+    )
     found = f"{count} Gaussians of degree {degree}"
-    require(path, "header", count and degree <= 3, found, "at least one, of degree 0 to 3")
+    scene_files.require(
+        path, "header", count and degree <= 3, found, "at least one, of degree 0 to 3"
+    )
     rotation = 3 if version == 2 else 4
     sizes = [size * count for size in (9, 1, 3, 3, rotation, 3 * (degree + 1) ** 2 - 3)]
     return _Head(version, count, bits, sizes, bool(flags & 2))
@@ -140,10 +135,17 @@ def _check_axes(path: Path, records: bytes) -> None:
     up_and_back = 0, 4
     while records:
         kind, length = RECORD.unpack(records[: RECORD.size].ljust(RECORD.size, b"\xff"))
-        content, records = records[RECORD.size :][:length], records[RECORD.size + length :]
-        require(path, "extensions", len(content) == length, "a part", "whole records")
+        content, records = (
+            records[RECORD.size :][:length],
+            records[RECORD.size + length :],
+        )
+        scene_files.require(
+            path, "extensions", len(content) == length, "a part", "whole records"
+        )
         usual = kind != AXES_RECORD or int.from_bytes(content, "little") in up_and_back
-        require(path, "SPZ_ADOBE_coordinate_system", usual, "other axes", "right, up, back")
+        scene_files.require(
+            path, "SPZ_ADOBE_coordinate_system", usual, "other axes", "right, up, back"
+        )
 
 
 def _unzip(path: Path, content: bytes) -> tuple[_Head, list[UInt8[ndarray, "_"]]]:
@@ -151,39 +153,49 @@ def _unzip(path: Path, content: bytes) -> tuple[_Head, list[UInt8[ndarray, "_"]]
     # Bytes of all; a camera's limits take 20.
     most_records = 2**20
     unpacker = zlib.decompressobj(GZIP_BITS)
-    with damage_of(path, "file", "spz of version 2, 3 or 4"):
+    with scene_files.damage_of(path, "file", "spz of version 2, 3 or 4"):
         head = _read_head(path, unpacker.decompress(content, HEADER.size), (2, 3))
         size = sum(head.sizes)
         most = size + head.has_records * most_records
         arrays = unpacker.decompress(unpacker.unconsumed_tail, most + 1)
     # The checksum stands at the end.
     whole = size <= len(arrays) <= most and unpacker.eof
-    require(path, "arrays", whole, f"{len(arrays)} bytes", f"{size}, in a whole file")
+    scene_files.require(
+        path, "arrays", whole, f"{len(arrays)} bytes", f"{size}, in a whole file"
+    )
     _check_axes(path, arrays[size:])
-    return head, np.split(np.frombuffer(arrays, np.uint8, size), np.cumsum(head.sizes)[:-1])
+    return head, np.split(
+        np.frombuffer(arrays, np.uint8, size), np.cumsum(head.sizes)[:-1]
+    )
 
 
-def _read_streams(path: Path, content: bytes) -> tuple[_Head, list[UInt8[ndarray, "_"]]]:
+def _read_streams(
+    path: Path, content: bytes
+) -> tuple[_Head, list[UInt8[ndarray, "_"]]]:
     """Return header and arrays of version 4: a table of sizes, then a zstd stream an array."""
     # Bytes of positions in one of a file: Niantic's reader refuses more, too.
     most_packed = 1024
-    with damage_of(path, "file", "a whole header"):
+    with scene_files.damage_of(path, "file", "a whole header"):
         head = _read_head(path, content, (4,))
     fits = head.count * 9 <= most_packed * len(content)
-    require(path, "header", fits, f"{head.count} Gaussians", "as many as a file can hold")
+    scene_files.require(
+        path, "header", fits, f"{head.count} Gaussians", "as many as a file can hold"
+    )
     try:
         import pyarrow
     except ImportError:
-        raise FormatError(path, "version", 4, "3, or zstd: pip install pyarrow") from None
+        raise scene_files.FormatError(
+            path, "version", 4, "3, or zstd: pip install pyarrow"
+        ) from None
     # Without harmonics there is no stream of them.
     sizes = [size for size in head.sizes if size]
-    with damage_of(path, "arrays", "a whole file"):
+    with scene_files.damage_of(path, "arrays", "a whole file"):
         (table,) = STREAMS.unpack_from(content, HEADER.size)
         entries = struct.unpack_from(f"<{2 * len(sizes)}Q", content, table)
         ends = list(accumulate(entries[::2], initial=table + 16 * len(sizes)))
         whole = list(entries[1::2]) == sizes and ends[-1] == len(content)
         found = f"streams of {entries} bytes"
-        require(path, "arrays", whole, found, f"{sizes}, in a whole file")
+        scene_files.require(path, "arrays", whole, found, f"{sizes}, in a whole file")
         columns = []
         for (a, b), size in zip(pairwise(ends), sizes, strict=True):
             unpacked = pyarrow.decompress(content[a:b], size, "zstd", asbytes=True)
@@ -192,7 +204,9 @@ def _read_streams(path: Path, content: bytes) -> tuple[_Head, list[UInt8[ndarray
     return head, [*columns, np.zeros(0, np.uint8)][: len(head.sizes)]
 
 
-def _fraction_bits(path: Path, means: Triples, scales: Triples) -> int:
+def _fraction_bits(
+    path: Path, means: scene_files.Triples, scales: scene_files.Triples
+) -> int:
     """Return bits that hold a tenth of the usual Gaussian's width, or as many as there is room."""
     # More are noise that does not compress.
     most_bits = 20
@@ -200,12 +214,12 @@ def _fraction_bits(path: Path, means: Triples, scales: Triples) -> int:
     farthest = max(float(np.abs(means).max()), 1e-9)
     room = np.floor(23 - np.log2(farthest) - 1e-6)
     expected = "at most 2^22, for the format keeps 24 bits"
-    require(path, "means", room >= 1, f"{farthest:g}", expected)
+    scene_files.require(path, "means", room >= 1, f"{farthest:g}", expected)
     return int(np.clip(wanted, 1, min(room, most_bits)))
 
 
 def _pack_rotations(unit: Float[ndarray, "g 4"]) -> UInt32[ndarray, "g"]:
-    largest, three = smallest_three(unit)
+    largest, three = scene_files.smallest_three(unit)
     sizes = np.rint(np.abs(three) * np.sqrt(2) * 511).clip(0, 511).astype(np.uint32)
     x, y, z = (sizes | (three < 0).astype(np.uint32) << 9).T
     return largest.astype(np.uint32) << 30 | x << 20 | y << 10 | z
@@ -216,5 +230,5 @@ def _unpack_rotations(content: UInt8[ndarray, "g 4"]) -> Float32[ndarray, "g 4"]
     words = content.view("<u4")
     parts = np.concatenate([words >> 20, words >> 10, words], 1) & 1023
     three = (parts & 511) / 511 / np.sqrt(2) * np.where(parts & 512, -1, 1)
-    unit = with_largest((words[:, 0] >> 30).astype(np.int64), three)
+    unit = scene_files.with_largest((words[:, 0] >> 30).astype(np.int64), three)
     return np.roll(unit, 1, axis=1).astype(np.float32)

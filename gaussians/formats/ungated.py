@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float32
 from numpy import ndarray
 
+from gaussians import motion, types
 from gaussians.deformation import Scene
 from gaussians.formats.scene_files import (
     Arrays,
@@ -20,9 +21,7 @@ from gaussians.formats.scene_files import (
     require,
     sigmoid,
 )
-from gaussians.motion import DynamicGaussians
 from gaussians.rendering.projection import ALPHA_MIN
-from gaussians.types import Gaussians
 
 # Within one, such a Gaussian loses less than 1e-6 of its opacity.
 LASTING_CLIPS = 1e3
@@ -54,13 +53,13 @@ class Passing(NamedTuple):
     durations: Float32[ndarray, "g"]
 
 
-def moving_arrays(path: str | Path, scene: Scene | Gaussians) -> Arrays:
+def moving_arrays(path: str | Path, scene: Scene | types.Gaussians) -> Arrays:
     """Return velocities, moments, log_durations and logit_gates of a scene that is to be written.
 
     Raises:
       FormatError: It is of another kind, or these are not finite or of other shapes.
     """
-    if not isinstance(scene, DynamicGaussians):
+    if not isinstance(scene, motion.DynamicGaussians):
         raise FormatError(path, "scene", type(scene).__name__, "DynamicGaussians")
     arrays = [np.asarray(x, np.float32) for x in scene[1:]]
     g = np.shape(scene.gaussians.means)[:1]
@@ -71,7 +70,7 @@ def moving_arrays(path: str | Path, scene: Scene | Gaussians) -> Arrays:
     return arrays
 
 
-def without_gates(path: str | Path, scene: Scene | Gaussians) -> Passing:
+def without_gates(path: str | Path, scene: Scene | types.Gaussians) -> Passing:
     """Return a scene as Gaussians that either pass or last, without invisible ones.
 
     A Gaussian with a gate well between 0 and 1 becomes two at one place. Together they have its
@@ -81,7 +80,7 @@ def without_gates(path: str | Path, scene: Scene | Gaussians) -> Passing:
       FormatError: A file cannot hold the scene; the path is for the message.
     """
     velocities, moments, log_durations, logit_gates = moving_arrays(path, scene)
-    assert isinstance(scene, DynamicGaussians), "it moves"
+    assert isinstance(scene, motion.DynamicGaussians), "it moves"
     arrays = arrays_to_write(path, scene.gaussians)
     means, quaternions, log_scales, logits, harmonics = arrays
     durations = np.exp(np.clip(log_durations, -87, np.log(LASTING_CLIPS)))

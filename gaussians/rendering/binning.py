@@ -99,11 +99,17 @@ def rank_bits(gaussians: int) -> int:
     return max(1, (gaussians - 1).bit_length())
 
 
-def tile_boxes(splats: Splats, tiles: Tiles) -> tuple[Int[Array, "g 2"], Int[Array, "g 2"]]:
+def tile_boxes(
+    splats: Splats, tiles: Tiles
+) -> tuple[Int[Array, "g 2"], Int[Array, "g 2"]]:
     """Return the first tile (column, row) of each bounding box, and its columns and rows."""
     limit = jnp.array([[tiles.columns, tiles.rows]], jnp.float32)
-    low = jnp.clip(jnp.floor((splats.centers - splats.half_sizes) / tiles.side), 0.0, limit)
-    high = jnp.clip(jnp.ceil((splats.centers + splats.half_sizes) / tiles.side), 0.0, limit)
+    low = jnp.clip(
+        jnp.floor((splats.centers - splats.half_sizes) / tiles.side), 0.0, limit
+    )
+    high = jnp.clip(
+        jnp.ceil((splats.centers + splats.half_sizes) / tiles.side), 0.0, limit
+    )
     extent = jnp.where(splats.sigmas[:, None] > 0, high - low, 0.0)
     return low.astype(jnp.int32), extent.astype(jnp.int32)
 
@@ -124,7 +130,9 @@ def depth_order(splats: Splats) -> Int[Array, "g"]:
     bits = rank_bits(g)
     # Positive floats are ordered as their bits are.
     bias = np.float32(NEAREST_DRAWN).view(np.uint32)
-    depths = lax.bitcast_convert_type(splats.depths.astype(jnp.float32), jnp.uint32) - bias
+    depths = (
+        lax.bitcast_convert_type(splats.depths.astype(jnp.float32), jnp.uint32) - bias
+    )
     depths = jnp.where(splats.sigmas > 0, depths, jnp.uint32((1 << depth_bits) - 1))
     position = jnp.arange(g, dtype=jnp.uint32)
     order = position
@@ -175,7 +183,9 @@ def bin_quarters(splats: Splats, tiles: Tiles, slots: int) -> Bins:
 
     first = by_row(bounds[:-1])
     length = by_row(jnp.diff(bounds, axis=0))
-    return Bins(ids, first, length, jnp.maximum(overflow, (total.sum() + 1) // 2 - slots))
+    return Bins(
+        ids, first, length, jnp.maximum(overflow, (total.sum() + 1) // 2 - slots)
+    )
 
 
 def _slots_up_to(splats: Splats, tiles: Tiles) -> tuple[Int[Array, "g"], Number]:

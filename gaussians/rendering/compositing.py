@@ -146,7 +146,9 @@ def backward(
                 logs.append(jnp.where(drawn & (alpha < ALPHA_MAX), log, 0.0))
                 weights.append(weight)
                 light = after
-            moments = rearrange(jnp.stack(logs, 1), "b k p -> (b k) p") @ monomials(offsets)
+            moments = rearrange(jnp.stack(logs, 1), "b k p -> (b k) p") @ monomials(
+                offsets
+            )
             moments = rearrange(moments, "(b k) m -> b k m", k=STEP_SPLATS)
             payload = jnp.einsum("bkp,bcp->bkc", jnp.stack(weights, 1), towards)
             shape = jnp.unstack(splats[..., : GEOMETRY_ROWS - 1], axis=-1)
@@ -221,7 +223,9 @@ def _walk(
 def _fetch(
     features: Array, bins: Bins, group: TileGroup, chunk: Int[Array, ""]
 ) -> tuple[
-    Float[Array, "tiles splats f"], Int[Array, "tiles splats"], Bool[Array, "tiles splats"]
+    Float[Array, "tiles splats f"],
+    Int[Array, "tiles splats"],
+    Bool[Array, "tiles splats"],
 ]:
     """Return the splats of one step relative to the tile centres, their ids, and which exist."""
     nth = chunk * STEP_SPLATS + jnp.arange(STEP_SPLATS)[None]
@@ -289,7 +293,9 @@ def monomials(offsets: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
     return np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], -1)
 
 
-def join_tiles(tiled: Num[Array, "tiles c pixels"], tiles: Tiles) -> Num[Array, "h w c"]:
+def join_tiles(
+    tiled: Num[Array, "tiles c pixels"], tiles: Tiles
+) -> Num[Array, "h w c"]:
     """Join the pictures of all tiles, row by row, into one."""
     shape = "(rows cols) c (y x) -> (rows y) (cols x) c"
     return rearrange(tiled, shape, rows=tiles.rows, x=tiles.side)

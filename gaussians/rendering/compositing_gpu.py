@@ -184,7 +184,9 @@ def _pull_back(
 
     def clear(nth, _):
         row, column, exists = _block(unreached + nth * BLOCK_ROWS, end, rows.shape[1])
-        triton.store(rows.at[row, column], jnp.zeros(exists.shape, rows.dtype), mask=exists)
+        triton.store(
+            rows.at[row, column], jnp.zeros(exists.shape, rows.dtype), mask=exists
+        )
 
     lax.fori_loop(0, _parts(jnp.maximum(end - unreached, 0), BLOCK_ROWS), clear, None)
 
@@ -251,7 +253,9 @@ def _place(tiles: Tiles, dtype: DTypeLike) -> tuple[tuple[Array, Array], Array, 
     x = (tile % tiles.columns * side + across).astype(dtype) + 0.5
     y = (tile // tiles.columns * side + down).astype(dtype) + 0.5
     # Triton cannot look through floats. It would give threads pixels of a row, to read at once.
-    rows, columns = (jnp.broadcast_to(z.astype(jnp.int32), (side, side)) for z in (y, x))
+    rows, columns = (
+        jnp.broadcast_to(z.astype(jnp.int32), (side, side)) for z in (y, x)
+    )
     return (rows, columns), x, y
 
 
@@ -283,7 +287,9 @@ def _blend(alpha: Array, light: Array) -> tuple[Array, Array, Array]:
     return jnp.where(drawn, stopped, 0.0), drawn, after
 
 
-def _geometry_gradient(splat: list[Array], log: Array, dx: Array, dy: Array) -> list[Array]:
+def _geometry_gradient(
+    splat: list[Array], log: Array, dx: Array, dy: Array
+) -> list[Array]:
     """Return the gradient of the six geometry features; `log` is that of log alpha, equation 4."""
     a, b, c = splat[2:5]
     column = log.sum(0, keepdims=True)

@@ -268,7 +268,9 @@ def _monomials(side: int) -> Float[Array, "8 pixels"]:
     return jnp.concatenate([one, x, y, x * x, x * y, y * y, 0 * one, 0 * one], 0)
 
 
-def _payload(splats: Float[Array, "f places"], channels: int) -> Float[Array, "c places"]:
+def _payload(
+    splats: Float[Array, "f places"], channels: int
+) -> Float[Array, "c places"]:
     return splats[REGISTER_ROWS : REGISTER_ROWS + channels]
 
 
@@ -277,7 +279,9 @@ def _dot(a: Array, b: Array, contracted: tuple[int, int] = (1, 0)) -> Array:
     return lax.dot_general(a, b, dimensions, precision=lax.Precision.HIGHEST)
 
 
-def _rows(splats: Float[Array, "chunks places f"]) -> Float[Array, "chunks rows places"]:
+def _rows(
+    splats: Float[Array, "chunks places f"],
+) -> Float[Array, "chunks rows places"]:
     """Return the features as rows: geometry and payload begin at multiples of 8."""
     geometry = splats[..., :GEOMETRY_ROWS]
     payload = splats[..., GEOMETRY_ROWS:]
@@ -285,7 +289,9 @@ def _rows(splats: Float[Array, "chunks places f"]) -> Float[Array, "chunks rows 
     def pad(x):
         return jnp.pad(x, ((0, 0), (0, 0), (0, -x.shape[-1] % REGISTER_ROWS)))
 
-    return rearrange(jnp.concatenate([pad(geometry), pad(payload)], -1), "i k r -> i r k")
+    return rearrange(
+        jnp.concatenate([pad(geometry), pad(payload)], -1), "i k r -> i r k"
+    )
 
 
 def _padded(rows: int) -> int:

@@ -87,7 +87,9 @@ def project_gaussians(
     yy = (r1 * r1).sum(-1)
     sharp_determinant = (jnp.cross(r0, r1) ** 2).sum(-1)
     determinant = sharp_determinant + SCREEN_BLUR * (xx + yy) + SCREEN_BLUR**2
-    conics = jnp.stack([yy + SCREEN_BLUR, -xy, xx + SCREEN_BLUR], -1) / determinant[:, None]
+    conics = (
+        jnp.stack([yy + SCREEN_BLUR, -xy, xx + SCREEN_BLUR], -1) / determinant[:, None]
+    )
     if antialiased:
         # The floor keeps the square root differentiable for Gaussians seen edge-on.
         share = jnp.maximum(sharp_determinant / determinant, 1e-12)

@@ -49,13 +49,17 @@ def render(
     """
     _check(gaussians, camera, background, sh_degree, features)
     if max_intersections is None:
-        max_intersections = intersection_budget(gaussians, camera, antialiased=antialiased)
+        max_intersections = intersection_budget(
+            gaussians, camera, antialiased=antialiased
+        )
     if sh_degree is None:
         sh_degree = round(gaussians.harmonics.shape[-2] ** 0.5) - 1
     if background is None:
         background = jnp.zeros(3)
     slots = max(1, max_intersections)
-    return _render(gaussians, camera, background, features, sh_degree, antialiased, slots)
+    return _render(
+        gaussians, camera, background, features, sh_degree, antialiased, slots
+    )
 
 
 def render_surfaces(
@@ -81,7 +85,9 @@ def render_surfaces(
     """
     _check(gaussians, camera, None, None, None)
     if max_intersections is None:
-        max_intersections = intersection_budget(gaussians, camera, antialiased=antialiased)
+        max_intersections = intersection_budget(
+            gaussians, camera, antialiased=antialiased
+        )
     return _render_surfaces(gaussians, camera, antialiased, max(1, max_intersections))
 
 
@@ -102,7 +108,8 @@ def _check(
         "no Gaussians, expected at least one": g > 0,
         f"{k} harmonics, expected 1, 4, 9 or 16": k in (1, 4, 9, 16),
         f"sh_degree {sh_degree} with {k} harmonics": 0 <= (sh_degree or 0) < k**0.5,
-        f"cameras of {shapes}, expected one; vmap over more": shapes == ((4, 4), (3, 3)),
+        f"cameras of {shapes}, expected one; vmap over more": shapes
+        == ((4, 4), (3, 3)),
         f"a background of {behind}, expected (3,)": behind == (3,),
         f"features of {shape}, expected ({g}, f)": len(shape) == 2 and shape[0] == g,
     }
@@ -112,7 +119,11 @@ def _check(
 
 
 def intersection_budget(
-    gaussians: Gaussians, camera: Camera, *, antialiased: bool = False, slack: float = 1.25
+    gaussians: Gaussians,
+    camera: Camera,
+    *,
+    antialiased: bool = False,
+    slack: float = 1.25,
 ) -> int:
     """Count the intersections and return a budget for `render`, `slack` times that count.
 
@@ -225,7 +236,9 @@ def _splats(
 
     clean = Gaussians(*map(shown, gaussians))
     opacities = jnp.where(sane, jax.nn.sigmoid(clean.logit_opacities), 0.0)
-    splats = projection.project_gaussians(clean, opacities, camera, antialiased=antialiased)
+    splats = projection.project_gaussians(
+        clean, opacities, camera, antialiased=antialiased
+    )
     return splats, binning.choose_tiles(camera.width, camera.height, g), clean
 
 
@@ -254,7 +267,9 @@ def render_clip(
         max_intersections = clip_budget(scene, cameras, times, antialiased=antialiased)
     background = jnp.zeros(3) if background is None else background
     static = {"sh_degree": sh_degree, "max_intersections": max_intersections}
-    return _render_all(scene, cameras, times, background, antialiased=antialiased, **static)
+    return _render_all(
+        scene, cameras, times, background, antialiased=antialiased, **static
+    )
 
 
 @partial(jax.jit, static_argnames=("sh_degree", "antialiased", "max_intersections"))
@@ -286,4 +301,6 @@ def _most_intersections(
     scene: Scene, cameras: Camera, times: Times, antialiased: bool
 ) -> Number:
     count = partial(count_intersections, antialiased=antialiased)
-    return lax.map(lambda pair: count(scene.at(pair[1]), pair[0]), (cameras, times)).max()
+    return lax.map(
+        lambda pair: count(scene.at(pair[1]), pair[0]), (cameras, times)
+    ).max()

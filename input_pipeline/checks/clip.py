@@ -43,8 +43,28 @@ Cameras = Float[np.ndarray, "v t 4 4"]
 STORED = "as stored"
 KNOWN_AXES: dict[tuple[int, ...], str] = {
     (1, 0, 0, 0, 1, 0, 0, 0, 1): "",
-    (1, 0, 0, 0, -1, 0, 0, 0, -1): "camera axes are OpenGL's (x right, y up, z backward)",
-    (0, 1, 0, 1, 0, 0, 0, 0, -1): "camera axes are LLFF's (x down, y right, z backward)",
+    (
+        1,
+        0,
+        0,
+        0,
+        -1,
+        0,
+        0,
+        0,
+        -1,
+    ): "camera axes are OpenGL's (x right, y up, z backward)",
+    (
+        0,
+        1,
+        0,
+        1,
+        0,
+        0,
+        0,
+        0,
+        -1,
+    ): "camera axes are LLFF's (x down, y right, z backward)",
 }
 
 
@@ -93,7 +113,9 @@ def check_clip(example: Example, pictures: Pictures) -> ClipCheck:
     both = example.intrinsics, example.world_to_camera
     if not all(np.isfinite(x).all() for x in both):
         problems.append("cameras: found NaN or infinite values, expected finite ones")
-        return ClipCheck(problems, light, float("nan"), [], drift, stops, np.zeros((0, 3)))
+        return ClipCheck(
+            problems, light, float("nan"), [], drift, stops, np.zeros((0, 3))
+        )
     matches = find_matches(example, pictures)
     pairs, median_error = pair_errors(example, matches)
     limit = near_pixels(pictures.shapes)
@@ -162,10 +184,15 @@ def judge_cameras(
         return "", f"cameras agree with the pictures: {counts}, median error {pixels}"
     if believable[0]:
         return "", f"cameras are borne out by {counts}, too few to measure an error"
-    return "", f"cameras cannot be judged: views have too little in common, {counts} agree"
+    return (
+        "",
+        f"cameras cannot be judged: views have too little in common, {counts} agree",
+    )
 
 
-def pair_errors(example: Example, matches: list[Matches]) -> tuple[list[ViewPair], float]:
+def pair_errors(
+    example: Example, matches: list[Matches]
+) -> tuple[list[ViewPair], float]:
     """Measure how far the verified matches lie from epipolar lines, pixels.
 
     Returns:
@@ -240,9 +267,13 @@ def agreement(
     for match in matches:
         pair = [match.first, match.second]
         both = poses[:, pair, match.instant]
-        shuffled = np.stack([match.points[:, 0], rng.permutation(match.points[:, 1])], 1)
+        shuffled = np.stack(
+            [match.points[:, 0], rng.permutation(match.points[:, 1])], 1
+        )
         for number, points in zip(counts, (match.points, shuffled), strict=True):
-            number += (epipolar_distances(points, intrinsics[pair], both) < pixels).sum(-1)
+            number += (epipolar_distances(points, intrinsics[pair], both) < pixels).sum(
+                -1
+            )
     return counts
 
 

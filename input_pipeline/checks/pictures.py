@@ -47,7 +47,9 @@ def decode_pictures(example: Example, most: int) -> Pictures:
             try:
                 file = example.frames[i, j]
                 # Decoders take JPEG files that are cut short, and paint the rest grey.
-                if not films.is_film(file) and not file.rstrip(b"\0").endswith(END_OF_JPEG):
+                if not films.is_film(file) and not file.rstrip(b"\0").endswith(
+                    END_OF_JPEG
+                ):
                     found = f"{len(file)} bytes that end too early"
                     raise ValueError(f"found {found}, expected a whole picture")
                 frame = transforms.decode_frame(example.frames[i], j)
@@ -75,7 +77,9 @@ def check_sizes(example: Example, shapes: list[list[tuple[int, int]]]) -> list[s
             if max(abs(x / w - 0.5), abs(y / h - 0.5)) > most_off_centre:
                 found = f"principal point ({x:.0f}, {y:.0f}) in view {view} of {w}x{h}"
                 expected = "one near the middle (are they for another size?)"
-                problems.append(f"intrinsics: found {found} pixels, expected {expected}")
+                problems.append(
+                    f"intrinsics: found {found} pixels, expected {expected}"
+                )
     return problems
 
 
@@ -125,7 +129,9 @@ def check_times(example: Example) -> tuple[list[str], float]:
         problems.append(f"timestamps: found {found}, expected {expected}")
     for view, frame in np.argwhere(steps > most_gap * step)[:1]:
         gap = f"{steps[view, frame]:.3g} s after frame {frame} of view {view}"
-        problems.append(f"timestamps: found a gap of {gap}, expected steps of {step:.3g} s")
+        problems.append(
+            f"timestamps: found a gap of {gap}, expected steps of {step:.3g} s"
+        )
     if abs(example.fps * step - 1) > rate_tolerance:
         rates = f"found {example.fps:g}, expected {1 / step:.4g}"
         problems.append(f"fps: {rates} by the timestamps")
@@ -169,6 +175,9 @@ def check_repeats(example: Example) -> list[str]:
 def file_marks(example: Example) -> list[list[bytes]]:
     """Return a hash of what every frame is decoded from, by view and instant."""
     return [
-        [hashlib.sha256(films.take(files, [j]).item()).digest() for j in range(len(files))]
+        [
+            hashlib.sha256(films.take(files, [j]).item()).digest()
+            for j in range(len(files))
+        ]
         for files in example.frames
     ]

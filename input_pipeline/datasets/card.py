@@ -29,7 +29,9 @@ def facts(example: schema.Example) -> Facts:
         "frames": frames,
         "height": height,
         "width": width,
-        "seconds": round(float(example.timestamps[0, -1] - example.timestamps[0, 0]), 4),
+        "seconds": round(
+            float(example.timestamps[0, -1] - example.timestamps[0, 0]), 4
+        ),
         "film": films.is_film(first),
         "depth": [view for view, (_, middles) in enumerate(depth) if all(middles)],
         "known_depth": [round(float(np.mean(shares)), 4) for shares, _ in depth],
@@ -92,7 +94,10 @@ def card(
         ("views in a clip", _listed(clip["views"] for clip in clips)),
         ("instants in a clip", _listed(clip["frames"] for clip in clips)),
         ("size", _listed(f"{clip['width']}x{clip['height']}" for clip in clips)),
-        ("pictures", _listed("H.264 films" if c["film"] else "JPEG files" for c in clips)),
+        (
+            "pictures",
+            _listed("H.264 films" if c["film"] else "JPEG files" for c in clips),
+        ),
         ("clips with depth of a view", sum(bool(clip["depth"]) for clip in clips)),
         ("pixels with known depth, in views that have some", _shares(known)),
         ("clips with masks of a view", sum(bool(clip["masks"]) for clip in clips)),

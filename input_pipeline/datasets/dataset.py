@@ -48,7 +48,12 @@ from input_pipeline.datasets.shards import (
     plan_shards,
     write_shard,
 )
-from input_pipeline.plain_files import check_field, parse_json, read_regular, require_layout
+from input_pipeline.plain_files import (
+    check_field,
+    parse_json,
+    read_regular,
+    require_layout,
+)
 
 # Size of a file where their number is not given.
 SHARD_BYTES = 2**28
@@ -133,7 +138,9 @@ def write_dataset(
     for shard in missing:
         write_shard(folder, shard, stream, mark)
     # The program that writes the last missing file of all parts finishes the data set.
-    entries = {shard.file: entry for shard in plan if (entry := finished(folder, shard))}
+    entries = {
+        shard.file: entry for shard in plan if (entry := finished(folder, shard))
+    }
     missing_files = len(plan) - len(entries)
     if not missing_files:
         # Two builds may have begun at once.
@@ -203,7 +210,9 @@ def _sizes(folder: str | Path) -> dict[str, int]:
     if address := address_of(folder):
         return {name: stored.size for name, stored in stored_files(address).items()}
     return {
-        path.name: path.stat().st_size for path in Path(folder).iterdir() if path.exists()
+        path.name: path.stat().st_size
+        for path in Path(folder).iterdir()
+        if path.exists()
     }
 
 
@@ -215,7 +224,9 @@ def _cached(address: str, sha256: str) -> str:
         with whole_files.whole_file(path) as partial:
             download(address, partial)
             expected = f"sha256 {sha256[:16]}, as the index says"
-            check_field(address, file_hash(partial) == sha256, "damaged bytes", expected)
+            check_field(
+                address, file_hash(partial) == sha256, "damaged bytes", expected
+            )
     return str(path)
 
 
@@ -325,12 +336,16 @@ def _finish(
         )
         parts.append(part)
     version = tfds.core.Version(f"{schema.SCHEMA_VERSION}.0.0")
-    identity = DatasetIdentity(name=name, version=version, data_dir=place, module_name="")
+    identity = DatasetIdentity(
+        name=name, version=version, data_dir=place, module_name=""
+    )
     info = tfds.core.DatasetInfo(builder=identity, features=FEATURES, description=page)
     info.set_file_format("array_record")
     info.set_splits(SplitDict(parts))
     # tfds writes in place, so its files are moved to theirs when they are whole.
-    with TemporaryDirectory(prefix=".info-", dir=None if address else folder) as scratch:
+    with TemporaryDirectory(
+        prefix=".info-", dir=None if address else folder
+    ) as scratch:
         info.write_to_directory(scratch)
         for path in sorted(Path(scratch).iterdir()):
             if address:
@@ -338,7 +353,9 @@ def _finish(
             else:
                 path.replace(folder / path.name)
     # Readers ask for the index first: written last, it never names a file that is not there.
-    files = {k: {"bytes": v["bytes"], "sha256": v["sha256"]} for k, v in entries.items()}
+    files = {
+        k: {"bytes": v["bytes"], "sha256": v["sha256"]} for k, v in entries.items()
+    }
     index = {
         "version": schema.SCHEMA_VERSION,
         "content": digest,

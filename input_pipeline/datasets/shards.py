@@ -236,6 +236,8 @@ def finished(folder: Path, shard: Shard) -> dict[str, Any] | None:
         else:
             entry = load_json(folder / known)
             size = (folder / shard.file).stat().st_size
-        if {"plan", "bytes", "sha256", "clips"} <= entry.keys() and size == entry["bytes"]:
+        if {"plan", "bytes", "sha256", "clips"} <= entry.keys() and size == entry[
+            "bytes"
+        ]:
             return entry
     return None

@@ -53,7 +53,10 @@ class CameraPath(NamedTuple):
 def path_files(path: Path) -> list[Path]:
     """Return the files that `read_path` reads; none where it finds nothing to read."""
     if path.is_file():
-        is_model = path.suffix in (".bin", ".txt") and path.stem in ("images", "cameras")
+        is_model = path.suffix in (".bin", ".txt") and path.stem in (
+            "images",
+            "cameras",
+        )
         return model_files(path.parent) if is_model else [path]
     files = model_files(path) or model_files(colmap.matches(path) or path)
     transforms = footage.first_file(path, (TRANSFORMS,))
@@ -70,7 +73,9 @@ def read_path(path: Path) -> CameraPath:
     nothing = "neither a COLMAP model nor transforms.json"
     found = nothing if path.is_dir() else "no such file"
     check_field(path, files, found, "the poses of a camera")
-    camera_path = _from_colmap(files[0].parent) if len(files) == 2 else _from_json(files[0])
+    camera_path = (
+        _from_colmap(files[0].parent) if len(files) == 2 else _from_json(files[0])
+    )
     if camera_path.size is not None:
         rows, columns = camera_path.size
         found = f"pictures of {columns}x{rows}"
@@ -78,7 +83,9 @@ def read_path(path: Path) -> CameraPath:
     with named(f"{path}, "):
         check_poses(camera_path.world_to_camera[None])
         if camera_path.intrinsics is not None:
-            check_cameras(camera_path.intrinsics[None], camera_path.world_to_camera[None])
+            check_cameras(
+                camera_path.intrinsics[None], camera_path.world_to_camera[None]
+            )
     return camera_path
 
 
@@ -92,7 +99,9 @@ def _from_json(file: Path) -> CameraPath:
     if path.times is not None:
         low, high = path.times.min(), path.times.max()
         found = f"{low:g} to {high:g}"
-        check_field(f"{file}, times", low >= 0 and high <= 1, found, "times from 0 to 1")
+        check_field(
+            f"{file}, times", low >= 0 and high <= 1, found, "times from 0 to 1"
+        )
     if "fps" not in table:
         return path
     fps = field_number(table, "fps", str(file))
@@ -122,12 +131,18 @@ def _nerfstudio(where: str, table: dict[str, Any]) -> CameraPath:
     rows = round(field_number(table, "render_height", where))
     columns = round(field_number(table, "render_width", where))
     kind = table.get("camera_type", "perspective")
-    check_field(f"{where}, camera_type", kind == "perspective", repr(kind), "perspective")
+    check_field(
+        f"{where}, camera_type", kind == "perspective", repr(kind), "perspective"
+    )
     cameras = table["camera_path"]
-    check_field(f"{where}, camera_path", cameras, f"{len(cameras)} cameras", "at least one")
+    check_field(
+        f"{where}, camera_path", cameras, f"{len(cameras)} cameras", "at least one"
+    )
     fovs = [field_number(camera, "fov", where) for camera in cameras]
     flat = [np.ravel(field(camera, "camera_to_world", where)) for camera in cameras]
-    poses = numbers(flat, (len(cameras), 16), f"{where}, camera_to_world").reshape(-1, 4, 4)
+    poses = numbers(flat, (len(cameras), 16), f"{where}, camera_to_world").reshape(
+        -1, 4, 4
+    )
     one = np.ptp(fovs) <= 1e-6 and 0 < fovs[0] < 180
     found = f"{min(fovs):g} to {max(fovs):g}"
     check_field(f"{where}, fov", one, found, "one number of degrees for all")
@@ -137,7 +152,9 @@ def _nerfstudio(where: str, table: dict[str, Any]) -> CameraPath:
     if all("render_time" in camera for camera in cameras):
         listed = [camera["render_time"] for camera in cameras]
         times = numbers(listed, (len(cameras),), f"{where}, render_time")
-    return CameraPath(conventions.to_opencv(poses, "opengl"), lens, (rows, columns), times)
+    return CameraPath(
+        conventions.to_opencv(poses, "opengl"), lens, (rows, columns), times
+    )
 
 
 def _from_colmap(folder: Path) -> CameraPath:

@@ -47,7 +47,9 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
     """
     images = read_model(matches(path) or path)
     # Videos, or subfolders of pictures; nothing where all pictures lie in one folder.
-    loose: rig.Films = {file.stem: (file,) for file in footage.listed(path, footage.VIDEOS)}
+    loose: rig.Films = {
+        file.stem: (file,) for file in footage.listed(path, footage.VIDEOS)
+    }
     films = loose or footage.find_footage(path, ("videos", "images"))
     by_camera: dict[str, dict[str, rig.CalibratedCamera]] = {}
     for image, there in images:
@@ -104,12 +106,16 @@ def read_model(folder: Path) -> list[tuple[str, rig.CalibratedCamera]]:
     registered = []
     for name, camera, pose in sorted(images, key=lambda image: image[0]):
         expected = f"one in {lenses_file.name}"
-        check_field(images_file, camera in lenses, f"camera {camera} of {name}", expected)
+        check_field(
+            images_file, camera in lenses, f"camera {camera} of {name}", expected
+        )
         registered.append((name, lenses[camera]._replace(world_to_camera=pose)))
     return registered
 
 
-def read_points(path: Path) -> tuple[Float64[np.ndarray, "n 3"], UInt8[np.ndarray, "n 3"]]:
+def read_points(
+    path: Path,
+) -> tuple[Float64[np.ndarray, "n 3"], UInt8[np.ndarray, "n 3"]]:
     """Return positions in the world of the cameras, and colours, of points3D.bin or points3D.txt.
 
     Raises:
@@ -137,7 +143,9 @@ def _binary_points(path: Path) -> list[list[float]]:
 
 
 def _text_points(path: Path) -> list[list[float]]:
-    return [[float(x) for x in line.split()[1:7]] for line in _lines(path) if line.strip()]
+    return [
+        [float(x) for x in line.split()[1:7]] for line in _lines(path) if line.strip()
+    ]
 
 
 def _binary_lenses(path: Path) -> dict[int, RawLens]:
@@ -198,7 +206,9 @@ def _lens(
     whole = len(values) == PARAMETERS[model] and np.isfinite(values).all()
     found = f"parameters {values} of {model}"
     check_field(path, whole, found, f"{PARAMETERS[model]} numbers")
-    fx, fy, cx, cy, *rest = (values[0], *values) if model in ONE_FOCAL_LENGTH else values
+    fx, fy, cx, cy, *rest = (
+        (values[0], *values) if model in ONE_FOCAL_LENGTH else values
+    )
     lens = lens_matrix(fx, fy, cx, cy)
     is_fisheye = model == "OPENCV_FISHEYE"
     return rig.CalibratedCamera(lens, np.eye(4), (height, width), rest, is_fisheye)

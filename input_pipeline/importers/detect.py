@@ -102,7 +102,9 @@ def find_scenes(path: Path) -> tuple[list[SceneFolder], list[str]]:
                 unknown.append(str(folder.relative_to(path)))
         if scenes:
             return scenes, unknown
-        folders = [f for above in folders for f in sorted(above.iterdir()) if f.is_dir()]
+        folders = [
+            f for above in folders for f in sorted(above.iterdir()) if f.is_dir()
+        ]
     return [(path, *detect(path))], []
 
 
@@ -114,7 +116,10 @@ def read_captures(path: Path, layout: str, fps: float | None) -> list[Capture]:
         the layout's form at all.
     """
     # Absurd numbers are refused in words.
-    with damage_of(path, f"tables of {layout}: {needs(layout)}"), np.errstate(all="ignore"):
+    with (
+        damage_of(path, f"tables of {layout}: {needs(layout)}"),
+        np.errstate(all="ignore"),
+    ):
         return apply_sync(path, LAYOUTS[layout].read(path, fps))
 
 
@@ -133,7 +138,9 @@ def apply_sync(path: Path, captures: list[Capture]) -> list[Capture]:
     unknown = sorted(set(table) - names)
     check_field(file, not unknown, f"cameras {unknown}", f"some of {sorted(names)}")
     return [
-        capture._replace(views=tuple(_moved(view, table, file) for view in capture.views))
+        capture._replace(
+            views=tuple(_moved(view, table, file) for view in capture.views)
+        )
         for capture in captures
     ]
 
@@ -163,7 +170,9 @@ def require_inside(folder: Path, captures: Sequence[Capture]) -> None:
     root = folder.resolve()
     expected = "files in that folder (data import --follow-links takes others)"
     for view in (view for capture in captures for view in capture.views):
-        for file in filter(None, (*view.files, *view.depth, *view.confidence, *view.masks)):
+        for file in filter(
+            None, (*view.files, *view.depth, *view.confidence, *view.masks)
+        ):
             place = file.resolve()
             where = f"camera {view.name}, {file}"
             check_field(where, place.is_relative_to(root), place, expected)

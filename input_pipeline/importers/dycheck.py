@@ -61,10 +61,14 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
         cameras = [_camera(path / "camera" / f"{item}.json") for item in items]
         moved = moving(cameras, f"camera {camera}")
         moved = moved._replace(timestamps=[t / fps for t in times])._asdict()
-        pictures = [footage.picture_named(path / "rgb" / scale / item) for item in items]
+        pictures = [
+            footage.picture_named(path / "rgb" / scale / item) for item in items
+        ]
         depth = [path / "depth" / scale / f"{item}.npy" for item in items]
         depth = depth if all(file.is_file() for file in depth) else ()
-        views.append(capture.make_view(f"camera{camera}", pictures, depth=depth, **moved))
+        views.append(
+            capture.make_view(f"camera{camera}", pictures, depth=depth, **moved)
+        )
     return [capture.make_capture(path.name, views, notes=[note])]
 
 

@@ -7,14 +7,7 @@ skeletons and the sparse views beside them are not read.
 
 from pathlib import Path
 
-from input_pipeline import capture, conventions
-from input_pipeline.plain_files import (
-    check_field,
-    field,
-    field_number,
-    field_numbers,
-    load_json,
-)
+from input_pipeline import capture, conventions, plain_files
 
 FILE = "cameras.json"
 FILMS = "videos/dense"
@@ -33,22 +26,26 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
       ValueError: naming the camera and field that is missing or does not fit its film.
     """
     file = path / FILE
-    table = load_json(file)
-    model = field(table, "camera_model", str(file))
-    check_field(f"{file}, camera_model", model == MODEL, f"{model!r:.40}", MODEL)
+    table = plain_files.load_json(file)
+    model = plain_files.field(table, "camera_model", str(file))
+    plain_files.check_field(
+        f"{file}, camera_model", model == MODEL, f"{model!r:.40}", MODEL
+    )
     views = []
-    for index, entry in enumerate(field(table, "cameras", str(file))):
+    for index, entry in enumerate(plain_files.field(table, "cameras", str(file))):
         where = f"{file}, camera {index}"
-        film = path / str(field(entry, "video", where))
-        height = round(field_number(entry, "image_height", where))
-        width = round(field_number(entry, "image_width", where))
-        to_world = field_numbers(entry, "camera_to_world", (4, 4), where)
+        film = path / str(plain_files.field(entry, "video", where))
+        height = round(plain_files.field_number(entry, "image_height", where))
+        width = round(plain_files.field_number(entry, "image_width", where))
+        to_world = plain_files.field_numbers(entry, "camera_to_world", (4, 4), where)
         pose = conventions.to_opencv(to_world, "opencv_c2w")
-        lens = field_numbers(entry, "K", (3, 3), where)
+        lens = plain_files.field_numbers(entry, "K", (3, 3), where)
         size = height, width
         view = capture.make_view(
             film.stem, [film], lens, pose, size=size, fps=fps, beside=path
         )
         views.append(view)
     source = f"4DAnyone, {path.name}"
-    return [capture.make_capture(path.name, views, unit=1.0, source=source, generated=True)]
+    return [
+        capture.make_capture(path.name, views, unit=1.0, source=source, generated=True)
+    ]

@@ -7,9 +7,8 @@ points alone has the cameras before it: Spacetime Gaussians reads those of the f
 
 from pathlib import Path
 
-from input_pipeline import capture, footage
+from input_pipeline import capture, footage, plain_files
 from input_pipeline.importers import colmap, rig
-from input_pipeline.plain_files import check_field
 
 DEFAULT_FPS = 30.0
 
@@ -44,11 +43,13 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
         numbers, files, cameras = zip(*films[camera], strict=True)
         where = f"camera {camera}"
         found = f"it at {len(files)} of {len(folders)} instants"
-        check_field(where, len(files) == len(folders), found, "it at all")
+        plain_files.check_field(where, len(files) == len(folders), found, "it at all")
         moved = rig.moving(cameras, where)
         moved = moved._replace(timestamps=[number / rate for number in numbers])
         views.append(capture.make_view(camera, files, **moved._asdict()))
-    notes = [] if fps else [f"no --fps given: assuming {DEFAULT_FPS:g} instants a second"]
+    notes = (
+        [] if fps else [f"no --fps given: assuming {DEFAULT_FPS:g} instants a second"]
+    )
     if borrowed:
         bare = f"{borrowed} instants have no cameras of their own"
         notes.append(f"{bare} and take those before them")

@@ -9,10 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from input_pipeline import capture, conventions, lenses
+from input_pipeline import capture, conventions, lenses, plain_files
 from input_pipeline.footage import PICTURES, VIDEOS, first_file, listed, natural
 from input_pipeline.importers import rig
-from input_pipeline.plain_files import check_field, load_array
 
 FILE = "poses_bounds.npy"
 # As LLFF's scripts name folders of reduced pictures.
@@ -32,10 +31,10 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
       ValueError: a broken table, or as many files as rows are not there.
     """
     file = path / FILE
-    table = load_array(file, "(n 17)")
+    table = plain_files.load_array(file, "(n 17)")
     fits = table.dtype.kind in "fiu" and table.shape[1:] == (17,)
     real = fits and np.isfinite(table).all()
-    check_field(file, real, f"{table.dtype} {table.shape}", "finite (n 17)")
+    plain_files.check_field(file, real, f"{table.dtype} {table.shape}", "finite (n 17)")
     films = _films(path, len(table))
     matrices = table[:, :15].reshape(-1, 3, 5).astype(np.float64)
     rows = dict(zip(sorted(films), matrices, strict=True))
@@ -69,6 +68,8 @@ def _films(path: Path, count: int) -> dict[Path, list[Path]]:
     choices.append({f: files for f, files in frames.items() if files})
     films = next((films for films in choices if len(films) == count), {})
     counts = " or ".join(str(len(films)) for films in choices if films) or "0"
-    check_field(path, films, f"{count} poses and {counts} videos or pictures", "as many")
+    plain_files.check_field(
+        path, films, f"{count} poses and {counts} videos or pictures", "as many"
+    )
     rig.check_lengths({film.name: tuple(files) for film, files in films.items()}, path)
     return films

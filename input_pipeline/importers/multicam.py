@@ -10,8 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from input_pipeline import capture, conventions, footage, lenses
-from input_pipeline.cameras import Lens, Poses
+from input_pipeline import cameras, capture, conventions, footage, lenses
 from input_pipeline.importers.rig import pair
 from input_pipeline.plain_files import check_field, load_json, numbers
 
@@ -52,19 +51,21 @@ def named_focal_length(path: Path) -> float:
       ValueError: none does.
     """
     lengths = re.findall(r"/f(\d+(?:\.\d+)?)_aperture", path.resolve().as_posix())
-    expected = "a folder above named like f24_aperture5: the focal length is nowhere else"
+    expected = (
+        "a folder above named like f24_aperture5: the focal length is nowhere else"
+    )
     check_field(path, lengths, "no focal length", expected)
     return float(lengths[-1])
 
 
-def lens(focal: float, size: tuple[int, int]) -> Lens:
+def lens(focal: float, size: tuple[int, int]) -> cameras.Lens:
     """Return intrinsics of pictures of that many rows and columns, of a focal length in mm."""
     height, width = size
     pixels = focal / SENSOR_MILLIMETRES * max(height, width)
     return lenses.lens_matrix(pixels, pixels, width / 2, height / 2)
 
 
-def read_rig_poses(file: Path) -> dict[str, Poses]:
+def read_rig_poses(file: Path) -> dict[str, cameras.Poses]:
     """Return world-to-camera of each camera, OpenCV axes, centimetres.
 
     Raises:
@@ -73,7 +74,9 @@ def read_rig_poses(file: Path) -> dict[str, Poses]:
     table = load_json(file)
     frames = sorted(table, key=footage.natural)
     names = [f"frame{index}" for index in range(len(frames))]
-    check_field(file, frames == names, f"{frames[:3]}...", f"{names[:3]}... without gaps")
+    check_field(
+        file, frames == names, f"{frames[:3]}...", f"{names[:3]}... without gaps"
+    )
     poses = {}
     for camera in table["frame0"]:
         rows = []

@@ -42,9 +42,22 @@ ENDINGS = (".toml", ".yaml", ".yml", ".json")
 MOST_BYTES = 1 << 22
 EASYMOCAP = ("intri", "extri")
 NAMES = {
-    "matrix": ("matrix", "camera_matrix", "cameraMatrix", "K", "intrinsic_matrix", "mtx"),
+    "matrix": (
+        "matrix",
+        "camera_matrix",
+        "cameraMatrix",
+        "K",
+        "intrinsic_matrix",
+        "mtx",
+    ),
     "distortion": (
-        *("distortions", "distortion", "distortion_coefficients", "distCoeffs", "distCoef"),
+        *(
+            "distortions",
+            "distortion",
+            "distortion_coefficients",
+            "distCoeffs",
+            "distCoef",
+        ),
         *("dist_coeffs", "dist", "D"),
     ),
     "rotation": ("Rot", "R", "rotation", "rotation_matrix", "rvec", "rotation_vector"),
@@ -53,7 +66,7 @@ NAMES = {
 }
 SIDES = (("image_width", "image_height"), ("width", "height"), ("W", "H"))
 # What Pose2Sim writes for each camera; others leave out fisheye, and are not in metres.
-POSE2SIM = {"name", "size", "matrix", "distortions", "rotation", "translation", "fisheye"}
+KEYS = {"name", "size", "matrix", "distortions", "rotation", "translation", "fisheye"}
 MODELS = ("", "radtan", "plumb_bob", "rational_polynomial", "none", "opencv", "pinhole")
 FISHEYE_MODELS = ("fisheye", "equidistant", "opencv_fisheye")
 FISHEYE_FLAGS = ("fisheye", "fisheye_model")
@@ -106,11 +119,13 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
         ((file, table),) = tables.items()
         is_kalibr = _is_kalibr(table)
         entries = _kalibr(file, table) if is_kalibr else _named(file, table)
-        has_all = all(entry.keys() >= POSE2SIM for *_, entry in entries)
+        has_all = all(entry.keys() >= KEYS for *_, entry in entries)
         in_metres = is_kalibr or (file.suffix == ".toml" and has_all)
     cameras: dict[str, rig.CalibratedCamera] = {}
     for file, name, entry in entries:
-        check_field(file, name not in cameras, f"camera {name} twice", "a name for each")
+        check_field(
+            file, name not in cameras, f"camera {name} twice", "a name for each"
+        )
         if not entry.get("ignore", False):
             cameras[name] = _camera(entry, f"{file}, camera {name}")._replace(fps=fps)
     views = rig.make_rig(path, cameras)
@@ -131,7 +146,9 @@ def load_table(file: Path) -> Any:
         if kind == "toml":
             return tomllib.loads(text)
         # FileStorage's first line, %YAML:1.0, is not what YAML allows there.
-        return yaml.load(text.partition("\n")[2] if text[:5] == "%YAML" else text, _Loader)
+        return yaml.load(
+            text.partition("\n")[2] if text[:5] == "%YAML" else text, _Loader
+        )
 
 
 def _tables(path: Path) -> tuple[Tables, list[str]]:
@@ -149,7 +166,9 @@ def _tables(path: Path) -> tuple[Tables, list[str]]:
             except ValueError as error:
                 broken.append(" ".join(str(error).split()))
                 continue
-            keys = table if file.stem in EASYMOCAP and isinstance(table, Mapping) else ()
+            keys = (
+                table if file.stem in EASYMOCAP and isinstance(table, Mapping) else ()
+            )
             part = any(str(key)[:2] in ("K_", "R_") for key in keys)
             if part or _is_camera(table) or _is_kalibr(table) or _named(file, table):
                 tables[file] = table
@@ -246,9 +265,13 @@ def _camera(table: Table, where: str) -> rig.CalibratedCamera:
     if is_fisheye or any(name in table for name in NAMES["distortion"]):
         bent = _array(table, "distortion", where, counts)
     # Where no field names the model, p1 and p2 that are large may be a fisheye's k3 and k4.
-    is_named = not {"distortion_model", "camera_model", *FISHEYE_FLAGS}.isdisjoint(table)
+    is_named = not {"distortion_model", "camera_model", *FISHEYE_FLAGS}.isdisjoint(
+        table
+    )
     is_usual = is_named or bent.size != 4 or np.abs(bent[2:]).max() <= MOST_TANGENTIAL
-    expected = f"p1 and p2 up to {MOST_TANGENTIAL}: give the field fisheye, 1, or add k3, 0"
+    expected = (
+        f"p1 and p2 up to {MOST_TANGENTIAL}: give the field fisheye, 1, or add k3, 0"
+    )
     found = f"four coefficients {bent.tolist()}, as of a fisheye lens"
     check_field(f"{where}, distortion", is_usual, found, expected)
     # Those of thin prisms and tilted sensors, which nothing here undoes, are refused unless 0.
@@ -274,7 +297,9 @@ def _is_fisheye(table: Table, where: str) -> bool:
     expected = "OpenCV's usual model or its fisheye: undistort the pictures first"
     known = model in (*MODELS, *FISHEYE_MODELS)
     check_field(where, known, f"a lens of the kind {model}", expected)
-    flags = [numbers(table.get(flag, 0), (), f"{where}, {flag}") for flag in FISHEYE_FLAGS]
+    flags = [
+        numbers(table.get(flag, 0), (), f"{where}, {flag}") for flag in FISHEYE_FLAGS
+    ]
     return model in FISHEYE_MODELS or any(flags)
 
 
@@ -292,7 +317,9 @@ def _array(table: Table, field: str, where: str, counts: tuple[int, ...]) -> np.
 
 def _entries(value: Any, where: str) -> np.ndarray:
     """Return all numbers of a list or of one of FileStorage's matrices, in one row."""
-    listed: Any = value["data"] if isinstance(value, Mapping) and "data" in value else value
+    listed: Any = (
+        value["data"] if isinstance(value, Mapping) and "data" in value else value
+    )
     return numbers(listed, np.shape(listed), where).ravel()
 
 

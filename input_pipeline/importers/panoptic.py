@@ -34,7 +34,9 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
 
 def _views(path: Path, file: Path, fps: float) -> list[capture.View]:
     table = load_json(file)
-    rows, columns, *lists = (field(table, name, str(file)) for name in ("h", "w", *LISTS))
+    rows, columns, *lists = (
+        field(table, name, str(file)) for name in ("h", "w", *LISTS)
+    )
     cameras_per_instant = {len(instant) for values in lists for instant in values}
     counts = list(map(len, lists))
     fits = len(set(counts)) == len(cameras_per_instant) == 1
@@ -52,7 +54,9 @@ def _views(path: Path, file: Path, fps: float) -> list[capture.View]:
     views = []
     for camera, film in films.items():
         cameras, pictures = zip(*film, strict=True)
-        masks = [path / "seg" / Path(picture).with_suffix(".png") for picture in pictures]
+        masks = [
+            path / "seg" / Path(picture).with_suffix(".png") for picture in pictures
+        ]
         # The dataset has masks of the training cameras only.
         has_masks = file.name == FILES[0] or masks[0].parent.is_dir()
         masks = masks if has_masks and (path / "seg").is_dir() else ()

@@ -11,10 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
+from input_pipeline import capture, plain_files
 from input_pipeline.cameras import rigid
-from input_pipeline.capture import Capture, make_capture
 from input_pipeline.importers import rig
-from input_pipeline.plain_files import check_field, damage_of, field, numbers, open_regular
 
 
 def matches(path: Path) -> Path | None:
@@ -22,7 +21,7 @@ def matches(path: Path) -> Path | None:
     return next(iter(_calibrations(path)), None)
 
 
-def read(path: Path, fps: float | None) -> list[Capture]:
+def read(path: Path, fps: float | None) -> list[capture.Capture]:
     """Return one capture, in metres.
 
     Raises:
@@ -30,9 +29,9 @@ def read(path: Path, fps: float | None) -> list[Capture]:
     """
     files = _calibrations(path)
     found = f"calibrations {', '.join(map(str, files))}"
-    check_field(path, len(files) == 1, found, "one: move the others away")
+    plain_files.check_field(path, len(files) == 1, found, "one: move the others away")
     cameras = {name: c._replace(fps=fps) for name, c in read_qca(files[0]).items()}
-    return [make_capture(path.name, rig.make_rig(path, cameras), unit=1.0)]
+    return [capture.make_capture(path.name, rig.make_rig(path, cameras), unit=1.0)]
 
 
 def _calibrations(path: Path) -> list[Path]:
@@ -47,7 +46,10 @@ def read_qca(file: Path) -> dict[str, rig.CalibratedCamera]:
     Raises:
       ValueError: naming what is missing, or a camera that was turned.
     """
-    with damage_of(file, "XML with cameras/camera"), open_regular(file) as opened:
+    with (
+        plain_files.damage_of(file, "XML with cameras/camera"),
+        plain_files.open_regular(file) as opened,
+    ):
         cameras = xml.parse(opened).getroot().findall("cameras/camera")
     return {camera.get("serial", "?"): _camera(camera, file) for camera in cameras}
 
@@ -55,13 +57,13 @@ def read_qca(file: Path) -> dict[str, rig.CalibratedCamera]:
 def _camera(camera: xml.Element, file: Path) -> rig.CalibratedCamera:
     where = f"{file}, camera {camera.get('serial', '?')}"
     turn = camera.get("viewrotation", "0")
-    check_field(where, turn == "0", f"viewrotation {turn}", "0")
+    plain_files.check_field(where, turn == "0", f"viewrotation {turn}", "0")
 
     def take(part: str, *names: str) -> np.ndarray:
         element = camera.find(part)
         fields = {} if element is None else dict(element.attrib)
-        values = [field(fields, name, f"{where}, {part}") for name in names]
-        return numbers(values, (len(names),), f"{where}, {part}")
+        values = [plain_files.field(fields, name, f"{where}, {part}") for name in names]
+        return plain_files.numbers(values, (len(names),), f"{where}, {part}")
 
     fx, fy = take("intrinsic", "focalLengthU", "focalLengthV") / 64
     cx, cy, skew = take("intrinsic", "centerPointU", "centerPointV", "skew") / 64

@@ -9,8 +9,7 @@ The focal length is in the name of a folder above.
 import re
 from pathlib import Path
 
-from input_pipeline import cameras, footage, plain_files
-from input_pipeline.capture import Capture, make_capture, make_view
+from input_pipeline import cameras, capture, footage, plain_files
 from input_pipeline.importers import multicam
 
 
@@ -19,7 +18,7 @@ def matches(path: Path) -> Path | None:
     return next((films[0] for films in _films(path).values()), None)
 
 
-def read(path: Path, fps: float | None) -> list[Capture]:
+def read(path: Path, fps: float | None) -> list[capture.Capture]:
     """Return a capture of each source video.
 
     Raises:
@@ -27,7 +26,9 @@ def read(path: Path, fps: float | None) -> list[Capture]:
     """
     file = footage.first_file(path, multicam.FILES)
     expected = f"{multicam.FILES[0]} beside them, the file that they were made with"
-    plain_files.check_field(path, file, "films of ReCamMaster without cameras", expected)
+    plain_files.check_field(
+        path, file, "films of ReCamMaster without cameras", expected
+    )
     focal = multicam.named_focal_length(path)
     poses = multicam.read_rig_poses(file or path)
     captures = []
@@ -38,11 +39,13 @@ def read(path: Path, fps: float | None) -> list[Capture]:
             pose = plain_files.field(poses, name, f"{file} for {film}")
             moving = pose @ cameras.invert(pose[0])
             lens = multicam.lens(focal, footage.picture_size(film))
-            views.append(make_view(name, [film], lens, moving, fps=fps))
+            views.append(capture.make_view(name, [film], lens, moving, fps=fps))
         scene = f"{path.name}/{source}"
         words = f"ReCamMaster, {path.name}, {source}"
         unit = multicam.CENTIMETRE_METRES
-        captures.append(make_capture(scene, views, source=words, unit=unit, generated=True))
+        captures.append(
+            capture.make_capture(scene, views, source=words, unit=unit, generated=True)
+        )
     return captures
 
 
@@ -52,7 +55,9 @@ def _films(path: Path) -> dict[str, list[Path]]:
     natural = footage.natural
     files = path.glob("cam_type*/video*")
     for file in sorted(files, key=lambda file: (natural(file), natural(file.parent))):
-        is_named = re.fullmatch(r"cam_type\d+/video\d+", f"{file.parent.name}/{file.stem}")
+        is_named = re.fullmatch(
+            r"cam_type\d+/video\d+", f"{file.parent.name}/{file.stem}"
+        )
         if is_named and file.suffix.lower() in footage.VIDEOS:
             films.setdefault(file.stem, []).append(file)
     return films

@@ -21,17 +21,8 @@ from zipfile import ZipFile
 
 import numpy as np
 
-from input_pipeline import capture, conventions, footage
+from input_pipeline import capture, conventions, footage, plain_files
 from input_pipeline.lenses import median_lens
-from input_pipeline.plain_files import (
-    check_field,
-    check_members,
-    damage_of,
-    field_number,
-    field_numbers,
-    load_json,
-    open_regular,
-)
 
 # Of an archive, what is read.
 MEMBER = re.compile(r"metadata|rgbd/[0-9]{1,9}\.(jpg|depth)")
@@ -65,7 +56,7 @@ def unpacked(path: Path) -> Iterator[Path]:
         try:
             _extract(path, folder)
             expected = "metadata, rgbd/N.jpg and rgbd/N.depth"
-            check_field(path, matches(folder), "others", expected)
+            plain_files.check_field(path, matches(folder), "others", expected)
             yield folder
         except ValueError as error:
             error.args = (str(error).replace(str(folder), str(path)),)
@@ -81,11 +72,11 @@ def _extract(path: Path, folder: Path) -> None:
     # Of one member.
     most_bytes = 2**28
     with (
-        damage_of(path, "a whole .r3d file"),
-        open_regular(path) as file,
+        plain_files.damage_of(path, "a whole .r3d file"),
+        plain_files.open_regular(path) as file,
         ZipFile(file) as archive,
     ):
-        check_members(archive)
+        plain_files.check_members(archive)
         written = os.fstat(file.fileno())
         for member in archive.infolist():
             if not MEMBER.fullmatch(member.filename):
@@ -103,24 +94,30 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
       ValueError: naming the field of `metadata` that is missing or impossible.
     """
     where = str(path / "metadata")
-    table = load_json(path / "metadata")
+    table = plain_files.load_json(path / "metadata")
     pictures = footage.listed(path / "rgbd", {".jpg"})
     count = len(pictures)
-    poses = field_numbers(table, "poses", (count, 7), where)
-    to_world = conventions.from_quaternions(poses[:, :4], poses[:, 4:], f"{where}, poses")
+    poses = plain_files.field_numbers(table, "poses", (count, 7), where)
+    to_world = conventions.from_quaternions(
+        poses[:, :4], poses[:, 4:], f"{where}, poses"
+    )
     if table.get("perFrameIntrinsicCoeffs"):
-        lenses = field_numbers(table, "perFrameIntrinsicCoeffs", (count, 4), where)
+        lenses = plain_files.field_numbers(
+            table, "perFrameIntrinsicCoeffs", (count, 4), where
+        )
     else:
-        lenses = field_numbers(table, "K", (9,), where)[None, [0, 4, 6, 7]]
+        lenses = plain_files.field_numbers(table, "K", (9,), where)[None, [0, 4, 6, 7]]
     lens, lens_note = median_lens(lenses, f"{where}, lens")
     if table.get("frameTimestamps"):
-        times = field_numbers(table, "frameTimestamps", (count,), where)
+        times = plain_files.field_numbers(table, "frameTimestamps", (count,), where)
         times = times - times[0]
     else:
-        rate = fps or field_number(table, "fps", where)
+        rate = fps or plain_files.field_number(table, "fps", where)
         times = np.arange(count) / rate
     sides = ("h", "w", "dh", "dw")
-    h, w, depth_h, depth_w = (int(field_number(table, side, where)) for side in sides)
+    h, w, depth_h, depth_w = (
+        int(plain_files.field_number(table, side, where)) for side in sides
+    )
     view = capture.make_view(
         "camera",
         pictures,
@@ -133,4 +130,6 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
     )
     source = "Record3D"
     notes = [lens_note]
-    return [capture.make_capture(path.name, [view], unit=1.0, source=source, notes=notes)]
+    return [
+        capture.make_capture(path.name, [view], unit=1.0, source=source, notes=notes)
+    ]

@@ -28,7 +28,9 @@ class CalibratedCamera(NamedTuple):
 
 
 def make_rig(
-    path: Path, cameras: Mapping[str, CalibratedCamera], depth_scale: float | None = None
+    path: Path,
+    cameras: Mapping[str, CalibratedCamera],
+    depth_scale: float | None = None,
 ) -> list[capture.View]:
     """Return the views of cameras, by the names that their footage carries.
 
@@ -61,7 +63,9 @@ def pair(films: Films, cameras: Sequence[str], where: Path) -> dict[str, str]:
     """
     pairs: dict[str, str] = {}
     for camera in cameras:
-        inside = [film for film in films if _within(film, camera) or _within(camera, film)]
+        inside = [
+            film for film in films if _within(film, camera) or _within(camera, film)
+        ]
         if camera in films:
             pairs[camera] = camera
         elif len(inside) == 1:
@@ -109,8 +113,12 @@ def moving(cameras: Sequence[CalibratedCamera], where: str) -> CalibratedCamera:
     # Of the focal length.
     most_change = 1e-3
     first = cameras[0]
-    change = max(np.abs(camera.intrinsics - first.intrinsics).max() for camera in cameras)
+    change = max(
+        np.abs(camera.intrinsics - first.intrinsics).max() for camera in cameras
+    )
     fixed = change <= most_change * abs(first.intrinsics[0, 0])
     found = f"a lens that changes by {change:.2f} pixels"
     check_field(where, fixed, found, "a fixed one (COLMAP's --single_camera)")
-    return first._replace(world_to_camera=np.stack([c.world_to_camera for c in cameras]))
+    return first._replace(
+        world_to_camera=np.stack([c.world_to_camera for c in cameras])
+    )

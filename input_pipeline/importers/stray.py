@@ -69,7 +69,9 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
     height, width = footage.picture_size(film)
     x, y = lens[:2, 2]
     # Nothing else in the folder shows whether the lens is of a film of another size.
-    is_central = np.abs(np.array([x / width, y / height]) - 0.5).max() <= MOST_OFF_CENTRE
+    is_central = (
+        np.abs(np.array([x / width, y / height]) - 0.5).max() <= MOST_OFF_CENTRE
+    )
     found = f"the lens's centre at {x:.0f}, {y:.0f} of a film of {width}x{height}"
     check_field(path, is_central, found, "it in the middle, of rgb.mp4 as recorded")
     names = [f"{int(n):06}.png" for n in table["frame"]]
@@ -86,10 +88,14 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
         confidence=confidence,
         depth_scale=METRES_PER_MILLIMETRE,
     )
-    late = f"{rows - count} of {rows} poses are later than the film" if rows > count else ""
+    late = ""
+    if rows > count:
+        late = f"{rows - count} of {rows} poses are later than the film"
     notes = [late, lens_note, lost_note]
     source = "Stray Scanner"
-    return [capture.make_capture(path.name, [view], unit=1.0, source=source, notes=notes)]
+    return [
+        capture.make_capture(path.name, [view], unit=1.0, source=source, notes=notes)
+    ]
 
 
 def _odometry(file: Path) -> dict[str, Float[np.ndarray, " n"]]:
@@ -98,7 +104,9 @@ def _odometry(file: Path) -> dict[str, Float[np.ndarray, " n"]]:
     header = table.fieldnames or []
     rows = list(table)
     found = ", ".join(header)[:80] or "nothing"
-    check_field(file, set(COLUMNS) <= set(header), found, f"columns {', '.join(COLUMNS)}")
+    check_field(
+        file, set(COLUMNS) <= set(header), found, f"columns {', '.join(COLUMNS)}"
+    )
     return {
         name: numbers([row[name] for row in rows], (len(rows),), f"{file}, {name}")
         for name in (*COLUMNS, *LENS)

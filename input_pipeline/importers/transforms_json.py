@@ -11,7 +11,13 @@ import numpy as np
 
 from input_pipeline import capture, footage, lenses
 from input_pipeline.conventions import homogeneous, to_opencv
-from input_pipeline.plain_files import check_field, field, field_number, load_json, numbers
+from input_pipeline.plain_files import (
+    check_field,
+    field,
+    field_number,
+    load_json,
+    numbers,
+)
 
 FILE = "transforms.json"
 FISHEYE = "OPENCV_FISHEYE"
@@ -95,17 +101,22 @@ def _read(file: Path) -> list[dict]:
     """Return the frames with what the table says of all, and `where` they stand, for messages."""
     table = load_json(file)
     frames = field(table, "frames", str(file))
-    fits = isinstance(frames, list) and frames and all(isinstance(x, dict) for x in frames)
+    fits = (
+        isinstance(frames, list) and frames and all(isinstance(x, dict) for x in frames)
+    )
     check_field(f"{file}, frames", fits, f"{frames!r:.40}", "a list of frames")
     return [
-        table | frame | {"where": f"{file}, frame {i}"} for i, frame in enumerate(frames)
+        table | frame | {"where": f"{file}, frame {i}"}
+        for i, frame in enumerate(frames)
     ]
 
 
 def _view(file: Path, name: str, film: list[dict], seconds: float) -> capture.View:
     first = film[0]
     for frame in film:
-        changed = [key for key in (*LENS, *DISTORTION) if frame.get(key) != first.get(key)]
+        changed = [
+            key for key in (*LENS, *DISTORTION) if frame.get(key) != first.get(key)
+        ]
         where = f"{frame['where']}, lens"
         check_field(where, not changed, f"another {changed}", "a fixed one")
     intrinsics, size = _lens(first, first["file"])
@@ -113,7 +124,9 @@ def _view(file: Path, name: str, film: list[dict], seconds: float) -> capture.Vi
     bent = FISHEYE_DISTORTION if is_fisheye else DISTORTION
     times = None
     if "time" in first:
-        times = [field_number(frame, "time", frame["where"]) * seconds for frame in film]
+        times = [
+            field_number(frame, "time", frame["where"]) * seconds for frame in film
+        ]
     return capture.make_view(
         name,
         [frame["file"] for frame in film],
@@ -123,7 +136,9 @@ def _view(file: Path, name: str, film: list[dict], seconds: float) -> capture.Vi
         distortion=[float(first.get(name, 0)) for name in bent],
         is_fisheye=is_fisheye,
         timestamps=times,
-        depth=[file.parent / f["depth_file_path"] for f in film if "depth_file_path" in f],
+        depth=[
+            file.parent / f["depth_file_path"] for f in film if "depth_file_path" in f
+        ],
         masks=[file.parent / f["mask_path"] for f in film if "mask_path" in f],
         depth_scale=float(first.get("depth_unit_scale_factor", METRES_PER_MILLIMETRE)),
     )
@@ -143,9 +158,13 @@ def _films(file: Path, frames: list[dict]) -> dict[str, list[dict]]:
         for frame in films.pop(folder):
             named = re.fullmatch(r"(.+)[-_.]\d+", frame["file"].stem)
             shared.setdefault(named[1] if named else "", []).append(frame)
-        once = not any(map(_repeats, shared.values())) and shared.keys().isdisjoint(films)
+        once = not any(map(_repeats, shared.values())) and shared.keys().isdisjoint(
+            films
+        )
         found = f"times twice among the frames of folder {folder}"
-        check_field(file, once, found, "a folder for each camera, or names like cam00_0041")
+        check_field(
+            file, once, found, "a folder for each camera, or names like cam00_0041"
+        )
         films |= {name: shared[name] for name in sorted(shared, key=footage.natural)}
     return films
 
@@ -177,7 +196,9 @@ def _lens(table: dict, file: Path) -> tuple[np.ndarray, tuple[int, int]]:
         fx = float(table["fl_x"])
         fy = float(table.get("fl_y", fx))
     else:
-        fx = fy = 0.5 * columns / np.tan(field_number(table, "camera_angle_x", where) / 2)
+        fx = fy = (
+            0.5 * columns / np.tan(field_number(table, "camera_angle_x", where) / 2)
+        )
     cx = float(table.get("cx", columns / 2))
     cy = float(table.get("cy", rows / 2))
     return lenses.lens_matrix(fx, fy, cx, cy), (rows, columns)

@@ -12,8 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Float32
 
-from input_pipeline import footage, schema, transforms
-from input_pipeline.plain_files import check_field
+from input_pipeline import footage, plain_files, schema, transforms
 from input_pipeline.procedural.rich_world import PEOPLE
 from input_pipeline.procedural.scene import (
     HELD_OUT_START,
@@ -120,7 +119,12 @@ def to_example(
 
 @cache
 def scene_program(
-    views: int, frames: int, height: int, width: int, worlds: Worlds, orbit: bool = False
+    views: int,
+    frames: int,
+    height: int,
+    width: int,
+    worlds: Worlds,
+    orbit: bool = False,
 ) -> Callable[..., ProceduralClip]:
     """Return one program for all scenes of a size; takes the index, and textures if rich."""
     size = {"views": views, "frames": frames, "height": height, "width": width}
@@ -137,7 +141,7 @@ def read_textures(folder: str) -> Float32[np.ndarray, "n s s 3"]:
     """
     side = 256
     files = footage.listed(Path(folder), footage.PICTURES | footage.VIDEOS)
-    check_field(f"textures {folder}", files, "no picture or video", "some")
+    plain_files.check_field(f"textures {folder}", files, "no picture or video", "some")
     pictures = map(footage.first_picture, files)
     squares = [transforms.cover(x, np.eye(3), side, side)[0] for x in pictures]
     return np.stack(squares).astype(np.float32) / 255

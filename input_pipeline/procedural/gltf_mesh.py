@@ -21,7 +21,14 @@ from scipy.spatial.transform import Rotation
 from input_pipeline.cameras import rigid
 from input_pipeline.plain_files import check_field, damage_of, parse_json, read_regular
 
-COMPONENTS = {5120: "<i1", 5121: "<u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
+COMPONENTS = {
+    5120: "<i1",
+    5121: "<u1",
+    5122: "<i2",
+    5123: "<u2",
+    5125: "<u4",
+    5126: "<f4",
+}
 WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT4": 16}
 REST = {"translation": [0, 0, 0], "rotation": [0, 0, 0, 1], "scale": [1, 1, 1]}
 # Of what files point to: negative numbers become large ones, which numpy refuses.
@@ -84,7 +91,9 @@ class _Glb:
 
     def __init__(self, path: Path):
         data = read_regular(path)
-        magic, version, size, length = struct.unpack("<4sIII", data[:16].ljust(16, b"\0"))
+        magic, version, size, length = struct.unpack(
+            "<4sIII", data[:16].ljust(16, b"\0")
+        )
         whole = (magic, version, size) == (b"glTF", 2, len(data))
         check_field(path, whole, f"{len(data)} bytes", "a whole binary glTF 2 file")
         text = data[20 : 20 + length]
@@ -184,7 +193,9 @@ def _check(mesh: SkinnedMesh) -> None:
             ascends = times[0] >= 0 and (np.diff(times) > 0).all() and times[-1] > 0
             if not ascends or shape != (len(times), len(rest)):
                 found = f"{len(times)} key frames, values of shape {shape}"
-                raise ValueError(f"animation {name}: {found}, or times that do not ascend")
+                raise ValueError(
+                    f"animation {name}: {found}, or times that do not ascend"
+                )
         if not channels:
             raise ValueError(f"animation {name} of no node")
     # What is not finite makes vertices that are not.
@@ -212,15 +223,21 @@ def skinned_positions(
         for channel in mesh.animations[animation]:
             pose[channel.path] = pose[channel.path].copy()
             pose[channel.path][channel.node] = _interpolate(channel, time)
-    transforms = _global_transforms(mesh.parent, pose)[mesh.joint_nodes] @ mesh.inverse_bind
+    transforms = (
+        _global_transforms(mesh.parent, pose)[mesh.joint_nodes] @ mesh.inverse_bind
+    )
     blended = np.einsum("pk,pkij->pij", mesh.weights, transforms[mesh.joints])
-    return np.einsum("pij,pj->pi", blended[:, :3, :3], mesh.positions) + blended[:, :3, 3]
+    return (
+        np.einsum("pij,pj->pi", blended[:, :3, :3], mesh.positions) + blended[:, :3, 3]
+    )
 
 
 def _global_transforms(
     parent: Int[ndarray, "n"], pose: dict[str, Float[ndarray, "n _"]]
 ) -> Float[ndarray, "n 4 4"]:
-    turned = Rotation.from_quat(pose["rotation"]).as_matrix() * pose["scale"][:, None, :]
+    turned = (
+        Rotation.from_quat(pose["rotation"]).as_matrix() * pose["scale"][:, None, :]
+    )
     world = rigid(turned, pose["translation"])
     order = np.flatnonzero(parent < 0).tolist()
     # Grows while it is read, so that each node comes after its parent.
@@ -229,7 +246,9 @@ def _global_transforms(
             world[child] = world[node] @ world[child]
             order.append(child)
     if len(order) < len(world):
-        raise ValueError(f"{len(world) - len(order)} nodes that are their own ancestors")
+        raise ValueError(
+            f"{len(world) - len(order)} nodes that are their own ancestors"
+        )
     return world
 
 
@@ -243,7 +262,9 @@ def _interpolate(channel: Channel, time: float) -> Float[ndarray, "c"]:
     after = min(max(after, 1), len(times) - 1)
     a = values[after - 1]
     b = values[after]
-    share = np.clip((time - times[after - 1]) / (times[after] - times[after - 1]), 0.0, 1.0)
+    share = np.clip(
+        (time - times[after - 1]) / (times[after] - times[after - 1]), 0.0, 1.0
+    )
     if channel.path != "rotation":
         return (1 - share) * a + share * b
     cosine = a @ b

@@ -24,9 +24,8 @@ import numpy as np
 from einops import reduce
 from jaxtyping import Array, Float
 
-from input_pipeline.plain_files import check_field
+from input_pipeline import plain_files, schema
 from input_pipeline.procedural import clips, gltf_mesh, scene
-from input_pipeline.schema import Example
 
 # Rays per pixel side.
 PIXEL_RAYS = 3
@@ -81,13 +80,15 @@ class GltfClips:
     @property
     def scene_ids(self) -> list[str]:
         """Scene of each clip."""
-        return [f"gltf-{self.assets[i % len(self.assets)].stem}" for i in range(self.count)]
+        return [
+            f"gltf-{self.assets[i % len(self.assets)].stem}" for i in range(self.count)
+        ]
 
     def __len__(self) -> int:
         """Return the number of clips."""
         return self.count
 
-    def __getitem__(self, index: int, /) -> Example:
+    def __getitem__(self, index: int, /) -> schema.Example:
         """Render a clip."""
         generator = np.random.default_rng(index)
         which = index % len(self.assets)
@@ -128,10 +129,10 @@ def find_assets(path: Path) -> tuple[Path, ...]:
       ValueError: there are none, or one has no animation or is no skinned mesh that we read.
     """
     assets = tuple(sorted(path.glob("*.glb"))) if path.is_dir() else (path,)
-    check_field(path, assets, "no .glb file", "some")
+    plain_files.check_field(path, assets, "no .glb file", "some")
     for asset in assets:
         animations = gltf_mesh.load_skinned_mesh(asset).animations
-        check_field(asset, animations, "no animation", "at least one")
+        plain_files.check_field(asset, animations, "no animation", "at least one")
     return assets
 
 
@@ -188,7 +189,9 @@ def gltf_clip(
         frames=colors,
         depth=depth / unit,
         intrinsics=jnp.broadcast_to(intrinsics, (views, 3, 3)),
-        world_to_camera=jnp.broadcast_to(world_to_camera[:, None], (views, frames, 4, 4)),
+        world_to_camera=jnp.broadcast_to(
+            world_to_camera[:, None], (views, frames, 4, 4)
+        ),
         timestamps=jnp.asarray(times, jnp.float32),
     )
 
@@ -229,7 +232,9 @@ def cast_rays(
     u_plane = jnp.cross(a, e2)
     v_plane = jnp.cross(e1, a)
     offset = jnp.sum(e2 * v_plane, axis=-1)
-    world_normal = -normal / jnp.linalg.norm(normal, axis=-1, keepdims=True) @ rotation.T
+    world_normal = (
+        -normal / jnp.linalg.norm(normal, axis=-1, keepdims=True) @ rotation.T
+    )
     light = jnp.array(LIGHT) / np.linalg.norm(LIGHT)
 
     def cast_row(y: Float[Array, ""]) -> tuple[Float[Array, "x 3"], Float[Array, "x"]]:

@@ -73,7 +73,9 @@ def _texture(
     phase, *rotation = (Vector(*rest[i : i + 3]) for i in (0, 3, 6, 9))
     u = to_local(rotation, surface) * frequency + phase
     x, y, z = (jnp.sin(jnp.pi * x) for x in u)
-    plane = jnp.where(is_object | (axis == 2), x * y, jnp.where(axis == 0, y * z, x * z))
+    plane = jnp.where(
+        is_object | (axis == 2), x * y, jnp.where(axis == 0, y * z, x * z)
+    )
     stripes = jnp.sin(jnp.pi * (u.x + 0.4 * u.y + 0.3 * u.z))
     noise = 0.65 * value_noise(u) + 0.35 * value_noise(u * 2.1 + 7.0)
     noise = jnp.clip((noise - 0.5) * 2.2 + 0.5, 0, 1)

@@ -19,14 +19,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from input_pipeline.procedural.rich_world import (
-    FIRST_FACE,
-    KINDS,
-    MATERIAL_OF,
-    SPANS,
-    RichMaterials,
-    RichWorld,
-)
+from input_pipeline.procedural import rich_world
 from input_pipeline.procedural.shapes import (
     Numbers,
     Objects,
@@ -50,7 +43,7 @@ from input_pipeline.procedural.shapes import (
 
 
 def paint_rich_world(
-    world: RichWorld,
+    world: rich_world.RichWorld,
     objects: Objects,
     origin: Vector,
     traced: Traced,
@@ -63,7 +56,7 @@ def paint_rich_world(
     colours from.
     """
     materials = world.materials
-    surfaces = partial(surface_points, objects, SPANS, origin)
+    surfaces = partial(surface_points, objects, rich_world.SPANS, origin)
 
     def paint(traced: Traced):
         _, depth, which = traced
@@ -100,10 +93,10 @@ def paint_rich_world(
 
 
 def _material(which: Numbers) -> Numbers:
-    return jnp.asarray(MATERIAL_OF, jnp.int32)[which]
+    return jnp.asarray(rich_world.MATERIAL_OF, jnp.int32)[which]
 
 
-def _sky(world: RichWorld, rays: Vector) -> Float[Array, "3 p"]:
+def _sky(world: rich_world.RichWorld, rays: Vector) -> Float[Array, "3 p"]:
     """Return a gradient with clouds that are infinitely far away."""
     x, y, z = rays / jnp.sqrt(dot(rays, rays))
     elevation = jnp.clip(0.2 - 1.2 * y, 0, 1)[None]
@@ -111,7 +104,7 @@ def _sky(world: RichWorld, rays: Vector) -> Float[Array, "3 p"]:
     above = Vector(2 * x * height, jnp.zeros(y.shape), 2 * z * height)
     noise = 0.6 * value_noise(above) + 0.4 * value_noise(above * 2.2 + 5)
     cloud = jnp.clip(2.5 * noise - 1.1, 0, 1) * jnp.clip(-5 * y - 0.75, 0, 1)
-    low = world.materials.color_b[FIRST_FACE]
+    low = world.materials.color_b[rich_world.FIRST_FACE]
     high = jnp.array([0.35, 0.55, 0.9])
     pale = 0.5 * low[:, None] + jnp.array([[0.4], [0.43], [0.46]])
     blue = pale * (1 - elevation) + high[:, None] * elevation
@@ -138,8 +131,10 @@ def _light_arriving(
       softness: tangent of its angular radius.
     """
     arriving = jnp.ones(position.x.shape)
-    shapes = in_own_frames(objects, SPANS, position, columns(light))
-    for hidden, (part, *local) in zip((_ellipsoid, _box, _capsule), shapes, strict=True):
+    shapes = in_own_frames(objects, rich_world.SPANS, position, columns(light))
+    for hidden, (part, *local) in zip(
+        (_ellipsoid, _box, _capsule), shapes, strict=True
+    ):
         share = hidden(*local, softness=softness)
         numbers = jnp.arange(part.start, part.stop)[:, None]
         counts = present[part, None] & (own[None] != numbers)
@@ -181,7 +176,7 @@ def _box(origin: Vector, ray: Vector, size: Vector, softness: Array) -> Array:
 
 
 def texture(
-    materials: RichMaterials, number: Numbers, at: Surface, pixel: Pixels
+    materials: rich_world.RichMaterials, number: Numbers, at: Surface, pixel: Pixels
 ) -> tuple[Pixels, Pixels]:
     """Return share of the second colour and brightness; a pixel is `pixel` wide at the surface."""
     kind, frequency, detail, *phase = lookup(_numbers(materials), number)
@@ -212,15 +207,19 @@ def texture(
         edge(2 * (clouds + 0.6 * (fine - 0.5)) - 1.2),
         plank * (0.6 + 0.4 * clouds),
     ]
-    mix = jnp.select([kind == i for i in range(KINDS - 1)], choices, 0.15 * clouds)
-    tones = jnp.select([kind == 3, kind == KINDS - 2], [tone, plank_tone], 0.5)
+    mix = jnp.select(
+        [kind == i for i in range(rich_world.KINDS - 1)], choices, 0.15 * clouds
+    )
+    tones = jnp.select(
+        [kind == 3, kind == rich_world.KINDS - 2], [tone, plank_tone], 0.5
+    )
     brightness = 1 + detail * (0.9 * (fine - 0.5) + 0.5 * (tones - 0.5) * sharp)
     return mix, brightness
 
 
 def photo_colors(
     textures: Float[Array, "n s s 3"],
-    materials: RichMaterials,
+    materials: rich_world.RichMaterials,
     number: Numbers,
     at: Surface,
 ) -> list[Pixels]:
@@ -253,7 +252,7 @@ def photo_colors(
     return [*colors, (chance < photo_share).astype(jnp.float32)]
 
 
-def _numbers(materials: RichMaterials) -> Float[Array, "m 6"]:
+def _numbers(materials: rich_world.RichMaterials) -> Float[Array, "m 6"]:
     kind = materials.kind.astype(jnp.float32)
     numbers = jnp.stack([kind, materials.frequency, materials.detail], 1)
     return jnp.concatenate([numbers, materials.phase], 1)

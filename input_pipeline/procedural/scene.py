@@ -92,7 +92,14 @@ def procedural_scene(
     In rich worlds half of the surfaces take their colours from `textures`, pictures in [0, 1].
     """
     filmed = sample_filmed_world(
-        index, views, frames, height, width, azimuths=azimuths, orbit=orbit, worlds=worlds
+        index,
+        views,
+        frames,
+        height,
+        width,
+        azimuths=azimuths,
+        orbit=orbit,
+        worlds=worlds,
     )
 
     # Frames one after the other: on CPU one frame's rays fit the cache, a batch's do not.
@@ -153,7 +160,9 @@ def sample_filmed_world(
     key = jax.random.fold_in(jax.random.key(0), index)
     world_key, source_key, target_key, time_key = jax.random.split(key, 4)
     is_rich = worlds == "rich"
-    world = rich_world.sample_rich_world(world_key) if is_rich else sample_world(world_key)
+    world = (
+        rich_world.sample_rich_world(world_key) if is_rich else sample_world(world_key)
+    )
     start, interval = jax.random.uniform(time_key, (2,))
     timestamps = 2.0 * start + jnp.arange(frames) * (0.04 + 0.26 * interval)
     travel = (0.7, 0.4) if is_rich else (0.4, 0.24)
@@ -163,7 +172,9 @@ def sample_filmed_world(
     rays = image_rays(source[0], intrinsics, height, width)
     depth, _ = visible_surface(world, timestamps[0], source[0, :3, 3], rays)
     unit = jnp.median(depth)
-    targets = target_cameras(target_key, world, source[0], unit, views - 1, azimuths, orbit)
+    targets = target_cameras(
+        target_key, world, source[0], unit, views - 1, azimuths, orbit
+    )
     targets = jnp.repeat(targets[:, None], frames, 1)
     if is_rich and not orbit:
         targets = travelling(jax.random.fold_in(target_key, 1), world, targets, unit)
@@ -176,7 +187,9 @@ def image_rays(
 ) -> Vector:
     """Return rays through pixel centres (+0.5), row-major, in world axes, z = 1 in the camera's."""
     axes = rows(pose[:3, :3])
-    y, x = jnp.meshgrid(jnp.arange(height) + 0.5, jnp.arange(width) + 0.5, indexing="ij")
+    y, x = jnp.meshgrid(
+        jnp.arange(height) + 0.5, jnp.arange(width) + 0.5, indexing="ij"
+    )
     u = (x - intrinsics[0, 2]) / intrinsics[0, 0]
     v = (y - intrinsics[1, 2]) / intrinsics[1, 1]
     rays = Vector(u.reshape(-1), v.reshape(-1), jnp.ones(height * width))
@@ -219,10 +232,14 @@ def source_camera(
     )
     does_move, *step = jax.random.uniform(drift, (4,))
     path = (does_move < travel[0]) * (jnp.stack(step) - 0.5) * travel[1]
-    centers = (pivot + offset)[None] + jnp.linspace(0.0, 1.0, frames)[:, None] * path[None]
+    centers = (pivot + offset)[None] + jnp.linspace(0.0, 1.0, frames)[:, None] * path[
+        None
+    ]
     centers = _inside(world, centers)
     up = jnp.array([0.0, -1.0, 0.0])
-    return intrinsics, jax.vmap(lambda center: camera_towards(center, pivot, up))(centers)
+    return intrinsics, jax.vmap(lambda center: camera_towards(center, pivot, up))(
+        centers
+    )
 
 
 def target_cameras(
@@ -239,7 +256,9 @@ def target_cameras(
 
     def draw(key: PRNGKeyArray, spread: float, middle: float = 0.0) -> Array:
         shape = () if orbit else (count,)
-        end = jax.random.uniform(key, shape, minval=middle - spread, maxval=middle + spread)
+        end = jax.random.uniform(
+            key, shape, minval=middle - spread, maxval=middle + spread
+        )
         # In an orbit on the way to one drawn value.
         steps = jnp.arange(1, count + 1)
         return middle + (end - middle) * steps / count if orbit else end
@@ -248,7 +267,9 @@ def target_cameras(
         azimuths = draw(angle, MAX_AZIMUTH)
     azimuth = jnp.deg2rad(azimuths)
     elevation = jnp.deg2rad(draw(height, MAX_ELEVATION))
-    distance = jnp.minimum(unit, 1.3) * jax.random.uniform(aim, minval=0.75, maxval=1.15)
+    distance = jnp.minimum(unit, 1.3) * jax.random.uniform(
+        aim, minval=0.75, maxval=1.15
+    )
     pivot = source[:3, 3] + distance * source[:3, 2]
     # Orbits turn around gravity's axis or around the source camera's own (all a lone video has).
     gravity = jnp.array([0.0, -1.0, 0.0])

@@ -91,7 +91,9 @@ def columns(matrix: Float[Array, "*s 3"]) -> Vector:
 
 def to_local(rotation: Sequence[Vector], vector: Vector) -> Vector:
     """Rotate back; `rotation` holds the rows of rotation matrices."""
-    return Vector(*(dot(Vector(*column), vector) for column in zip(*rotation, strict=True)))
+    return Vector(
+        *(dot(Vector(*column), vector) for column in zip(*rotation, strict=True))
+    )
 
 
 def to_world(rotation: Sequence[Vector], vector: Vector) -> Vector:
@@ -150,7 +152,9 @@ def first_surface(
     shapes = in_own_frames(objects, world.spans, origin, rays)
     for hit, (part, *local) in zip((_ellipsoid, _box, _capsule), shapes, strict=True):
         depth = hit(*local)
-        depth = jnp.where((depth > nearest_hit) & world.present[part, None], depth, MISSED)
+        depth = jnp.where(
+            (depth > nearest_hit) & world.present[part, None], depth, MISSED
+        )
         first = depth.min(0)
         count = len(depth)
         numbers = jnp.arange(count)[:, None]
@@ -181,7 +185,9 @@ def _room_exit(low: Vector, high: Vector, origin: Vector, rays: Vector):
         positive.append((r > 0).astype(jnp.int32))
     depth = reduce(jnp.minimum, depths)
     axis = jnp.where(depths[0] <= depth, 0, jnp.where(depths[1] <= depth, 1, 2))
-    sign = jnp.where(axis == 0, positive[0], jnp.where(axis == 1, positive[1], positive[2]))
+    sign = jnp.where(
+        axis == 0, positive[0], jnp.where(axis == 1, positive[1], positive[2])
+    )
     return depth, axis * 2 + sign
 
 
@@ -279,7 +285,9 @@ def _capsule(origin: Vector, rays: Vector, size: Vector) -> Array:
     height = origin.y + body * rays.y
     end = jnp.clip(height, -half, half)
     to_end = origin._replace(y=origin.y - end)
-    cap = first_root(dot(rays, rays), dot(to_end, rays), dot(to_end, to_end) - radius**2)
+    cap = first_root(
+        dot(rays, rays), dot(to_end, rays), dot(to_end, to_end) - radius**2
+    )
     return jnp.where((body < MISSED) & (jnp.abs(height) <= half), body, cap)
 
 
@@ -297,7 +305,11 @@ def value_noise(point: Vector) -> Pixels:
 def hashed(lattice: Vector) -> Pixels:
     """Return a number in [0, 1] for every point of the integer lattice."""
     x, y, z = (c.astype(jnp.int32).astype(jnp.uint32) for c in lattice)
-    h = x * jnp.uint32(0x8DA6B343) ^ y * jnp.uint32(0xD8163841) ^ z * jnp.uint32(0xCB1AB31F)
+    h = (
+        x * jnp.uint32(0x8DA6B343)
+        ^ y * jnp.uint32(0xD8163841)
+        ^ z * jnp.uint32(0xCB1AB31F)
+    )
     h = (h ^ (h >> 13)) * jnp.uint32(0x5BD1E995)
     h = h ^ (h >> 15)
     return (h & jnp.uint32(0xFFFF)).astype(jnp.float32) / 65535.0

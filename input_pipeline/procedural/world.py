@@ -179,12 +179,15 @@ def sample_world(key: PRNGKeyArray) -> World:
         start=uniform(2, -0.3, 0.3),
     )
     is_walker = jnp.zeros(OBJECTS, bool).at[jnp.array(WALKER_SLOTS)].set(True)
-    light = uniform(3, -1.7, 1.7) * jnp.array([1.0, 0.4, 1.0]) + jnp.array([0.0, -1.3, 0.0])
+    light = uniform(3, -1.7, 1.7) * jnp.array([1.0, 0.4, 1.0]) + jnp.array(
+        [0.0, -1.3, 0.0]
+    )
     return World(
         room_min=jnp.stack([-wall[0], -ceiling, -wall[2]]),
         room_max=jnp.stack([wall[0], floor, wall[2]]),
         outdoor=outdoor,
-        present=(uniform(OBJECTS) < uniform((), 0.35, 0.85)) | (is_walker & walker.present),
+        present=(uniform(OBJECTS) < uniform((), 0.35, 0.85))
+        | (is_walker & walker.present),
         center=center,
         size=size,
         sway=uniform((OBJECTS, 2, 3), -0.22, 0.22) * freedom[:, None],
@@ -206,7 +209,9 @@ def _sample_materials(uniform: Uniform, outdoor: Bool[Array, ""]) -> Materials:
     color_b = random_colors(uniform, MATERIALS)
     similar = uniform((MATERIALS, 1)) < 0.4
     object_frequency = jnp.exp(uniform(OBJECTS, 1.1, 2.9))
-    face_frequency = jnp.exp(uniform(ROOM_FACES, 0.0, 1.8)) / jnp.where(outdoor, 1.5, 1.0)
+    face_frequency = jnp.exp(uniform(ROOM_FACES, 0.0, 1.8)) / jnp.where(
+        outdoor, 1.5, 1.0
+    )
     # Walls keep their grain.
     tilt = jnp.where(jnp.arange(MATERIALS) < OBJECTS, 1.7, 0.4)
     return Materials(

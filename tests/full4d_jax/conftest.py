@@ -60,7 +60,12 @@ class Browser:
     def _leave(self, width: int, height: int) -> None:
         """Go to an empty page of that many pixels, or a new fragment would load nothing."""
         self._shown = {"x": 0, "y": 0, "scale": 1, "width": width, "height": height}
-        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        size = {
+            "width": width,
+            "height": height,
+            "deviceScaleFactor": 1,
+            "mobile": False,
+        }
         self._call("Emulation.setDeviceMetricsOverride", **size)
         self._call("Page.navigate", url="about:blank")
         self.wait("location.href == 'about:blank'")
@@ -90,7 +95,9 @@ class Browser:
         return now
 
     def script(self, expression: str) -> Any:
-        found = self._call("Runtime.evaluate", expression=expression, returnByValue=True)
+        found = self._call(
+            "Runtime.evaluate", expression=expression, returnByValue=True
+        )
         assert "exceptionDetails" not in found, found
         return found["result"].get("value")
 

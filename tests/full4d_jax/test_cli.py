@@ -52,7 +52,9 @@ def test_help_leaves_out_training_and_help_all_does_not(capsys, verb):
 @pytest.fixture
 def places(tmp_path, monkeypatch) -> Path:
     """A working directory with a little of each kind of source, where `kind_of` looks."""
-    files = "a.mp4 b.MOV sets/index.json made/grid.npz all/one/grid.npz films/b.mp4 x.ply"
+    files = (
+        "a.mp4 b.MOV sets/index.json made/grid.npz all/one/grid.npz films/b.mp4 x.ply"
+    )
     files += " x.splat capture.npz x.4dgs x.glb x.r3d"
     for file in files.split():
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
@@ -97,7 +99,10 @@ def test_what_a_path_is(places, path, kind):
             options.TwoVideosOptions(Path("a.mp4"), Path("b.MOV")),
         ),
         ("lift", options.GridOptions()),
-        ("lift sets --views 0 1", options.DatasetClipOptions(Path("sets"), views=(0, 1))),
+        (
+            "lift sets --views 0 1",
+            options.DatasetClipOptions(Path("sets"), views=(0, 1)),
+        ),
         ("lift capture", options.CaptureOptions(Path("capture"))),
         (
             "lift capture.npz --held_out none",
@@ -174,9 +179,13 @@ def test_small_programs_are_kept_between_runs(tmp_path):
         "import sys; from full4d_jax.cli import main; main(['--version']);"
         "import jax; jax.jit(lambda x: x + 1)(1.0)"
     )
-    environment = {name: x for name, x in os.environ.items() if not name.startswith("JAX_")}
+    environment = {
+        name: x for name, x in os.environ.items() if not name.startswith("JAX_")
+    }
     subprocess.run(
-        [sys.executable, "-c", words], env=environment | {"HOME": str(tmp_path)}, check=True
+        [sys.executable, "-c", words],
+        env=environment | {"HOME": str(tmp_path)},
+        check=True,
     )
     assert list((tmp_path / ".cache/full4d/jax").glob("jit__lambda*"))
 

@@ -51,7 +51,9 @@ def config(tmp_path_factory):
     config = dataclasses.replace(
         preset,
         codec_weights=save_toy_codec(folder / "vae.safetensors", "wan22"),
-        model=dataclasses.replace(preset.model, **SMALL, precision="float32", remat="none"),
+        model=dataclasses.replace(
+            preset.model, **SMALL, precision="float32", remat="none"
+        ),
         data=dataclasses.replace(
             preset.data,
             views=3,
@@ -61,7 +63,9 @@ def config(tmp_path_factory):
             videos=str(folder),
             pseudo=1.0,
         ),
-        optimizer=dataclasses.replace(preset.optimizer, adam_learning_rate=0.02, warmup=1),
+        optimizer=dataclasses.replace(
+            preset.optimizer, adam_learning_rate=0.02, warmup=1
+        ),
         training=dataclasses.replace(preset.training, batch=2, steps=STEPS),
         mesh=MeshConfig(data=1),
     )
@@ -73,7 +77,9 @@ def config(tmp_path_factory):
 def converted(config, tmp_path_factory):
     """Random weights of Wan as diffusers publishes them, converted with the preset."""
     folder = tmp_path_factory.mktemp("wan")
-    save_file(random_wan(config.model, "diffusers", scale=0.15), folder / "a.safetensors")
+    save_file(
+        random_wan(config.model, "diffusers", scale=0.15), folder / "a.safetensors"
+    )
     sizes = [word for name, n in SMALL.items() for word in (f"--model.{name}", str(n))]
     target = folder / "ours.safetensors"
     files = ["--from", str(folder), "--to", str(target)]

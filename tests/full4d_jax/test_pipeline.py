@@ -63,10 +63,19 @@ def test_everything_is_there_and_the_report_tells_it(finished):
     for name in files.split():
         assert (folder / name).stat().st_size > 100, name
     report = json.loads((folder / "report.json").read_text())
-    assert set(report["seconds"]) == {"source", "depth", "grid", "scene", "renders", "page"}
+    assert set(report["seconds"]) == {
+        "source",
+        "depth",
+        "grid",
+        "scene",
+        "renders",
+        "page",
+    }
     config = json.loads((folder / "config.json").read_text())
     assert config == json.loads(json.dumps(dataclasses.asdict(SMALL)))
-    assert any("azimuth 45" in line for line in report["warnings"])  # trained to 30 only
+    assert any(
+        "azimuth 45" in line for line in report["warnings"]
+    )  # trained to 30 only
     scene = read_arrays(folder / "scene.npz")
     assert len(scene["means"]) > SMALL.lift.capacity  # what no view shows is filled
     assert "60x40" in report["source"]
@@ -108,7 +117,9 @@ def test_a_stage_made_from_others_than_those_there_is_not_used(finished, capsys)
 
 @pytest.mark.slow
 def test_a_portrait_video_stays_whole_and_larger_than_the_prior(tmp_path, capsys):
-    frames = np.random.default_rng(0).integers(0, 255, (1, 12, 9, 3), np.uint8).repeat(4, 0)
+    frames = (
+        np.random.default_rng(0).integers(0, 255, (1, 12, 9, 3), np.uint8).repeat(4, 0)
+    )
     large = frames.repeat(12, 1).repeat(12, 2)  # 144 x 108
     write_video(tmp_path / "in.mp4", large, 8)
     out = tmp_path / "out"
@@ -129,20 +140,31 @@ def test_a_portrait_video_stays_whole_and_larger_than_the_prior(tmp_path, capsys
     assert re.search("data.views: found 8.*give --views", capsys.readouterr().err)
     scenes = []
     for form in ("none", "gradient"):
-        few = ["--lift.steps", "5", "--lift.capacity", "300", "--lift.distillation", form]
+        few = [
+            "--lift.steps",
+            "5",
+            "--lift.capacity",
+            "300",
+            "--lift.distillation",
+            form,
+        ]
         assert main(["lift", str(out), *few]) == 0
         scenes.append(read_arrays(out / "scene.npz")["means"])
     assert np.abs(scenes[1] - scenes[0]).max() > 0
 
 
-def test_a_scene_is_shown_without_what_its_grid_was_made_from(finished, tmp_path, capsys):
+def test_a_scene_is_shown_without_what_its_grid_was_made_from(
+    finished, tmp_path, capsys
+):
     out = shutil.copytree(finished[0] / "out", tmp_path / "out")
     (out / "source.npz").unlink()
     (out / "depth.npz").unlink()
     assert main(["lift", str(out), *finished[1][1:5]]) == 0
     assert "scene: kept" in capsys.readouterr().out
     assert main(["render", str(out), "--size", "32", "--orbit_seconds", "0.1"]) == 0
-    assert re.search(r"page: [\d,]+ bytes, and [\d,]+ of sound", capsys.readouterr().out)
+    assert re.search(
+        r"page: [\d,]+ bytes, and [\d,]+ of sound", capsys.readouterr().out
+    )
     page = (out / "scene.html").read_text()
     assert '<audio id="sound" muted src="data:audio/mp4;' in page
     path = tmp_path / "path.json"
@@ -173,7 +195,9 @@ def test_a_refused_run_on_another_video_leaves_what_is_finished(finished, capsys
 
 
 @pytest.mark.slow
-def test_a_source_that_moves_is_followed_from_poses_to_the_page(finished, tmp_path, capsys):
+def test_a_source_that_moves_is_followed_from_poses_to_the_page(
+    finished, tmp_path, capsys
+):
     folder, options = finished
     write_clip(tmp_path / "moving.mp4", arc(12))
     depth = film(arc(12))[1][[0, 8], :, 56:200]

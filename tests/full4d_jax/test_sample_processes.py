@@ -16,9 +16,13 @@ from full4d_jax.grid import grid_arrays
 from full4d_jax.models.weights import save_params
 from full4d_jax.session.stages import Stages
 
-SIZE = "--data.views 3 --data.frames 2 --data.height 32 --data.width 32 --sampler.steps 2"
+SIZE = (
+    "--data.views 3 --data.frames 2 --data.height 32 --data.width 32 --sampler.steps 2"
+)
 SMALL = {"layers": 1, "precision": "float32"}
-LIFT = "--lift.steps 10 --lift.capacity 300 --sampler.noise 1 --lift.distillation gradient"
+LIFT = (
+    "--lift.steps 10 --lift.capacity 300 --sampler.noise 1 --lift.distillation gradient"
+)
 VIEWS, FRAMES, SIDE = 3, 2, 32
 
 
@@ -29,7 +33,9 @@ def small_model(name: str, folder: Path) -> list[str]:
     sizes = SMALL | {"refiner": 4 if preset.moves_base else 0}
     model = dataclasses.replace(preset, **sizes)
     save_params(path, random_params(model), {})
-    options = [word for field, x in sizes.items() for word in (f"--model.{field}", str(x))]
+    options = [
+        word for field, x in sizes.items() for word in (f"--model.{field}", str(x))
+    ]
     return ["--config", name, *options, *SIZE.split(), "--checkpoint", str(path)]
 
 
@@ -71,7 +77,9 @@ def test_two_processes_have_the_scores_of_one(tmp_path):
 
 @pytest.mark.slow
 def test_two_processes_fit_the_scene_of_one(tmp_path):
-    one, two, unread = (write_grid(tmp_path / name) for name in ("one", "two", "unread"))
+    one, two, unread = (
+        write_grid(tmp_path / name) for name in ("one", "two", "unread")
+    )
     mesh = ["--mesh.data", "1", "--mesh.fsdp", "2"]
     words = [*small_model("debug", tmp_path), *mesh, *LIFT.split()]
     assert main(["lift", str(one), *words]) == 0

@@ -51,7 +51,9 @@ def config(folder):
         codec_weights=save_toy_codec(folder / "vae.safetensors", "wan22"),
         text=str(folder / "text.npz"),
         negative_text=str(folder / "negative.npz"),
-        model=dataclasses.replace(wan.model, **SMALL, precision="float32", remat="none"),
+        model=dataclasses.replace(
+            wan.model, **SMALL, precision="float32", remat="none"
+        ),
         data=dataclasses.replace(wan.data, **SIZE, projections=2, drop_text=0.25),
         optimizer=dataclasses.replace(wan.optimizer, adam_learning_rate=1e-2, warmup=1),
         training=dataclasses.replace(
@@ -99,7 +101,9 @@ def test_a_mesh_and_then_one_device_have_the_losses_of_one(config, folder, train
 @pytest.mark.slow
 def test_three_views_are_sampled_with_both_guidances(config, folder, trained):
     """By the equations: v + 1.5 (v - v without the projection) + 2 (v - v with the other text)."""
-    sampler = SamplerConfig(steps=2, noise=1.0, shift=5.0, guidance=2.5, text_guidance=3.0)
+    sampler = SamplerConfig(
+        steps=2, noise=1.0, shift=5.0, guidance=2.5, text_guidance=3.0
+    )
     config = dataclasses.replace(config, sampler=sampler)
     params = load_network(config, trained / "prior.safetensors")
     # Layers of Wan's that begin at zero let nothing through yet.
@@ -120,13 +124,20 @@ def test_three_views_are_sampled_with_both_guidances(config, folder, trained):
         def conditions(depth, text):
             given = frames, depth, cameras, prior.codec_weights
             made, _ = make_conditions(config.model, *given)
-            made = jax.tree.map(lambda x: x[None], made._replace(text=jnp.asarray(text)))
+            made = jax.tree.map(
+                lambda x: x[None], made._replace(text=jnp.asarray(text))
+            )
             return made._replace(real=mark_first_frame(*made.base.shape[:3]))
 
         whole = conditions(depth, prior.text)
-        others = conditions(0 * depth, prior.text), conditions(depth, prior.negative_text)
+        others = (
+            conditions(0 * depth, prior.text),
+            conditions(depth, prior.negative_text),
+        )
         z = jax.random.normal(key, whole.projection.shape)
-        z = z.at[:, 0, 0].set(whole.projection[:, 0, 0])  # the source's first latent frame
+        z = z.at[:, 0, 0].set(
+            whole.projection[:, 0, 0]
+        )  # the source's first latent frame
         network, times = velocity(config.model, params), schedule(2, 5.0)
         for tau, then in itertools.pairwise(times):
             v, *without = (network(z, tau[None], x) for x in (whole, *others))

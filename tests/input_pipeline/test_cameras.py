@@ -149,9 +149,13 @@ BY_HAND = {
     "llff": to_world(-UP, RIGHT, -AHEAD),
     # world to camera, so rows are the axes
     "opencv": np.array([[0, -1, 0, 2.0], [0, 0, -1, 3], [1, 0, 0, -1], [0, 0, 0, 1]]),
-    "opengl_w2c": np.array([[0, -1, 0, 2.0], [0, 0, 1, -3], [-1, 0, 0, 1], [0, 0, 0, 1]]),
+    "opengl_w2c": np.array(
+        [[0, -1, 0, 2.0], [0, 0, 1, -3], [-1, 0, 0, 1], [0, 0, 0, 1]]
+    ),
     # PyTorch3D: x left, y up, z forward, and X_camera = X_world R + T: axes in columns, T below
-    "pytorch3d": np.array([[0, 0, 1, 0], [1, 0, 0, 0], [0, 1, 0, 0], [-2, -3, -1, 1.0]]),
+    "pytorch3d": np.array(
+        [[0, 0, 1, 0], [1, 0, 0, 0], [0, 1, 0, 0], [-2, -3, -1, 1.0]]
+    ),
     # Unreal, left-handed: the eye at y = -2, rows forward, right (there +y), up, location
     "unreal": np.array([[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [1, -2, 3, 1.0]]),
 }

@@ -80,7 +80,9 @@ class Machine:
         self.bucket = bucket
         self.started: list[subprocess.Popen] = []
 
-    def start(self, words: str, devices: int = 1, machine: str = "one") -> subprocess.Popen:
+    def start(
+        self, words: str, devices: int = 1, machine: str = "one"
+    ) -> subprocess.Popen:
         """Start `full4d` on a machine of that name, whose disk is its own."""
         environment = {
             **os.environ,
@@ -151,7 +153,8 @@ class Machine:
         names = [x for x in stored_files(address) if Path(x).name not in OF_MACHINE]
         whole = {name: read_stored(f"{address}/{name}") for name in names}
         return {
-            name: _arrays(x) if name.endswith(".npz") else x for name, x in whole.items()
+            name: _arrays(x) if name.endswith(".npz") else x
+            for name, x in whole.items()
         }
 
     def metrics(self, run: str) -> dict[int, dict]:

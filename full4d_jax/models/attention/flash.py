@@ -31,18 +31,7 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton
 from jaxtyping import Array, Float, Int
 
-from full4d_jax.models.attention.mask import (
-    FORBIDDEN_LOGIT,
-    SAVED,
-    Allowed,
-    Flat,
-    Keys,
-    Part,
-    Queries,
-    Text,
-    frame_lists,
-    over_grid,
-)
+from full4d_jax.models.attention import mask
 from full4d_jax.models.attention.rows import row_backward, row_forward
 
 # Numbers of a tile of keys, or of queries where gradients are made.
@@ -59,19 +48,21 @@ PerQuery = Float[Array, "b k m s"]
 
 # The frames that each of m frames of queries reads, followed by any others, and how many count;
 # and likewise the frames of queries that read each of n frames of keys.
-FrameLists = tuple[Int[Array, "m i"], Int[Array, "m"], Int[Array, "n j"], Int[Array, "n"]]
+FrameLists = tuple[
+    Int[Array, "m i"], Int[Array, "m"], Int[Array, "n j"], Int[Array, "n"]
+]
 
 
 def attend_by_frames(
-    q: Queries,
-    k: Keys,
-    v: Keys,
-    part: Part = 0,
+    q: mask.Queries,
+    k: mask.Keys,
+    v: mask.Keys,
+    part: mask.Part = 0,
     *,
-    allowed: Allowed,
+    allowed: mask.Allowed,
     rows: int = 0,
     interpret: bool = False,
-) -> Queries:
+) -> mask.Queries:
     """Attend from some frames of a grid to those that they may read, on one GPU; reverse mode only.
 
     Args:
@@ -84,20 +75,22 @@ def attend_by_frames(
       interpret: run the kernels, slowly, on any backend.
     """
     parts = rearrange(allowed, "(p m) n -> p m n", m=q.shape[1])
-    lists = (*frame_lists(parts), *frame_lists(parts.swapaxes(1, 2)))
+    lists = (*mask.frame_lists(parts), *mask.frame_lists(parts.swapaxes(1, 2)))
     most_pairs = int(parts.sum((1, 2)).max())
     of_part = tuple(x[part] for x in lists)
     return _attend(_Static(most_pairs, rows, interpret), q, k, v, of_part)
 
 
-def attend_to_all(q: Flat, k: Text, v: Text, *, interpret: bool = False) -> Flat:
+def attend_to_all(
+    q: mask.Flat, k: mask.Text, v: mask.Text, *, interpret: bool = False
+) -> mask.Flat:
     """Attend from every query to every key, as if both were one frame."""
     allowed = np.ones((1, 1), bool)
     frames = (x[:, None] for x in (q, k, v))
     return attend_by_frames(*frames, allowed=allowed, interpret=interpret)[:, 0]
 
 
-flash_attention = partial(over_grid, attend_by_frames)
+flash_attention = partial(mask.over_grid, attend_by_frames)
 
 
 class _Static(NamedTuple):
@@ -115,18 +108,22 @@ class _Static(NamedTuple):
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _attend(static: _Static, q: Queries, k: Keys, v: Keys, lists: FrameLists) -> Queries:
+def _attend(
+    static: _Static, q: mask.Queries, k: mask.Keys, v: mask.Keys, lists: FrameLists
+) -> mask.Queries:
     return _forward(static, q, k, v, lists)[0]
 
 
 def _forward(
-    static: _Static, q: Queries, k: Keys, v: Keys, lists: FrameLists
-) -> tuple[Queries, PerQuery]:
+    static: _Static, q: mask.Queries, k: mask.Keys, v: mask.Keys, lists: FrameLists
+) -> tuple[mask.Queries, PerQuery]:
     """Return the output and the log-sum-exp, in units of log 2."""
     before: Any = (None, None)
     if static.rows:
         out, lse = row_forward(*(_in_rows(x, static.rows) for x in (q, k, v)))
-        lse = rearrange(lse, "(b r) k (t s) -> b k (r t) s", r=static.rows, s=q.shape[2])
+        lse = rearrange(
+            lse, "(b r) k (t s) -> b k (r t) s", r=static.rows, s=q.shape[2]
+        )
         before = (out.reshape(q.shape), lse * LOG2_E)
         if not static.pairs:
             return before
@@ -138,21 +135,21 @@ def _forward(
     return _call(_draw, q, result, static, q, k, v, *lists[:2], *before)
 
 
-def _in_rows(x: Queries, rows: int) -> Float[Array, "r n k d"]:
+def _in_rows(x: mask.Queries, rows: int) -> Float[Array, "r n k d"]:
     return rearrange(x, "b (r t) s k d -> (b r) (t s) k d", r=rows)
 
 
 def _attend_forward(
-    static: _Static, q: Queries, k: Keys, v: Keys, lists: FrameLists
+    static: _Static, q: mask.Queries, k: mask.Keys, v: mask.Keys, lists: FrameLists
 ) -> tuple:
     out, lse = _forward(static, q, k, v, lists)
     # Where a layer keeps the output of its attention, the backward pass need not attend again.
-    out = checkpoint_name(out, SAVED)
-    lse = checkpoint_name(lse, SAVED)
+    out = checkpoint_name(out, mask.SAVED)
+    lse = checkpoint_name(lse, mask.SAVED)
     return out, (q, k, v, out, lse, lists)
 
 
-def _attend_backward(static: _Static, saved: tuple, cotangent: Queries) -> tuple:
+def _attend_backward(static: _Static, saved: tuple, cotangent: mask.Queries) -> tuple:
     q, k, v, out, lse, lists = saved
     before: Any = (None, None, None)
     if static.rows:
@@ -160,7 +157,9 @@ def _attend_backward(static: _Static, saved: tuple, cotangent: Queries) -> tuple
         queries, keys, values, o, do = rows
         total = rearrange(lse, "b k (r t) s -> (b r) k (t s)", r=static.rows) / LOG2_E
         parts = row_backward(queries, keys, values, total, o, do)
-        before = [part.reshape(x.shape) for part, x in zip(parts, (q, k, v), strict=True)]
+        before = [
+            part.reshape(x.shape) for part, x in zip(parts, (q, k, v), strict=True)
+        ]
         if not static.pairs:
             return *before, None
     along = (cotangent.astype(jnp.float32) * out.astype(jnp.float32)).sum(-1)
@@ -186,7 +185,7 @@ def _columns(width: int) -> int:
 
 
 def _call(
-    kernel: Callable, tokens: Keys, result: Any, static: _Static, *arguments: Any
+    kernel: Callable, tokens: mask.Keys, result: Any, static: _Static, *arguments: Any
 ) -> Any:
     """Run a kernel on queries, keys and more: a program for each tile of a frame, head and sample.
 
@@ -247,7 +246,7 @@ def _draw(q, k, v, reads, counts, before, lse_before, out, lse, *, size: int) ->
         change = triton.dot(weights.astype(v.dtype), _load(v, there))
         return highest, total, weighted * share[:, None] + change
 
-    peak = jnp.full(size, FORBIDDEN_LOGIT, jnp.float32)
+    peak = jnp.full(size, mask.FORBIDDEN_LOGIT, jnp.float32)
     total = jnp.zeros_like(peak)
     weighted = jnp.zeros(queries.shape, jnp.float32)
     if before is not None:
@@ -259,7 +258,9 @@ def _draw(q, k, v, reads, counts, before, lse_before, out, lse, *, size: int) ->
     _store(lse, here, peak + jnp.log2(total))
 
 
-def _pull_queries(q, k, v, do, lse, along, reads, counts, before, dq, *, size: int) -> None:
+def _pull_queries(
+    q, k, v, do, lse, along, reads, counts, before, dq, *, size: int
+) -> None:
     """Write the gradient in a tile of queries, with what it is before."""
     _, _, length, _, width = k.shape
     here = _tile_here(q.shape[2], size)
@@ -313,7 +314,9 @@ def _tile_here(length: int, size: int) -> Tile:
     """Return the tile of this program, of a frame of so many tokens."""
     nth = pl.program_id(0)
     tiles = pl.cdiv(length, size)
-    return Tile(pl.program_id(2), pl.program_id(1), nth // tiles, nth % tiles * size, size)
+    return Tile(
+        pl.program_id(2), pl.program_id(1), nth // tiles, nth % tiles * size, size
+    )
 
 
 def _walk(here: Tile, frames, counts, x, step: Callable, state: Any) -> Any:
@@ -365,7 +368,7 @@ def _logits(left: Array, right: Array, width: int) -> Array:
 def _existing(logits: Array, keys: Tile, length: int) -> Array:
     """Forbid keys behind the end of their frame."""
     key = keys.first + jax.lax.broadcasted_iota(jnp.int32, logits.shape, 1)
-    return jnp.where(key < length, logits, FORBIDDEN_LOGIT)
+    return jnp.where(key < length, logits, mask.FORBIDDEN_LOGIT)
 
 
 # Numbers of a kernel's tiles, its products between all queries and their keys, and the name that

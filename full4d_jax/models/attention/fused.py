@@ -153,7 +153,9 @@ def cross_attention_on_mesh(q: Flat, k: Text, v: Text) -> Flat:
     return of_platform(dense, flash, dense, 0)(q, k, v)
 
 
-def _of_queries(q: Flat, k: Text, v: Text, pattern: Pattern, axes: tuple[str, ...]) -> Flat:
+def _of_queries(
+    q: Flat, k: Text, v: Text, pattern: Pattern, axes: tuple[str, ...]
+) -> Flat:
     """Attend from this device's queries, whole frames, to those that they read.
 
     Args:

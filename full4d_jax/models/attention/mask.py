@@ -77,7 +77,9 @@ def frames_of_a_block(frames: int, queries: int) -> int:
     """Return the largest divisor of `frames` whose frames have at most 512 queries, or 1."""
     most_queries = 512
     fits = max(1, most_queries // queries)
-    return max(size for size in range(1, frames + 1) if frames % size == 0 and size <= fits)
+    return max(
+        size for size in range(1, frames + 1) if frames % size == 0 and size <= fits
+    )
 
 
 def frame_lists(
@@ -120,7 +122,9 @@ def attend_by_lists(
         return out.reshape(q.shape)
 
     queries = rearrange(q, "b (c g) s k d -> c b g s k d", g=size)
-    keys, lengths = (rearrange(x, "(c g) ... -> c g ...", g=size) for x in (lists, counts))
+    keys, lengths = (
+        rearrange(x, "(c g) ... -> c g ...", g=size) for x in (lists, counts)
+    )
     done = jax.lax.map(step, (queries, keys, lengths))
     return checkpoint_name(rearrange(done, "c b g s k d -> b (c g) s k d"), SAVED)
 

@@ -169,7 +169,9 @@ def _column_keys(x: Head, cross_half: bool) -> Float[Array, "t m d"]:
     return jnp.concatenate([keys, x[SOURCE_VIEW, _half_later(x.shape[1])]], 1)
 
 
-def _column_mask(views: int, frames: int, cross_half: bool) -> Bool[np.ndarray, "t v u"]:
+def _column_mask(
+    views: int, frames: int, cross_half: bool
+) -> Bool[np.ndarray, "t v u"]:
     """Return which of the column's frames each query frame reads beyond its own row."""
     allowed = allowed_frames(views, frames, cross_half)
     time = np.arange(frames)
@@ -188,7 +190,9 @@ def _half_later(frames: int) -> Int[np.ndarray, "t"]:
     return np.minimum(np.arange(frames) + frames // 2, frames - 1)
 
 
-def _logits(q: Float[Array, "*a n d"], k: Float[Array, "*a m d"]) -> Float[Array, "*a n m"]:
+def _logits(
+    q: Float[Array, "*a n d"], k: Float[Array, "*a m d"]
+) -> Float[Array, "*a n m"]:
     return jnp.einsum("...nd,...md->...nm", q, k, preferred_element_type=jnp.float32)
 
 

@@ -59,7 +59,9 @@ def rotary_angles(
 
     def turn(position, count: int, pairs: int):
         # A table in double precision, since large positions magnify errors.
-        table = np.arange(count)[:, None] * config.rope_theta ** (-np.arange(pairs) / pairs)
+        table = np.arange(count)[:, None] * config.rope_theta ** (
+            -np.arange(pairs) / pairs
+        )
         return jnp.asarray(table.astype(np.float32))[position]
 
     frame = tokens // grid.tokens
@@ -73,12 +75,16 @@ def rotary_angles(
         turn(column, columns, space),
     )
     angles = jnp.concatenate(parts, -1)
-    return jnp.concatenate([jnp.zeros_like(angles), angles], -1) if has_prope else angles
+    return (
+        jnp.concatenate([jnp.zeros_like(angles), angles], -1) if has_prope else angles
+    )
 
 
 def rotate(x: Flat, angles: Angles) -> Flat:
     """Turn the pairs (x[2i], x[2i+1]) of queries or keys by their angles."""
-    return jax.lax.platform_dependent(x, angles, tpu=turn_by_product, default=turn_in_pairs)
+    return jax.lax.platform_dependent(
+        x, angles, tpu=turn_by_product, default=turn_in_pairs
+    )
 
 
 def turn_in_pairs(x: Flat, angles: Angles) -> Flat:
@@ -104,7 +110,9 @@ def turn_by_product(x: Flat, angles: Angles) -> Flat:
     swapped = jnp.einsum("bnkc,cd->bnkd", x, swap, precision=precision)
     cos = jnp.repeat(jnp.cos(angles), 2, -1)[None, :, None]
     sin = jnp.repeat(jnp.sin(angles), 2, -1)[None, :, None]
-    return (x.astype(jnp.float32) * cos + swapped.astype(jnp.float32) * sin).astype(x.dtype)
+    return (x.astype(jnp.float32) * cos + swapped.astype(jnp.float32) * sin).astype(
+        x.dtype
+    )
 
 
 @exact_products

@@ -153,7 +153,11 @@ def _kernel(forward: TileLists, backward: TileLists, tiling: Tiling, interpret: 
 
 
 def tile_lists(
-    allowed: Bool[np.ndarray, "n m"], tokens: int, tiling: Tiling, *, by_keys: bool = False
+    allowed: Bool[np.ndarray, "n m"],
+    tokens: int,
+    tiling: Tiling,
+    *,
+    by_keys: bool = False,
 ) -> TileLists:
     """List the key tiles of every query tile.
 

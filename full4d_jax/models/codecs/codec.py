@@ -26,7 +26,12 @@ from full4d_jax.config import Config, ModelConfig
 from full4d_jax.config.codecs import KINDS, Strides, check_video
 from full4d_jax.models import functional, linear, sharding
 from full4d_jax.models.codecs import wan_vae, wan_vae_weights
-from full4d_jax.models.weights import load_metadata, load_params, save_params, tensor_shapes
+from full4d_jax.models.weights import (
+    load_metadata,
+    load_params,
+    save_params,
+    tensor_shapes,
+)
 from full4d_jax.session.errors import InputError, input_errors
 
 Frames = Float[Array, "*b t H W 3"]
@@ -115,7 +120,9 @@ def _load(
     """Read the weights of a codec, as `codec_weights` returns them."""
     stored = load_metadata(path).get("codec", "no codec")
     if stored != codec:
-        raise InputError("codec", path, stored, codec, "give --codec_weights another file")
+        raise InputError(
+            "codec", path, stored, codec, "give --codec_weights another file"
+        )
     like = sharding.shapes_on(mesh, _like(codec, path), kind)
     # Kept arrays must not belong to a trace under way.
     with jax.ensure_compile_time_eval():
@@ -183,7 +190,9 @@ def convert_codec(source: Path) -> tuple[str, Weights]:
     return name, weights
 
 
-def pool_frames(x: Float[Array, "v t h w"], strides: Strides) -> Float[Array, "v f i j"]:
+def pool_frames(
+    x: Float[Array, "v t h w"], strides: Strides
+) -> Float[Array, "v f i j"]:
     """Return the largest value in the pixels and frames that each latent stands for."""
     # As if the first frame had been shown before: it is a latent frame of its own.
     x = jnp.concatenate([jnp.repeat(x[:, :1], strides.frames - 1, 1), x], 1)

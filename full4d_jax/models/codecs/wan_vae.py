@@ -94,7 +94,9 @@ class Stream:
     def extend(self, x: Video, frames: int) -> Video:
         """Put the frames before `x` in front of it, zeros at first, and keep its own last ones."""
         b, _, *rest = x.shape
-        before = jnp.zeros((b, frames, *rest), x.dtype) if self.first else next(self._past)
+        before = (
+            jnp.zeros((b, frames, *rest), x.dtype) if self.first else next(self._past)
+        )
         x = jnp.concatenate([before, x], 1)
         self.carried.append(x[:, -frames:])
         return x
@@ -136,7 +138,9 @@ class WanVae(nnx.Module):
 
     def _moments(self) -> tuple[Float[Array, "1 1 1 1 c"], Float[Array, "1 1 1 1 c"]]:
         """Return mean and deviation of the latents."""
-        mean, std = (jnp.array(x, jnp.float32) for x in (self.config.mean, self.config.std))
+        mean, std = (
+            jnp.array(x, jnp.float32) for x in (self.config.mean, self.config.std)
+        )
         return mean.reshape(1, 1, 1, 1, -1), std.reshape(1, 1, 1, 1, -1)
 
 
@@ -154,7 +158,9 @@ class Half(nnx.Module):
             widths = widths[:1] + widths
         self.enter = CausalConv(inputs, widths[0], rngs)
         stages = enumerate(pairwise(widths))
-        self.stages = _numbered([Stage(config, i, o, n, up, rngs) for n, (i, o) in stages])
+        self.stages = _numbered(
+            [Stage(config, i, o, n, up, rngs) for n, (i, o) in stages]
+        )
         self.middle = Middle(widths[0] if up else widths[-1], rngs)
         self.norm = Norm(widths[-1])
         self.leave = CausalConv(widths[-1], outputs, rngs)
@@ -288,7 +294,9 @@ class FrameAttention(nnx.Module):
         b, t, h, w, _ = x.shape
         tokens = rearrange(self.norm(x), "b t h w c -> (b t) (h w) 1 c")
         mixed = jax.nn.dot_product_attention(*jnp.split(self.to_qkv(tokens), 3, -1))
-        return x + self.to_out(rearrange(mixed, "(b t) (h w) 1 c -> b t h w c", b=b, h=h))
+        return x + self.to_out(
+            rearrange(mixed, "(b t) (h w) 1 c -> b t h w c", b=b, h=h)
+        )
 
 
 class Downsample(nnx.Module):
@@ -299,7 +307,9 @@ class Downsample(nnx.Module):
         both = (channels, channels)
         self.space = nnx.Conv(*both, (1, 3, 3), (1, 2, 2), padding=pads, rngs=rngs)
         if temporal:
-            self.time = nnx.Conv(*both, (3, 1, 1), (2, 1, 1), padding="VALID", rngs=rngs)
+            self.time = nnx.Conv(
+                *both, (3, 1, 1), (2, 1, 1), padding="VALID", rngs=rngs
+            )
 
     def __call__(self, x: Video, stream: Stream) -> Video:
         """Halve the resolution; the first frame is not mixed with others."""
@@ -316,7 +326,9 @@ class Upsample(nnx.Module):
     def __init__(self, inputs: int, outputs: int, temporal: bool, rngs: nnx.Rngs):
         pads = ((0, 0), (1, 1), (1, 1))
         if temporal:
-            self.time = nnx.Conv(inputs, 2 * inputs, (3, 1, 1), padding="VALID", rngs=rngs)
+            self.time = nnx.Conv(
+                inputs, 2 * inputs, (3, 1, 1), padding="VALID", rngs=rngs
+            )
         self.space = nnx.Conv(inputs, outputs, (1, 3, 3), padding=pads, rngs=rngs)
 
     def __call__(self, x: Video, stream: Stream) -> Video:
@@ -324,7 +336,9 @@ class Upsample(nnx.Module):
         if hasattr(self, "time"):
             extended = stream.extend(jnp.zeros_like(x) if stream.first else x, 2)
             if not stream.first:
-                x = rearrange(self.time(extended), "b t h w (a c) -> b (t a) h w c", a=2)
+                x = rearrange(
+                    self.time(extended), "b t h w (a c) -> b (t a) h w c", a=2
+                )
         return self.space(jnp.repeat(jnp.repeat(x, 2, 2), 2, 3))
 
 

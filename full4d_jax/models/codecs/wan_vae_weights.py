@@ -13,9 +13,8 @@ import numpy as np
 from numpy import ndarray
 
 from full4d_jax.config.codecs import WAN21, WAN22, WanVaeConfig
+from full4d_jax.models import functional, tensor_files
 from full4d_jax.models.codecs.wan_vae import abstract_params
-from full4d_jax.models.functional import Params, by_name, nested
-from full4d_jax.models.tensor_files import check_names, read_tensors
 from full4d_jax.session.errors import InputError, input_errors
 from input_pipeline.plain_files import check_field, load_json
 
@@ -53,7 +52,7 @@ WANTED = f"a folder with one of {', '.join(FILES)} (or vae/ with it), or such a 
 
 
 @input_errors("weights", UNCHANGED)
-def convert_vae(source: Path) -> tuple[WanVaeConfig, Params]:
+def convert_vae(source: Path) -> tuple[WanVaeConfig, functional.Params]:
     """Read the weights of a VAE.
 
     Args:
@@ -67,13 +66,13 @@ def convert_vae(source: Path) -> tuple[WanVaeConfig, Params]:
         left over or of the wrong shape, which the message names.
     """
     path = find_vae(source)
-    tensors = read_tensors(path)
+    tensors = tensor_files.read_tensors(path)
     diffusers = "encoder.conv_in.weight" in tensors
     about = path.parent / "config.json"
     config = read_config(about) if diffusers else _guess_config(path, tensors)
-    like = by_name(abstract_params(config))
+    like = functional.by_name(abstract_params(config))
     names = {name: source_name(name, config, diffusers=diffusers) for name in like}
-    check_names(path, tensors, names.values())
+    tensor_files.check_names(path, tensors, names.values())
     params = {}
     for name, theirs in names.items():
         x = tensors[theirs]
@@ -85,7 +84,7 @@ def convert_vae(source: Path) -> tuple[WanVaeConfig, Params]:
         expected = f"{shape} (axes of PyTorch turned)"
         check_field(f"{path}, tensor {theirs}", fits, x.shape, expected)
         params[name] = jnp.asarray(x.reshape(shape), jnp.float32)
-    return config, nested(params)
+    return config, functional.nested(params)
 
 
 def source_name(name: str, config: WanVaeConfig, *, diffusers: bool) -> str:
@@ -138,7 +137,9 @@ def read_config(path: Path) -> WanVaeConfig:
     with input_errors("VAE", "give Wan's VAE as it was published", path):
         published = load_json(path)
         name = published["_class_name"]
-        unknown = [field for field in ("attn_scales", "dropout") if published.get(field)]
+        unknown = [
+            field for field in ("attn_scales", "dropout") if published.get(field)
+        ]
         fits = name == "AutoencoderKLWan" and not unknown
         check_field(path, fits, [name, *unknown], "AutoencoderKLWan")
         return WanVaeConfig(
@@ -174,7 +175,9 @@ def find_vae(source: Path) -> Path:
     """
     if source.is_file():
         return source
-    candidates = [folder / name for folder in (source, source / "vae") for name in FILES]
+    candidates = [
+        folder / name for folder in (source, source / "vae") for name in FILES
+    ]
     path = next((path for path in candidates if path.is_file()), None)
     if path is None:
         raise InputError("weights", source, "none of them", WANTED, "check the path")

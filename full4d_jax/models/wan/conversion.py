@@ -17,15 +17,7 @@ import numpy as np
 from safetensors import safe_open
 
 from full4d_jax.config import ModelConfig, to_dict
-from full4d_jax.models import dit, weights
-from full4d_jax.models.tensor_files import (
-    Pieces,
-    Slot,
-    check_names,
-    open_tensors,
-    require_float,
-    write_safetensors,
-)
+from full4d_jax.models import dit, tensor_files, weights
 from full4d_jax.models.wan import layouts
 from full4d_jax.session.errors import InputError, input_errors
 from input_pipeline.plain_files import check_field, field, load_json
@@ -34,7 +26,9 @@ from input_pipeline.whole_files import write_text
 # Types as safetensors calls them, and those in which tensors are kept.
 KINDS = {"F32": np.float32, "F16": np.float32, "BF16": jnp.bfloat16}
 EXPECTED = "a folder with Wan's .safetensors files, or one such file"
-ADVICE = "give all shards of one text-to-video transformer alone, and the model's preset"
+ADVICE = (
+    "give all shards of one text-to-video transformer alone, and the model's preset"
+)
 # Of ComfyUI's files.
 PREFIX = "model.diffusion_model."
 
@@ -79,22 +73,28 @@ def import_wan(model: ModelConfig, source: Path, target: Path) -> layouts.Layout
     stored = _stored(source)
     layout = _layout(model, source, stored)
     names = layouts.wan_names(model, layout)
-    check_names(source, stored, names)
+    tensor_files.check_names(source, stored, names)
     leaves = layouts.abstract_leaves(model)
-    about = source / "config.json" if source.is_dir() else source.with_name("config.json")
+    about = (
+        source / "config.json" if source.is_dir() else source.with_name("config.json")
+    )
     if about.is_file():
         layouts.check_config_json(model, about)
     for name, place in names.items():
         found = stored[name].shape
-        check_field(f"{source}, tensor {name}", found == place.shape, found, place.shape)
+        check_field(
+            f"{source}, tensor {name}", found == place.shape, found, place.shape
+        )
 
     slots = {}
     for leaf, x in leaves.items():
-        kinds = {KINDS[stored[n].kind] for n, place in names.items() if place.leaf == leaf}
+        kinds = {
+            KINDS[stored[n].kind] for n, place in names.items() if place.leaf == leaf
+        }
         kind = kinds.pop() if len(kinds) == 1 else np.float32
-        slots[leaf] = Slot(np.dtype(kind), x.shape)
+        slots[leaf] = tensor_files.Slot(np.dtype(kind), x.shape)
 
-    def pieces() -> Pieces:
+    def pieces() -> tensor_files.Pieces:
         for leaf in layouts.added_leaves(model):
             for layer in layouts.layers_of(model, leaf):
                 shape = leaves[leaf].shape[layer is not None :]
@@ -109,7 +109,7 @@ def import_wan(model: ModelConfig, source: Path, target: Path) -> layouts.Layout
 
     texts = {"model": to_dict(model), "origin": f"Wan, {layout} layout"}
     metadata = {name: json.dumps(x) for name, x in texts.items()}
-    write_safetensors(target, slots, pieces(), metadata)
+    tensor_files.write_safetensors(target, slots, pieces(), metadata)
     return layout
 
 
@@ -128,11 +128,15 @@ def _stored(source: Path) -> dict[str, Stored]:
     """Read the headers of all tensors, by name without `PREFIX`."""
     found = []
     for path in _files(source):
-        with open_tensors(path, "weights", "a whole safetensors file") as file:
+        with tensor_files.open_tensors(
+            path, "weights", "a whole safetensors file"
+        ) as file:
             for name in list(file.keys()):
                 part = file.get_slice(name)
-                require_float(f"{path}, tensor {name}", part.get_dtype())
-                found.append(Stored(path, name, part.get_dtype(), tuple(part.get_shape())))
+                tensor_files.require_float(f"{path}, tensor {name}", part.get_dtype())
+                found.append(
+                    Stored(path, name, part.get_dtype(), tuple(part.get_shape()))
+                )
     tensors: dict[str, Stored] = {}
     for x in found:
         short = x.name.removeprefix(PREFIX)
@@ -155,9 +159,13 @@ def _files(source: Path) -> list[Path]:
     return files
 
 
-def _layout(model: ModelConfig, source: Path, stored: Collection[str]) -> layouts.Layout:
+def _layout(
+    model: ModelConfig, source: Path, stored: Collection[str]
+) -> layouts.Layout:
     """Return the layout with which more names agree, if some do."""
-    hits = {x: len(layouts.wan_names(model, x).keys() & stored) for x in layouts.LAYOUTS}
+    hits = {
+        x: len(layouts.wan_names(model, x).keys() & stored) for x in layouts.LAYOUTS
+    }
     layout = max(layouts.LAYOUTS, key=hits.__getitem__)
     # Both call the patch embedding the same.
     found = f"{len(stored)} tensors such as {min(stored, default='none')}"
@@ -186,12 +194,16 @@ def export_wan(
     weights.check_params(source, dit.abstract_params(model))
     if folder.exists() and (folder.is_file() or any(folder.iterdir())):
         do = "give a new one"
-        raise InputError("folder", folder, "something there already", "an empty folder", do)
+        raise InputError(
+            "folder", folder, "something there already", "an empty folder", do
+        )
     places = layouts.wan_names(model, "diffusers")
     slots = {}
     with safe_open(source, framework="numpy") as file:
         for name, (leaf, _, shape) in places.items():
-            slots[name] = Slot(np.dtype(KINDS[file.get_slice(leaf).get_dtype()]), shape)
+            slots[name] = tensor_files.Slot(
+                np.dtype(KINDS[file.get_slice(leaf).get_dtype()]), shape
+            )
     ends = accumulate(slot.bytes for slot in slots.values())
     part_of = dict(zip(slots, (end // shard_bytes for end in ends), strict=True))
     shards = [list(names) for _, names in groupby(slots, part_of.get)]
@@ -201,7 +213,7 @@ def export_wan(
         if len(shards) > 1:
             stem += f"-{number:05d}-of-{len(shards):05d}"
         weight_map |= dict.fromkeys(names, f"{stem}.safetensors")
-        write_safetensors(
+        tensor_files.write_safetensors(
             folder / f"{stem}.safetensors",
             {name: slots[name] for name in names},
             _pieces(source, model, {name: places[name] for name in names}),
@@ -216,7 +228,9 @@ def export_wan(
     return [leaf for leaf in added if _is_trained(model, source, leaf)]
 
 
-def _pieces(source: Path, model: ModelConfig, names: layouts.Places) -> Pieces:
+def _pieces(
+    source: Path, model: ModelConfig, names: layouts.Places
+) -> tensor_files.Pieces:
     """Yield the tensors of a shard, as `write_safetensors` takes them."""
     for name, (leaf, layer, _) in names.items():
         yield name, None, layouts.to_wan(leaf, _read(source, leaf, layer), model.patch)

@@ -98,7 +98,9 @@ def wan_names(model: ModelConfig, layout: Layout) -> Places:
         if leaf.startswith(trainable.ADDED):
             continue
         module, _, kind = leaf.removeprefix("blocks.").rpartition(".")
-        ending = {"kernel": ".weight", "scale": ".weight", "bias": ".bias"}.get(kind, "")
+        ending = {"kernel": ".weight", "scale": ".weight", "bias": ".bias"}.get(
+            kind, ""
+        )
         theirs = MODULES[module if ending else kind][LAYOUTS.index(layout)] + ending
         for layer in layers_of(model, leaf):
             block = "" if layer is None else f"blocks.{layer}."
@@ -195,7 +197,9 @@ def check_config_json(model: ModelConfig, about: Path) -> None:
     do = "give the whole file and the preset of that model, such as --config wan22_5b"
     with input_errors("weights", do, about):
         published = dict(load_json(about))
-        is_original = "num_heads" in published or published.get("_class_name") == "WanModel"
+        is_original = (
+            "num_heads" in published or published.get("_class_name") == "WanModel"
+        )
         wanted = original_config(model) if is_original else diffusers_config(model)
         needed = "num_heads" if is_original else "num_attention_heads"
         compared = {needed, *published} - IGNORED

@@ -98,7 +98,9 @@ def load_training_texts(config: Config) -> tuple[Rows | None, Rows | None]:
         return None if has_captions else text, None
     negative = load_text(config, "negative_text")
     known = negative if text is None else text
-    text, negative = (np.zeros_like(known) if x is None else x for x in (text, negative))
+    text, negative = (
+        np.zeros_like(known) if x is None else x for x in (text, negative)
+    )
     if text.shape != negative.shape:
         found = f"{len(negative)} tokens"
         expected = f"{len(text)}, as many as text has"
@@ -107,7 +109,9 @@ def load_training_texts(config: Config) -> tuple[Rows | None, Rows | None]:
     return None if has_captions else text, negative
 
 
-def prompt_embedding(prompt: str, width: int, encoder: PromptEncoder | None) -> Rows | None:
+def prompt_embedding(
+    prompt: str, width: int, encoder: PromptEncoder | None
+) -> Rows | None:
     """Return the embedding of words, or of the .npz file that a prompt names.
 
     Of no words it is that of the empty prompt, or None where there is no encoder.
@@ -127,15 +131,15 @@ def prompt_embedding(prompt: str, width: int, encoder: PromptEncoder | None) -> 
     if encoder is None:
         found = "words and no --text_encoder"
         expected = "the folder of umT5, or a prompt from full4d embed-text (text.npz)"
-        do = (
-            "get text_encoder and tokenizer of Wan-AI/Wan2.2-TI2V-5B-Diffusers (Apache-2.0)"
-        )
+        do = "get text_encoder and tokenizer of Wan-AI/Wan2.2-TI2V-5B-Diffusers (Apache-2.0)"
         raise InputError("option", "PROMPT", found, expected, do)
     rows = encoder(prompt)[0]
     if rows.shape[1] != width:
         found = f"rows of {rows.shape[1]}"
         do = "give umT5-XXL, which Wan reads"
-        raise InputError("option", "--text_encoder", found, f"rows of {width} numbers", do)
+        raise InputError(
+            "option", "--text_encoder", found, f"rows of {width} numbers", do
+        )
     return padded(rows)
 
 
@@ -163,7 +167,9 @@ def _pretrained(kind: Any, folder: Path, inner: str) -> Any:
     do = "give a whole download, e.g. of Wan-AI/Wan2.2-TI2V-5B-Diffusers"
     names = ("config.json", "tokenizer_config.json")
     if not any((where / name).is_file() for name in names):
-        raise InputError("text encoder", where, f"no {' or '.join(names)}", expected, do)
+        raise InputError(
+            "text encoder", where, f"no {' or '.join(names)}", expected, do
+        )
     try:
         # Without it transformers would open a pickle where there is no other file of weights.
         return kind.from_pretrained(where, local_files_only=True, use_safetensors=True)

@@ -24,7 +24,11 @@ from jaxtyping import Float
 
 from full4d_jax.geometry.arrays import Map, Picture, Pictures
 from full4d_jax.media.pictures import to_model
-from full4d_jax.models.depth_anything import depth_anything, load_depth_anything, stages_of
+from full4d_jax.models.depth_anything import (
+    depth_anything,
+    load_depth_anything,
+    stages_of,
+)
 from full4d_jax.models.sharded_map import OnLocalDevices
 from full4d_jax.session.errors import InputError, input_errors, tell
 from full4d_jax.source.depth import estimate, onnx_network, signatures
@@ -39,7 +43,9 @@ MOGE_TOKENS = 1800
 Answer = Float[np.ndarray, "r q"]
 
 EXPECTED_NETWORK = "a network from one picture of three float colours to a map"
-EXPORT_ADVICE = "export it from colours (1 3 h w) to depth (1 h w), or see docs/howto.md"
+EXPORT_ADVICE = (
+    "export it from colours (1 3 h w) to depth (1 h w), or see docs/howto.md"
+)
 WHAT = "depth network"
 RELATIVE_ADVICE = "give relative depth, as depth-anything/Depth-Anything-V2-Small-hf"
 
@@ -135,7 +141,9 @@ class DepthFile:
         mean = np.array(self.signature.mean, np.float32)
         deviation = np.array(self.signature.deviation, np.float32)
         picture = ((colors - mean) / deviation).transpose(2, 0, 1)[None]
-        return self.network.run(picture if len(self.network.shape) == 4 else picture[None])
+        return self.network.run(
+            picture if len(self.network.shape) == 4 else picture[None]
+        )
 
 
 def open_depth_file(path: Path, kind: DepthKind | None = None) -> DepthFile:
@@ -211,7 +219,9 @@ def _require_relative(path: Path, stages: tuple[int, ...]) -> None:
     ):
         if found != expected:
             of_v2 = f"{expected} as of V2"
-            raise InputError("config", f"{config}, {name}", found, of_v2, RELATIVE_ADVICE)
+            raise InputError(
+                "config", f"{config}, {name}", found, of_v2, RELATIVE_ADVICE
+            )
 
 
 def _compared(network: DepthFile, named_kind: DepthKind | None = None) -> DepthFile:
@@ -230,7 +240,9 @@ def _compared(network: DepthFile, named_kind: DepthKind | None = None) -> DepthF
         note = "our network cannot confirm this on a frame of the package's clip"
     elif (correlation > 0) != (kind == "disparity"):
         grow = "when near" if correlation > 0 else "with distance"
-        note = f"its values grow {grow} on a frame of the package's clip, by our network"
+        note = (
+            f"its values grow {grow} on a frame of the package's clip, by our network"
+        )
         if named_kind is not None:
             note = f"warning: {note}, against --depth_kind {named_kind}"
         else:

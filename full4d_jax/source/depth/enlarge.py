@@ -143,7 +143,9 @@ def _joined(frame: Frame, bends: Map) -> Joints:
     # Distance of colours in [-1, 1].
     colour_sigma = 0.1
     difference = jnp.linalg.norm(frame[:, 1:] - frame[:, :-1], axis=-1)
-    return jnp.exp(-jnp.maximum(bends[:, 1:], bends[:, :-1]) * difference / colour_sigma)
+    return jnp.exp(
+        -jnp.maximum(bends[:, 1:], bends[:, :-1]) * difference / colour_sigma
+    )
 
 
 def _along_rows(values: Map, weights: Joints) -> Map:
@@ -152,5 +154,7 @@ def _along_rows(values: Map, weights: Joints) -> Map:
     before = jnp.concatenate([none, weights], 1)
     after = jnp.concatenate([weights, none], 1)
     diagonal = 1 + before + after
-    solved = jax.lax.linalg.tridiagonal_solve(-before, diagonal, -after, values[..., None])
+    solved = jax.lax.linalg.tridiagonal_solve(
+        -before, diagonal, -after, values[..., None]
+    )
     return solved[..., 0]

@@ -33,14 +33,7 @@ from full4d_jax.models.depth_net import DepthNetConfig, init_params, log_depth
 from full4d_jax.models.functional import Params
 from full4d_jax.models.tiefenrausch import KERNELS, SIDE_MULTIPLE, load_tiefenrausch
 from full4d_jax.session.errors import input_errors
-from full4d_jax.source.depth.enlarge import (
-    Film,
-    Frame,
-    Map,
-    Maps,
-    enlarge_disparity,
-    smooth_depth,
-)
+from full4d_jax.source.depth import enlarge
 from input_pipeline.plain_files import check_field, load_array, load_arrays
 
 WEIGHTS = weights.SHIPPED / "depth.safetensors"
@@ -53,7 +46,9 @@ TRAINED_LONG_SIDE = 384
 
 # JAX puts anything in the place of arrays.
 @no_type_check
-@partial(jax.tree_util.register_dataclass, data_fields=["params"], meta_fields=["config"])
+@partial(
+    jax.tree_util.register_dataclass, data_fields=["params"], meta_fields=["config"]
+)
 @dataclass(frozen=True)
 class DepthNetwork:
     """A network that is ready to be called.
@@ -95,7 +90,9 @@ def load_depth(checkpoint: str | Path | None = None) -> DepthNetwork:
     return DepthNetwork(config, params)
 
 
-def estimate_depth(network: DepthNetwork, frames: Film, *, still: bool = True) -> Maps:
+def estimate_depth(
+    network: DepthNetwork, frames: enlarge.Film, *, still: bool = True
+) -> enlarge.Maps:
     """Return depth of a video of any size in [-1, 1], with median 1 at t = 0.
 
     The network sees frames of the size that it was trained for (`DepthNetwork.sides`); what it
@@ -107,14 +104,16 @@ def estimate_depth(network: DepthNetwork, frames: Film, *, still: bool = True) -
     small = jax.image.resize(frames, (len(frames), *size, 3), "linear")
     depth = predict_depth(network, small, still=still)
     if size[0] <= height and size[1] <= width:
-        depth = 1 / enlarge_disparity(1 / depth, small, frames)
+        depth = 1 / enlarge.enlarge_disparity(1 / depth, small, frames)
     else:
         depth = nearest(depth, height, width)
-    smooth = smooth_depth(depth, jnp.asarray(frames), height / size[0])
+    smooth = enlarge.smooth_depth(depth, jnp.asarray(frames), height / size[0])
     return align_median(smooth**RELIEF_EXPONENT)
 
 
-def predict_depth(network: DepthNetwork, frames: Film, *, still: bool = True) -> Maps:
+def predict_depth(
+    network: DepthNetwork, frames: enlarge.Film, *, still: bool = True
+) -> enlarge.Maps:
     """Estimate the depth of a video in [-1, 1], with median 1 at t = 0.
 
     Args:
@@ -134,12 +133,12 @@ def predict_depth(network: DepthNetwork, frames: Film, *, still: bool = True) ->
 
 
 @jax.jit
-def _log_depth(network: DepthNetwork, frame: Frame) -> Map:
+def _log_depth(network: DepthNetwork, frame: enlarge.Frame) -> enlarge.Map:
     return log_depth(network.config, network.params, frame[None])[0]
 
 
 @jax.jit
-def stabilise(frames: Film, logs: Maps) -> Maps:
+def stabilise(frames: enlarge.Film, logs: enlarge.Maps) -> enlarge.Maps:
     """Bring log depths of separate frames to one scale and calm them, by the module's equations."""
     still = similarity(frames, frames[0])
     shift = (still * (logs - logs[:1])).mean((1, 2)) / (still.mean((1, 2)) + 0.5)
@@ -153,7 +152,7 @@ def stabilise(frames: Film, logs: Maps) -> Maps:
 
 
 @jax.jit
-def similarity(frames: Film, frame: Frame) -> Maps:
+def similarity(frames: enlarge.Film, frame: enlarge.Frame) -> enlarge.Maps:
     """Return how alike the surroundings of each pixel are in `frames` and `frame`, in (0, 1]."""
     # Instants, rows and columns over which colours are compared.
     window = (1, 3, 3)
@@ -165,7 +164,7 @@ def similarity(frames: Film, frame: Frame) -> Maps:
     return jnp.exp(-total / math.prod(window) / colour_sigma**2)
 
 
-def align_median(depth: Maps) -> Maps:
+def align_median(depth: enlarge.Maps) -> enlarge.Maps:
     """Scale depth to world units: the median of the known depths at t = 0 becomes 1."""
     return depth / jnp.nanmedian(jnp.where(depth[0] > 0, depth[0], jnp.nan))
 
@@ -209,7 +208,9 @@ def depth_from_file(path: Path, t: int, h: int, w: int) -> Float[np.ndarray, "t 
     do = "give one depth map per frame of the clip, cropped like the video, by numpy.save"
     with input_errors("depth file", do, path):
         packed = path.suffix == ".npz"
-        arrays = [*load_arrays(path).values()] if packed else [load_array(path, "depth")]
+        arrays = (
+            [*load_arrays(path).values()] if packed else [load_array(path, "depth")]
+        )
         # Infinite numbers are refused below.
         with np.errstate(over="ignore"):
             depth = np.asarray(arrays[0], np.float32)
@@ -223,5 +224,7 @@ def depth_from_file(path: Path, t: int, h: int, w: int) -> Float[np.ndarray, "t 
         found = "NaN, infinite or negative values, or beyond single precision"
         bounds = f"0 where unknown, or z from {least_depth:g} to {1 / least_depth:g}"
         check_field(path, is_depth.all(), found, bounds)
-        check_field(path, depth[0].any(), "no known depth at t = 0", "z > 0 in some pixels")
+        check_field(
+            path, depth[0].any(), "no known depth at t = 0", "z > 0 in some pixels"
+        )
     return np.asarray(align_median(jnp.asarray(nearest(depth, h, w))))

@@ -39,20 +39,10 @@ from numpy import ndarray
 from full4d_jax.geometry.arrays import Maps, Picture
 from full4d_jax.geometry.depth_maps import nearest
 from full4d_jax.media.pictures import to_uint8, to_unit
-from full4d_jax.models.depth_anything import is_depth_anything
-from full4d_jax.models.sharded_map import OnLocalDevices
+from full4d_jax.models import depth_anything, sharded_map
 from full4d_jax.models.weights import tensor_shapes
-from full4d_jax.session.errors import InputError, tell
-from full4d_jax.session.fields import refuse
-from full4d_jax.source.depth.depth_file import (
-    WHAT,
-    Answer,
-    DepthFile,
-    open_depth_anything,
-    open_depth_file,
-    resize_colors,
-)
-from full4d_jax.source.depth.enlarge import enlarge_disparity
+from full4d_jax.session import errors, fields
+from full4d_jax.source.depth import depth_file, enlarge
 from full4d_jax.source.depth.estimate import (
     WEIGHTS,
     DepthNetwork,
@@ -67,7 +57,7 @@ from full4d_jax.source.depth.estimate import (
 from full4d_jax.source.options import DepthKind
 from input_pipeline.depth_alignment import Estimate
 
-AnyNetwork = DepthNetwork | DepthFile
+AnyNetwork = DepthNetwork | depth_file.DepthFile
 
 OURS = "ours"
 # Share of the pixels that are taken as the farthest.
@@ -96,13 +86,15 @@ def open_network(which: str | None, kind: DepthKind | None = None) -> AnyNetwork
     """
     path = network_file(which)
     if path.suffix == ".onnx":
-        return open_depth_file(path, kind)
+        return depth_file.open_depth_file(path, kind)
     if path.suffix != ".safetensors":
         kinds = "ours, or a .safetensors or .onnx file"
-        raise InputError(WHAT, path, path.suffix or path, kinds, "choose one")
-    refuse({"depth_kind": kind}, "an .onnx file as --depth_network beside it")
-    if is_depth_anything(tensor_shapes(path)):
-        return open_depth_anything(path)
+        raise errors.InputError(
+            depth_file.WHAT, path, path.suffix or path, kinds, "choose one"
+        )
+    fields.refuse({"depth_kind": kind}, "an .onnx file as --depth_network beside it")
+    if depth_anything.is_depth_anything(tensor_shapes(path)):
+        return depth_file.open_depth_anything(path)
     return load_depth(path)
 
 
@@ -113,13 +105,15 @@ def load_estimator(which: str, kind: DepthKind | None = None) -> Estimate:
     then on all devices of this host.
     """
     network = open_network(which, kind)
-    if isinstance(network, DepthFile):
-        tell(network.description)
+    if isinstance(network, depth_file.DepthFile):
+        errors.tell(network.description)
         return lambda frame: _affine(network, network.values(frame)[None])[0]
-    predict = OnLocalDevices(lambda here, x: predict_depth(here, jnp.asarray(x)), network)
+    predict = sharded_map.OnLocalDevices(
+        lambda here, x: predict_depth(here, jnp.asarray(x)), network
+    )
 
-    def estimate(frame: Picture) -> Answer:
-        small = resize_colors(frame, *network.sides(*frame.shape[:2]))
+    def estimate(frame: Picture) -> depth_file.Answer:
+        small = depth_file.resize_colors(frame, *network.sides(*frame.shape[:2]))
         return 1 / predict((small * 2 - 1)[None])[0]
 
     return estimate
@@ -127,7 +121,9 @@ def load_estimator(which: str, kind: DepthKind | None = None) -> Estimate:
 
 def estimator_mark(which: str) -> str:
     """Return the name of an estimator and a hash of its weights."""
-    return f"{which} {hashlib.sha256(network_file(which).read_bytes()).hexdigest()[:16]}"
+    return (
+        f"{which} {hashlib.sha256(network_file(which).read_bytes()).hexdigest()[:16]}"
+    )
 
 
 def source_depth(
@@ -137,12 +133,14 @@ def source_depth(
 
     Unless the camera stands `still`, pixels of different frames are not averaged.
     """
-    if isinstance(network, DepthFile):
+    if isinstance(network, depth_file.DepthFile):
         return align_median(jnp.asarray(clip_depth(network, frames, still=still)))
     return estimate_depth(network, frames, still=still)
 
 
-def clip_depth(network: DepthFile, frames: Film, *, still: bool = True) -> Maps:
+def clip_depth(
+    network: depth_file.DepthFile, frames: Film, *, still: bool = True
+) -> Maps:
     """Return depth of a video: metres of a metric network, else of any scale; 0 where unknown.
 
     Args:
@@ -167,12 +165,14 @@ def clip_depth(network: DepthFile, frames: Film, *, still: bool = True) -> Maps:
     if still:
         disparity = 1 / np.exp(np.asarray(stabilise(small, -np.log(disparity))))
     if is_small:
-        disparity = np.asarray(enlarge_disparity(jnp.asarray(disparity), small, frames))
+        disparity = np.asarray(
+            enlarge.enlarge_disparity(jnp.asarray(disparity), small, frames)
+        )
         known = nearest(known, height, width)
     return np.where(known, 1 / disparity, 0).astype(np.float32)
 
 
-def _affine(network: DepthFile, values: Maps) -> Maps:
+def _affine(network: depth_file.DepthFile, values: Maps) -> Maps:
     """Return values of a network that are affine in 1 / z; unknown ones are far away."""
     if network.kind == "disparity":
         return values
@@ -249,4 +249,6 @@ def settle_shift(values: Maps) -> Maps:
     ratio = min(max(own, MIN_FARTHEST), MAX_FARTHEST)
     shift = (middle - ratio * far) / (ratio - 1)
     disparity = (values + shift) / (middle + shift)
-    return np.clip(disparity, 1 / (2 * MAX_FARTHEST), 1 / NEAREST_DEPTH).astype(np.float32)
+    return np.clip(disparity, 1 / (2 * MAX_FARTHEST), 1 / NEAREST_DEPTH).astype(
+        np.float32
+    )

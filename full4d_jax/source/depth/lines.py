@@ -35,7 +35,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float
 
-from full4d_jax.geometry.arrays import Lens, Map, Maps, Picture, Pictures, Points, Values
+from full4d_jax.geometry import arrays
 from input_pipeline.cameras import orbit
 
 # In camera axes.
@@ -54,8 +54,8 @@ class SegmentPoints(NamedTuple):
       depth: at the points, known.
     """
 
-    points: Points
-    depth: Values
+    points: arrays.Points
+    depth: arrays.Values
 
     def is_longer(self, least: float) -> bool:
         """Tell whether it is longer than so many pixels."""
@@ -70,7 +70,7 @@ class UprightLines(NamedTuple):
       up: against gravity, in camera axes.
     """
 
-    lens: Lens
+    lens: arrays.Lens
     up: Direction
 
     def include(self, segment: SegmentPoints) -> bool:
@@ -86,18 +86,22 @@ class UprightLines(NamedTuple):
         # Disparity is linear along a straight line, whatever noise its depth has.
         along = np.linspace(-1, 1, len(segment.depth))
         slope, middle = np.polyfit(along, 1 / segment.depth, 1)
-        start, end = ends / np.maximum(middle + slope * along[[0, -1], None], 1e-3 * middle)
+        start, end = ends / np.maximum(
+            middle + slope * along[[0, -1], None], 1e-3 * middle
+        )
         rise = abs((end - start) @ self.up) / np.linalg.norm(end - start)
-        return bool(miss < max_miss and np.degrees(np.arccos(min(1.0, rise))) < max_lean)
+        return bool(
+            miss < max_miss and np.degrees(np.arccos(min(1.0, rise))) < max_lean
+        )
 
-    def profile(self, points: Points) -> Values:
+    def profile(self, points: arrays.Points) -> arrays.Values:
         """Return the module's p at points of an upright line, over its mean."""
         crossed = np.cross(rays(points, self.lens), self.up)
         profile = crossed @ crossed.mean(0)
         return profile / profile.mean()
 
 
-def camera_up(frames: Pictures, lens: Lens) -> Direction | None:
+def camera_up(frames: arrays.Pictures, lens: arrays.Lens) -> Direction | None:
     """Return the direction against gravity in camera axes; None where too few lines determine it.
 
     Args:
@@ -140,7 +144,9 @@ def camera_up(frames: Pictures, lens: Lens) -> Direction | None:
     return 0.0, -float(np.cos(pitches[best])), -float(np.sin(pitches[best]))
 
 
-def straightness(frames: Pictures, depth: Maps, lens: Lens) -> tuple[float, int] | None:
+def straightness(
+    frames: arrays.Pictures, depth: arrays.Maps, lens: arrays.Lens
+) -> tuple[float, int] | None:
     """Return how straight segments stay, and the number of the frame where they do so least.
 
     None where there are no segments.
@@ -169,7 +175,7 @@ def straightness(frames: Pictures, depth: Maps, lens: Lens) -> tuple[float, int]
     return float(median), worst
 
 
-def deviations_aside(piece: SegmentPoints, lens: Lens) -> Values:
+def deviations_aside(piece: SegmentPoints, lens: arrays.Lens) -> arrays.Values:
     """Return how far a segment deviates from a line at -+`AZIMUTH_DEGREES`, as shares."""
     points = rays(piece.points, lens) * piece.depth[:, None]
     poses = orbit(np.array([-AZIMUTH_DEGREES, AZIMUTH_DEGREES]), 0.0)
@@ -183,7 +189,11 @@ def deviations_aside(piece: SegmentPoints, lens: Lens) -> Values:
 
 
 def segment_points(
-    frame: Picture, depth: Map, shortest: float, *, nearer_only: bool = False
+    frame: arrays.Picture,
+    depth: arrays.Map,
+    shortest: float,
+    *,
+    nearer_only: bool = False,
 ) -> list[SegmentPoints]:
     """Return the points aside of a picture's segments that lie on the segments' surfaces.
 
@@ -215,7 +225,7 @@ def segment_points(
     return result
 
 
-def long_segments(frame: Picture, least: float) -> Float[np.ndarray, "n 2 2"]:
+def long_segments(frame: arrays.Picture, least: float) -> Float[np.ndarray, "n 2 2"]:
     """Return both ends, x y as OpenCV counts pixels, of segments longer than `least`."""
     grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
     segments = cv2.createLineSegmentDetector().detect(grey)[0]
@@ -225,7 +235,7 @@ def long_segments(frame: Picture, least: float) -> Float[np.ndarray, "n 2 2"]:
     return ends[np.linalg.norm(ends[:, 1] - ends[:, 0], axis=-1) > least]
 
 
-def _known_points(depth: Map, points: Points) -> SegmentPoints:
+def _known_points(depth: arrays.Map, points: arrays.Points) -> SegmentPoints:
     """Return the points x y in pixels around which depth is known, read linearly in disparity."""
     is_known = (depth > 0).astype(np.float32)
     disparity = (is_known / np.maximum(depth, 1e-6)).astype(np.float32)
@@ -238,6 +248,6 @@ def _known_points(depth: Map, points: Points) -> SegmentPoints:
     return SegmentPoints(points[known], 1 / np.maximum(value[known], 1e-6))
 
 
-def rays(points: Points, lens: Lens) -> Float[np.ndarray, "n 3"]:
+def rays(points: arrays.Points, lens: arrays.Lens) -> Float[np.ndarray, "n 3"]:
     """Return the directions of pixels at depth 1, in camera axes."""
     return np.pad(points, ((0, 0), (0, 1)), constant_values=1) @ np.linalg.inv(lens).T

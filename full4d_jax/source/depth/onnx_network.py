@@ -135,4 +135,6 @@ def open_file(
             arrays[name] = values.astype(np.float32) if is_float else values
         return arrays
 
-    return OnnxFile(refused, Network(run, pictures[0].shape), outputs, described, metadata)
+    return OnnxFile(
+        refused, Network(run, pictures[0].shape), outputs, described, metadata
+    )

@@ -36,16 +36,7 @@ from jaxtyping import Bool, Float
 from numpy import ndarray
 from scipy.sparse.linalg import splu
 
-from full4d_jax.geometry.arrays import (
-    Map,
-    Maps,
-    Mask,
-    Masks,
-    Picture,
-    Pictures,
-    Points,
-    Values,
-)
+from full4d_jax.geometry import arrays
 from full4d_jax.source.depth.lines import SegmentPoints, UprightLines, segment_points
 from gaussians.fitting.stillness import median_where
 
@@ -62,13 +53,13 @@ Columns = Float[ndarray, " c"]
 
 
 def flatten_planes(
-    depth: Maps,
-    frames: Pictures,
+    depth: arrays.Maps,
+    frames: arrays.Pictures,
     upright: UprightLines | None = None,
     *,
     still: bool,
-    keep: Masks,
-) -> Maps:
+    keep: arrays.Masks,
+) -> arrays.Maps:
     """Return depth with flat planes and straight segments, by the module's equation.
 
     Args:
@@ -95,7 +86,12 @@ def flatten_planes(
     return (depth * np.exp(shows_rest * correction)).astype(depth.dtype)
 
 
-def _flatten(depth: Map, frame: Picture, usable: Mask, upright: UprightLines | None) -> Map:
+def _flatten(
+    depth: arrays.Map,
+    frame: arrays.Picture,
+    usable: arrays.Mask,
+    upright: UprightLines | None,
+) -> arrays.Map:
     """Return the depth of one picture, flattened; 1 where it is not usable."""
     # Relative second differences from which pixels keep the estimate's shape.
     bent_range = (0.03, 0.08)
@@ -109,7 +105,8 @@ def _flatten(depth: Map, frame: Picture, usable: Mask, upright: UprightLines | N
     known = np.where(usable, depth, 0)
     disparity = 1 / _fill(known.astype(np.float64))
     rows, columns = (
-        np.linspace(0.5, n - 0.5, max(3, round(n / NODE_STEP_PIXELS))) for n in depth.shape
+        np.linspace(0.5, n - 0.5, max(3, round(n / NODE_STEP_PIXELS)))
+        for n in depth.shape
     )
     estimate = _at_nodes(disparity, rows, columns)
     grid = _Grid(rows, columns, np.log(estimate))
@@ -138,7 +135,7 @@ def _flatten(depth: Map, frame: Picture, usable: Mask, upright: UprightLines | N
     return np.where(usable, 1 / (share * shaped + (1 - share) * smooth), 1.0)
 
 
-def _at_nodes(disparity: Map, rows: Rows, columns: Columns) -> Nodes:
+def _at_nodes(disparity: arrays.Map, rows: Rows, columns: Columns) -> Nodes:
     """Return disparity at nodes, linear between pixels but for edges, where it is the nearest's."""
     x, y = np.meshgrid(columns - 0.5, rows - 0.5)
     places = (x.astype(np.float32), y.astype(np.float32))
@@ -146,7 +143,9 @@ def _at_nodes(disparity: Map, rows: Rows, columns: Columns) -> Nodes:
         disparity, *places, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
     nearest = disparity[np.ix_(rows.astype(int), columns.astype(int))]
-    return np.where(np.abs(np.log(linear / nearest)) < ALIKE_LOG_DEPTH / 4, linear, nearest)
+    return np.where(
+        np.abs(np.log(linear / nearest)) < ALIKE_LOG_DEPTH / 4, linear, nearest
+    )
 
 
 class _Grid(NamedTuple):
@@ -156,7 +155,9 @@ class _Grid(NamedTuple):
     columns: Columns
     log: Nodes
 
-    def interpolation(self, points: Points, log: Values) -> sparse.csr_matrix:
+    def interpolation(
+        self, points: arrays.Points, log: arrays.Values
+    ) -> sparse.csr_matrix:
         """Return the matrix that reads values of nodes at points x y of the given log disparity.
 
         It is bilinear among the nodes whose depth is alike, and leaves out those of other surfaces.
@@ -225,7 +226,7 @@ def _solve(
     second = second_differences(*estimate.shape)
     local = (abs(second) @ d) / np.asarray(abs(second).sum(1)).ravel()
 
-    def joined(x: Values, tau: float) -> Float[ndarray, " j"]:
+    def joined(x: arrays.Values, tau: float) -> Float[ndarray, " j"]:
         """Return how little each second difference of x looks like an edge."""
         return (1 + (second @ x / local / tau) ** 2) ** -2.0
 
@@ -235,8 +236,12 @@ def _solve(
     fixed = sparse.diags(trust / d**2) + bent
 
     # Each segment adds its own unknowns: x(q_k) - a - b k = 0, or x(q_k) - c p_k = 0.
-    reads = sparse.vstack([sparse.csr_matrix((0, d.size)), *(line.read for line in lines)])
-    own = sparse.block_diag([sparse.csr_matrix((0, 0)), *(-line.shape for line in lines)])
+    reads = sparse.vstack(
+        [sparse.csr_matrix((0, d.size)), *(line.read for line in lines)]
+    )
+    own = sparse.block_diag(
+        [sparse.csr_matrix((0, 0)), *(-line.shape for line in lines)]
+    )
     rows = sparse.hstack([reads, own])
     straight = LINE_WEIGHT * (rows.T @ rows)
     extra = sum(line.shape.shape[1] for line in lines)
@@ -299,7 +304,7 @@ def _bends(disparity: Nodes) -> Nodes:
     return cv2.dilate(np.maximum(down, across) / disparity, np.ones((3, 3)))
 
 
-def _fill(depth: Map) -> Map:
+def _fill(depth: arrays.Map) -> arrays.Map:
     """Give unknown pixels, 0, the depth of the nearest known one."""
     unknown = (depth <= 0).astype(np.uint8)
     kind = cv2.DIST_LABEL_PIXEL

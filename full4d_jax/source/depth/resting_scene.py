@@ -41,19 +41,7 @@ from jaxtyping import Array, Bool, Float, UInt8
 from numpy.lib.stride_tricks import sliding_window_view
 
 from full4d_jax.cameras import sides
-from full4d_jax.geometry.arrays import (
-    Labels,
-    Lens,
-    Map,
-    Maps,
-    Mask,
-    Masks,
-    Picture,
-    Pictures,
-    Poses,
-    Values,
-)
-from full4d_jax.geometry.motion import differs
+from full4d_jax.geometry import arrays, motion
 from full4d_jax.geometry.push_pull import push_pull
 from full4d_jax.grid import CleanPlate
 from full4d_jax.models import functional, unet, weights
@@ -62,7 +50,7 @@ from full4d_jax.source.depth.beyond_borders import beyond_borders
 from gaussians.fitting.stillness import camera_moves, median_where
 from input_pipeline.cameras import unproject
 
-Estimate = Callable[[Picture], Map]
+Estimate = Callable[[arrays.Picture], arrays.Map]
 # Of each side: how far the plate reaches beyond the borders of the picture.
 BEYOND_SHARE = 0.25
 # Of disparity, between a subject and what it hides.
@@ -70,9 +58,9 @@ SUBJECT_GAP = 0.04
 
 
 def clean_plate(
-    depth: Maps,
-    frames: Pictures,
-    labels: Labels,
+    depth: arrays.Maps,
+    frames: arrays.Pictures,
+    labels: arrays.Labels,
     backdrop: Backdrop | None,
     estimate: Estimate,
 ) -> CleanPlate:
@@ -110,7 +98,9 @@ def clean_plate(
     return CleanPlate(wide_picture, wide_depth, instant)
 
 
-def _depth_of(picture: Picture, resting: Map, estimate: Estimate) -> Map:
+def _depth_of(
+    picture: arrays.Picture, resting: arrays.Map, estimate: Estimate
+) -> arrays.Map:
     """Return the depth of the plate, by the equation of the module."""
     estimated = 1 / np.maximum(estimate(picture), 1e-6)
     known = resting > 0
@@ -120,7 +110,7 @@ def _depth_of(picture: Picture, resting: Map, estimate: Estimate) -> Map:
     return (np.exp(-filled) / estimated).astype(np.float32)
 
 
-def depth_within(plate: CleanPlate, height: int, width: int) -> Map:
+def depth_within(plate: CleanPlate, height: int, width: int) -> arrays.Map:
     """Return the depth of a plate within the borders of the picture."""
     top = (plate.depth.shape[0] - height) // 2
     left = (plate.depth.shape[1] - width) // 2
@@ -135,7 +125,7 @@ def load_inpainting() -> tuple[unet.InpaintingNetConfig, functional.Params]:
     return config, weights.load_params(path)[0]
 
 
-def inpainted(picture: Picture, hole: Mask) -> Picture:
+def inpainted(picture: arrays.Picture, hole: arrays.Mask) -> arrays.Picture:
     """Return a picture with its hole filled; nothing changes where nothing is known.
 
     A larger picture gets the averages of push-pull at its own size, and what the network adds to
@@ -148,7 +138,10 @@ def inpainted(picture: Picture, hole: Mask) -> Picture:
     height, width = hole.shape
     size = sides(height, width, min(most_rows, height, width), unet.SIDE_MULTIPLE)
     filled = _averages(jnp.asarray(picture), jnp.asarray(hole))
-    near = cv2.resize(hole.astype(np.float32), size[::-1], interpolation=cv2.INTER_AREA) > 0
+    near = (
+        cv2.resize(hole.astype(np.float32), size[::-1], interpolation=cv2.INTER_AREA)
+        > 0
+    )
     whole = np.asarray(_with_residual(*load_inpainting(), filled, jnp.asarray(near)))
     colours = np.round(127.5 * (whole + 1)).astype(np.uint8)
     return np.where(hole[..., None], colours, picture)
@@ -171,18 +164,20 @@ def _with_residual(
 ) -> Float[Array, "h w 3"]:
     """Return the whole picture; the hole has the size at which the network sees the picture."""
     small = jax.image.resize(filled, (*hole.shape, 3), "linear")
-    residual = unet.added(config, params, small[None], hole[None].astype(jnp.float32))[0]
+    residual = unet.added(config, params, small[None], hole[None].astype(jnp.float32))[
+        0
+    ]
     return jnp.clip(filled + jax.image.resize(residual, filled.shape, "linear"), -1, 1)
 
 
 def set_before(
-    depth: Maps,
-    frames: Pictures,
-    labels: Labels,
-    lens: Lens,
-    world_to_camera: Poses,
-    behind: Map | None = None,
-) -> Maps:
+    depth: arrays.Maps,
+    frames: arrays.Pictures,
+    labels: arrays.Labels,
+    lens: arrays.Lens,
+    world_to_camera: arrays.Poses,
+    behind: arrays.Map | None = None,
+) -> arrays.Maps:
     """Return depth in which every subject lies before what stands still behind it.
 
     Args:
@@ -209,8 +204,10 @@ def set_before(
         # What rests but has another colour than usual lies a little nearer.
         unseen = np.broadcast_to(~rests[..., None], frames.shape)
         usual = np.ma.median(np.ma.masked_array(frames, unseen), axis=0).filled(0)
-        changed = differs(frames, usual, changed_levels)
-        result = np.where(rests, resting * np.where(changed, 1 + veneer_gap, 1.0), result)
+        changed = motion.differs(frames, usual, changed_levels)
+        result = np.where(
+            rests, resting * np.where(changed, 1 + veneer_gap, 1.0), result
+        )
     for subject in range(1, int(labels.max()) + 1):
         result = _bring_forward(result, resting, labels == subject)
     return inverse(result).astype(np.float32)
@@ -221,15 +218,18 @@ def inverse(values: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:
     return np.where(values > 0, 1 / np.maximum(values, 1e-6), 0.0)
 
 
-def resting_disparity(disparity: Maps, rests: Masks) -> Map:
+def resting_disparity(disparity: arrays.Maps, rests: arrays.Masks) -> arrays.Map:
     """Return the median disparity of the instants at which a pixel rests; 0 where it never does."""
     median = median_where(disparity, rests & (disparity > 0))
     return np.where(np.isfinite(median), median, 0.0)
 
 
 def resting_disparity_along(
-    depth: Maps, rests: Masks, lens: Lens, world_to_camera: Poses
-) -> Maps:
+    depth: arrays.Maps,
+    rests: arrays.Masks,
+    lens: arrays.Lens,
+    world_to_camera: arrays.Poses,
+) -> arrays.Maps:
     """Return the disparity of what rests, as other instants show it; 0 where none does.
 
     Where several resting points fall on one pixel, the nearest counts.
@@ -249,12 +249,16 @@ def resting_disparity_along(
         z = np.maximum(w, 1e-6)
         column = np.floor(u / z).astype(int)
         row = np.floor(v / z).astype(int)
-        inside = (w > 0) & (column >= 0) & (column < width) & (row >= 0) & (row < height)
+        inside = (
+            (w > 0) & (column >= 0) & (column < width) & (row >= 0) & (row < height)
+        )
         np.maximum.at(result[time], (row[inside], column[inside]), 1 / z[inside])
     return result
 
 
-def _bring_forward(disparity: Maps, resting: Maps, subject: Masks) -> Maps:
+def _bring_forward(
+    disparity: arrays.Maps, resting: arrays.Maps, subject: arrays.Masks
+) -> arrays.Maps:
     """Return disparity with one subject before what rests behind it, by equation 1."""
     # The largest factor.
     farthest_pull = 1.6
@@ -277,6 +281,6 @@ def _bring_forward(disparity: Maps, resting: Maps, subject: Masks) -> Maps:
     return result
 
 
-def _of_three(factors: Values) -> Float[np.ndarray, "n 3"]:
+def _of_three(factors: arrays.Values) -> Float[np.ndarray, "n 3"]:
     """Return each factor between its neighbours."""
     return sliding_window_view(np.pad(factors, 1, mode="edge"), 3)

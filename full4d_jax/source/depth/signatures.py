@@ -22,7 +22,7 @@ from numpy import ndarray
 
 from full4d_jax.geometry.arrays import Mask
 from full4d_jax.session.errors import InputError
-from full4d_jax.source.options import DepthKind
+from full4d_jax.source import options
 
 Outputs = Mapping[str, ndarray]
 Triple = tuple[float, float, float]
@@ -34,7 +34,9 @@ IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
 def depth_output(outputs: Outputs) -> ndarray:
     """Return the output that is called depth, not its confidence, or the first one."""
     named = [
-        name for name in outputs if "depth" in name.lower() and "conf" not in name.lower()
+        name
+        for name in outputs
+        if "depth" in name.lower() and "conf" not in name.lower()
     ]
     return outputs[named[0] if named else next(iter(outputs))]
 
@@ -68,7 +70,9 @@ def focal_of_points(outputs: Outputs, width: int) -> float:
     return focal_and_shift(*_points(outputs))[0] / width
 
 
-def focal_and_shift(points: Float[ndarray, "h w 3"], inside: Mask) -> tuple[float, float]:
+def focal_and_shift(
+    points: Float[ndarray, "h w 3"], inside: Mask
+) -> tuple[float, float]:
     """Return the focal length in pixels, and what is to be added to z.
 
     f (x, y) / (z + s) = (u, v), pixels from the middle, holds as well as it can: the squares of
@@ -129,7 +133,7 @@ class Signature(NamedTuple):
     """
 
     name: str
-    kind: DepthKind
+    kind: options.DepthKind
     side: int
     mean: Triple | float = IMAGENET_MEAN
     deviation: Triple | float = IMAGENET_DEVIATION
@@ -149,12 +153,7 @@ MOGE = Signature(
     focal=focal_of_points,
 )
 DEPTH_PRO = Signature(
-    "Depth Pro",
-    "metric",
-    side=1536,
-    mean=0.5,
-    deviation=0.5,
-    focal=focal_of_pixels,
+    "Depth Pro", "metric", side=1536, mean=0.5, deviation=0.5, focal=focal_of_pixels
 )
 DEPTH_ANYTHING_3 = Signature(
     "Depth Anything 3", "depth", side=504, of_long_side=True, focal=focal_of_intrinsics
@@ -169,7 +168,9 @@ def signature_of(axes: int, outputs: tuple[str, ...]) -> Signature:
         return MOGE
     if "depth" in names and "foc" in names:
         return DEPTH_PRO
-    has_more = any(word in names for word in ("conf", "intrinsics", "extrinsics", "sky"))
+    has_more = any(
+        word in names for word in ("conf", "intrinsics", "extrinsics", "sky")
+    )
     if "depth" in names and (axes == 5 or has_more):
         return DEPTH_ANYTHING_3
     return DEPTH_ANYTHING
@@ -188,7 +189,7 @@ def with_metadata(one: Signature, metadata: Mapping[str, str], path: Path) -> Si
         "mean": ("mean", "three numbers"),
         "std": ("deviation", "three numbers, each above 0"),
         "multiple": ("multiple", "a whole number above 0"),
-        "kind": ("kind", " or ".join(get_args(DepthKind))),
+        "kind": ("kind", " or ".join(get_args(options.DepthKind))),
     }
     changed = {}
     for key, (field, expected) in fields.items():
@@ -206,7 +207,7 @@ def with_metadata(one: Signature, metadata: Mapping[str, str], path: Path) -> Si
 def _value(key: str, text: str) -> str | int | tuple[float, ...] | None:
     """Return what an entry of a file's metadata says; None where it is something else."""
     if key == "kind":
-        return text if text in get_args(DepthKind) else None
+        return text if text in get_args(options.DepthKind) else None
     if key == "multiple":
         return int(text) if text.isdecimal() and int(text) > 0 else None
     try:

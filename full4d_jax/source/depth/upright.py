@@ -114,7 +114,9 @@ def _find_foot(disparity: Map, mask: Mask, subjects: Mask) -> Foot:
     own = disparity[start:][known[start:]]
     ground = _ground(disparity, subjects, x, bottom, height)
     if not len(own):
-        own = disparity[known] if known.any() else np.array(ground or np.median(disparity))
+        own = disparity[known]
+    if not len(own):
+        own = np.array(ground or np.median(disparity))
     # A body that is cut stands nearer than the ground that is seen.
     if cut:
         seen = min(ground or 0, max_ground * own.max())
@@ -126,7 +128,9 @@ def _find_foot(disparity: Map, mask: Mask, subjects: Mask) -> Foot:
     return Foot(x, bottom, float(np.clip(ground, low, high)), 1.0)
 
 
-def _ground(disparity: Map, subjects: Mask, x: float, y: int, height: int) -> float | None:
+def _ground(
+    disparity: Map, subjects: Mask, x: float, y: int, height: int
+) -> float | None:
     """Return the disparity of the ground at a foot, or None where too little of it is seen."""
     # How far from the foot ground is looked for, of the height.
     ground_below = 0.15
@@ -187,7 +191,9 @@ def _steady_feet(feet: dict[int, Foot]) -> dict[int, Foot]:
         near = near / (1 + ((logs - middle) / DISPARITY_TOLERANCE) ** 2)
         # A line, so that who comes nearer is not held back at the ends of the clip.
         line = np.stack([np.ones(len(times)), (times - t) / reach], 1)
-        now, _ = _weighted_fit(line, logs, near, 1e-3 * near.sum() * np.array([0.0, 1.0]))
+        now, _ = _weighted_fit(
+            line, logs, near, 1e-3 * near.sum() * np.array([0.0, 1.0])
+        )
         steady[t] = foot._replace(disparity=float(np.exp(now)))
     return steady
 
@@ -235,7 +241,9 @@ def _blur(values: Map, known: Mask, sigma: float) -> Map:
     return np.where(weight > 1e-9, total / np.maximum(weight, 1e-9), 0.0)
 
 
-def _held(disparity: Map, mask: Mask, subjects: Subjects, t: int) -> Float[ndarray, "*n"]:
+def _held(
+    disparity: Map, mask: Mask, subjects: Subjects, t: int
+) -> Float[ndarray, "*n"]:
     """Return the disparity of a thing: of the subject so near that it may hold or throw it.
 
     Its estimate where there is no such subject: the thing may be a part of what rests, as an arm of

@@ -27,8 +27,7 @@ from full4d_jax.geometry import paths, tracking
 from full4d_jax.geometry.arrays import Lens, Pictures, Poses
 from full4d_jax.geometry.structure import LEAST_PLACED_SHARE, Structure, find_structure
 from full4d_jax.session import errors, extras
-from input_pipeline import cameras, video_files
-from input_pipeline.depth_alignment import MIN_MATCHES, SparseDepth
+from input_pipeline import cameras, depth_alignment, video_files
 from input_pipeline.importers.camera_path import CameraPath, read_path
 
 # Of the picture's width that the background moves: two pixels of 455.
@@ -50,7 +49,7 @@ class SourcePath(NamedTuple):
     """
 
     world_to_camera: Poses
-    points: SparseDepth | None = None
+    points: depth_alignment.SparseDepth | None = None
     note: str = ""
     warning: str = ""
 
@@ -76,7 +75,8 @@ def find_path(gray: tracking.GrayFilm, lens: Lens, large: Large) -> SourcePath:
     least_standing = 0.1
     turning = tracking.find_turning(gray, lens)
     if turning.moved < NOTICEABLE_MOTION or (
-        turning.moved < uncertain_motion and tracking.standing_share(gray) > least_standing
+        turning.moved < uncertain_motion
+        and tracking.standing_share(gray) > least_standing
     ):
         return still_path(len(gray))
     if turning.left < explained_motion and not turning.lost:
@@ -120,7 +120,10 @@ def trusted_structure(
         seen = f"from within {structure.angle:.1f} degrees"
         return None, f"half of its points are seen {seen}"
     points = f"{len(structure.points.depth)} sightings of points"
-    return structure, f"{placed} placed, {points}, {structure.reprojection:.2f} pixels off"
+    return (
+        structure,
+        f"{placed} placed, {points}, {structure.reprojection:.2f} pixels off",
+    )
 
 
 def read_poses(file: Path | None, video: Path) -> CameraPath | None:
@@ -147,7 +150,11 @@ def read_poses(file: Path | None, video: Path) -> CameraPath | None:
 
 
 def path_from_poses(
-    poses: CameraPath, file: Path, video: Path, instants: Float[ndarray, " t"], large: Large
+    poses: CameraPath,
+    file: Path,
+    video: Path,
+    instants: Float[ndarray, " t"],
+    large: Large,
 ) -> SourcePath:
     """Return the path that a file holds, with points of the scene that it shows.
 
@@ -177,14 +184,16 @@ def path_from_poses(
             better, least = name, reading.misfit
     if better or agree.share < LEAST_AGREEMENT:
         found = f"poses that {agree.share:.0%} of the matches between frames agree with"
-        expected = f"at least {LEAST_AGREEMENT:.0%}, and no other reading that fits better"
+        expected = (
+            f"at least {LEAST_AGREEMENT:.0%}, and no other reading that fits better"
+        )
         do = "check their convention and which frames they belong to"
         if better:
             off = f"{least:.2g} pixels off, not {agree.misfit:.2g}"
             do = f"they agree better when read {better} ({off}): {do}"
         raise errors.InputError("poses", file, found, expected, do)
     points = paths.seen_points(matched, path)
-    if len(points.depth) < MIN_MATCHES:
+    if len(points.depth) < depth_alignment.MIN_MATCHES:
         taken = "the first frame's median depth is taken"
         warning = f"too few points tell the unit of --poses: {taken}"
         return SourcePath(path, None, note, warning)

@@ -105,7 +105,9 @@ def seen_from_first(source: Grid, depth: Maps) -> tuple[Pictures, Maps]:
     lens = lens.astype(np.float64)
     turned = steadied(depth.astype(np.float32), rotations, lens)
     seen = turned > 0
-    return np.where(seen[..., None], steadied(frames, rotations, lens), frames[:1]), turned
+    return np.where(
+        seen[..., None], steadied(frames, rotations, lens), frames[:1]
+    ), turned
 
 
 def align_to_points(depth: Maps, points: SparseDepth, *, estimated: bool) -> Maps:
@@ -144,7 +146,9 @@ def align_to_points(depth: Maps, points: SparseDepth, *, estimated: bool) -> Map
     if sum(_gain(there[own], true[own]) for own in lines) <= 0:
         return scaled
     shown = [own if _tell_a_line(true[own]) else slice(None) for own in frames]
-    by_line = [_map(z, there[own], true[own]) for z, own in zip(scaled, shown, strict=True)]
+    by_line = [
+        _map(z, there[own], true[own]) for z, own in zip(scaled, shown, strict=True)
+    ]
     return np.stack(by_line).astype(depth.dtype)
 
 
@@ -193,7 +197,9 @@ def _error(depth: Values, true: Values) -> float:
     return float(np.minimum(np.abs(np.log(depth / true)), 1).mean())
 
 
-def _scaled_to_first(depth: Maps, rotations: Float[ndarray, "t 3 3"], lens: Lens) -> Maps:
+def _scaled_to_first(
+    depth: Maps, rotations: Float[ndarray, "t 3 3"], lens: Lens
+) -> Maps:
     """Return depth whose frames are alike where they show what the first frame shows."""
     turned = steadied(depth.astype(np.float32), rotations, lens)
     both = (turned > 0) & (turned[:1] > 0)

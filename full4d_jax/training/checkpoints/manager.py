@@ -68,7 +68,9 @@ class Checkpoints:
             self.folder = self.folder.absolute()
             check_regular(Path(self.folder))
             # Links to folders elsewhere.
-            linked = [int(x.name) for x in numbered(Path(self.folder)) if x.is_symlink()]
+            linked = [
+                int(x.name) for x in numbered(Path(self.folder)) if x.is_symlink()
+            ]
         self.best = _LowestLoss(keep_best)
         kept = [policies.LatestN(keep), self.best, policies.CustomSteps(sorted(linked))]
         options = ocp.CheckpointManagerOptions(
@@ -155,7 +157,10 @@ class Checkpoints:
                 is_damage = isinstance(error, DAMAGE) or type(error) in BARE
                 if isinstance(error, InputError) or not is_damage:
                     raise
-                if isinstance(error, OSError) and error.errno not in (None, errno.ENOENT):
+                if isinstance(error, OSError) and error.errno not in (
+                    None,
+                    errno.ENOENT,
+                ):
                     place = f"{self.folder}, step {step}"
                     found = error.strerror
                     words = "files that can be read", "try again; it stays where it is"
@@ -206,7 +211,9 @@ class Checkpoints:
             for x in (there, wanted)
         )
         do = "use the config of that run, or another --out"
-        raise InputError("checkpoint", f"{self.folder}, parameters", found, expected, do)
+        raise InputError(
+            "checkpoint", f"{self.folder}, parameters", found, expected, do
+        )
 
     def _move_aside(self, step: int, error: Exception) -> None:
         whole = self.folder / str(step)

@@ -14,15 +14,13 @@ import jax
 from full4d_jax.config import LiftConfig, MeshConfig, TrainingConfig, masks, to_dict
 from full4d_jax.models.sharding import dotted
 from full4d_jax.models.weights import summary_beside
-from full4d_jax.session.buckets import shown
-from full4d_jax.session.errors import InputError, input_errors
-from full4d_jax.session.versions import OURS, versions_of
+from full4d_jax.session import buckets, errors, versions
 from input_pipeline.plain_files import load_lines
 from input_pipeline.whole_files import write_text
 
 # Fields of a config that name folders of this machine.
 FOLDERS = ("photos", "videos")
-PACKAGES = (OURS, "jax", "jaxlib", "flax", "optax", "orbax-checkpoint")
+PACKAGES = (versions.OURS, "jax", "jaxlib", "flax", "optax", "orbax-checkpoint")
 FLAGS = ("XLA_FLAGS", "LIBTPU_INIT_ARGS")
 # Fields that another part of a run may change; no training reads those of `lift`.
 CHANGEABLE = {
@@ -49,16 +47,18 @@ def run_record(
     Raises:
       InputError: there is no mask `config.model.mask`.
     """
-    begin = init and {"path": shown(str(init)), "summary": summary_beside(init)}
-    plain = json.loads(shown(json.dumps(to_dict(config), ensure_ascii=False)))
+    begin = init and {"path": buckets.shown(str(init)), "summary": summary_beside(init)}
+    plain = json.loads(buckets.shown(json.dumps(to_dict(config), ensure_ascii=False)))
     # Only priors have a mask.
     mask = masks.mask_file(plain["model"].get("mask", masks.PAPER))
-    hashes = {} if mask is None else {"mask": hashlib.sha256(mask.read_bytes()).hexdigest()}
+    hashes = (
+        {} if mask is None else {"mask": hashlib.sha256(mask.read_bytes()).hexdigest()}
+    )
     return {
         "config": plain,
         "init": begin,
         **hashes,
-        "versions": versions_of(PACKAGES),
+        "versions": versions.versions_of(PACKAGES),
         "devices": {
             "kind": jax.devices()[0].device_kind,
             "count": jax.device_count(),
@@ -95,7 +95,9 @@ def git_revision(folder: Path) -> dict[str, Any] | None:
     def git(*words: str) -> str:
         command = ["git", "-C", folder, *words]
         quiet = subprocess.DEVNULL
-        return subprocess.check_output(command, stderr=quiet, text=True, timeout=30).strip()
+        return subprocess.check_output(
+            command, stderr=quiet, text=True, timeout=30
+        ).strip()
 
     try:
         if not git("ls-files", "."):
@@ -132,13 +134,15 @@ def check_same_run(
         do = "give another --out"
         if all(old[name] is not None and name != MASK_FILE for name in differ):
             do = f"resume with {' '.join(_option(name, old[name]) for name in differ)} or {do}"
-        raise InputError("training run", f"{out}, {', '.join(differ)}", found, expected, do)
+        raise errors.InputError(
+            "training run", f"{out}, {', '.join(differ)}", found, expected, do
+        )
     steps = new.get("training.steps", step)
     if steps < step:
         place = f"{out}, training.steps"
         found = f"a checkpoint at step {step}"
         do = "give a larger number or another --out"
-        raise InputError("training run", place, found, f"at most {steps}", do)
+        raise errors.InputError("training run", place, found, f"at most {steps}", do)
 
 
 def tell_differences(stored: dict[str, Any], present: dict[str, Any]) -> None:
@@ -153,7 +157,9 @@ def tell_differences(stored: dict[str, Any], present: dict[str, Any]) -> None:
 def cut_metrics(path: Path, step: int) -> None:
     """Drop lines of steps after `step`, which will be written again, and an unfinished line."""
     if path.exists():
-        with input_errors("metrics", "delete the line; the checkpoints do not need it"):
+        with errors.input_errors(
+            "metrics", "delete the line; the checkpoints do not need it"
+        ):
             rows = load_lines(path, {"step": int})
         lines = [json.dumps(row) + "\n" for row in rows if row["step"] <= step]
         write_text(path, "".join(lines))
@@ -167,7 +173,9 @@ def _option(name: str, value: Any) -> str:
 def _fields(record: dict[str, Any]) -> dict[str, Any]:
     """Return the config's values as JSON by dotted name, and the path given as --init."""
     config = json.loads(json.dumps(record.get("config", {})))
-    leaves = jax.tree.leaves_with_path(config, is_leaf=lambda x: not isinstance(x, dict))
+    leaves = jax.tree.leaves_with_path(
+        config, is_leaf=lambda x: not isinstance(x, dict)
+    )
     fields = {dotted(path): value for path, value in leaves}
     if "records" in record:
         # By their contents: a dataset may move.

@@ -49,7 +49,9 @@ class Source(NamedTuple):
     names: Callable[[int], Sequence[str | int]]
 
 
-def training_batches(config: Config, start: int, mesh: Mesh | None = None) -> Iterator[Any]:
+def training_batches(
+    config: Config, start: int, mesh: Mesh | None = None
+) -> Iterator[Any]:
     """Return the batches from step `start` on, as `Batch` or `ProjectedBatch`.
 
     On a mesh, samples are sharded over its devices; all processes together see the batches that
@@ -168,7 +170,8 @@ def video_batches(
     data = replace(config.data, records=(), views=1)
     if data.pseudo_views > 2 or not config.model.needs_cameras:
         height, width = (
-            round(pseudo_views.VIDEO_PER_CROP * side) for side in (data.height, data.width)
+            round(pseudo_views.VIDEO_PER_CROP * side)
+            for side in (data.height, data.width)
         )
         data = replace(data, height=height, width=width)
     if files:
@@ -191,7 +194,9 @@ def video_batches(
 
 @partial(jax.jit, static_argnums=0)
 def warps(
-    size: tuple[int, int, int], keys: Key[Array, "b"], videos: Shaped[Array, "b t H W 3"]
+    size: tuple[int, int, int],
+    keys: Key[Array, "b"],
+    videos: Shaped[Array, "b t H W 3"],
 ) -> Batch:
     """Return a grid of planar warps of each video, with unknown depth and identity cameras.
 
@@ -285,7 +290,9 @@ def _render(
 
     def one(clip: tuple[Array, ...]) -> Float[Array, "t h w"]:
         index, frames, depth = clip
-        chance = jax.random.uniform(jax.random.fold_in(jax.random.key(VIDEO_STREAM), index))
+        chance = jax.random.uniform(
+            jax.random.fold_in(jax.random.key(VIDEO_STREAM), index)
+        )
 
         def estimate() -> Float[Array, "t h w"]:
             return drop_depth_edges(estimate_depth(network, frames))

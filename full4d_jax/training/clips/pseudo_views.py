@@ -72,7 +72,9 @@ def pseudo_grid(
     key: PRNGKeyArray, video: Video, views: int, height: int, width: int
 ) -> Float[Array, "v t h w 3"]:
     """Return a grid whose first view is the centre of the video."""
-    return jax.vmap(lambda path: warped(video, path, height, width))(warp_path(key, views))
+    return jax.vmap(lambda path: warped(video, path, height, width))(
+        warp_path(key, views)
+    )
 
 
 @exact_products
@@ -119,7 +121,9 @@ def random_pose(key: PRNGKeyArray) -> Pose:
     return jnp.eye(4).at[:3, :3].set(rotation).at[:3, 3].set(offset)
 
 
-def two_views(video: Video, depth: Depth, lens: Matrix, pose: Pose) -> tuple[Batch, Depth]:
+def two_views(
+    video: Video, depth: Depth, lens: Matrix, pose: Pose
+) -> tuple[Batch, Depth]:
     """Return the clip of a video and a camera elsewhere, and the video's depth in its unit.
 
     Args:
@@ -186,8 +190,12 @@ def several_views(
         rotation, own, homography = drawn
         return warped(video, homography, height, width), rotation, own
 
-    turned_frames, rotations, lenses = jax.vmap(turned)(jax.random.split(key, views - 2))
-    turns = jnp.zeros((views - 2, 4, 4)).at[:, :3, :3].set(rotations).at[:, 3, 3].set(1.0)
+    turned_frames, rotations, lenses = jax.vmap(turned)(
+        jax.random.split(key, views - 2)
+    )
+    turns = (
+        jnp.zeros((views - 2, 4, 4)).at[:, :3, :3].set(rotations).at[:, 3, 3].set(1.0)
+    )
     turned_poses = turns[:, None] @ poses[1]
     return Batch(
         frames=jnp.concatenate([whole.frames[*middle, :], turned_frames]),
@@ -225,7 +233,9 @@ def turned_camera(
     pitch = jnp.arctan(largest_shift * down * rows / (2 * focal))
     roll = jnp.deg2rad(largest_roll) * around
     rotation = _about(2, roll) @ _about(0, pitch) @ _about(1, yaw)
-    to_video = jnp.diag(jnp.stack([2 * focal / columns, 2 * focal / rows, jnp.ones(())]))
+    to_video = jnp.diag(
+        jnp.stack([2 * focal / columns, 2 * focal / rows, jnp.ones(())])
+    )
 
     def homography(zoom: Float[Array, ""]) -> Matrix:
         sides = 2 * focal * zoom

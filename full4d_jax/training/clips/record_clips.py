@@ -9,8 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from full4d_jax.config import Config
-from full4d_jax.generation.batch import Batch
-from full4d_jax.generation.projected import ProjectedBatch
+from full4d_jax.generation import batch, projected
 from full4d_jax.models.wan.text import TEXT_TOKENS, padded
 from input_pipeline import cameras, schema, transforms
 from input_pipeline.datasets.dataset import Records
@@ -67,7 +66,9 @@ def choose(config: Config, sized: Sized, rng: np.random.Generator) -> Sized:
     views, frames = example.frames.shape
     # Windows were chosen when they were encoded.
     strides = data.strides
-    if example.codec and (example.latents.shape[1] < frames or example.projections.size):
+    if example.codec and (
+        example.latents.shape[1] < frames or example.projections.size
+    ):
         strides = (1,)
     times = choose_times(rng, frames, data.frames, strides=strides)
     if not config.model.needs_cameras:
@@ -84,21 +85,23 @@ def choose(config: Config, sized: Sized, rng: np.random.Generator) -> Sized:
     else:
         crop = f"the middle {sized.height}x{sized.width} pixels"
         found = f"found no depth at instant {times[0]} in {crop}"
-        raise ValueError(f"scene {example.scene_id}: {found}, expected that of some view")
+        raise ValueError(
+            f"scene {example.scene_id}: {found}, expected that of some view"
+        )
     places = cameras.centers(example.world_to_camera[:, times[0]])
     spread = data.targets == "spread"
     chosen = choose_views(rng, places, data.views, sources=[source], spread=spread)
     return sized._replace(example=select(example, chosen, times))
 
 
-def allocate(config: Config, sized: Sized, clips: int) -> Batch:
+def allocate(config: Config, sized: Sized, clips: int) -> batch.Batch:
     """Allocate host memory for clips like this one; with latents, only the source has frames."""
     data = config.data
     latents = sized.example.latents
     views = 1 if latents.size else data.views
     size = data.frames, sized.height, sized.width
     words = clips, TEXT_TOKENS, config.model.text_width
-    return Batch(
+    return batch.Batch(
         frames=np.empty((clips, views, *size, 3), np.uint8),
         depth=np.zeros((clips, *size), np.float32),
         intrinsics=np.empty((clips, data.views, 3, 3), np.float32),
@@ -108,7 +111,7 @@ def allocate(config: Config, sized: Sized, clips: int) -> Batch:
     )
 
 
-def load(config: Config, sized: Sized, clips: Batch, place: int) -> None:
+def load(config: Config, sized: Sized, clips: batch.Batch, place: int) -> None:
     """Decode a chosen record into its place, with poses relative to the source.
 
     With projection, lengths are in the source's unit.
@@ -139,7 +142,7 @@ def load(config: Config, sized: Sized, clips: Batch, place: int) -> None:
 
 def choose_projected(
     config: Config, sized: Sized, rng: np.random.Generator
-) -> ProjectedBatch:
+) -> projected.ProjectedBatch:
     """Return a clip in the host's memory, without batch axis.
 
     Raises:
@@ -156,7 +159,7 @@ def choose_projected(
     views = choose_views(rng, places, data.views, sources=[drawn.source], spread=spread)
     filled = drawn.filled if config.model.reads_filled else None
     to_unit = np.array([1 / sized.width, 1 / sized.height, 1], np.float32)[:, None]
-    return ProjectedBatch(
+    return projected.ProjectedBatch(
         latents=example.latents[views],
         projection=drawn.projection[views],
         filled=None if filled is None else filled[views],

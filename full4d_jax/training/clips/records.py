@@ -21,14 +21,7 @@ from full4d_jax.models.codecs.codec import codec_id
 from full4d_jax.models.sharding import put_batch, rows_here, sharding_on
 from full4d_jax.session.errors import InputError, input_errors
 from full4d_jax.session.fields import require
-from full4d_jax.training.clips.record_clips import (
-    SizedRecords,
-    allocate,
-    choose,
-    choose_projected,
-    clip_size,
-    load,
-)
+from full4d_jax.training.clips import record_clips
 from input_pipeline.datasets.card import Facts
 from input_pipeline.datasets.dataset import Records, open_dataset
 from input_pipeline.loader import Filling, Mixture, make_loader
@@ -37,7 +30,9 @@ SPLIT = "train"
 Batches = Iterator[Batch] | Iterator[ProjectedBatch]
 
 
-def batches_of(config: Config, mixture: Mixture, start: int, mesh: Mesh | None) -> Batches:
+def batches_of(
+    config: Config, mixture: Mixture, start: int, mesh: Mesh | None
+) -> Batches:
     """Return the batches of records from step `start` on; each process decodes its devices' clips.
 
     Args:
@@ -62,10 +57,12 @@ def host_clips(
 ) -> Batches:
     """Return this host's rows of each batch, in its memory."""
     if config.data.projections:
-        projected = partial(choose_projected, config)
+        projected = partial(record_clips.choose_projected, config)
         return draws(config, mixture, start, transform=projected, rows=rows)
-    filling = Filling(partial(allocate, config), partial(load, config))
-    chosen = partial(choose, config)
+    filling = Filling(
+        partial(record_clips.allocate, config), partial(record_clips.load, config)
+    )
+    chosen = partial(record_clips.choose, config)
     return draws(config, mixture, start, transform=chosen, filling=filling, rows=rows)
 
 
@@ -74,7 +71,9 @@ def draws(
 ) -> Iterator[Any]:
     """Return what `make_loader` draws of a source in each batch, from batch `start` on."""
     size = config.training.batch
-    return make_loader(source, seed=config.seed, batch_size=size, start_step=start, **more)
+    return make_loader(
+        source, seed=config.seed, batch_size=size, start_step=start, **more
+    )
 
 
 def open_records(config: Config, *, held_out: bool = False) -> Mixture:
@@ -94,18 +93,22 @@ def open_records(config: Config, *, held_out: bool = False) -> Mixture:
     sources = []
     shares = []
     for records, weight in zip(folders, weights, strict=True):
-        numbers = [n for n, x in enumerate(records.scene_ids) if (x in scenes) == held_out]
+        numbers = [
+            n for n, x in enumerate(records.scene_ids) if (x in scenes) == held_out
+        ]
         if not numbers and not held_out:
             found = "all scenes held out"
             do = "lower --data.held_out, or leave the dataset out"
             raise InputError("dataset", records.folder, found, "others too", do)
         groups = defaultdict(list)
         for number in numbers:
-            groups[clip_size(config, records.clips[number])].append(number)
+            groups[record_clips.clip_size(config, records.clips[number])].append(number)
         for size, group in sorted(groups.items()):
-            sources.append(SizedRecords(records, group, size))
+            sources.append(record_clips.SizedRecords(records, group, size))
             shares.append(weight * len(group) / len(numbers))
-    return Mixture(tuple(sources), tuple(shares), whole_batches=bool(config.data.buckets))
+    return Mixture(
+        tuple(sources), tuple(shares), whole_batches=bool(config.data.buckets)
+    )
 
 
 def held_out_scenes(config: Config, opened: Sequence[Records]) -> frozenset[str]:
@@ -232,10 +235,13 @@ def _misfits(
     frames = data.frames if is_window else (data.frames - 1) * min(data.strides) + 1
     for field, needed in (("views", data.views), ("frames", frames)):
         if clip[field] < needed:
-            yield f"{clip[field]} {field}", f"at least {needed}", f"lower --data.{field}"
+            has = f"{clip[field]} {field}"
+            yield has, f"at least {needed}", f"lower --data.{field}"
     if model.needs_cameras and not clip["depth"]:
         expected = "depth of at least one view, for its projection into the others"
-        do = "make the dataset with depth, or train a model with --model.projection none"
+        do = (
+            "make the dataset with depth, or train a model with --model.projection none"
+        )
         yield "no view with depth", expected, do
     if data.captions and clip["text"][1:] != [model.text_width]:
         wide = clip["text"][1:]
@@ -256,7 +262,7 @@ def _misfits(
         return
     if clip["codec"] != codec:
         yield f"latents of {clip['codec']!r}", codec, again
-    height, width = clip_size(config, clip)
+    height, width = record_clips.clip_size(config, clip)
     cells = [height // strides.pixels, width // strides.pixels]
     shape = [strides.latent_frames(clip["frames"]), *cells, strides.channels]
     if clip["latents"] != shape or (clip["height"], clip["width"]) != (height, width):

@@ -17,9 +17,12 @@ from input_pipeline.whole_files import write_text
 
 BYTES_PER_GIB = 2**30
 # GiB.
-MEMORY = {"TPU v5": 95.74, "TPU v5p": 95.74, "TPU v5 lite": 15.75, "TPU v6 lite": 31.25} | {
-    gpu.kind: round(gpu.memory / BYTES_PER_GIB, 2) for gpu in GPUS.values()
-}
+MEMORY = {
+    "TPU v5": 95.74,
+    "TPU v5p": 95.74,
+    "TPU v5 lite": 15.75,
+    "TPU v6 lite": 31.25,
+} | {gpu.kind: round(gpu.memory / BYTES_PER_GIB, 2) for gpu in GPUS.values()}
 # Matrix units of a chip, and operations in bfloat16 that one, 128 x 128, does in a cycle. The peak
 # divided by them is the clock. How many a v6e has is told differently on different pages.
 MATRIX_UNITS = {"TPU v4": 8, "TPU v5": 8, "TPU v5p": 8, "TPU v5 lite": 4}
@@ -47,7 +50,9 @@ ORIGINS = {
 
 
 def report_programs(
-    programs: dict[str, Callable[[], Any]], about: dict[str, Any], json_file: Path | None
+    programs: dict[str, Callable[[], Any]],
+    about: dict[str, Any],
+    json_file: Path | None,
 ) -> None:
     """Compile programs that run one after the other; print, and write, each when it is found.
 
@@ -108,7 +113,10 @@ def compile_program(
         traced = trace()
         compiled = traced.lower().compile(GPU_OPTIONS if gpu else None)
     except jax.errors.JaxRuntimeError as error:
-        return {"bytes_per_device": math.inf, "error": " ".join(str(error).split())[:300]}
+        return {
+            "bytes_per_device": math.inf,
+            "error": " ".join(str(error).split())[:300],
+        }
     plan: Any = compiled.memory_analysis()
     names = ("argument", "output", "alias", "temp")
     memory = {name: getattr(plan, f"{name}_size_in_bytes") for name in names}
@@ -128,7 +136,10 @@ def compile_program(
         cost["work"] = {"cycles": cycles, "kernel_products": products}
         # Pallas kernels take the time of their products at full rate, transfers between chips none.
         clock = PEAKS[kind] / (MATRIX_UNITS[kind] * UNIT_FLOPS)
-        cost["seconds"] = {"operations": cycles / clock, "kernels": products / PEAKS[kind]}
+        cost["seconds"] = {
+            "operations": cycles / clock,
+            "kernels": products / PEAKS[kind],
+        }
     peak = peak_flops(kind)
     if "seconds" in cost and flops and peak:
         ideal = flops / devices / peak

@@ -11,14 +11,15 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import NamedTuple
 
-COLLECTIVES = (
+COLLECTIVES = [
     "all-to-all",
     "all-gather",
     "reduce-scatter",
     "all-reduce",
     "collective-permute",
-)
-BYTES_OF = {"pred": 1, "s8": 1, "u8": 1, "bf16": 2, "f16": 2, "s64": 8, "f64": 8, "u64": 8}
+]
+# Others have four.
+BYTES_OF = {"pred": 1, "bf16": 2} | {f"{x}{8 * n}": n for x in "suf" for n in (1, 2, 8)}
 # Its type and its sides.
 _ARRAY = re.compile(r"(\w+)\[([\d,]*)\]")
 _COMPUTATION = re.compile(r"(ENTRY )?%?([\w.-]+) \(.*\{$")
@@ -107,7 +108,9 @@ def _count_runs(computations: dict[str, list[Instruction]], entry: str) -> Count
     # Largest constant of a computation.
     limits: dict[str, int] = {}
     for name, body in computations.items():
-        constants = [x for x in body if x.op == "constant" and x.type.startswith("s32[]")]
+        constants = [
+            x for x in body if x.op == "constant" and x.type.startswith("s32[]")
+        ]
         numbers = [int(n[0]) for x in constants if (n := re.match(r"\d+", x.text))]
         limits[name] = max(numbers, default=1)
     # Callees by their caller, each with its trips.
@@ -116,7 +119,9 @@ def _count_runs(computations: dict[str, list[Instruction]], entry: str) -> Count
         for line in body:
             if loop := _LOOP.search(line.text):
                 trips = _TRIPS.search(line.text)
-                calls[name].append((loop[2], int(trips[1]) if trips else limits[loop[1]]))
+                calls[name].append(
+                    (loop[2], int(trips[1]) if trips else limits[loop[1]])
+                )
             else:
                 branches = " ".join(a or b for a, b in _BRANCHES.findall(line.text))
                 callees = line.calls + re.findall(r"[\w.-]+", branches)
@@ -135,7 +140,9 @@ def _count_runs(computations: dict[str, list[Instruction]], entry: str) -> Count
 def arrays_of(kind: str) -> list[tuple[str, list[int]]]:
     """Return the types of the numbers and the sides of all arrays in an HLO type."""
     found = _ARRAY.findall(kind)
-    return [(numbers, [int(n) for n in sides.split(",") if n]) for numbers, sides in found]
+    return [
+        (numbers, [int(n) for n in sides.split(",") if n]) for numbers, sides in found
+    ]
 
 
 def array_bytes(kind: str) -> int:

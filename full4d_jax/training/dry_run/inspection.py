@@ -178,7 +178,9 @@ def describe(
     if peak := peak_flops(kind):
         about["seconds"] = seconds = copies * flops / mesh.size / peak / efficiency
         share = f"{efficiency:.0%} of {peak / 1e12:.0f} TFLOP/s"
-        print(f"  time                {seconds:.2f} s if devices work at {share} (assumed)")
+        print(
+            f"  time                {seconds:.2f} s if devices work at {share} (assumed)"
+        )
     return about
 
 

@@ -19,13 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jax.extend import core
 
-from full4d_jax.training.dry_run.hlo import (
-    Instruction,
-    Program,
-    array_bytes,
-    arrays_of,
-    kernel_runs,
-)
+from full4d_jax.training.dry_run import hlo
 
 _CONTRACTED = re.compile(r"lhs_contracting_dims=\{([\d,]+)\}")
 _LIBRARY = re.compile(r'custom_call_target="__(cublas\$gemm|cublas\$lt\$matmul)')
@@ -60,7 +54,7 @@ class Work(NamedTuple):
     products: dict[str, float]
 
 
-def count_work(program: Program) -> Work:
+def count_work(program: hlo.Program) -> Work:
     """Count the work of a program for a GPU."""
     # Computations that are no kernels of their own: of fusions, reductions and sorts.
     inside = {
@@ -83,27 +77,27 @@ def count_work(program: Program) -> Work:
     return Work(moved, launches, dict(products))
 
 
-def _moved_bytes(line: Instruction, program: Program) -> int:
+def _moved_bytes(line: hlo.Instruction, program: hlo.Program) -> int:
     if line.op == "fusion":
         return _fusion_bytes(program.computations[line.calls[0]])
     if line.op.endswith("-start") and line.type.startswith("("):
         # Its type lists the operands with the results.
-        return array_bytes(line.type)
+        return hlo.array_bytes(line.type)
     written = line.type
     if line.op == "custom-call":
         # Without a library's workspace.
         written = re.sub(r"\b[su]8\[\d+\]", "", written)
-    return array_bytes(written) + sum(map(array_bytes, line.operand_types))
+    return hlo.array_bytes(written) + sum(map(hlo.array_bytes, line.operand_types))
 
 
-def _fusion_bytes(body: list[Instruction]) -> int:
+def _fusion_bytes(body: list[hlo.Instruction]) -> int:
     by_name = {x.name: x for x in body}
     users = defaultdict(list)
     for line in body:
         for operand in line.operands:
             users[operand].append(line)
 
-    def readers(name: str) -> Iterator[Instruction]:
+    def readers(name: str) -> Iterator[hlo.Instruction]:
         for user in users[name]:
             if user.op in VIEWS:
                 yield from readers(user.name)
@@ -117,26 +111,26 @@ def _fusion_bytes(body: list[Instruction]) -> int:
         while written.op in VIEWS and written.operands:
             written = by_name[written.operands[0]]
         is_update = written.op == "dynamic-update-slice"
-        total += array_bytes(written.operand_types[1] if is_update else result.type)
+        total += hlo.array_bytes(written.operand_types[1] if is_update else result.type)
     for parameter in body:
         if parameter.op != "parameter":
             continue
-        size = array_bytes(parameter.type)
+        size = hlo.array_bytes(parameter.type)
         used_by = list(readers(parameter.name))
         if used_by and all(x.op in SLICES for x in used_by):
-            total += sum(array_bytes(x.type) for x in used_by)
+            total += sum(hlo.array_bytes(x.type) for x in used_by)
             continue
         # Those that write in place into a buffer of its size.
-        updates = {(x.op, array_bytes(x.type)) for x in used_by}
+        updates = {(x.op, hlo.array_bytes(x.type)) for x in used_by}
         if updates != {("dynamic-update-slice", size)}:
             total += size
     return total
 
 
-def _product(line: Instruction) -> tuple[str, float] | None:
+def _product(line: hlo.Instruction) -> tuple[str, float] | None:
     """Return the type of a product's factors, or the rate that its kernel names; and operations."""
     text = line.text
-    factors = [arrays_of(kind) for kind in line.operand_types[:2]]
+    factors = [hlo.arrays_of(kind) for kind in line.operand_types[:2]]
     if cudnn := _CUDNN.search(text):
         # Of queries (b n k d) and keys (b m k d).
         queries, keys = (sides for ((_, sides), *_) in factors)
@@ -156,11 +150,11 @@ def _product(line: Instruction) -> tuple[str, float] | None:
     contracted = _CONTRACTED.search(text) or _LIBRARY_CONTRACTED.search(text)
     assert contracted, text
     length = math.prod(left[int(axis)] for axis in contracted[1].split(","))
-    _, result = arrays_of(line.type)[0]
+    _, result = hlo.arrays_of(line.type)[0]
     return kind, 2.0 * length * math.prod(result)
 
 
-def kernel_products(jaxpr: Any, program: Program) -> int:
+def kernel_products(jaxpr: Any, program: hlo.Program) -> int:
     """Return the operations of products in the Pallas kernels of a program, on one TPU.
 
     A multiplication and its addition are two. A kernel counts for each place of its grid, splash
@@ -188,7 +182,7 @@ def kernel_products(jaxpr: Any, program: Program) -> int:
             active[shape] = max(share, active.get(shape, 0.0))
     for name, products in _kernels(jaxpr.jaxpr, active):
         by_name[name] = max(products, by_name.get(name, 0))
-    runs_by_name = kernel_runs(program)
+    runs_by_name = hlo.kernel_runs(program)
     if unknown := sorted(set(runs_by_name) - set(by_name)):
         raise ValueError(f"kernels: found {unknown}, expected {sorted(by_name)}")
     return sum(runs * by_name[name] for name, runs in runs_by_name.items())

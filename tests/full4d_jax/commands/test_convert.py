@@ -27,7 +27,9 @@ def scene() -> DynamicGaussians:
     shapes = ((300, 3), (300, 4), (300, 3), (300,), (300, 1, 3))
     still = Gaussians(*(jnp.float32(rng.uniform(-1, 1, s)) for s in shapes))
     shapes = ((300, 3), (300,), (300,), (300,))
-    return DynamicGaussians(still, *(jnp.float32(rng.uniform(-1, 1, s)) for s in shapes))
+    return DynamicGaussians(
+        still, *(jnp.float32(rng.uniform(-1, 1, s)) for s in shapes)
+    )
 
 
 @pytest.fixture

@@ -8,12 +8,32 @@ from input_pipeline.cameras import centers
 from input_pipeline.datasets.dataset import open_dataset
 from input_pipeline.transforms import decode_depth
 
-TINY = ["--scenes", "4", "--views", "3", "--frames", "2", "--height", "16", "--width", "16"]
+TINY = [
+    "--scenes",
+    "4",
+    "--views",
+    "3",
+    "--frames",
+    "2",
+    "--height",
+    "16",
+    "--width",
+    "16",
+]
 
 
 def test_procedural_scenes_become_a_dataset_in_two_parts(tmp_path, capsys):
     folder = tmp_path / "scenes"
-    make = ["data", "procedural", "--out", str(folder), *TINY, "--shards", "2", "--shard"]
+    make = [
+        "data",
+        "procedural",
+        "--out",
+        str(folder),
+        *TINY,
+        "--shards",
+        "2",
+        "--shard",
+    ]
     assert main([*make, "1/2"]) == 0
     assert "1 files of other parts are missing" in capsys.readouterr().out
     assert main([*make, "0/2"]) == 0

@@ -40,7 +40,9 @@ def test_a_good_dataset_is_reported_and_drawn(room, tmp_path, capsys):
 
 
 def test_bad_datasets_fail_with_the_first_problem_in_one_line(room, tmp_path, capsys):
-    opengl = room._replace(world_to_camera=FLIP @ room.world_to_camera, scene_id="again")
+    opengl = room._replace(
+        world_to_camera=FLIP @ room.world_to_camera, scene_id="again"
+    )
     write_dataset(tmp_path / "data", Clips([room, opengl]), name="room")
     assert check(tmp_path) == 2
     said = capsys.readouterr()

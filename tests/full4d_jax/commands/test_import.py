@@ -33,7 +33,10 @@ def left_over(folder):
 
 
 def test_a_capture_becomes_a_dataset(tmp_path, write_film, capsys):
-    path, out = write_capture(tmp_path / "été 夏", write_film), tmp_path / "sets" / "summer"
+    path, out = (
+        write_capture(tmp_path / "été 夏", write_film),
+        tmp_path / "sets" / "summer",
+    )
     options = ["--frames", "2", "--license", "CC0-1.0"]
     assert main(["data", "import", str(path), "--out", str(out), *options]) == 0
     said = capsys.readouterr().out
@@ -45,7 +48,10 @@ def test_a_capture_becomes_a_dataset(tmp_path, write_film, capsys):
     example = records[1]
     assert (example.scene_id, example.license) == ("été 夏", "CC0-1.0")
     levels = [
-        [round(float(transforms.decode_jpeg(file)[-8:, -8:].mean()) / 20) for file in view]
+        [
+            round(float(transforms.decode_jpeg(file)[-8:, -8:].mean()) / 20)
+            for file in view
+        ]
         for view in example.frames
     ]
     assert levels == [[5, 7], [2, 3]]  # 0.2 and 0.28 s beside 0.2 and 0.3 s
@@ -80,7 +86,9 @@ def test_machines_import_parts(bucket, tmp_path, write_film, monkeypatch, capsys
     assert f"{bucket}/two/set: 1 files of other parts are" in capsys.readouterr().out
     with pytest.raises(ValueError, match="index"):
         open_dataset(f"{bucket}/two/set")
-    remove(f"{bucket}/two/set/set-train.array_record-00002-of-00003")  # as if killed before
+    remove(
+        f"{bucket}/two/set/set-train.array_record-00002-of-00003"
+    )  # as if killed before
     for machine, part in (("three", "0/2"), ("four", "1/2")):
         assert run(machine, "two/set", "--shard", part) == 0
     assert f"next: full4d data check {bucket}/two/set" in capsys.readouterr().out
@@ -97,7 +105,9 @@ def test_machines_import_parts(bucket, tmp_path, write_film, monkeypatch, capsys
     assert "of another build" in capsys.readouterr().err
 
 
-def test_nothing_is_left_of_an_import_that_fails(tmp_path, write_film, shared_data, capsys):
+def test_nothing_is_left_of_an_import_that_fails(
+    tmp_path, write_film, shared_data, capsys
+):
     path, out = write_capture(tmp_path / "a", write_film), tmp_path / "sets" / "b"
     film = path / "cam1.mp4"
     shutil.copy(shared_data / "data/videos/carphone_pristine.mp4", film)
@@ -122,15 +132,22 @@ def test_a_capture_becomes_films_with_even_sides(tmp_path, write_film):
     for name, film in (("jpeg", []), ("film", ["--film"])):
         out = str(tmp_path / name)
         assert main(["data", "import", str(path), "--out", out, *words, *film]) == 0
-    (files,), (films,) = open_dataset(tmp_path / "jpeg"), open_dataset(tmp_path / "film")
+    (files,), (films,) = (
+        open_dataset(tmp_path / "jpeg"),
+        open_dataset(tmp_path / "film"),
+    )
     assert is_film(films.frames[0, 0])
     assert transforms.view_size(files.frames[0, 0]) == (41, 55)
     assert transforms.view_size(films.frames[0, 0]) == (40, 54)
     np.testing.assert_allclose(films.intrinsics[0, 0], [50 * 54 / 64, 0, 27])
     np.testing.assert_allclose(films.intrinsics[0, 1], [0, 50 * 40 / 48, 20])
     for one, other in zip(files.frames, films.frames, strict=True):
-        pairs = zip(transforms.decode_view(one), transforms.decode_view(other), strict=True)
-        levels = np.array([[frame[-8:, -8:].mean() for frame in pair] for pair in pairs])
+        pairs = zip(
+            transforms.decode_view(one), transforms.decode_view(other), strict=True
+        )
+        levels = np.array(
+            [[frame[-8:, -8:].mean() for frame in pair] for pair in pairs]
+        )
         np.testing.assert_allclose(levels[:, 0], levels[:, 1], atol=3)
         assert (np.diff(levels[:, 0]) > 15).all()
     np.testing.assert_array_equal(films.timestamps, files.timestamps)

@@ -45,7 +45,9 @@ def test_prints_what_asking_the_prior_holds(capsys):
         found = re.search(rf"{name} +([\d.]+) GiB on a device", printed)
         assert found
         assert float(found[1]) == pytest.approx(expected / 2**30, rel=0.01)
-    assert f"{50 * forward_flops(load_config(preset), 6, 81) / 1e15:.4g} PFLOP" in printed
+    assert (
+        f"{50 * forward_flops(load_config(preset), 6, 81) / 1e15:.4g} PFLOP" in printed
+    )
     uneven = ["--program", "sample", "--mesh.fsdp", "1", "--mesh.time", "5"]
     assert main(["inspect", "--config", str(preset), *uneven]) == 2
     assert "mesh.view, mesh.time: found (2, 5)" in capsys.readouterr().err
@@ -53,7 +55,16 @@ def test_prints_what_asking_the_prior_holds(capsys):
 
 @pytest.mark.skipif(not HAS_TPU_COMPILER, reason="needs libtpu (the extra tpu)")
 def test_compiles_a_small_model_for_tpu(tmp_path):
-    mesh = ["--mesh.data", "2", "--mesh.view", "2", "--mesh.fsdp", "1", "--mesh.time", "1"]
+    mesh = [
+        "--mesh.data",
+        "2",
+        "--mesh.view",
+        "2",
+        "--mesh.fsdp",
+        "1",
+        "--mesh.time",
+        "1",
+    ]
     clips = ["--data.projections", "4", "--json", str(tmp_path / "plan.json")]
     done = inspect("--topology", "v5p:2x2x1", *SMALL, *mesh, *clips, "--price", "4.2")
     plan = json.loads((tmp_path / "plan.json").read_text())
@@ -86,7 +97,9 @@ def test_compiles_for_tpu_what_asks_the_prior(tmp_path):
     assert {"all steps", "projection and codec", "decoding"} <= set(programs)
     for name, one in programs.items():
         assert f"compiling {name} for 16 x TPU v5" in done.stdout
-        assert 0 < one["bytes_per_device"] <= plan["bytes_per_device"] < plan["capacity"]
+        assert (
+            0 < one["bytes_per_device"] <= plan["bytes_per_device"] < plan["capacity"]
+        )
     # Of 16 chips each four make the same grid.
     peak = peak_flops(plan["device_kind"])
     assert peak is not None
@@ -104,7 +117,9 @@ def test_compiles_for_tpu_what_data_annotates_with(tmp_path):
     assert plan["programs"].keys() == {"pictures", "a projection"}
     assert plan["devices"] == 1
     for one in plan["programs"].values():
-        assert 0 < one["bytes_per_device"] <= plan["bytes_per_device"] < plan["capacity"]
+        assert (
+            0 < one["bytes_per_device"] <= plan["bytes_per_device"] < plan["capacity"]
+        )
         assert not one["collectives"]
     assert "3 views of 9 frames of 64x64 pixels, on each device" in done.stdout
     assert "fits                yes" in done.stdout

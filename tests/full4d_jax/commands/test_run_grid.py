@@ -63,7 +63,14 @@ def made(videos, tmp_path_factory) -> Path:
 
 
 def test_two_videos_and_poses_become_a_scene(made):
-    shown = {"scene.html", "scene.npz", "scene.png", "orbit.mp4", "bullet.mp4", "grid.png"}
+    shown = {
+        "scene.html",
+        "scene.npz",
+        "scene.png",
+        "orbit.mp4",
+        "bullet.mp4",
+        "grid.png",
+    }
     assert shown <= {path.name for path in made.iterdir()}
     grid = np.load(made / "grid.npz")
     report = json.loads((made / "report.json").read_text())

@@ -107,7 +107,9 @@ def test_the_video_of_a_run_is_made_once(folder, tmp_path, capsys):
     assert opened == VideoOptions(tmp_path / "video.mp4", start=0.0)
     before = opened.video.read_bytes()
     assert "5 frames of 12x16 by 4 calls" in capsys.readouterr().out
-    film_in_folder(Config(sampler=SamplerConfig(steps=3, offload=True)), source, tmp_path)
+    film_in_folder(
+        Config(sampler=SamplerConfig(steps=3, offload=True)), source, tmp_path
+    )
     assert "video: kept from" in capsys.readouterr().out
     assert opened.video.read_bytes() == before
     film_in_folder(Config(seed=1), source, tmp_path)
@@ -125,7 +127,12 @@ def test_a_run_makes_a_scene_of_words(folder, tmp_path, capsys):
     save_params(folder / "prior.safetensors", params, {"model": to_dict(SCENE.model)})
     write_preset(folder / "scene.py", SCENE)
     words = ["run", "--prompt", f"{folder}/text.npz", "--wan", f"{folder}/small.py"]
-    words += ["--weights", f"{folder}/steady.safetensors", "--config", f"{folder}/scene.py"]
+    words += [
+        "--weights",
+        f"{folder}/steady.safetensors",
+        "--config",
+        f"{folder}/scene.py",
+    ]
     np.save(folder / "depth.npy", np.ones((2, 16, 16), np.float32))
     words += ["--checkpoint", f"{folder}/prior.safetensors", "--out", str(tmp_path)]
     words += ["--depth", f"{folder}/depth.npy"]

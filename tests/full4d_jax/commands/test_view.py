@@ -108,4 +108,7 @@ def test_a_public_page_is_for_those_who_know_its_address():
     with serving("secret") as server:
         assert asked(server, "/secret", Host="studio:8080") == 200
         assert asked(server, "/", Host="studio:8080") == 404
-        assert asked(server, "/secret", Host="studio", Origin="https://evil.example") == 403
+        assert (
+            asked(server, "/secret", Host="studio", Origin="https://evil.example")
+            == 403
+        )

@@ -51,7 +51,9 @@ def test_groups_windows_mixtures_and_texts_pass():
     check_config(Config(model=WAN, data=DATA, lift=parted(views=2, frames=5)))
 
 
-@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.py")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", sorted(CONFIGS.glob("*.py")), ids=lambda path: path.stem
+)
 def test_presets_pass(path):
     check_config(load_config(path))
 
@@ -73,7 +75,10 @@ def test_presets_pass(path):
         ("sampler.text_guidance", Config(text="a.npz", sampler=GUIDED)),
         ("data.pseudo", put(Config(), "data.pseudo", 0.5)),
         ("data.projections", Config(data=replace(MIXED, projections=2))),
-        ("data.pseudo_views", Config(model=POSELESS, data=replace(MIXED, pseudo_views=4))),
+        (
+            "data.pseudo_views",
+            Config(model=POSELESS, data=replace(MIXED, pseudo_views=4)),
+        ),
         ("data.held_out", Config(data=DataConfig(records=("a",), held_out=1.0))),
         ("training.validate_every", put(Config(), "training.validate_every", 5)),
     ],

@@ -22,21 +22,35 @@ CLIPS = 16  # a file each, so that a process is killed long before its last
 @pytest.fixture(scope="module")
 def scenes(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data") / "scenes"
-    clips = ProceduralClips(first=0, count=CLIPS, views=2, frames=2, height=32, width=32)
+    clips = ProceduralClips(
+        first=0, count=CLIPS, views=2, frames=2, height=32, width=32
+    )
     write_dataset(folder, clips, name="scenes", shards=1)
     return folder
 
 
 def words_of(scenes) -> list[str]:
-    encode = ["data", "encode", "--config", "debug", *SIZE.split(), "--shards", str(CLIPS)]
+    encode = [
+        "data",
+        "encode",
+        "--config",
+        "debug",
+        *SIZE.split(),
+        "--shards",
+        str(CLIPS),
+    ]
     return [*encode, "--dataset", str(scenes)]
 
 
 def files_of(folder) -> dict[str, bytes]:
     """Return what lies in a data set; of tfds's file without the folder's name."""
-    files = [x for x in folder.rglob("*") if x.is_file() and not x.name.startswith(LOCK)]
+    files = [
+        x for x in folder.rglob("*") if x.is_file() and not x.name.startswith(LOCK)
+    ]
     here = bytes(folder)
-    return {str(x.relative_to(folder)): x.read_bytes().replace(here, b"") for x in files}
+    return {
+        str(x.relative_to(folder)): x.read_bytes().replace(here, b"") for x in files
+    }
 
 
 def start_and_kill_second(words: list[str], folder) -> subprocess.Popen:

@@ -19,7 +19,13 @@ from input_pipeline.procedural.clips import ProceduralClips
 
 def configured(folder, **data):
     config = load_config("configs/debug.py")
-    size = {"views": 2, "frames": 2, "height": 16, "width": 16, "records": (str(folder),)}
+    size = {
+        "views": 2,
+        "frames": 2,
+        "height": 16,
+        "width": 16,
+        "records": (str(folder),),
+    }
     return changed(
         config,
         model={"layers": 1, "width": 32, "heads": 2, "ffn": 32, "refiner": 0},
@@ -76,7 +82,9 @@ def test_records_keep_what_was_shown_and_their_cameras(dataset, encoded):
     assert after.codec == "pixels, 1 x 1"
     moved = resize_intrinsics(before.intrinsics, rows=16 / 24, columns=16 / 24)
     moved[:, 0, 2] -= (round(32 * 16 / 24) - 16) // 2
-    np.testing.assert_allclose(after.intrinsics, moved, rtol=0.03)  # 21 columns, not 21.3
+    np.testing.assert_allclose(
+        after.intrinsics, moved, rtol=0.03
+    )  # 21 columns, not 21.3
     assert [bool(file) for file in after.depth16[:, 0]] == [True, False, False]
 
 
@@ -92,7 +100,9 @@ def test_losses_are_those_of_the_pictures(encoded, tmp_path):
     assert cached.frames.shape == (4, 1, 2, 16, 16, 3)
     np.testing.assert_array_equal(cached.frames, shown.frames[:, :1])
     np.testing.assert_array_equal(cached.cameras.intrinsics, shown.cameras.intrinsics)
-    np.testing.assert_allclose(cached.latents, shown.frames, atol=5e-4)  # half precision
+    np.testing.assert_allclose(
+        cached.latents, shown.frames, atol=5e-4
+    )  # half precision
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-3)
     assert losses[0] > 0.01
 

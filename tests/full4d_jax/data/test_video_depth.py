@@ -36,7 +36,9 @@ def test_the_file_fits_what_run_takes(folder, capsys):
     assert "65 degrees assumed" in said
     command = f"full4d run {folder}/in.mp4 --depth {out} --start 0.5 --seconds 0.25"
     assert f"next: {command} --rows 48\n" in said
-    asked = VideoOptions(folder / "in.mp4", 0.5, size=SizeOptions(rows=48, seconds=0.25))
+    asked = VideoOptions(
+        folder / "in.mp4", 0.5, size=SizeOptions(rows=48, seconds=0.25)
+    )
     size = size_of_result(DEFAULT, asked, enlarged=True)
     depth = np.load(out)
     assert depth.dtype == np.float32

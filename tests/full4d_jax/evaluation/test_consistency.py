@@ -154,7 +154,10 @@ def test_networks_add_their_scores(tmp_path, capsys):
     save_grid(tmp_path, room_grid(views=2))
     with np.load(GOLDENS / "tiny_clip.npz") as golden:
         np.save(tmp_path / "text.npy", golden["embedding"])
-    options = [f"--clip_onnx={GOLDENS}/tiny_clip.onnx", f"--clip_text={tmp_path}/text.npy"]
+    options = [
+        f"--clip_onnx={GOLDENS}/tiny_clip.onnx",
+        f"--clip_text={tmp_path}/text.npy",
+    ]
     options += [f"--pointmaps_onnx={published(tmp_path, 'dust3r')}"]
     assert main(["evaluate", str(tmp_path), *options]) == 0
     scores_file = scores_of(tmp_path)
@@ -165,6 +168,8 @@ def test_networks_add_their_scores(tmp_path, capsys):
     assert "| CLIP score " in page
     assert set(scores_file["missing"]) == {"FVD, FVD-V"}
     capsys.readouterr()
-    assert "--clip_onnx: found none" in refusal(capsys, "evaluate", tmp_path, options[1])
+    assert "--clip_onnx: found none" in refusal(
+        capsys, "evaluate", tmp_path, options[1]
+    )
     line = refusal(capsys, "evaluate", tmp_path, options[2], "--truth", tmp_path)
     assert "--pointmaps_onnx: found" in line

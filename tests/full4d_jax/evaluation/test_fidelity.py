@@ -37,12 +37,15 @@ def test_scores_split_by_region():
     whole = fidelity_scores(image, truth, {}, None)
     assert whole == {name: found[name] for name in ("psnr", "ssim", "lpips")}
     assert found["lpips"] is found["lpips_unseen"] is None
-    assert found["psnr"] == pytest.approx(found["psnr_unseen"] + 10 * np.log10(2), abs=1e-4)
+    assert found["psnr"] == pytest.approx(
+        found["psnr_unseen"] + 10 * np.log10(2), abs=1e-4
+    )
     numbers = known(found)
     assert numbers["ssim_unseen"] < numbers["ssim"] < numbers["ssim_moving"] < 1
     assert found["psnr_moving"] is None  # no error at all
     assert (
-        fidelity_scores(truth, truth, {"_unseen": 0 * right}, None)["ssim_unseen"] is None
+        fidelity_scores(truth, truth, {"_unseen": 0 * right}, None)["ssim_unseen"]
+        is None
     )
 
 
@@ -77,5 +80,7 @@ def test_seen_pixels_survive_and_empty_frames_are_grey():
     mask = np.zeros((2, 1, 8, 8), np.float32)
     mask[0, 0, 2:7, 2:7] = 1
     filled = inpaint_by_marching(frames, mask)
-    np.testing.assert_allclose(filled[0, 0, 2:7, 2:7], frames[0, 0, 2:7, 2:7], atol=1 / 254)
+    np.testing.assert_allclose(
+        filled[0, 0, 2:7, 2:7], frames[0, 0, 2:7, 2:7], atol=1 / 254
+    )
     np.testing.assert_allclose(filled[1], 0, atol=1e-6)

@@ -110,7 +110,9 @@ def test_films_of_another_shape_and_damaged_ones_are_refused(
     assert "--truth: found none, expected a capture" in line
     line = refusal(capsys, "evaluate", good, "--truth", tmp_path / "nowhere")
     assert "nowhere" in line
-    line = refusal(capsys, "evaluate", good, "--truth", capture, "--source_camera", "up")
+    line = refusal(
+        capsys, "evaluate", good, "--truth", capture, "--source_camera", "up"
+    )
     assert "--source_camera: found up, expected one of left, middle, right" in line
     other = write_films(tmp_path / "other", {"0": clip.frames[1]})
     line = refusal(capsys, "evaluate", other, "--truth", capture)

@@ -33,7 +33,9 @@ def spread(size: int, seed: int) -> np.ndarray:
     return root @ root.T / size + 0.1 * np.eye(size)
 
 
-@pytest.mark.parametrize(("size", "counts"), [(1, (5, 9)), (6, (40, 30)), (30, (200, 64))])
+@pytest.mark.parametrize(
+    ("size", "counts"), [(1, (5, 9)), (6, (40, 30)), (30, (200, 64))]
+)
 def test_known_normal_distributions(size, counts):
     means = np.zeros(size), np.linspace(0.5, 1, size)
     spreads = spread(size, 1), spread(size, 2)
@@ -84,7 +86,9 @@ def write_grid(
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[:SIDE, :SIDE] / SIDE
     view, time = np.mgrid[:views, :times][:, :, :, None, None]
-    waves = np.sin(6 * (x + y * rng.random()) + 0.3 * view + 0.2 * time + 6 * rng.random())
+    waves = np.sin(
+        6 * (x + y * rng.random()) + 0.3 * view + 0.2 * time + 6 * rng.random()
+    )
     frames = 127.5 + 100 * brightness * waves[..., None] * rng.random(3)
     frames = np.round(frames).astype(np.uint8)
     lens = np.array([[SIDE, 0, SIDE / 2], [0, SIDE, SIDE / 2], [0, 0, 1]], np.float32)
@@ -127,7 +131,11 @@ def test_folders_are_compared_with_folders(mean_colours, tmp_path, capsys):
     assert 0 < like["fvd_v"]["mean"] < 0.5 * pale["fvd_v"]["mean"]
     assert 50 < like["clip_f"]["mean"] < 100
     assert "fvd" not in like
-    assert [clip["scene"] for clip in found["like"]["clips"]] == ["1", "2", "all folders"]
+    assert [clip["scene"] for clip in found["like"]["clips"]] == [
+        "1",
+        "2",
+        "all folders",
+    ]
     each = [clip["rows"][0]["clip_f"] for clip in found["like"]["clips"][:2]]
     assert like["clip_f"]["mean"] == pytest.approx(np.mean(each))
     page = (tmp_path / "like" / "consistency.md").read_text()
@@ -136,7 +144,9 @@ def test_folders_are_compared_with_folders(mean_colours, tmp_path, capsys):
     assert page in capsys.readouterr().out
 
 
-def test_sets_that_are_too_small_are_refused_before_work(mean_colours, tmp_path, capsys):
+def test_sets_that_are_too_small_are_refused_before_work(
+    mean_colours, tmp_path, capsys
+):
     write_grid(tmp_path / "out", 1)
     write_grid(tmp_path / "small", 2, views=2, times=3)
     argv = ["evaluate", str(tmp_path / "out"), "--reference"]

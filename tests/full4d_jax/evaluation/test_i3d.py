@@ -9,7 +9,9 @@ import pytest
 from full4d_jax.evaluation.frechet import load_i3d, to_clip
 
 BRANCHES = {
-    f"b{i}{k}": f"Branch_{i}/Conv3d_0{k}_{n}x{n}" for i in (1, 2) for k, n in ("a1", "b3")
+    f"b{i}{k}": f"Branch_{i}/Conv3d_0{k}_{n}x{n}"
+    for i in (1, 2)
+    for k, n in ("a1", "b3")
 }
 BRANCHES |= {"b0": "Branch_0/Conv3d_0a_1x1", "b3b": "Branch_3/Conv3d_0b_1x1"}
 
@@ -19,9 +21,9 @@ def waves(speed: float, colors: int = 0) -> np.ndarray:
     y, x = np.mgrid[:96, :128] / 96
     time, channel = np.arange(16)[:, None, None, None], np.arange(3)[None, None, None]
     moved = 9 * x[None, ..., None] + speed * time / 3 + channel + colors
-    return np.round(127.5 + 120 * np.sin(moved) * np.cos(7 * y)[None, ..., None]).astype(
-        np.uint8
-    )
+    return np.round(
+        127.5 + 120 * np.sin(moved) * np.cos(7 * y)[None, ..., None]
+    ).astype(np.uint8)
 
 
 def reference(torch, port, saved):
@@ -45,7 +47,9 @@ def reference(torch, port, saved):
                 arrays[f"bn.running_{key}"] = value.ravel()
         else:
             arrays["conv3d.bias"] = params["Conv_0"]["bias"]
-        tensors = {key: torch.tensor(np.ascontiguousarray(x)) for key, x in arrays.items()}
+        tensors = {
+            key: torch.tensor(np.ascontiguousarray(x)) for key, x in arrays.items()
+        }
         missing, extra = unit.load_state_dict(tensors, strict=False)
         assert set(missing) <= {"bn.num_batches_tracked"}
         assert not extra
@@ -71,5 +75,7 @@ def test_logits_are_those_of_the_port_to_pytorch():
     # OpenCV rounds resized pictures to 1/255.
     assert np.abs(found - expected).max() < 0.05 * found.std()
     with torch.no_grad():
-        exact = network(torch.tensor(to_clip(video)).permute(3, 0, 1, 2)[None]).numpy()[0]
+        exact = network(torch.tensor(to_clip(video)).permute(3, 0, 1, 2)[None]).numpy()[
+            0
+        ]
     np.testing.assert_allclose(found, exact, rtol=1e-4, atol=1e-4)

@@ -73,4 +73,6 @@ def test_true_depth_is_far_above_a_copy_at_any_unit_of_the_path(
 def test_a_camera_that_stays_has_no_truth(capsys, tmp_path):
     video = write_clip(tmp_path / "still.mp4", np.repeat(arc()[:1], FRAMES, 0))
     line = refusal(capsys, "evaluate", video, *SIZE, "--out", tmp_path / "out")
-    assert re.search("a camera that stays in its place, expected one that goes past", line)
+    assert re.search(
+        "a camera that stays in its place, expected one that goes past", line
+    )

@@ -37,7 +37,9 @@ def test_frames_are_compared_with_the_prompt(tmp_path):
     with np.load(GOLDENS / "tiny_clip.npz") as golden:
         picture, embedding = golden["picture"], golden["embedding"]
     clip = networks.load_clip(GOLDENS / "tiny_clip.onnx")
-    np.save(tmp_path / "text.npy", 3 * embedding[None])  # as transformers has it, (1, c)
+    np.save(
+        tmp_path / "text.npy", 3 * embedding[None]
+    )  # as transformers has it, (1, c)
     prompt = networks.load_prompt(tmp_path / "text.npy", clip)
     frames = np.stack([picture, picture[:, ::-1]])[:, None]
     embeddings = networks.embed(clip, frames)
@@ -56,7 +58,9 @@ def test_a_network_with_the_published_outputs_tells_its_confidence(tmp_path):
     frames = frames.repeat(32, 2).repeat(32, 3)
     views = frames.mean((1, 2, 3, 4)) / 127.5 - 1
     expected = 2 + views @ [0.25, 0.5, 0.25]
-    assert networks.pair_confidence(frames, pointmaps) == pytest.approx(expected, abs=1e-4)
+    assert networks.pair_confidence(frames, pointmaps) == pytest.approx(
+        expected, abs=1e-4
+    )
     with pytest.raises(InputError, match="found 1 inputs of pictures"):
         networks.load_pointmaps(published_graphs.published(tmp_path, "da2"))
 

@@ -51,7 +51,9 @@ def wall(shift: float, size: int = 16) -> Grid:
     frames = np.stack([texture, np.roll(texture, -round(shift * focal), 1)])[:, None]
     poses = np.stack([np.eye(4, dtype=np.float32), moved])[:, None]
     cameras = Cameras(np.stack([intrinsics] * 2), poses, size, size)
-    return Grid(frames, all_real(frames), np.zeros(1), cameras, np.ones((1, 1, size, size)))
+    return Grid(
+        frames, all_real(frames), np.zeros(1), cameras, np.ones((1, 1, size, size))
+    )
 
 
 def unseen(truth: Grid):
@@ -137,7 +139,10 @@ def test_clips_are_cut_from_records_in_the_source_frame(rooms):
         np.testing.assert_allclose(cameras.world_to_camera[0, 0], np.eye(4), atol=1e-6)
         apart, found = (
             np.linalg.norm(np.diff(centers(poses), axis=0), axis=-1)
-            for poses in (whole.world_to_camera[views, 0], cameras.world_to_camera[:, 0])
+            for poses in (
+                whole.world_to_camera[views, 0],
+                cameras.world_to_camera[:, 0],
+            )
         )
         if example.scene_id == "room1":
             assert grid.depth is None

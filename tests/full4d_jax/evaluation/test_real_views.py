@@ -51,7 +51,9 @@ def dataset(clip, tmp_path_factory):
 def whole(clip):
     """The clip with poses in the output folder's world and unit."""
     whole = decode(clip, height=HEIGHT, width=WIDTH)
-    poses = relative_to(whole.world_to_camera, whole.world_to_camera[SOURCE, INSTANTS[0]])
+    poses = relative_to(
+        whole.world_to_camera, whole.world_to_camera[SOURCE, INSTANTS[0]]
+    )
     return whole._replace(world_to_camera=rescale(poses, UNIT).astype(np.float32))
 
 
@@ -92,7 +94,10 @@ def evaluate(folder, dataset, *options) -> int:
 def rows_of(folder, kind: str) -> dict:
     found = json.loads((folder / f"truth_{kind}.json").read_text())
     by = {
-        (row["row"], clip["scene"] if clip["group"] == "each view" else clip["group"]): row
+        (
+            row["row"],
+            clip["scene"] if clip["group"] == "each view" else clip["group"],
+        ): row
         for clip in found["clips"]
         for row in clip["rows"]
     }
@@ -108,7 +113,9 @@ def test_a_grid_is_compared_in_its_own_views(dataset, whole, tmp_path, capsys):
     assert evaluate(tmp_path, dataset) == 0
     found = rows_of(tmp_path, "grid")
     facts = {"source_view": SOURCE, "instants": INSTANTS, "unit": UNIT, "scene": "room"}
-    assert found.items() >= (facts | {"split": "test", "depth": "in the record"}).items()
+    assert (
+        found.items() >= (facts | {"split": "test", "depth": "in the record"}).items()
+    )
     rows = found["by"]
     assert rows["generated grid", 3]["psnr"] == pytest.approx(20.0, abs=0.1)
     assert rows["generated grid", 0]["psnr"] is None  # exact
@@ -213,6 +220,8 @@ def test_folders_without_a_record_and_other_data_sets_are_refused(
     assert "give that data set as --truth, or run again" in line
     assert "expected a saved scene" in refused("--scene")
     assert "no view but what was given" in refused(shown=(SOURCE,))
-    assert "--split: found test, expected none, with --truth" in refused("--split", "test")
+    assert "--split: found test, expected none, with --truth" in refused(
+        "--split", "test"
+    )
     assert main(["evaluate", str(tmp_path / "out"), "--scene"]) == 2
     assert "expected the data set" in capsys.readouterr().err

@@ -19,7 +19,9 @@ from input_pipeline.cameras import intrinsics_from_fov, orbit
 NET = unet.UpsamplerNetConfig((8, 8, 8))
 
 
-def scene(frames: int = 2, height: int = 48, width: int = 80, azimuths=(0.0, -10.0, 10.0)):
+def scene(
+    frames: int = 2, height: int = 48, width: int = 80, azimuths=(0.0, -10.0, 10.0)
+):
     """A source before a slanted wall, and three cameras."""
     key = jax.random.key(0)
     video = jax.random.uniform(key, (frames, height, width, 3), minval=-1)
@@ -74,6 +76,8 @@ def test_real_views_stay_and_show_what_the_source_does_not():
     # Points that stand still may add to it.
     seen = np.asarray(expected.mask > 0)
     assert (np.asarray(projection.mask)[seen] > 0).all()
-    np.testing.assert_allclose(projection.frames[seen], expected.frames[seen], atol=1e-5)
+    np.testing.assert_allclose(
+        projection.frames[seen], expected.frames[seen], atol=1e-5
+    )
     alone = generate_large(prior, upsampler, frames[:1], maps[:1], cameras, key)[1]
     assert float(projection.mask[1].sum()) > float(alone.mask[1].sum())

@@ -87,7 +87,9 @@ def fill(setting, sampler, views=tuple(range(VIEWS)), instants=tuple(range(FRAME
     model, params, frames = setting
     chosen = np.ix_(list(views), list(instants))
     real = row_and_column(VIEWS, FRAMES)[chosen]
-    return np.asarray(fill_grid(Prior(model, sampler, params), frames[chosen], real, KEY))
+    return np.asarray(
+        fill_grid(Prior(model, sampler, params), frames[chosen], real, KEY)
+    )
 
 
 def test_every_part_is_filled_as_if_it_were_alone_with_row_and_column(setting):

@@ -67,7 +67,11 @@ def on(sizes: MeshConfig, config: Config) -> Config:
 def shot(data: DataConfig):
     """One real view, its depth, and cameras on an arc."""
     rng, size = np.random.default_rng(0), (data.frames, data.height, data.width)
-    given = rng.uniform(-1, 1, (1, *size, 3)), np.ones((1, *size)), arc(data.views, *size)
+    given = (
+        rng.uniform(-1, 1, (1, *size, 3)),
+        np.ones((1, *size)),
+        arc(data.views, *size),
+    )
     return jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), given)
 
 
@@ -104,7 +108,8 @@ def test_the_velocity_for_a_scene_is_that_of_one_device(experiment):
     ask = jax.jit(target_velocity)
     priors = (open_prior(on(mesh, config), path) for mesh in (MeshConfig(), SHARDED))
     expected, found = (
-        ask(bind_prior(prior, *shot(config.data)), z, jnp.float32(0.6)) for prior in priors
+        ask(bind_prior(prior, *shot(config.data)), z, jnp.float32(0.6))
+        for prior in priors
     )
     assert_same(found, expected)
 

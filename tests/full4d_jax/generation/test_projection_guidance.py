@@ -37,14 +37,18 @@ def test_a_sideways_step_shifts_by_its_disparity():
 def test_exact_depth_reprojects_a_procedural_scene():
     """Where a target pixel sees a source point, colours agree: a static scene is only shaded."""
     clip = jax.jit(
-        lambda i: procedural_scene(i, views=3, frames=1, azimuths=jnp.array([8.0, -8.0]))
+        lambda i: procedural_scene(
+            i, views=3, frames=1, azimuths=jnp.array([8.0, -8.0])
+        )
     )(3)
     projection = jax.jit(project_video)(clip.frames[0], clip.depth[0], cameras_of(clip))
     seen = np.asarray(projection.mask) > 0
     error = np.abs(np.asarray(projection.frames - clip.frames[1:]))[seen]
     assert 0.5 < seen.mean() < 1
     assert np.median(error) < 0.01
-    disparity = np.asarray(projection.disparity)[seen] * np.asarray(clip.depth[1:])[seen]
+    disparity = (
+        np.asarray(projection.disparity)[seen] * np.asarray(clip.depth[1:])[seen]
+    )
     assert abs(np.median(disparity) - 1) < 0.005
 
 

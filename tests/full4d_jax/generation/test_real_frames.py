@@ -25,7 +25,14 @@ from full4d_jax.models.warp import mixture
 from full4d_jax.training.loss import loss
 
 MODEL = ModelConfig(
-    width=16, heads=2, layers=1, ffn=16, patch=4, refiner=4, projection="none", cameras=()
+    width=16,
+    heads=2,
+    layers=1,
+    ffn=16,
+    patch=4,
+    refiner=4,
+    projection="none",
+    cameras=(),
 )
 
 
@@ -73,7 +80,9 @@ def test_an_untrained_residual_is_the_moved_frame():
     filled = fill_grid(prior, grid, real, jax.random.key(0))
     hidden = np.s_[1:, 1:]
     near = jnp.broadcast_to(grid[:, :1], grid.shape)[hidden]
-    expected = mixture(near, jnp.broadcast_to(grid[:1], grid.shape)[hidden], motion[hidden])
+    expected = mixture(
+        near, jnp.broadcast_to(grid[:1], grid.shape)[hidden], motion[hidden]
+    )
     np.testing.assert_allclose(filled[hidden], expected.picture, atol=1e-6)
     assert np.abs(expected.share * expected.added).max() > 0.1
     row = np.indices((3, 3))[0] == 0  # nothing is carried over

@@ -31,7 +31,9 @@ def test_gaussian_data_gets_its_mean_and_deviation():
     noise = jax.random.normal(jax.random.key(0), (1, 1, 1, 40, 40, 1))
 
     def velocity(z, tau):
-        return velocity_from_residual(jnp.zeros_like(z), z, tau, jnp.full_like(z, mean), s)
+        return velocity_from_residual(
+            jnp.zeros_like(z), z, tau, jnp.full_like(z, mean), s
+        )
 
     found = sample(velocity, noise, schedule(200))
     np.testing.assert_allclose(found, mean + s * noise, atol=0.02)
@@ -130,9 +132,13 @@ def test_one_call_is_that_of_every_group_and_window_alone(setting):
     assert len(once) >= VIEWS - 2
     for start, kept in starts.items():
         for members in groups:
-            part = grid(setting, SamplerConfig(), [0, *members], slice(start, start + 3))
+            part = grid(
+                setting, SamplerConfig(), [0, *members], slice(start, start + 3)
+            )
             for view in set(members) & set(once):
                 alone = part[1 + list(members).index(view)]
                 for t in kept:
-                    np.testing.assert_allclose(found[view, t], alone[t - start], atol=1e-5)
+                    np.testing.assert_allclose(
+                        found[view, t], alone[t - start], atol=1e-5
+                    )
     assert np.abs(found - grid(setting, SamplerConfig())).max() > 0.01

@@ -34,7 +34,11 @@ def clip(poses):
     depth = np.full((TIMES, SIDE, SIDE), WALL, np.float32)
     card = np.zeros(depth.shape, bool)
     for t in range(TIMES):
-        x, y = np.floor(unproject(depth[t], LENS, poses[t])[..., :2] * 6 + 15).astype(int).T
+        x, y = (
+            np.floor(unproject(depth[t], LENS, poses[t])[..., :2] * 6 + 15)
+            .astype(int)
+            .T
+        )
         frames[t] = squares[x, y].swapaxes(0, 1)
         card[t, 10:40, 3 + 7 * t : 10 + 7 * t] = True
     frames[card], depth[card] = 0.9, CARD
@@ -44,7 +48,8 @@ def clip(poses):
 def shown(known: StaticPoints, t: int, pose):
     """Return where points that are hidden at an instant lie in the source's picture."""
     points = (
-        np.asarray(known.points)[np.asarray(known.hidden[t])] @ pose[:3, :3].T + pose[:3, 3]
+        np.asarray(known.points)[np.asarray(known.hidden[t])] @ pose[:3, :3].T
+        + pose[:3, 3]
     )
     x, y = np.floor((points @ LENS.T)[:, :2] / points[:, 2:]).astype(int).T
     inside = (x >= 0) & (x < SIDE) & (y >= 0) & (y < SIDE)

@@ -11,7 +11,12 @@ from random_weights import random_params
 from full4d_jax.config import SamplerConfig
 from full4d_jax.config.wan import WAN
 from full4d_jax.generation.prior import Prior
-from full4d_jax.generation.video import make_video, sample_unipc, video_guides, wan_times
+from full4d_jax.generation.video import (
+    make_video,
+    sample_unipc,
+    video_guides,
+    wan_times,
+)
 from full4d_jax.models.dit import init_params
 from full4d_jax.session.errors import InputError
 
@@ -104,7 +109,9 @@ def test_latents_equal_those_of_diffusers_pipeline(begins_with_a_picture, tmp_pa
         "num_layers": 2,
     }
     channels = {"in_channels": 12, "out_channels": 12, "text_dim": 14}
-    transformer = WanTransformer3DModel(**sizes, **channels).eval().requires_grad_(False)
+    transformer = (
+        WanTransformer3DModel(**sizes, **channels).eval().requires_grad_(False)
+    )
     for name, x in transformer.named_parameters():  # nothing stays at an initial 0 or 1
         scale = 0.3 if x.ndim < 2 or "table" in name else (1 / x[0].numel()) ** 0.5
         x.copy_(torch.randn(x.shape) * scale + ("norm" in name and "weight" in name))
@@ -112,11 +119,15 @@ def test_latents_equal_those_of_diffusers_pipeline(begins_with_a_picture, tmp_pa
     numbers = {"latents_mean": [0.1] * 12, "latents_std": [0.7] * 12}
     vae = AutoencoderKLWan(base_dim=4, z_dim=12, num_res_blocks=1, **numbers).eval()
     scheduler = UniPCMultistepScheduler(
-        prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=SAMPLER.shift
+        prediction_type="flow_prediction",
+        use_flow_sigmas=True,
+        flow_shift=SAMPLER.shift,
     )
     kind = WanImageToVideoPipeline if begins_with_a_picture else WanPipeline
     encoders = (
-        {"image_encoder": None, "image_processor": None} if begins_with_a_picture else {}
+        {"image_encoder": None, "image_processor": None}
+        if begins_with_a_picture
+        else {}
     )
     pipeline = kind(
         tokenizer=None,

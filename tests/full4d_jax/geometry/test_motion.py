@@ -16,13 +16,17 @@ STANDS = np.tile(np.eye(4), (FRAMES, 1, 1))
 def texture(seed):
     """Smooth noise, (256 256 3) in [0, 1]."""
     noise = np.random.default_rng(seed).normal(size=(256, 256, 3))
-    return np.clip(0.5 + 3 * cv2.GaussianBlur(noise, (0, 0), 4), 0, 1).astype(np.float32)
+    return np.clip(0.5 + 3 * cv2.GaussianBlur(noise, (0, 0), 4), 0, 1).astype(
+        np.float32
+    )
 
 
 def painted(x, y, scale, image):
     """Colours of an image where points of a plane lie, `scale` pixels of it a unit."""
     column, row = (np.asarray(128 + scale * a, np.float32) for a in (x, y))
-    return cv2.remap(image, column, row, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+    return cv2.remap(
+        image, column, row, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
+    )
 
 
 def film(velocity, poses=STANDS):
@@ -70,7 +74,9 @@ def test_a_square_has_its_velocity_and_the_wall_none(velocity, poses):
 
 @pytest.mark.parametrize("count", [4, 5])
 def test_a_pixel_moves_by_its_distance_from_the_middle_of_its_sorted_values(count):
-    frames = np.random.default_rng(0).integers(0, 256, (2, count, 3, 4, 3)).astype(np.uint8)
+    frames = (
+        np.random.default_rng(0).integers(0, 256, (2, count, 3, 4, 3)).astype(np.uint8)
+    )
     ordered = np.sort(frames.astype(float), axis=1)
     middle = (ordered[:, (count - 1) // 2] + ordered[:, count // 2]) / 2
     distance = np.abs(frames - middle[:, None])
@@ -114,6 +120,8 @@ def test_the_square_moves_in_other_views_as_in_the_first():
             left = 14 + TURN * view + STEP * instant
             inside = motion[view, instant, 24:36, left + 4 : left + 16]
             expected = [-STEP * instant, 0, -TURN * view, 0]
-            np.testing.assert_allclose(np.median(inside[..., :4], (0, 1)), expected, atol=1)
+            np.testing.assert_allclose(
+                np.median(inside[..., :4], (0, 1)), expected, atol=1
+            )
             assert not motion[view, instant, :12, :, :2].any()  # nothing changes there
             assert not motion[view, instant, :12, :, 4].any()

@@ -10,7 +10,11 @@ import numpy as np
 import onnx
 import torch
 from PIL import Image
-from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModelWithProjection
+from transformers import (
+    CLIPImageProcessor,
+    CLIPVisionConfig,
+    CLIPVisionModelWithProjection,
+)
 
 
 class Encoder(torch.nn.Module):
@@ -38,7 +42,9 @@ with torch.no_grad():
     for parameter in clip.parameters():
         parameter.normal_(0, 1.0)
 file = folder / "tiny_clip.onnx"
-torch.onnx.export(Encoder(clip), (torch.zeros(1, 3, 224, 224),), file, external_data=False)
+torch.onnx.export(
+    Encoder(clip), (torch.zeros(1, 3, 224, 224),), file, external_data=False
+)
 model = onnx.load(file)
 for node in [
     *model.graph.node,

@@ -11,7 +11,9 @@ from onnx import TensorProto, checker, helper, numpy_helper, save
 weights = np.array([2.0, -1.0, 0.0], np.float32).reshape(1, 3, 1, 1)
 graph = helper.make_graph(
     [
-        helper.make_node("AveragePool", ["x"], ["p"], kernel_shape=[2, 2], strides=[2, 2]),
+        helper.make_node(
+            "AveragePool", ["x"], ["p"], kernel_shape=[2, 2], strides=[2, 2]
+        ),
         helper.make_node("Conv", ["p", "w", "b"], ["y"]),
     ],
     "slope",
@@ -22,13 +24,17 @@ graph = helper.make_graph(
         numpy_helper.from_array(np.array([0.5], np.float32), "b"),
     ],
 )
-model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+model = helper.make_model(
+    graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9
+)
 checker.check_model(model)
 save(model, Path(__file__).with_name("slope.onnx"))
 
 
 # Depth networks with the inputs and outputs of others. Each sees red in cells of 2 x 2 pixels.
-def save_depth(name: str, nodes: list, shape: list, outputs: dict, constants: dict) -> None:
+def save_depth(
+    name: str, nodes: list, shape: list, outputs: dict, constants: dict
+) -> None:
     """Write a network of one input x."""
     given = {"red": np.array([1, 0, 0], np.float32).reshape(1, 3, 1, 1), **constants}
     pool = helper.make_node(
@@ -42,7 +48,10 @@ def save_depth(name: str, nodes: list, shape: list, outputs: dict, constants: di
             helper.make_tensor_value_info(x, TensorProto.FLOAT, axes)
             for x, axes in outputs.items()
         ],
-        [numpy_helper.from_array(np.asarray(value), key) for key, value in given.items()],
+        [
+            numpy_helper.from_array(np.asarray(value), key)
+            for key, value in given.items()
+        ],
     )
     model = helper.make_model(
         graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9

@@ -36,7 +36,9 @@ def reference():
     convolutions = [m for m in module.net.modules() if isinstance(m, torch.nn.Conv2d)]
     assert len(convolutions) == len(network)
     for number, convolution in enumerate(convolutions):
-        kernel, bias = (np.array(network[f"Conv_{number}"][k]) for k in ("kernel", "bias"))
+        kernel, bias = (
+            np.array(network[f"Conv_{number}"][k]) for k in ("kernel", "bias")
+        )
         convolution.weight.data = torch.tensor(kernel.transpose(3, 2, 0, 1))
         convolution.bias.data = torch.tensor(bias)
     for layer, linear in enumerate(module.lins):
@@ -64,5 +66,7 @@ def test_lpips_is_that_of_its_authors(reference):
     assert distance is not None
     found = np.asarray(distance(jnp.asarray(image), jnp.asarray(truth)))
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
-    assert metrics.lpips(distance, image, truth) == pytest.approx(expected.mean(), rel=1e-4)
+    assert metrics.lpips(distance, image, truth) == pytest.approx(
+        expected.mean(), rel=1e-4
+    )
     assert 0 < expected[0] < expected[1] < expected[2]

@@ -11,7 +11,9 @@ from full4d_jax.media import metrics
 
 def smooth_image(seed: int, size: int = 64) -> np.ndarray:
     coarse = np.random.default_rng(seed).random((6, 6, 3)).astype(np.float32)
-    return np.clip(cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC), 0, 1)
+    return np.clip(
+        cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC), 0, 1
+    )
 
 
 def test_psnr_equals_skimage():
@@ -29,7 +31,9 @@ def test_masked_psnr_counts_only_its_pixels():
     np.testing.assert_allclose(metrics.psnr(image, truth, left), 20.0, rtol=1e-5)
     right = metrics.psnr(image, truth, 1 - left)
     np.testing.assert_allclose(right, 20 * np.log10(2), rtol=1e-5)
-    np.testing.assert_allclose(metrics.psnr(image, truth), -10 * np.log10(0.13), rtol=1e-5)
+    np.testing.assert_allclose(
+        metrics.psnr(image, truth), -10 * np.log10(0.13), rtol=1e-5
+    )
     assert np.isnan(metrics.psnr(image, truth, 0 * left))
 
 

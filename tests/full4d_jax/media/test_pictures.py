@@ -10,7 +10,9 @@ from input_pipeline import cameras
 def test_a_camera_to_the_right_and_above_is_drawn_there():
     intrinsics = np.stack([cameras.intrinsics_from_fov(60.0, 32, 32)] * 2)
     poses = cameras.orbit(np.array([0.0, 50.0]), np.array([0.0, 40.0]))[:, None]
-    drawing = pictures.frustums(Cameras(intrinsics, poses, 32, 32), side=100).astype(int)
+    drawing = pictures.frustums(Cameras(intrinsics, poses, 32, 32), side=100).astype(
+        int
+    )
 
     def middle(panel: np.ndarray, channel: int) -> np.ndarray:
         others = panel.sum(-1) - panel[..., channel]

@@ -130,7 +130,9 @@ def test_few_damaged_frames_are_left_out_and_told(tmp_path):
     assert re.search(r"; 1 of \d+ frames are damaged", video.note)
     assert second not in video.timestamps
     originals = clip[np.round(video.timestamps * 25).astype(int)]
-    assert np.abs(video.frames.astype(int).mean((1, 2)) - originals.mean((1, 2))).max() < 3
+    assert (
+        np.abs(video.frames.astype(int).mean((1, 2)) - originals.mean((1, 2))).max() < 3
+    )
 
 
 def test_frames_predicted_from_a_damaged_one_are_refused(tmp_path):

@@ -83,4 +83,6 @@ def test_features_and_disparity_are_those_of_transformers(network, size):
 
 
 def require_same(ours, theirs):
-    np.testing.assert_allclose(ours, theirs, rtol=0, atol=TOLERANCE * np.abs(theirs).max())
+    np.testing.assert_allclose(
+        ours, theirs, rtol=0, atol=TOLERANCE * np.abs(theirs).max()
+    )

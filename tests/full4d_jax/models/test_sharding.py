@@ -154,11 +154,15 @@ def assert_same(config, sizes):
     value, gradients = on_one_device(config)
     found, on_devices, _ = on_mesh(config, **sizes)
     assert found == pytest.approx(value, rel=1e-5)
-    names = [jax.tree_util.keystr(path) for path, _ in jax.tree.leaves_with_path(gradients)]
+    names = [
+        jax.tree_util.keystr(path) for path, _ in jax.tree.leaves_with_path(gradients)
+    ]
     pairs = zip(jax.tree.leaves(gradients), jax.tree.leaves(on_devices), strict=True)
     for name, (expected, found) in zip(names, pairs, strict=True):
         scale = max(1e-3, np.abs(expected).max())
-        np.testing.assert_allclose(found / scale, expected / scale, atol=1e-5, err_msg=name)
+        np.testing.assert_allclose(
+            found / scale, expected / scale, atol=1e-5, err_msg=name
+        )
 
 
 def parameter_bytes(params) -> int:

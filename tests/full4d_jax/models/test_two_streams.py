@@ -82,4 +82,6 @@ def test_who_reads_whom():
         ("sequential", 1, everything),
         ("full", 1, everything),
     ):
-        np.testing.assert_array_equal(reads(attention, layers), expected, err_msg=attention)
+        np.testing.assert_array_equal(
+            reads(attention, layers), expected, err_msg=attention
+        )

@@ -27,6 +27,8 @@ def test_between_pixels_and_their_gradient():
     rows = (PICTURES[:, :-1] + PICTURES[:, 1:]) / 2
     expected = 0.75 * rows[:, :, :-1] + 0.25 * rows[:, :, 1:]
     np.testing.assert_allclose(turned[:, :-1, :-1], expected, atol=1e-6)
-    gradient = jax.grad(lambda x: warp_pictures(PICTURES, x).sum())(everywhere(0.25, 0.5))
+    gradient = jax.grad(lambda x: warp_pictures(PICTURES, x).sum())(
+        everywhere(0.25, 0.5)
+    )
     slope = (rows[:, :, 1:] - rows[:, :, :-1]).sum(-1)
     np.testing.assert_allclose(gradient[:, :-1, :-1, 0], slope, atol=1e-5)

@@ -48,7 +48,9 @@ def test_damaged_bytes_are_refused(tmp_path):
     whole = path.read_bytes()
     for place in range(len(whole) - 16, len(whole)):  # of the eight numbers
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
-        with pytest.raises(InputError, match=r"found damaged bytes, of checksum .*; get"):
+        with pytest.raises(
+            InputError, match=r"found damaged bytes, of checksum .*; get"
+        ):
             load_params(path, like=PARAMS)
     path.write_bytes(whole.replace(b"60.0", b"61.0"))
     with pytest.raises(InputError, match="found damaged bytes"):

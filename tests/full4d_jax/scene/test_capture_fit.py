@@ -54,7 +54,10 @@ def ball(instants=1, behind=GREEN):
 
 
 def start(given, subject, depth=None, cloud=None, hidden=0, **changes):
-    frames, instants = to_floats(given.frames), np.arange(given.frames.shape[1] - hidden)
+    frames, instants = (
+        to_floats(given.frames),
+        np.arange(given.frames.shape[1] - hidden),
+    )
     seen = frames, depth, subject, given.cameras, instants, cloud
     return find_start(replace(SETTINGS, **changes), *seen, jax.random.key(0))
 

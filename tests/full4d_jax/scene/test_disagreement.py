@@ -19,7 +19,9 @@ def ring():
     poses = poses[:, None].astype(np.float32)
     cameras = Cameras(np.stack([lens] * VIEWS), poses, SIDE, SIDE)
     frames = np.full((VIEWS, 1, SIDE, SIDE, 3), 100, np.uint8)
-    return Grid(frames=frames, origin=all_real(frames), times=np.zeros(1), cameras=cameras)
+    return Grid(
+        frames=frames, origin=all_real(frames), times=np.zeros(1), cameras=cameras
+    )
 
 
 def test_a_gain_and_a_turn_are_measured_in_the_view_that_has_them():

@@ -105,7 +105,9 @@ def test_sample_runs_what_is_inspected(mesh, monkeypatch):
         assert "copies" in run.lower().as_text()  # the mesh of one grid
 
 
-def test_lift_asks_what_is_inspected(mesh, monkeypatch, unchecked):  # cameras are shapes
+def test_lift_asks_what_is_inspected(
+    mesh, monkeypatch, unchecked
+):  # cameras are shapes
     prior, given = asked(mesh)
     with tracing(monkeypatch, generate, "guides_program") as before:
         teacher = teacher_between("cached", prior, *given)

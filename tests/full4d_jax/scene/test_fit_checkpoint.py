@@ -25,7 +25,9 @@ def test_a_killed_lift_goes_on_to_the_same_bits(tmp_path, motion):
             raise KeyboardInterrupt
 
     def run(**options):
-        settings = LiftConfig(steps=250, capacity=100, motion=motion, distillation="none")
+        settings = LiftConfig(
+            steps=250, capacity=100, motion=motion, distillation="none"
+        )
         grid = noisy_wall(2, 2, 16)
         return to_arrays(lift_grid(settings, grid, jax.random.key(0), **options))
 

@@ -43,7 +43,9 @@ def test_what_no_instant_explains_becomes_seeds_before_the_wall_for_half_as_long
     grown = with_instants_between(frames, depth, poses, between)
     may_move = grown["may_move"][0, 1]
     assert may_move[squares[0]].mean() > 0.9
-    assert np.median(grown["depth"][0, 1][may_move & squares[0]]) == pytest.approx(SQUARE)
+    assert np.median(grown["depth"][0, 1][may_move & squares[0]]) == pytest.approx(
+        SQUARE
+    )
     assert may_move[~squares[0]].mean() < 0.1
     instant, half = grown["durations"][0, :2]
     np.testing.assert_allclose(half, FIRST_DURATION_STEPS / 4, rtol=1e-6)

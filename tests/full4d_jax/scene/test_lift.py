@@ -21,7 +21,9 @@ QUICK = replace(DEFAULT, lift=replace(DEFAULT.lift, steps=30, capacity=2000))
 
 @pytest.fixture(scope="module")
 def grid() -> Grid:
-    draw = jax.jit(procedural_scene, static_argnames=("views", "frames", "height", "width"))
+    draw = jax.jit(
+        procedural_scene, static_argnames=("views", "frames", "height", "width")
+    )
     clip = draw(5, views=3, frames=2, height=32, width=32)
     frames = to_uint8(clip.frames)
     return Grid(
@@ -38,7 +40,9 @@ def test_a_grid_in_memory_becomes_a_scene(grid, tmp_path, monkeypatch):
     said = []
     scene = lift(grid, QUICK, say=said.append)
     assert "fitted pictures" in said[-1]
-    shown = render(scene.at(1.0), grid.cameras.camera(view=2, time=1), antialiased=True).rgb
+    shown = render(
+        scene.at(1.0), grid.cameras.camera(view=2, time=1), antialiased=True
+    ).rgb
     truth = grid.frames[2, 1] / 255
     assert np.abs(shown - truth).mean() < np.abs(truth - truth.mean((0, 1))).mean() / 3
     assert not list(tmp_path.iterdir())
@@ -50,11 +54,16 @@ def test_a_fit_beyond_memory_is_refused_before_it_begins(monkeypatch):
     fit_settings.check_fit_memory(settings, (3, 2, 32, 32, 3))
     told = "lift.capacity: found 1000000000 Gaussians, which take"
     with pytest.raises(InputError, match=told):
-        fit_settings.check_fit_memory(replace(settings, capacity=10**9), (3, 2, 32, 32, 3))
+        fit_settings.check_fit_memory(
+            replace(settings, capacity=10**9), (3, 2, 32, 32, 3)
+        )
 
 
 def test_settings_without_effect_are_refused():
-    gradient, captured = LiftConfig(distillation="gradient"), fit_settings.FitKind.CAPTURED
+    gradient, captured = (
+        LiftConfig(distillation="gradient"),
+        fit_settings.FitKind.CAPTURED,
+    )
     told = r"lift\.distillation: found gradient, expected another"
     with pytest.raises(InputError, match=told):
         fit_settings.check_lift(gradient, None, captured)

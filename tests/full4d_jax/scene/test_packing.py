@@ -24,7 +24,9 @@ def unpack_rotations(packed: np.ndarray) -> np.ndarray:
 
 def angles_between(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Radians between rotations given as quaternions of any length."""
-    left, right = (np.asarray(rotation_matrix(jnp.asarray(x, jnp.float32))) for x in (a, b))
+    left, right = (
+        np.asarray(rotation_matrix(jnp.asarray(x, jnp.float32))) for x in (a, b)
+    )
     # Of the small angle, the chord is exact where the trace would cancel.
     return np.linalg.norm(left - right, axis=(1, 2)) / np.sqrt(2)
 
@@ -38,7 +40,9 @@ def test_what_is_never_drawn_is_left_out():
     means = np.array(scene.gaussians.means)
     means[0, 1], means[1, 2] = np.nan, 1e16
     hidden = scene.gaussians.logit_opacities.at[:].set(2.0).at[2].set(-9.0)
-    gaussians = scene.gaussians._replace(means=jnp.asarray(means), logit_opacities=hidden)
+    gaussians = scene.gaussians._replace(
+        means=jnp.asarray(means), logit_opacities=hidden
+    )
     moments = scene.moments.at[3].set(jnp.inf)
     packed = pack_scene(scene._replace(gaussians=gaussians, moments=moments))
     np.testing.assert_array_equal(packed.records["position"], means[4:])

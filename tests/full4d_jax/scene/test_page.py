@@ -70,7 +70,9 @@ def test_the_page_holds_the_scene_and_its_cameras(tmp_path):
     np.testing.assert_allclose(views[0]["poses"][0], np.eye(4)[:3].ravel(), atol=1e-6)
     np.testing.assert_allclose(views[2]["angles"], [40, 0], atol=1e-4)
     assert views[0]["lens"] == [100, 104, 66, 47]
-    np.testing.assert_allclose(settings["limit"], [40, page.LEAST_TURN_DEGREES], atol=1e-4)
+    np.testing.assert_allclose(
+        settings["limit"], [40, page.LEAST_TURN_DEGREES], atol=1e-4
+    )
 
 
 def test_the_page_loads_nothing():
@@ -86,7 +88,9 @@ def test_the_page_loads_nothing():
 
 def test_sixty_thousand_gaussians_are_below_a_megabyte(monkeypatch):
     monkeypatch.setattr(page, "contributions", lambda *_: np.ones(60_000))
-    text = page.page_text(random_scene(60_000), page.run_viewing(cameras()), seconds=4.0)
+    text = page.page_text(
+        random_scene(60_000), page.run_viewing(cameras()), seconds=4.0
+    )
     length = json.loads(part(text, "settings"))["scene"]["length"]
     assert length < 13 * 60_000  # nothing of random numbers is alike; of the demo's 7
     assert len(text.encode()) < 1e6

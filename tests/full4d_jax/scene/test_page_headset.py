@@ -116,7 +116,10 @@ def step(browser, now: float) -> None:
 def pictures(browser) -> tuple[np.ndarray, np.ndarray]:
     """What stands in the headset for the left and the right eye, (h, w, 3) in [0, 1]."""
     content = base64.b64decode(browser.script("device.pixels()"))
-    both = np.frombuffer(content, np.uint8).reshape(HEIGHT, 2 * WIDTH, 4)[::-1, :, :3] / 255
+    both = (
+        np.frombuffer(content, np.uint8).reshape(HEIGHT, 2 * WIDTH, 4)[::-1, :, :3]
+        / 255
+    )
     return both[:, :WIDTH], both[:, WIDTH:]
 
 
@@ -132,7 +135,9 @@ def test_each_eye_sees_what_render_draws_there(tmp_path, browser):
     browser.wait("viewer.headset.session")
     assert browser.script("device.asked") == "immersive-vr"
     scale = browser.script("viewer.headset.scale")
-    assert scale == pytest.approx(pivot_of(cameras().world_to_camera)[2] / 2)  # two metres
+    assert scale == pytest.approx(
+        pivot_of(cameras().world_to_camera)[2] / 2
+    )  # two metres
     step(browser, 0)  # asks for the order, which a worker makes
     browser.wait("viewer.sorting.spare && !viewer.sorting.waiting")
     step(browser, 10)

@@ -37,7 +37,9 @@ def test_the_sound_is_that_of_the_part(tmp_path, start, seconds, sound_at):
     samples, rate = decoded(sound.tobytes())
     assert len(samples) == 1  # mono
     assert samples.shape[1] / rate == pytest.approx(seconds, abs=0.1)
-    assert 8 * len(sound) / seconds < 80_000  # 48,000 bits a second, and the file's head
+    assert (
+        8 * len(sound) / seconds < 80_000
+    )  # 48,000 bits a second, and the file's head
     heard = np.flatnonzero(np.abs(samples[0]) > 0.2) / rate
     assert heard[0] == pytest.approx(max(0, 2 - start), abs=0.03)
     assert heard[-1] == pytest.approx(min(seconds, 4 - start), abs=0.03)
@@ -47,7 +49,9 @@ def test_the_sound_is_that_of_the_part(tmp_path, start, seconds, sound_at):
 
 
 def test_the_sound_keeps_step_in_a_browser(tmp_path, browser):
-    sound = read_sound(write_film(tmp_path / "film.mp4", seconds=6), np.array([0.0, 6.0]))
+    sound = read_sound(
+        write_film(tmp_path / "film.mp4", seconds=6), np.array([0.0, 6.0])
+    )
     viewing = run_viewing(cameras(), background=np.zeros(3))
     page = tmp_path / "scene.html"
     write_page(page, moving_ball(), viewing, seconds=6.0, sound=sound)
@@ -66,7 +70,9 @@ def test_the_sound_keeps_step_in_a_browser(tmp_path, browser):
     browser.script("viewer.clock.seek(0.75)")
     browser.wait("viewer.sound.element.paused")
     browser.key(" ")
-    browser.wait("!viewer.sound.element.paused && viewer.sound.element.currentTime > 4.4")
+    browser.wait(
+        "!viewer.sound.element.paused && viewer.sound.element.currentTime > 4.4"
+    )
     browser.wait(f"{apart} < 0.2")
     browser.key("m")
     browser.wait("viewer.sound.element.paused && !viewer.sound.on")

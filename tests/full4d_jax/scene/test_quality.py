@@ -44,7 +44,9 @@ def test_pictures_between_are_judged_where_they_differ_from_the_median(frames):
     picture[0, 8:10, 8:10] = 250
     render = picture + np.uint8(5)  # of everything
     render[0, 8:10, 8:10] = 230
-    assert psnr_between(render, picture, frames) == pytest.approx(decibels(20), abs=1e-4)
+    assert psnr_between(render, picture, frames) == pytest.approx(
+        decibels(20), abs=1e-4
+    )
     assert math.isnan(psnr_between(render, frames[3:4], frames))
 
 

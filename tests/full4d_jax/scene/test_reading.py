@@ -17,5 +17,7 @@ def test_nan_in_a_scene_is_refused(tmp_path):
     np.savez(path, **saved)
     np.savez(tmp_path / "alone.npz", **saved)
     for place in (tmp_path / "run", path, tmp_path / "alone.npz"):
-        with pytest.raises(InputError, match="array means: found 1 numbers such as nan"):
+        with pytest.raises(
+            InputError, match="array means: found 1 numbers such as nan"
+        ):
             read_scene(place)

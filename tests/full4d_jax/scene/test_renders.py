@@ -35,7 +35,9 @@ def scene() -> DynamicGaussians:
         logit_opacities=jnp.full(2, 3.0),
         harmonics=jnp.array([[[1.7, -1.7, -1.7]], [[-1.7, 1.7, -1.7]]]),
     )
-    return still(static)._replace(velocities=jnp.array([[0.4, 0.0, 0.0], [0.0, 0.0, 0.0]]))
+    return still(static)._replace(
+        velocities=jnp.array([[0.4, 0.0, 0.0], [0.0, 0.0, 0.0]])
+    )
 
 
 def test_renderer_draws_what_render_draws_even_when_its_budget_is_too_small(scene):
@@ -64,7 +66,9 @@ def test_rendered_videos_move_and_stand_still_in_time(tmp_path, scene):
     )
     clips = {}
     for name in ("orbit", "bullet"):
-        video = read_video(tmp_path / f"{name}.mp4", height=64, width=96, frames=12, fps=24)
+        video = read_video(
+            tmp_path / f"{name}.mp4", height=64, width=96, frames=12, fps=24
+        )
         red = video.frames[..., 0].astype(float) - video.frames[..., 1]
         columns = np.arange(96)[None, None]
         clips[name] = ((red > 60) * columns).sum((1, 2)) / (red > 60).sum((1, 2))

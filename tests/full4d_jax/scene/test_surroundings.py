@@ -20,14 +20,20 @@ WALL, POST = np.array([0.2, 0.5, 0.8]), np.array([0.9, 0.2, 0.1])
 def seen() -> tuple[DynamicGaussians, Cameras]:
     """Return a wall with a post before it, as one view shows them, and two cameras beside it."""
     lens = intrinsics_from_fov(60.0, HEIGHT, WIDTH).astype(np.float32)
-    frames = np.broadcast_to(WALL, (1, TIMES, HEIGHT, WIDTH, 3)).astype(np.float32).copy()
+    frames = (
+        np.broadcast_to(WALL, (1, TIMES, HEIGHT, WIDTH, 3)).astype(np.float32).copy()
+    )
     depth = np.full((1, TIMES, HEIGHT, WIDTH), 2.0, np.float32)
     frames[:, :, :, 40:52], depth[:, :, :, 40:52] = POST, 1.0
     poses = np.repeat(orbit(np.array([0.0, -10.0, 10.0]), 0.0)[:, None], TIMES, 1)
     poses = poses.astype(np.float32)
-    colors, depths, lenses, path = map(jnp.asarray, (frames, depth, lens[None], poses[:1]))
+    colors, depths, lenses, path = map(
+        jnp.asarray, (frames, depth, lens[None], poses[:1])
+    )
     scene = initialize(colors, depths, lenses, path, 12000, jax.random.key(0))
-    opaque = scene.gaussians._replace(logit_opacities=scene.gaussians.logit_opacities + 4)
+    opaque = scene.gaussians._replace(
+        logit_opacities=scene.gaussians.logit_opacities + 4
+    )
     scene = scene._replace(gaussians=opaque)
     return scene, Cameras(np.repeat(lens[None], 3, 0), poses, HEIGHT, WIDTH)
 
@@ -53,7 +59,9 @@ def test_that_the_gap_behind_the_post_shows_the_wall() -> None:
     gap = np.asarray(before.alpha) < 0.2
     gap[:, :12] = gap[:, -12:] = False
     assert gap.mean() > 0.03
-    black, wall = (np.abs(np.asarray(x.rgb)[gap] - WALL).mean() for x in (before, after))
+    black, wall = (
+        np.abs(np.asarray(x.rgb)[gap] - WALL).mean() for x in (before, after)
+    )
     assert wall < 0.6 * black
 
 

@@ -3,7 +3,14 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from moving_scene import bending_scene, cameras, drawn, moving_ball, random_scene, written
+from moving_scene import (
+    bending_scene,
+    cameras,
+    drawn,
+    moving_ball,
+    random_scene,
+    written,
+)
 
 from full4d_jax.media.metrics import psnr
 from gaussians import Camera
@@ -132,7 +139,9 @@ def test_a_drag_orbits_and_gives_way_at_the_limit(opened):
 
 
 def test_fingers_pinch(opened):
-    opened.touch([(150, 100), (130, 100), (110, 100)], [(170, 100), (190, 100), (210, 100)])
+    opened.touch(
+        [(150, 100), (130, 100), (110, 100)], [(170, 100), (190, 100), (210, 100)]
+    )
     opened.wait("Math.abs(viewer.camera.now.zoom - 0.2) < 0.01")
     opened.key("-")
     opened.wait("viewer.camera.now.zoom > 0.21")

@@ -22,7 +22,9 @@ from gaussians import distillation_loss
 from input_pipeline.cameras import orbit
 
 VIEWS, FRAMES, SIDE = 3, 5, 32
-LONGER = 9  # frames, in which a window of `FRAMES`, two of Wan's latents, can start twice
+LONGER = (
+    9  # frames, in which a window of `FRAMES`, two of Wan's latents, can start twice
+)
 GUIDANCE, OF_TEXT = 2.5, 3.0
 
 
@@ -38,8 +40,12 @@ def prior(tmp_path_factory):
         codec_weights=save_toy_codec(folder / "vae.safetensors", "wan22"),
         text=str(folder / "text.npz"),
         negative_text=str(folder / "negative.npz"),
-        model=dataclasses.replace(wan.model, **SMALL, precision="float32", remat="none"),
-        sampler=SamplerConfig(steps=2, noise=1.0, guidance=GUIDANCE, text_guidance=OF_TEXT),
+        model=dataclasses.replace(
+            wan.model, **SMALL, precision="float32", remat="none"
+        ),
+        sampler=SamplerConfig(
+            steps=2, noise=1.0, guidance=GUIDANCE, text_guidance=OF_TEXT
+        ),
     )
     return prior_with(config, random_params(config.model, 0.2))
 
@@ -59,7 +65,9 @@ def test_a_window_is_asked_about_as_a_clip_of_its_own(prior, window):
     """What comes before it, or beside the views that are asked about, changes nothing."""
     frames, depth, cameras = grid(LONGER)
     turn = orbit(np.linspace(0, 8, LONGER), np.zeros(LONGER)).astype(np.float32)
-    cameras = dataclasses.replace(cameras, world_to_camera=cameras.world_to_camera @ turn)
+    cameras = dataclasses.replace(
+        cameras, world_to_camera=cameras.world_to_camera @ turn
+    )
     whole = teacher_between(
         "gradient", prior, frames[0], depth, cameras, views=1, frames=FRAMES
     )
@@ -73,7 +81,9 @@ def test_a_window_is_asked_about_as_a_clip_of_its_own(prior, window):
 
     poses = half_way(cameras).world_to_camera[1:, at]
     poses = jnp.concatenate([cameras.world_to_camera[:1, at], poses])
-    poses = poses @ jnp.linalg.inv(poses[0, 0])  # the world is the source's first camera
+    poses = poses @ jnp.linalg.inv(
+        poses[0, 0]
+    )  # the world is the source's first camera
     own = dataclasses.replace(cameras.views([0, 1]), world_to_camera=poses)
     alone = bind_prior(prior, 2 * frames[:1, at] - 1, depth[None, at], own)
     z = jax.random.normal(jax.random.key(0), (1, *alone.guides[0].projection.shape[2:]))
@@ -116,11 +126,16 @@ def test_a_video_is_pulled_by_the_guided_velocity_through_the_encoder(prior):
             source = 2 * frames[:1] - 1
             weights = prior.codec_weights
             made, _ = make_conditions(prior.model, source, depth[None], asked, weights)
-            made = jax.tree.map(lambda x: x[None], made._replace(text=jnp.asarray(text)))
+            made = jax.tree.map(
+                lambda x: x[None], made._replace(text=jnp.asarray(text))
+            )
             return made._replace(real=mark_first_frame(*made.base.shape[:3]))
 
         whole = conditions(depth, prior.text)
-        others = conditions(0 * depth, prior.text), conditions(depth, prior.negative_text)
+        others = (
+            conditions(0 * depth, prior.text),
+            conditions(depth, prior.negative_text),
+        )
         codec = make_codec(prior.model, prior.codec_weights)
         z, back = jax.vjp(lambda x: codec.encode(2 * x - 1), video)
         noise = jax.random.normal(key, z.shape)
@@ -130,7 +145,9 @@ def test_a_video_is_pulled_by_the_guided_velocity_through_the_encoder(prior):
         source = (1 - tau) * source + tau * own_noise
         network = velocity(prior.model, prior.params)
         seen = jnp.concatenate([source, noisy])
-        v, *without = (network(seen[None], tau[None], x)[0, 1:] for x in (whole, *others))
+        v, *without = (
+            network(seen[None], tau[None], x)[0, 1:] for x in (whole, *others)
+        )
         v = v + (GUIDANCE - 1) * (v - without[0]) + (OF_TEXT - 1) * (v - without[1])
         off = tau * (v - (noise - z))
         return (off**2).mean(), back(2 * off / z.size)[0], without[0] - v

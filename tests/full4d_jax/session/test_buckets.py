@@ -105,7 +105,9 @@ def test_an_error_does_not_keep_finished_files_back(bucket, monkeypatch, capsys)
 def test_an_index_comes_last(bucket, monkeypatch):
     order = []
     send = module.upload
-    monkeypatch.setattr(module, "upload", lambda *x: (order.append(x[0].name), send(*x))[1])
+    monkeypatch.setattr(
+        module, "upload", lambda *x: (order.append(x[0].name), send(*x))[1]
+    )
     with Copies() as copies:
         made = copies.of(f"{bucket}/set")
         (made / "shards").mkdir(parents=True)

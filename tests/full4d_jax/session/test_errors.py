@@ -8,7 +8,9 @@ from full4d_jax.session.errors import InputError, input_errors
 
 
 def test_control_characters_are_shown_as_escapes():
-    error = InputError("video", "a\x1b[31m\x07.mp4", "x\rdone\x9b2J", "a\nvideo", "retry")
+    error = InputError(
+        "video", "a\x1b[31m\x07.mp4", "x\rdone\x9b2J", "a\nvideo", "retry"
+    )
     told = r"video: a\x1b[31m\x07.mp4: found x\rdone\x9b2J, expected a video; retry"
     assert str(error) == told
 

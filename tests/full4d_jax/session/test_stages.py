@@ -20,8 +20,12 @@ class Kitchen:
             self.made.append(name)
             return {"x": np.full(3, value)}
 
-        stages.run("first", {"value": first, "video": video}, lambda: make("first", first))
-        return stages.run("second", {"value": second}, lambda: make("second", second))["x"]
+        stages.run(
+            "first", {"value": first, "video": video}, lambda: make("first", first)
+        )
+        return stages.run("second", {"value": second}, lambda: make("second", second))[
+            "x"
+        ]
 
 
 def test_finished_stages_are_kept_and_changed_inputs_run_again_downstream(tmp_path):
@@ -94,10 +98,30 @@ DEPTH = {"depth": np.ones((1, 1, 4, 4)), "path_unit": np.array(1.0)}
             {"means": np.full((5, 3), np.nan)},
             "found 15 numbers such as nan",
         ),
-        ("grid", GRID, {"world_to_camera": 2 * POSES}, "world_to_camera: found last row"),
-        ("grid", GRID, {"origin": np.ones((1, 2), np.uint8)}, "expected uint8 (v=2 t=1)"),
-        ("depth", DEPTH, {"path_unit": np.array(-1.0)}, "path_unit: found 1 numbers such"),
-        ("source", SLOW, {"times": np.array([0.0, 1e-9])}, "times that rise by 1e-09 s"),
+        (
+            "grid",
+            GRID,
+            {"world_to_camera": 2 * POSES},
+            "world_to_camera: found last row",
+        ),
+        (
+            "grid",
+            GRID,
+            {"origin": np.ones((1, 2), np.uint8)},
+            "expected uint8 (v=2 t=1)",
+        ),
+        (
+            "depth",
+            DEPTH,
+            {"path_unit": np.array(-1.0)},
+            "path_unit: found 1 numbers such",
+        ),
+        (
+            "source",
+            SLOW,
+            {"times": np.array([0.0, 1e-9])},
+            "times that rise by 1e-09 s",
+        ),
     ],
 )
 def test_edited_arrays_are_refused(name, whole, edit, message):

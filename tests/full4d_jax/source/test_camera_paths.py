@@ -48,13 +48,17 @@ def test_targets_are_distinct_look_at_the_pivot_and_stay_in_range(preset):
 def test_cameras_go_around_what_is_upright():
     """Up stays where it is in every picture, at the same height, and the cameras tell it."""
     up = (0.0, -np.cos(np.radians(25.0)), -np.sin(np.radians(25.0)))
-    level = read_targets(PathOptions("arc", azimuth=20.0), DataConfig(views=3, frames=1))
+    level = read_targets(
+        PathOptions("arc", azimuth=20.0), DataConfig(views=3, frames=1)
+    )
     poses = around_upright(level, up).world_to_camera[:, 0]
     np.testing.assert_allclose(poses[:, :3, :3] @ up, [up, up], atol=1e-6)
     np.testing.assert_allclose(poses @ [*PIVOT, 1], [[*PIVOT, 1]] * 2, atol=1e-6)
     turned = np.degrees(np.arccos((np.trace(poses[0, :3, :3]) - 1) / 2))
     assert turned == pytest.approx(20.0, abs=1e-3)
-    np.testing.assert_allclose(up_of(np.stack([np.eye(4), *poses])[:, None]), up, atol=2e-3)
+    np.testing.assert_allclose(
+        up_of(np.stack([np.eye(4), *poses])[:, None]), up, atol=2e-3
+    )
     np.testing.assert_allclose(up_of(np.eye(4)[None, None]), [0, -1, 0], atol=1e-6)
 
 
@@ -96,7 +100,9 @@ def write(path, **content):
 
 
 def test_file_round_trip_with_moving_cameras_and_scaled_intrinsics(tmp_path):
-    poses = orbit(np.array([[10.0, 20.0, 30.0], [-10.0, -10.0, -10.0]]), np.zeros((2, 3)))
+    poses = orbit(
+        np.array([[10.0, 20.0, 30.0], [-10.0, -10.0, -10.0]]), np.zeros((2, 3))
+    )
     lens = intrinsics_from_fov(40.0, 480, 640)
     own = {"intrinsics": [lens.tolist()] * 2, "image_size": [640, 480]}
     path = write(tmp_path / "c.json", world_to_camera=poses.tolist(), **own)

@@ -50,7 +50,9 @@ def write(path, **changes):
         "depth": np.tile(depth, (3, 2, 1, 1)),
     }
     arrays |= changes
-    np.savez(path, **{name: value for name, value in arrays.items() if value is not None})
+    np.savez(
+        path, **{name: value for name, value in arrays.items() if value is not None}
+    )
     return path
 
 
@@ -65,11 +67,15 @@ def test_the_folder_of_a_capture_is_read_as_it_is_imported(tmp_path):
     found = open_capture(CaptureOptions(tmp_path / "all" / "rig"))
     assert np.abs(found.frames.astype(int) - pictures).mean() < 8
     assert found.depth is not None
-    np.testing.assert_allclose(found.known_cameras.intrinsics, room.intrinsics, rtol=1e-5)
+    np.testing.assert_allclose(
+        found.known_cameras.intrinsics, room.intrinsics, rtol=1e-5
+    )
     assert found.depth.shape == (3, 2, 48, 64)
     assert found.about.place is None
     shutil.copytree(tmp_path / "all" / "rig", tmp_path / "all" / "again")
-    with pytest.raises(InputError, match="found 2 scenes, expected one; make a data set"):
+    with pytest.raises(
+        InputError, match="found 2 scenes, expected one; make a data set"
+    ):
         open_capture(CaptureOptions(tmp_path / "all"))
 
 
@@ -102,7 +108,9 @@ def test_the_world_becomes_that_of_the_first_camera(tmp_path):
         (16, 16, "none", []),
     ],
 )
-def test_one_view_in_eight_is_held_out_or_one_instant(views, instants, wanted, expected):
+def test_one_view_in_eight_is_held_out_or_one_instant(
+    views, instants, wanted, expected
+):
     held_out = held_out_pictures(views, instants, wanted)
     assert list(map(tuple, np.argwhere(held_out).tolist())) == expected
 
@@ -140,7 +148,10 @@ def test_masks_come_with_the_capture(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"frames": np.zeros((3, 2, 8, 8, 3))}, "frames: found float64 .* expected uint8"),
+        (
+            {"frames": np.zeros((3, 2, 8, 8, 3))},
+            "frames: found float64 .* expected uint8",
+        ),
         (
             {"intrinsics": np.tile([[20.0, 1, 8], [0, 20, 8], [0, 0, 1]], (3, 1, 1))},
             "intrinsics: found skew 1.0, expected none: undistort and rectify",
@@ -153,7 +164,9 @@ def test_unusable_captures_are_refused_by_field(tmp_path, changes, message):
 
 
 @pytest.mark.slow
-def test_a_capture_is_lifted_without_a_prior_and_rendered(tmp_path, capsys, monkeypatch):
+def test_a_capture_is_lifted_without_a_prior_and_rendered(
+    tmp_path, capsys, monkeypatch
+):
     def never(*_):
         raise AssertionError("a prior was looked for")
 

@@ -23,7 +23,9 @@ DATA = dataclasses.replace(DEFAULT.data, frames=3, height=16, width=16)
 
 @pytest.fixture(scope="module")
 def clips():
-    return ProceduralClips(2**30, 2, views=3, frames=5, height=16, width=16, all_depth=True)
+    return ProceduralClips(
+        2**30, 2, views=3, frames=5, height=16, width=16, all_depth=True
+    )
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +59,9 @@ def test_the_source_leads_and_its_frame_is_the_world(dataset, clips):
     unit = whole.depth[2, 1][whole.depth[2, 1] > 0]
     assert found.about.place.unit == pytest.approx(np.median(unit))
     assert found.about.place[1:4] == ("train", 1, 2)
-    true = whole.world_to_camera[0, 2].astype(float) @ invert(whole.world_to_camera[2, 1])
+    true = whole.world_to_camera[0, 2].astype(float) @ invert(
+        whole.world_to_camera[2, 1]
+    )
     true[:3, 3] /= np.median(unit)
     np.testing.assert_allclose(cameras.world_to_camera[1, 1], true, atol=1e-4)
     assert found.fps == pytest.approx(fps, rel=1e-5)

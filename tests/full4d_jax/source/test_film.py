@@ -54,11 +54,15 @@ def test_a_cut_is_refused_and_what_is_said_helps(path):
     frames, _ = film(arc(12))
     frames[6:] = 255 - frames[6:, ::-1, ::-1]
     write_video(path, frames, FPS)
-    with pytest.raises(InputError, match=r"film.mp4.*0.75 s.*--start 0.75.*--seconds 0.75"):
+    with pytest.raises(
+        InputError, match=r"film.mp4.*0.75 s.*--start 0.75.*--seconds 0.75"
+    ):
         open_video_source(DataConfig(frames=12, fps=FPS, **SIZE), VideoOptions(path))
     six = DataConfig(frames=6, fps=FPS, **SIZE)
     for start in (0.0, 0.75):
-        assert open_video_source(six, VideoOptions(path, start=start)).frames.shape[1] == 6
+        assert (
+            open_video_source(six, VideoOptions(path, start=start)).frames.shape[1] == 6
+        )
 
 
 def test_a_fast_camera_and_few_frames_a_second_are_no_cut(path):
@@ -110,7 +114,9 @@ def test_they_show_what_was_there_before(visited, path):
 
 
 def test_another_view_and_other_light_are_left_out(visited, path):
-    visited[: 2 * FPS] = np.roll(visited[: 2 * FPS], 5, 2)  # the camera was moved at 2 s
+    visited[: 2 * FPS] = np.roll(
+        visited[: 2 * FPS], 5, 2
+    )  # the camera was moved at 2 s
     visited[5 * FPS :] = visited[5 * FPS :] // 2  # a lamp goes out at 5 s
     pictures = around(path, visited)
     assert pictures is not None

@@ -37,7 +37,9 @@ def rig_folder(tmp_path_factory):
     lens = intrinsics_from_fov(FOV, *SIZE)
     walls = [textures(instant) for instant in range(INSTANTS)]
     for view, pose in enumerate(arc()):
-        film = np.stack([render(lens, pose, *SIZE, wall, np.zeros(8))[0] for wall in walls])
+        film = np.stack(
+            [render(lens, pose, *SIZE, wall, np.zeros(8))[0] for wall in walls]
+        )
         write_video(path / f"cam{view + 1}.mp4", film, FPS)
     return path
 
@@ -52,7 +54,9 @@ def test_cameras_of_synchronized_films_are_found(rig_folder):
     poses = grid.known_cameras.world_to_camera[:, 0].astype(np.float64)
     truth = arc() @ np.linalg.inv(arc()[0])  # both have the first camera's world
     turns = poses[:, :3, :3] @ np.swapaxes(truth[:, :3, :3], 1, 2)
-    off = np.degrees(np.arccos(np.clip((np.trace(turns, axis1=1, axis2=2) - 1) / 2, -1, 1)))
+    off = np.degrees(
+        np.arccos(np.clip((np.trace(turns, axis1=1, axis2=2) - 1) / 2, -1, 1))
+    )
     assert off.max() < 0.5
     # The unit is the distance to the place that all look at.
     assert np.linalg.norm(centers(poses) - centers(truth) / 1.8, axis=1).max() < 0.01
@@ -69,10 +73,14 @@ def test_an_import_takes_found_cameras(rig_folder, tmp_path, capsys, monkeypatch
         return rig
 
     monkeypatch.setattr(films_without_cameras, "find_rig", find_rig)
-    assert main(["data", "import", str(rig_folder), "--out", str(tmp_path / "set")]) == 0
+    assert (
+        main(["data", "import", str(rig_folder), "--out", str(tmp_path / "set")]) == 0
+    )
     assert seen == [((VIEWS, INSTANTS, *SIZE, 3), str(rig_folder))]
     lines = capsys.readouterr().out
-    assert f"{rig_folder}: films, since nothing tells cameras of the films cam1" in lines
+    assert (
+        f"{rig_folder}: films, since nothing tells cameras of the films cam1" in lines
+    )
     assert "note: cameras by structure from motion: 500 points of 2 instants" in lines
     (clip,) = open_dataset(tmp_path / "set")
     assert clip.generated
@@ -83,7 +91,9 @@ def test_an_import_takes_found_cameras(rig_folder, tmp_path, capsys, monkeypatch
 @pytest.mark.extra("pycolmap")
 def test_a_film_of_something_else_is_named(rig_folder, tmp_path, capsys):
     for name in ("cam1", "cam2", "cam3"):
-        (tmp_path / f"{name}.mp4").write_bytes((rig_folder / f"{name}.mp4").read_bytes())
+        (tmp_path / f"{name}.mp4").write_bytes(
+            (rig_folder / f"{name}.mp4").read_bytes()
+        )
     lens = intrinsics_from_fov(FOV, *SIZE)
     walls = textures(90), textures(91)
     film = [render(lens, arc()[3], *SIZE, wall, np.zeros(8))[0] for wall in walls]
@@ -98,7 +108,10 @@ def room_films(paths: np.ndarray) -> np.ndarray:
     lens = intrinsics_from_fov(FOV, *SIZE)
     walls = textures(0)
     return np.stack(
-        [[render(lens, x, *SIZE, walls, np.zeros(8))[0] for x in film] for film in paths]
+        [
+            [render(lens, x, *SIZE, walls, np.zeros(8))[0] for x in film]
+            for film in paths
+        ]
     )
 
 

@@ -24,7 +24,10 @@ def room() -> tuple[Grid, np.ndarray]:
     poses = relative_to(arc(), arc()[0]).astype(np.float32)
     cameras = Cameras(LENS[None].astype(np.float32), poses[None], HEIGHT, WIDTH)
     instants = np.repeat(np.arange(FRAMES), 200)
-    pixels = np.random.default_rng(0).uniform(0, 1, (len(instants), 2)) * (WIDTH, HEIGHT)
+    pixels = np.random.default_rng(0).uniform(0, 1, (len(instants), 2)) * (
+        WIDTH,
+        HEIGHT,
+    )
     column, row = pixels.astype(int).T
     points = SparseDepth(instants, pixels, true[instants, row, column].astype(float))
     source = Grid(

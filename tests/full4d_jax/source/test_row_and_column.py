@@ -36,7 +36,9 @@ def small(monkeypatch):
 def test_poses_place_the_views_where_the_column_was_filmed(tmp_path):
     poses = write_poses(tmp_path / "poses.json", rescale(WALK, 0.2))
     column = write(tmp_path, WALK)
-    source = open_two_videos(DATA, TwoVideosOptions(freeze_time=column, poses=poses, fps=3))
+    source = open_two_videos(
+        DATA, TwoVideosOptions(freeze_time=column, poses=poses, fps=3)
+    )
     cameras = grid_from(grid_arrays(source)).known_cameras
     assert source.about.unposed == ""
     found = np.asarray(cameras.world_to_camera)

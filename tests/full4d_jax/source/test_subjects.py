@@ -7,7 +7,11 @@ from skimage import data
 
 from full4d_jax.geometry.tracking import homographies
 from full4d_jax.source.along_flow import average_along_flow, link_labels, sure_flows
-from full4d_jax.source.backdrop import find_backdrop, find_moving, find_moving_while_turning
+from full4d_jax.source.backdrop import (
+    find_backdrop,
+    find_moving,
+    find_moving_while_turning,
+)
 from full4d_jax.source.subjects import Outlines, Subjects, find_subjects, label_subjects
 from input_pipeline.cameras import intrinsics_from_fov
 
@@ -22,7 +26,9 @@ def one_camera(picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def background() -> np.ndarray:
     noise = np.random.default_rng(0).uniform(90, 160, (12, 16, 3)).astype(np.float32)
-    return cv2.resize(noise, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC).clip(0, 255)
+    return cv2.resize(noise, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC).clip(
+        0, 255
+    )
 
 
 def walker(t: int) -> np.ndarray:
@@ -46,7 +52,9 @@ def clip() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         frames.append(frame.astype(np.uint8))
         masks.append(mask)
         # 8-pixel cells, as the network's.
-        cells = cv2.resize(mask.astype(np.float32), (16, 12), interpolation=cv2.INTER_AREA)
+        cells = cv2.resize(
+            mask.astype(np.float32), (16, 12), interpolation=cv2.INTER_AREA
+        )
         shares[t, ..., 0] = cv2.resize(cells, (WIDTH, HEIGHT))
     return np.stack(frames), np.stack(masks), shares
 
@@ -108,7 +116,10 @@ def test_what_moves_before_a_camera_that_turns_is_found_as_before_one_at_rest():
     angles = np.radians(np.linspace(0, 2, FRAMES))
     turns = np.stack([cv2.Rodrigues(np.array([0.3 * a, a, 0.0]))[0] for a in angles])
     places = np.mgrid[:HEIGHT, :WIDTH][::-1].transpose(1, 2, 0) + 0.5
-    rays = np.concatenate([places, np.ones((HEIGHT, WIDTH, 1))], -1) @ np.linalg.inv(lens).T
+    rays = (
+        np.concatenate([places, np.ones((HEIGHT, WIDTH, 1))], -1)
+        @ np.linalg.inv(lens).T
+    )
     steady = np.stack([background()] * FRAMES).astype(np.uint8)
     # Posts, which differ if they are misplaced.
     steady[:, :, 6::16] = steady[:, :, 7::16] = 240
@@ -123,7 +134,9 @@ def test_what_moves_before_a_camera_that_turns_is_found_as_before_one_at_rest():
         # The first camera's ray of each pixel, and its pixel there.
         seen = rays @ turn @ lens.T
         x, y = cv2.split((seen[..., :2] / seen[..., 2:] - 0.5).astype(np.float32))
-        turned.append(cv2.remap(frame, x, y, cv2.INTER_LINEAR, None, cv2.BORDER_REFLECT))
+        turned.append(
+            cv2.remap(frame, x, y, cv2.INTER_LINEAR, None, cv2.BORDER_REFLECT)
+        )
         people.append(cv2.remap(mask.astype(np.float32), x, y, cv2.INTER_LINEAR))
         expected.append(cv2.remap(moving.astype(np.uint8), x, y, cv2.INTER_NEAREST) > 0)
     frames = np.stack(turned)

@@ -11,7 +11,9 @@ from full4d_jax.generation.batch import Batch
 from full4d_jax.training.clips.batches import training_batches
 
 
-def grid_batches(config: Config, start: int, mesh: Mesh | None = None) -> Iterator[Batch]:
+def grid_batches(
+    config: Config, start: int, mesh: Mesh | None = None
+) -> Iterator[Batch]:
     """Yield the batches of `training_batches`, where none holds stored projections."""
     for batch in training_batches(config, start, mesh):
         assert isinstance(batch, Batch)

@@ -23,7 +23,9 @@ from input_pipeline.datasets.dataset import open_dataset
 
 WIDTH = 6
 ROWS = {
-    words: np.random.default_rng(len(words)).normal(size=(1 + len(words.split()), WIDTH))
+    words: np.random.default_rng(len(words)).normal(
+        size=(1 + len(words.split()), WIDTH)
+    )
     for words in ("", "a man", "two dogs run")
 }
 
@@ -53,7 +55,9 @@ def test_records_keep_the_caption_and_its_embedding(encoded):
     assert (first.caption, second.caption) == ("two dogs run", "")
     for example in (first, second):
         np.testing.assert_allclose(example.text, ROWS[example.caption], rtol=1e-3)
-    assert "| clips with an embedded caption | 2 |" in (encoded / "README.md").read_text()
+    assert (
+        "| clips with an embedded caption | 2 |" in (encoded / "README.md").read_text()
+    )
 
 
 @pytest.mark.slow
@@ -69,7 +73,8 @@ def test_each_clip_trains_with_its_own_text(config, encoded, projections):
     state, key = init_state(config, jax.random.key(0)), jax.random.key(5)
     # The text layers begin as if there were no text.
     params = jax.tree.map(
-        lambda x: x + 0.1 * jax.random.normal(jax.random.key(x.size), x.shape), state.params
+        lambda x: x + 0.1 * jax.random.normal(jax.random.key(x.size), x.shape),
+        state.params,
     )
     weights = None if projections else codec_weights(config)
 

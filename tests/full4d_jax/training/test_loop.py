@@ -24,7 +24,10 @@ def test_samples_and_histograms_cover_the_whole_run(tmp_path):
     state, parts = short(tmp_path / "parts")
     assert int(state.step) == 7
     assert (parts["samples"], parts["times"]) == (13, [0, 13])
-    assert [(part["start"], part["steps"]) for part in parts["parts"]] == [(0, 4), (4, 7)]
+    assert [(part["start"], part["steps"]) for part in parts["parts"]] == [
+        (0, 4),
+        (4, 7),
+    ]
     _, nothing_left = short(tmp_path / "parts")
     assert nothing_left == parts
 

@@ -15,7 +15,9 @@ from full4d_jax.training.monitor import slow_process
 
 
 def speeds(out) -> list[dict]:
-    found = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    found = [
+        json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()
+    ]
     return [line["speed"] for line in found]
 
 
@@ -41,7 +43,9 @@ def test_mfu_is_relative_to_the_peak_that_is_told(tmp_path, capsys):
     assert "mfu" in said.err
     assert "data_wait" in said.err
     for x in speeds(tmp_path / "known")[1:]:
-        assert x["mfu"] == pytest.approx(8e9 / (8 * 1e12) / x["seconds_per_step"], rel=2e-3)
+        assert x["mfu"] == pytest.approx(
+            8e9 / (8 * 1e12) / x["seconds_per_step"], rel=2e-3
+        )
     short(tmp_path / "unknown", reporting=Reporting(flops=8e9))
     assert "no peak is known for cpu" in capsys.readouterr().out
     for x in speeds(tmp_path / "unknown")[1:]:
@@ -77,7 +81,9 @@ def test_tensorboard_has_the_numbers_and_hides_what_is_done_again(tmp_path):
     assert [x.step for x in found if x.HasField("session_log")] == [1, 5]
     numbers = [(x.step, value) for x in found for value in x.summary.value]
     losses = {step: x.simple_value for step, x in numbers if x.tag == "loss"}
-    assert losses == pytest.approx({line["step"]: line["loss"] for line in lines(tmp_path)})
+    assert losses == pytest.approx(
+        {line["step"]: line["loss"] for line in lines(tmp_path)}
+    )
 
 
 def test_a_profile_of_some_steps(tmp_path, capsys):

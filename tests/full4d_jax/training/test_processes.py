@@ -33,7 +33,12 @@ def start(out: Path, steps: int) -> list[subprocess.Popen]:
     return [
         subprocess.Popen(
             words,
-            env={**os.environ, **slurm, "SLURM_PROCID": str(i), "SLURM_LOCALID": str(i)},
+            env={
+                **os.environ,
+                **slurm,
+                "SLURM_PROCID": str(i),
+                "SLURM_LOCALID": str(i),
+            },
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -50,7 +55,9 @@ def test_one_is_told_to_stop_and_both_save_the_same_step(tmp_path):
         time.sleep(0.01)
     processes[1].send_signal(signal.SIGTERM)  # not the one that writes
     said = [process.communicate(timeout=120) for process in processes]
-    assert [process.returncode for process in processes] == [STOPPED_EXIT_CODE] * 2, said
+    assert [process.returncode for process in processes] == [STOPPED_EXIT_CODE] * 2, (
+        said
+    )
     step = lines(tmp_path)[-1]["step"]
     assert f"saved at step {step}; resume with: " in said[0][0]
     assert "saved at step" not in said[1][0]
@@ -63,7 +70,9 @@ def test_one_is_told_to_stop_and_both_save_the_same_step(tmp_path):
     assert record["devices"]["processes"] == 2
     assert int(state.step) == step + 3
     short(tmp_path / "one", devices=4, steps=step + 3, log_every=1)
-    one, two = ([line["loss"] for line in lines(f)] for f in (tmp_path / "one", tmp_path))
+    one, two = (
+        [line["loss"] for line in lines(f)] for f in (tmp_path / "one", tmp_path)
+    )
     np.testing.assert_allclose(two, one, rtol=1e-6)
 
 

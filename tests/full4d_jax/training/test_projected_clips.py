@@ -63,7 +63,9 @@ def picture_of(clips, latents) -> Batch:
     first = latents[0]
     clip = next(x for x in clips if any(np.array_equal(y, first) for y in x.latents))
     own = list(clip.latents)
-    views = [next(i for i, x in enumerate(own) if np.array_equal(x, y)) for y in latents]
+    views = [
+        next(i for i, x in enumerate(own) if np.array_equal(x, y)) for y in latents
+    ]
     shown = decode(clip, height=16, width=16)
     depth, poses = to_source(shown.depth[0], shown.world_to_camera[views])
     frames = shown.frames[views].astype(np.float32) / 127.5 - 1
@@ -92,7 +94,9 @@ def test_inspect_compiles_the_program_that_train_runs(
 
     monkeypatch.setattr(loop, "jit_step", spy)
     # The sheet at the end is drawn by programs of its own, which take longer to compile.
-    monkeypatch.setattr(held_out, "draw_sheet", lambda *_: np.zeros((8, 8, 3), np.uint8))
+    monkeypatch.setattr(
+        held_out, "draw_sheet", lambda *_: np.zeros((8, 8, 3), np.uint8)
+    )
     train_prior(config, tmp_path, None)
     mesh = training_mesh(config)
     assert mesh is not None
@@ -106,7 +110,9 @@ def test_inspect_compiles_the_program_that_train_runs(
 
 
 @pytest.mark.slow
-def test_devices_that_share_a_clip_divide_its_projection_and_its_videos(config, encoded):
+def test_devices_that_share_a_clip_divide_its_projection_and_its_videos(
+    config, encoded
+):
     """The clips that the network sees are those of one device."""
     config = on(config, encoded, projections=0, drop_projection=0.5)
     config = changed(config, model={"prediction": "residual"})
@@ -117,11 +123,15 @@ def test_devices_that_share_a_clip_divide_its_projection_and_its_videos(config, 
         return prepare(batch, key, config.model, config.data, weights)
 
     expected = jax.jit(conditions)(batch, weights)
-    mesh = training_mesh(changed(config, mesh={"data": 1, "fsdp": 2, "view": 2, "time": 2}))
+    mesh = training_mesh(
+        changed(config, mesh={"data": 1, "fsdp": 2, "view": 2, "time": 2})
+    )
     assert mesh is not None
     with jax.set_mesh(mesh):
         found = jax.jit(conditions)(put_batch(mesh, batch), codec_weights(config, mesh))
-    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6), found, expected)
+    jax.tree.map(
+        partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6), found, expected
+    )
 
 
 def test_what_does_not_fit_is_refused(config, encoded):

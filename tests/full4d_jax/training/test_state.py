@@ -87,5 +87,7 @@ def test_plain_adamw_is_optaxs():
     theirs = applied(optax.adamw(rate, b2=0.98, weight_decay=config.adam_weight_decay))
     for ours, expected in zip(applied(make_optimizer(config, 10)), theirs, strict=True):
         for name, x in expected.items():
-            np.testing.assert_allclose(ours[name], x, rtol=1e-5, atol=1e-9, err_msg=name)
+            np.testing.assert_allclose(
+                ours[name], x, rtol=1e-5, atol=1e-9, err_msg=name
+            )
     assert np.abs(theirs[-1]["head.bias"]).max() > 0

@@ -68,12 +68,20 @@ def test_prediction_of_the_velocity_is_trained_by_velocity_matching(batch):
     data, noise_key = batch.frames[:, 1:], jax.random.split(key, 3)[2]
     keys = [jax.random.fold_in(noise_key, i) for i in range(2)]
     noise = [jax.random.normal(key, data.shape[1:]) for key in keys]
-    np.testing.assert_allclose(found, ((jnp.stack(noise) - data) ** 2).mean(), rtol=1e-5)
+    np.testing.assert_allclose(
+        found, ((jnp.stack(noise) - data) ** 2).mean(), rtol=1e-5
+    )
 
 
 TEXTS = changed(
     CONFIG,
-    model={"layers": 1, "refiner": 0, "projection": "none", "cameras": (), "text_width": 8},
+    model={
+        "layers": 1,
+        "refiner": 0,
+        "projection": "none",
+        "cameras": (),
+        "text_width": 8,
+    },
 )
 
 
@@ -132,7 +140,9 @@ def random_state(config: Config) -> TrainState:
 
 def first_step(config: Config, parts: int) -> tuple[dict, list[np.ndarray]]:
     """Metrics, and all gradients: AdamW's first moments after a step are a tenth of them."""
-    config = changed(config, optimizer={"kind": "adamw"}, training={"accumulate": parts})
+    config = changed(
+        config, optimizer={"kind": "adamw"}, training={"accumulate": parts}
+    )
     state, metrics = jax.jit(train_step(config))(random_state(config), random_batch(4))
     leaves = jax.tree.leaves_with_path(state.optimizer)
     moments = [leaf for path, leaf in leaves if ".mu" in jax.tree_util.keystr(path)]

@@ -52,7 +52,9 @@ def named(tree) -> dict[str, np.ndarray]:
 )
 def test_only_the_subset_changes_and_has_optimizer_state(trainable):
     model = dataclasses.replace(MODEL, lora_rank=3 if trainable == "lora" else 0)
-    config = changed(DEBUG, model=model, optimizer={"trainable": trainable, "warmup": 1})
+    config = changed(
+        DEBUG, model=model, optimizer={"trainable": trainable, "warmup": 1}
+    )
     before = state_from_params(config, random_params(config.model))
     step = jax.jit(train_step(config))
     after, batch = before, random_batch(2)
@@ -75,7 +77,9 @@ def test_only_the_subset_changes_and_has_optimizer_state(trainable):
     # Names of what Muon would update: three numbers.
     muon = {name.rpartition(".")[0] for name in named(block_matrices(before.params))}
     stored = sum(x.size for x in jax.tree.leaves(after.optimizer) if x.ndim)
-    trained = {name: x.size for name, x in named(before.params).items() if expected(name)}
+    trained = {
+        name: x.size for name, x in named(before.params).items() if expected(name)
+    }
     # Muon keeps one number for each parameter and three coefficients, AdamW two numbers.
     counts = [size * (1 if name in muon else 2) for name, size in trained.items()]
     assert stored == 3 + sum(counts)
@@ -123,7 +127,12 @@ def without(params):
 
 # Of one stream, without projection.
 BASE = dataclasses.replace(
-    DEBUG.model, projection="none", cameras=(), rope_folds_views=True, refiner=0, patch=4
+    DEBUG.model,
+    projection="none",
+    cameras=(),
+    rope_folds_views=True,
+    refiner=0,
+    patch=4,
 )
 
 
@@ -171,7 +180,9 @@ def test_on_a_mesh_every_device_reads_and_draws_its_own_shards(base, changes):
     assert {x.dtype for x in jax.tree.leaves(found)} == {jnp.dtype(jnp.float32)}
     jax.tree.map(np.testing.assert_array_equal, found, expected)
     if changes:
-        fresh = [np.asarray(x) for name, x in named(found).items() if ".lora_in" in name]
+        fresh = [
+            np.asarray(x) for name, x in named(found).items() if ".lora_in" in name
+        ]
         assert fresh
         assert all(np.abs(x).max() > 0 for x in fresh)
 

@@ -84,7 +84,9 @@ def short(
     )
 
 
-def command(out: Path, pause: float = 0.0, together: bool = False, **words) -> list[str]:
+def command(
+    out: Path, pause: float = 0.0, together: bool = False, **words
+) -> list[str]:
     """The command of a process that does `short`, or a part of it, pausing before each batch."""
     return [sys.executable, __file__, str(out), json.dumps([pause, together, words])]
 
@@ -107,7 +109,9 @@ def main() -> None:
 def lines(folder: Path, name: str = "metrics.jsonl") -> list[dict]:
     """Read a file of JSON lines; the times in it differ from run to run."""
     found = [json.loads(line) for line in (folder / name).read_text().splitlines()]
-    return [{key: value for key, value in line.items() if key != "speed"} for line in found]
+    return [
+        {key: value for key, value in line.items() if key != "speed"} for line in found
+    ]
 
 
 def same(a, b) -> bool:

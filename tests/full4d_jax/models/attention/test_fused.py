@@ -87,7 +87,9 @@ def test_is_as_near_to_the_truth_in_bfloat16_as_the_oracle_is(name):
     shape = (1, 3, 4, 16, 2, 32)
 
     def exact(q, k, v, *, cross_half):
-        return oracle(*(x.astype(jnp.float32) for x in (q, k, v)), cross_half=cross_half)
+        return oracle(
+            *(x.astype(jnp.float32) for x in (q, k, v)), cross_half=cross_half
+        )
 
     def rounded(*args, **kwargs):
         return exact(*args, **kwargs).astype(jnp.bfloat16)
@@ -167,7 +169,9 @@ def test_kernels_equal_the_dense_mask(name, mask):
 
 def test_cudnn_is_refused_where_a_mask_cuts_own_views():
     words = r"model\.gpu_attention: found cudnn, expected flash"
-    attend = functools.partial(IMPLEMENTATIONS["by_cudnn"], cross_half=True, mask="causal")
+    attend = functools.partial(
+        IMPLEMENTATIONS["by_cudnn"], cross_half=True, mask="causal"
+    )
     with pytest.raises(InputError, match=words):
         solve(attend, FEW)
 

@@ -51,7 +51,9 @@ def operations(attend, shape, platform):
         ("tpu", LARGE, SPLASH, MERGED),
     ],
 )
-def test_programs_hold_the_platforms_implementation_alone(platform, shape, chosen, other):
+def test_programs_hold_the_platforms_implementation_alone(
+    platform, shape, chosen, other
+):
     found = operations(FUSED, shape, platform)
     assert found == operations(chosen, shape, platform)
     assert found != operations(other, shape, platform)

@@ -25,7 +25,9 @@ from full4d_jax.models.attention.positions import (
 from full4d_jax.models.tokens import TokenGrid
 
 TURNED = ModelConfig(width=12, heads=1, cameras=(), rope_theta=100.0)
-CHANNELS = ModelConfig(width=48, layers=2, heads=3, ffn=64, refiner=4, cameras=("prope",))
+CHANNELS = ModelConfig(
+    width=48, layers=2, heads=3, ffn=64, refiner=4, cameras=("prope",)
+)
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -36,7 +38,9 @@ def velocity(model, params, latents, conditions):
 def test_equals_its_formula_pair_by_pair():
     tokens, heads, width = 3, 2, 16
     q, k, v = (
-        np.asarray(jax.random.normal(jax.random.key(i), (B, V, T, tokens, heads, width)))
+        np.asarray(
+            jax.random.normal(jax.random.key(i), (B, V, T, tokens, heads, width))
+        )
         for i in range(3)
     )
     _, conditions = random_grid(CHANNELS)
@@ -62,7 +66,9 @@ def test_equals_its_formula_pair_by_pair():
                 relative = np.eye(width)
                 seen = cameras[i] @ np.linalg.inv(cameras[j])
                 relative[:8, :8] = np.kron(np.eye(2), seen)
-                logits.append(q[i, :, head] @ relative @ k[j, :, head].T / np.sqrt(width))
+                logits.append(
+                    q[i, :, head] @ relative @ k[j, :, head].T / np.sqrt(width)
+                )
                 values.append(v[j, :, head] @ relative.T)
             weights = np.exp(np.concatenate(logits, 1))
             expected = weights / weights.sum(1, keepdims=True) @ np.concatenate(values)
@@ -75,7 +81,9 @@ def test_target_views_are_a_set_with_their_cameras(cameras):
     latents, conditions = random_grid(model)
     params = random_params(model, 0.2)
     expected = velocity(model, params, latents, conditions)
-    swapped = jax.tree.map(lambda x: x[:, np.array([0, 2, 1])], jax.device_get(conditions))
+    swapped = jax.tree.map(
+        lambda x: x[:, np.array([0, 2, 1])], jax.device_get(conditions)
+    )
     found = velocity(model, params, latents[:, ::-1], swapped)[:, ::-1]
     np.testing.assert_allclose(found, expected, atol=1e-4)
     wrong = velocity(model, params, latents[:, ::-1], conditions)[:, ::-1]
@@ -93,7 +101,9 @@ def test_rotation_is_a_complex_product(turn):
     np.testing.assert_allclose(turned[..., 1::2], np.imag(numbers), atol=1e-5)
 
 
-@pytest.mark.parametrize(("dtype", "rounding"), [("float32", 1e-6), ("bfloat16", 2**-7)])
+@pytest.mark.parametrize(
+    ("dtype", "rounding"), [("float32", 1e-6), ("bfloat16", 2**-7)]
+)
 def test_both_ways_of_turning_have_the_same_gradient(dtype, rounding):
     x, cotangent = (
         jax.random.normal(jax.random.key(i), (2, 12, 2, 12), dtype) for i in range(2)
@@ -104,7 +114,9 @@ def test_both_ways_of_turning_have_the_same_gradient(dtype, rounding):
         for turn in (turn_in_pairs, turn_by_product)
     )
     np.testing.assert_array_equal(in_pairs[0], by_product[0])
-    expected, found = (np.asarray(pull(cotangent)[0]) for _, pull in (in_pairs, by_product))
+    expected, found = (
+        np.asarray(pull(cotangent)[0]) for _, pull in (in_pairs, by_product)
+    )
     assert found.dtype == expected.dtype == dtype
     found, expected = (x.astype(np.float32) for x in (found, expected))
     np.testing.assert_allclose(found, expected, atol=rounding * np.abs(expected).max())

@@ -11,7 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from dense_mask import oracle, with_gradients
-from jax.experimental.pallas.ops.tpu.splash_attention import splash_attention_mask as masks
+from jax.experimental.pallas.ops.tpu.splash_attention import (
+    splash_attention_mask as masks,
+)
 from jax.experimental.pallas.ops.tpu.splash_attention import (
     splash_attention_mask_info as library,
 )
@@ -76,7 +78,10 @@ print("kernels", compiled.as_text().count("tpu_custom_call"))
 
 @pytest.mark.skipif(not importlib.util.find_spec("libtpu"), reason="needs libtpu")
 def test_compiles_for_tpu_at_the_5b_models_grid():
-    environment = os.environ | {"JAX_PLATFORMS": "cpu", "TPU_WORKER_HOSTNAMES": "localhost"}
+    environment = os.environ | {
+        "JAX_PLATFORMS": "cpu",
+        "TPU_WORKER_HOSTNAMES": "localhost",
+    }
     environment["ALLOW_MULTIPLE_LIBTPU_LOAD"] = "true"
     sizes = [str(n) for n in (1, 6, 42, 252, 24, 128)]
     command = [sys.executable, "-c", COMPILE, "v6e:2x2", *sizes]

@@ -13,7 +13,12 @@ from toy_codec import vae_tensors
 from full4d_jax.cli import main
 from full4d_jax.config import DEFAULT, ModelConfig
 from full4d_jax.config.codecs import KINDS, WAN22
-from full4d_jax.models.codecs.codec import codec_weights, make_codec, save_codec, wan_vae
+from full4d_jax.models.codecs.codec import (
+    codec_weights,
+    make_codec,
+    save_codec,
+    wan_vae,
+)
 from full4d_jax.session.errors import InputError
 
 CONFIGS = {
@@ -47,7 +52,9 @@ def test_pixels_fold_and_unfold():
 def test_weights_come_from_a_file(weights, tmp_path):
     path = tmp_path / "codec.safetensors"
     save_codec(path, "wan22", weights)
-    config = dataclasses.replace(DEFAULT, model=CONFIGS["wan22"], codec_weights=str(path))
+    config = dataclasses.replace(
+        DEFAULT, model=CONFIGS["wan22"], codec_weights=str(path)
+    )
     loaded = codec_weights(config)
     jax.tree.map(np.testing.assert_array_equal, loaded, weights)
     assert codec_weights(config) is loaded  # read once
@@ -63,11 +70,16 @@ def test_published_weights_become_a_codec(tmp_path, capsys):
     config = dataclasses.replace(KINDS[name], base=2, decoder_base=4)
     save_file(vae_tensors(config, diffusers=False), source)
     assert main(["convert", "codec", str(source), str(target)]) == 0
-    said, mark = capsys.readouterr().out, hashlib.sha256(source.read_bytes()).hexdigest()
+    said, mark = (
+        capsys.readouterr().out,
+        hashlib.sha256(source.read_bytes()).hexdigest(),
+    )
     assert f"{target}: {name}, " in said
     assert f"{source}: SHA-256 {mark}, not known here" in said
     target.unlink()
-    assert main(["convert", "codec", str(source), str(target), "--sha256", "0" * 64]) == 2
+    assert (
+        main(["convert", "codec", str(source), str(target), "--sha256", "0" * 64]) == 2
+    )
     assert f"found {mark}, expected {'0' * 64}" in capsys.readouterr().err
     assert not target.exists()
     assert main(["convert", "codec", str(source), str(target), "--sha256", mark]) == 0

@@ -67,7 +67,9 @@ def test_values_and_gradients_equal_diffusers(case, tmp_path):
         assert scale > 0.1
         np.testing.assert_allclose(found / scale, expected / scale, atol=1e-4)
 
-    latents, gradient = solve(wan_vae.encode, params, given["video"], given["to_latents"])
+    latents, gradient = solve(
+        wan_vae.encode, params, given["video"], given["to_latents"]
+    )
     np.testing.assert_allclose(latents, golden["latents"], atol=1e-4)
     assert_gradient(subsampled(gradient), golden["video_gradient"])
     video, gradient = solve(wan_vae.decode, params, given["latents"], given["to_video"])
@@ -97,7 +99,9 @@ def test_values_equal_diffusers(settings, frames, sides, tmp_path):
     height, width = (n * pixels for n in sides)
     video = make_wan_vae.draw("video", (2, frames, height, width, 3)).clip(-1, 1)
     latents = make_wan_vae.draw("latents", latent)
-    mean, std = (torch.tensor(x).view(1, -1, 1, 1, 1) for x in (config.mean, config.std))
+    mean, std = (
+        torch.tensor(x).view(1, -1, 1, 1, 1) for x in (config.mean, config.std)
+    )
     with torch.no_grad():
         encoded = vae.encode(torch.tensor(video).movedim(-1, 1)).latent_dist.mode()
         decoded = vae.decode(torch.tensor(latents).movedim(-1, 1) * std + mean).sample

@@ -61,7 +61,9 @@ def test_names_of_wan21_agree_with_the_converter_of_diffusers():
 
     names = flatten_dict(abstract_params(WAN21), sep=".")
     ours = {
-        source_name(name, WAN21, diffusers=False): source_name(name, WAN21, diffusers=True)
+        source_name(name, WAN21, diffusers=False): source_name(
+            name, WAN21, diffusers=True
+        )
         for name in names
     }
     theirs = single_file.convert_wan_vae_to_diffusers({name: name for name in ours})

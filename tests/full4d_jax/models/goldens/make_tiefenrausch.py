@@ -33,7 +33,9 @@ def main() -> None:
     session = onnxruntime.InferenceSession(sys.argv[1])
     picture = ((drawn_picture() - MEAN) / DEVIATION).astype(np.float32)
     name = session.get_inputs()[0].name
-    disparity = np.asarray(session.run(None, {name: picture.transpose(2, 0, 1)[None]})[0])
+    disparity = np.asarray(
+        session.run(None, {name: picture.transpose(2, 0, 1)[None]})[0]
+    )
     logs = np.log(disparity.reshape(picture.shape[:2]))[::STEP, ::STEP]
     file = Path(__file__).with_name("tiefenrausch.npz")
     np.savez(file, log_disparity=logs.astype(np.float32))

@@ -57,11 +57,16 @@ def inputs(name: str) -> dict[str, np.ndarray]:
 
 
 def random_inputs(
-    shape: tuple[int, ...], tokens: tuple[int, int], first_is_given: bool, text_width: int
+    shape: tuple[int, ...],
+    tokens: tuple[int, int],
+    first_is_given: bool,
+    text_width: int,
 ) -> dict[str, np.ndarray]:
     """Make the golden for any sizes."""
     rng = np.random.default_rng(0)
-    tau = np.broadcast_to(rng.uniform(0.1, 1, (shape[0], 1)), (shape[0], shape[2])).copy()
+    tau = np.broadcast_to(
+        rng.uniform(0.1, 1, (shape[0], 1)), (shape[0], shape[2])
+    ).copy()
     tau[:, 0] *= not first_is_given
     text = rng.normal(size=(shape[0], tokens[0], text_width))
     values = {
@@ -96,7 +101,9 @@ def solve(model, values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     if bool((times == times[:, :1]).all()):
         times = times[:, 0]  # one for all, as Wan2.1 has it
     else:
-        times = times.repeat_interleave(h * w // 4, 1)  # one a token, as Wan2.2-TI2V has it
+        times = times.repeat_interleave(
+            h * w // 4, 1
+        )  # one a token, as Wan2.2-TI2V has it
     latents = x["latents"].requires_grad_()
     out = model(latents, times, x["text"], return_dict=False)[0]
     (gradient,) = torch.autograd.grad(out, latents, x["cotangent"])

@@ -18,7 +18,11 @@ HERE = Path(__file__).resolve().parent
 FRAMES, STEP = 5, 5
 SIZES = {"wan21": (12, 20), "wan22": (24, 40)}  # three by five latent pixels
 # Three stages instead of four, for the compiler's sake: one change of sides, one of frames too.
-SMALL = {"num_res_blocks": 1, "dim_mult": [1, 2, 2], "temperal_downsample": [False, True]}
+SMALL = {
+    "num_res_blocks": 1,
+    "dim_mult": [1, 2, 2],
+    "temperal_downsample": [False, True],
+}
 CASES = {
     "wan21": SMALL | {"base_dim": 4},
     "wan22": SMALL
@@ -38,7 +42,11 @@ CASES = {
 
 def draw(name: str, shape: tuple[int, ...]) -> np.ndarray:
     """Standard normal numbers, a function of the name, float32."""
-    return np.random.RandomState(zlib.crc32(name.encode())).randn(*shape).astype(np.float32)
+    return (
+        np.random.RandomState(zlib.crc32(name.encode()))
+        .randn(*shape)
+        .astype(np.float32)
+    )
 
 
 def weight(name: str, shape: tuple[int, ...]) -> np.ndarray:
@@ -58,7 +66,12 @@ def inputs(case: str) -> dict[str, np.ndarray]:
     height, width = SIZES[case]
     latent = (2, (FRAMES + 1) // 2, 3, 5, CASES[case].get("z_dim", 16))
     video = (2, FRAMES, height, width, 3)
-    shapes = {"video": video, "latents": latent, "to_latents": latent, "to_video": video}
+    shapes = {
+        "video": video,
+        "latents": latent,
+        "to_latents": latent,
+        "to_video": video,
+    }
     values = {name: draw(f"{case} {name}", shape) for name, shape in shapes.items()}
     return values | {"video": values["video"].clip(-1, 1)}
 

@@ -24,17 +24,23 @@ from full4d_jax.models.wan.layouts import (
 )
 from full4d_jax.session.errors import InputError
 
-MODEL = dataclasses.replace(WAN.model, width=24, layers=2, heads=2, ffn=40, text_width=10)
+MODEL = dataclasses.replace(
+    WAN.model, width=24, layers=2, heads=2, ffn=40, text_width=10
+)
 PRESETS = Path(__file__).parents[4] / "configs"
 
 
-@pytest.mark.parametrize("dtype", [np.float32, jnp.bfloat16], ids=["float32", "bfloat16"])
+@pytest.mark.parametrize(
+    "dtype", [np.float32, jnp.bfloat16], ids=["float32", "bfloat16"]
+)
 def test_round_trip_is_equal_bit_for_bit(dtype, tmp_path):
     theirs = random_wan(MODEL, "diffusers", dtype)
     names = sorted(theirs)
     (tmp_path / "from").mkdir()
     save_file({k: theirs[k] for k in names[::2]}, tmp_path / "from" / "a-1.safetensors")
-    save_file({k: theirs[k] for k in names[1::2]}, tmp_path / "from" / "a-2.safetensors")
+    save_file(
+        {k: theirs[k] for k in names[1::2]}, tmp_path / "from" / "a-2.safetensors"
+    )
     target, folder = tmp_path / "ours.safetensors", tmp_path / "to"
     assert import_wan(MODEL, tmp_path / "from", target) == "diffusers"
     ours = load_file(target)

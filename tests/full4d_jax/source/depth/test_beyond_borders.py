@@ -31,7 +31,9 @@ def test_a_picture_keeps_its_light_and_its_detail():
     assert (wide[16:80, 24:120] == picture).all()
     sides = wide[16:80, :24], wide[16:80, -24:]
     for side, near in zip(sides, (picture[:, :8], picture[:, -8:]), strict=True):
-        assert abs(side.mean() - near.mean()) < 10, "a mirror image gets darker or brighter"
+        assert abs(side.mean() - near.mean()) < 10, (
+            "a mirror image gets darker or brighter"
+        )
         # A filling has no detail.
         assert side.std((0, 1)).min() > 0.5 * near.std((0, 1)).max()
 
@@ -40,7 +42,9 @@ def test_a_picture_keeps_its_light_and_its_detail():
 def test_lines_go_straight_on(slope):
     picture = stripes(128, 160, slope)
     true = stripes(128, 160, slope, ROWS, COLUMNS).astype(float)
-    np.testing.assert_allclose(crossing_slopes(picture, COLUMNS)[16:-16], slope, atol=0.1)
+    np.testing.assert_allclose(
+        crossing_slopes(picture, COLUMNS)[16:-16], slope, atol=0.1
+    )
     mirrored = np.pad(picture, ((ROWS, ROWS), (COLUMNS, COLUMNS), (0, 0)), "reflect")
     for columns in (np.s_[:COLUMNS], np.s_[-COLUMNS:]):
         part = np.s_[ROWS + 16 : -ROWS - 16, columns]  # corners are asked of nobody
@@ -70,7 +74,9 @@ def fan(left, right):
     """Boards below row 100 that come together at column 20, row -150; above it a wall."""
     y, x = np.mgrid[:256, left:right]
     boards = 128 + 24 * np.sin(60 * (x - 20.0) / (y + 150.0))
-    return np.where(y < 100, 230, boards).round().astype(np.uint8)[..., None].repeat(3, -1)
+    return (
+        np.where(y < 100, 230, boards).round().astype(np.uint8)[..., None].repeat(3, -1)
+    )
 
 
 def test_boards_of_a_floor_go_straight_on():
@@ -79,7 +85,9 @@ def test_boards_of_a_floor_go_straight_on():
     assert abs(stretch.top - 100) <= 6
     assert abs(stretch.upper) < 0.1, "the floor ends at the wall"
     rows = np.arange(stretch.top, 256)
-    np.testing.assert_allclose(stretch.slopes[20:], ((rows + 150) / 160)[20:], atol=0.25)
+    np.testing.assert_allclose(
+        stretch.slopes[20:], ((rows + 150) / 160)[20:], atol=0.25
+    )
     wide, _ = beyond_borders(picture, np.ones((256, 180), np.float32), 0, 40)
     true = fan(-40, 220).astype(float)
     d = np.arange(1, 41)

@@ -21,7 +21,9 @@ TIMES, HEIGHT, WIDTH = 3, 48, 64
 BEYOND = round(BEYOND_SHARE * HEIGHT), round(BEYOND_SHARE * WIDTH)
 PERSON = slice(12, 40), slice(20, 34)
 # A wall that recedes to the right.
-WALL = np.broadcast_to(1 / np.linspace(1.0, 0.5, WIDTH), (HEIGHT, WIDTH)).astype(np.float32)
+WALL = np.broadcast_to(1 / np.linspace(1.0, 0.5, WIDTH), (HEIGHT, WIDTH)).astype(
+    np.float32
+)
 
 
 def hidden_all_the_time() -> tuple[np.ndarray, np.ndarray, np.ndarray, Backdrop]:
@@ -105,7 +107,12 @@ def somebody(rng: np.random.Generator) -> np.ndarray:
     """Where a person of limbs stands, somewhere in a picture of 256 x 256."""
     hole = np.zeros((256, 256), np.uint8)
     hips = rng.integers([60, 100], [196, 150])
-    for joint, width in (((0, -90), 60), ((-30, 90), 24), ((30, 90), 24), ((60, -40), 20)):
+    for joint, width in (
+        ((0, -90), 60),
+        ((-30, 90), 24),
+        ((30, 90), 24),
+        ((60, -40), 20),
+    ):
         cv2.line(hole, tuple(map(int, hips)), tuple(map(int, hips + joint)), 1, width)
     return hole > 0
 

@@ -40,7 +40,9 @@ def test_posts_tell_the_pitch(pitch):
 
 def test_without_lines_up_is_unknown():
     noise = np.random.default_rng(0).uniform(0, 255, (16, 24, 3)).astype(np.float32)
-    smooth = cv2.resize(noise, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC).clip(0, 255)
+    smooth = cv2.resize(noise, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC).clip(
+        0, 255
+    )
     assert camera_up(smooth.astype(np.uint8)[None], LENS) is None
 
 

@@ -38,7 +38,9 @@ def test_a_subject_lies_before_the_wall_that_it_hides(estimate):
 
 def test_what_rests_has_one_depth_for_the_clip():
     depth, frames, labels = walking(1.0)
-    depth[labels == 0] *= np.random.default_rng(0).uniform(0.9, 1.1, (labels == 0).sum())
+    depth[labels == 0] *= np.random.default_rng(0).uniform(
+        0.9, 1.1, (labels == 0).sum()
+    )
     result = set_before(depth, frames, labels, LENS, STILL)
     free = (labels == 0).all(0)
     assert np.ptp(result[:, free], axis=0).max() == 0

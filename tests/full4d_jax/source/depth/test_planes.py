@@ -69,11 +69,15 @@ def test_upright_lines_are_upright():
     ahead = rays @ horizontal
     truth = ahead / 2
     battens = picture(np.floor(60 * rays[..., 0] / ahead) % 8 < 3)
-    back = np.cos(np.radians(30.0)) * horizontal + np.sin(np.radians(30.0)) * -np.array(up)
+    back = np.cos(np.radians(30.0)) * horizontal + np.sin(np.radians(30.0)) * -np.array(
+        up
+    )
     estimate = rays @ back / 2
     keep = np.zeros((1, HEIGHT, WIDTH), bool)
     frames = battens[None]
-    upright = flatten_planes(1 / estimate[None], frames, lines, still=True, keep=keep)[0]
+    upright = flatten_planes(1 / estimate[None], frames, lines, still=True, keep=keep)[
+        0
+    ]
 
     def unlike_truth(disparity):
         ratio = disparity / truth

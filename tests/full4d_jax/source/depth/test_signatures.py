@@ -47,7 +47,9 @@ def test_a_published_network_sees_its_colours_and_tells_its_values(name, tmp_pat
     values = network.values(frames(1)[0])
     truth = near(sides[0], sides[1], colors)
     seen = values != 0
-    assert seen.mean() == pytest.approx(1 - UNSEEN if whose == "MoGe-2" else 1, abs=0.01)
+    assert seen.mean() == pytest.approx(
+        1 - UNSEEN if whose == "MoGe-2" else 1, abs=0.01
+    )
     expected = truth if kind == "disparity" else 1 / truth
     # Some compute in float16.
     np.testing.assert_allclose(values[seen], expected[seen], rtol=2e-3)

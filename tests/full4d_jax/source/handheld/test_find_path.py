@@ -63,8 +63,12 @@ def test_a_small_shake_is_steadied(person):
 
 def angle_between(found: np.ndarray, true: np.ndarray) -> float:
     """The largest angle between rotations of paths that start alike, degrees."""
-    turns = found[:, :3, :3] @ (true @ np.linalg.inv(true[0]))[:, :3, :3].swapaxes(-1, -2)
-    return max(float(np.degrees(np.linalg.norm(cv2.Rodrigues(turn)[0]))) for turn in turns)
+    turns = found[:, :3, :3] @ (true @ np.linalg.inv(true[0]))[:, :3, :3].swapaxes(
+        -1, -2
+    )
+    return max(
+        float(np.degrees(np.linalg.norm(cv2.Rodrigues(turn)[0]))) for turn in turns
+    )
 
 
 @pytest.mark.extra("pycolmap")

@@ -6,7 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from handheld_clips import FRAMES, HEIGHT, LENS, WIDTH, arc, film, write_clip, write_poses
+from handheld_clips import (
+    FRAMES,
+    HEIGHT,
+    LENS,
+    WIDTH,
+    arc,
+    film,
+    write_clip,
+    write_poses,
+)
 from textured_room import FOV
 
 from full4d_jax.config import DataConfig
@@ -51,7 +60,13 @@ def write_transforms(folder: Path, poses: np.ndarray) -> Path:
         {"file_path": f"images/frame_{i:05d}.png", "transform_matrix": matrix.tolist()}
         for i, matrix in enumerate(matrices)
     ]
-    lens = {"fl_x": LENS[0, 0], "cx": LENS[0, 2], "cy": LENS[1, 2], "w": WIDTH, "h": HEIGHT}
+    lens = {
+        "fl_x": LENS[0, 0],
+        "cx": LENS[0, 2],
+        "cy": LENS[1, 2],
+        "w": WIDTH,
+        "h": HEIGHT,
+    }
     (folder / "transforms.json").write_text(json.dumps(lens | {"frames": frames[::-1]}))
     return folder
 
@@ -90,7 +105,9 @@ def test_poses_at_another_rate_lie_between(tmp_path, video):
     options = VideoOptions(video, poses=write_json(tmp_path, world()), start=0.5)
     late = open_video_source(replace(DATA, frames=3), options)
     expected = relative_to(world()[4:7], world()[4])
-    np.testing.assert_allclose(late.known_cameras.world_to_camera[0], expected, atol=1e-4)
+    np.testing.assert_allclose(
+        late.known_cameras.world_to_camera[0], expected, atol=1e-4
+    )
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,9 @@ def digest(out: Path) -> str:
     assert int(state.step) == record["position"] == STEPS
     for path, x in jax.tree.leaves_with_path(state):
         array = jax.device_get(x)
-        found.update(f"{jax.tree_util.keystr(path)} {array.dtype} {array.shape}".encode())
+        found.update(
+            f"{jax.tree_util.keystr(path)} {array.dtype} {array.shape}".encode()
+        )
         found.update(array.tobytes())
     return found.hexdigest()
 
@@ -69,7 +71,9 @@ def straight(tmp_path_factory) -> Path:
 
 
 def saved_steps(out: Path) -> set[str]:
-    return {path.name for path in (out / "checkpoints").glob("*") if path.name.isdecimal()}
+    return {
+        path.name for path in (out / "checkpoints").glob("*") if path.name.isdecimal()
+    }
 
 
 def kill_somewhere(out: Path, chance: random.Random, during_save: bool) -> bool:
@@ -142,14 +146,20 @@ def test_killed_runs_go_on_to_the_same_bits(straight, tmp_path):
     assert sum(one["flow_times"]) == STEPS
     assert [part["start"] for part in one["parts"]] == [0]
     assert len(other["parts"]) == parts + 1
-    assert not list((out / "checkpoints").glob(UNFINISHED))  # what kills left is swept away
+    assert not list(
+        (out / "checkpoints").glob(UNFINISHED)
+    )  # what kills left is swept away
 
 
 @pytest.mark.slow
 def test_sigterm_saves_where_it_is(straight, tmp_path):
     words = [*TRAIN, tmp_path, "--training.checkpoint_every", "1000"]
     with subprocess.Popen(
-        words, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        words,
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as process:
         while not (tmp_path / "metrics.jsonl").exists() or not lines(tmp_path):
             assert process.poll() is None, process.communicate()

@@ -63,7 +63,9 @@ def test_the_newest_and_the_best_stay(tmp_path):
 def test_every_damaged_byte_is_found(finished, tmp_path, capsys):
     """Damage to any file either changes nothing that is restored, or the one before is used."""
     source, states = finished
-    files = [path for path in sorted((source / str(STEPS)).rglob("*")) if path.is_file()]
+    files = [
+        path for path in sorted((source / str(STEPS)).rglob("*")) if path.is_file()
+    ]
     fell_back = set()
     for i, path in enumerate(files):
         for kind in ("flipped", "cut", "gone"):
@@ -195,7 +197,9 @@ def test_files_that_may_not_grow(tmp_path):
         short(out, data=data, **EVERY)
     saved = newest(out)
     assert int(saved.step) == SAVED
-    told = rf"File too large.*the newest complete one is {SAVED}; make room.*same command"
+    told = (
+        rf"File too large.*the newest complete one is {SAVED}; make room.*same command"
+    )
     with largest_file(20_000), pytest.raises(InputError, match=told):
         short(out, **EVERY)
     assert same(newest(out), saved)

@@ -106,7 +106,9 @@ def test_a_posed_prior_sees_reprojected_videos_too(records, videos):
 
 
 def test_depth_of_a_share_of_the_clips_is_estimated():
-    true, mixed = (next(grid_batches(with_data(POSED, estimated=x), 0)) for x in (0.0, 0.5))
+    true, mixed = (
+        next(grid_batches(with_data(POSED, estimated=x), 0)) for x in (0.0, 0.5)
+    )
     np.testing.assert_array_equal(true.frames, mixed.frames)
     same = (np.asarray(true.depth) == np.asarray(mixed.depth)).all((1, 2, 3))
     assert 0 < same.sum() < 4
@@ -117,10 +119,14 @@ def test_depth_of_a_share_of_the_clips_is_estimated():
 def test_rows_and_columns():
     shape = (2, 3, 4)
     index = np.arange(24).reshape(shape)
-    frames = jnp.asarray(np.broadcast_to(index[..., None, None, None], (*shape, 2, 2, 3)))
+    frames = jnp.asarray(
+        np.broadcast_to(index[..., None, None, None], (*shape, 2, 2, 3))
+    )
     poses = np.broadcast_to(index[..., None, None], (*shape, 4, 4))
     poses = jnp.asarray(poses, jnp.float32)
-    lenses = jnp.asarray(np.broadcast_to(index[:, :, :1, None], (2, 3, 3, 3)), jnp.float32)
+    lenses = jnp.asarray(
+        np.broadcast_to(index[:, :, :1, None], (2, 3, 3, 3)), jnp.float32
+    )
     rows, columns = lines(Batch(frames, jnp.ones((2, 4, 2, 2)), lenses, poses))
     assert rows.frames.shape == (6, 1, 4, 2, 2, 3)
     assert columns.frames.shape == (8, 3, 1, 2, 2, 3)
@@ -128,4 +134,6 @@ def test_rows_and_columns():
     np.testing.assert_array_equal(columns.frames[6, :, 0, 0, 0, 0], index[1, :, 2])
     column = columns.cameras.world_to_camera[6, :, 0, 0, 0]
     np.testing.assert_array_equal(column, index[1, :, 2])
-    np.testing.assert_array_equal(columns.cameras.intrinsics[6, :, 0, 0], index[1, :, 0])
+    np.testing.assert_array_equal(
+        columns.cameras.intrinsics[6, :, 0, 0], index[1, :, 0]
+    )

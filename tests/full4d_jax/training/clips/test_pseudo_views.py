@@ -31,7 +31,9 @@ def test_paths_start_at_the_centre_and_stay_inside():
     keys = jax.random.split(jax.random.key(0), 500)
     paths = np.asarray(jax.jit(jax.vmap(lambda key: warp_path(key, 4)))(keys))
     centre = np.diag([1 / VIDEO_PER_CROP, 1 / VIDEO_PER_CROP, 1])
-    np.testing.assert_allclose(paths[:, 0], np.broadcast_to(centre, (500, 3, 3)), atol=1e-6)
+    np.testing.assert_allclose(
+        paths[:, 0], np.broadcast_to(centre, (500, 3, 3)), atol=1e-6
+    )
     corners = paths @ CORNERS.T
     assert (corners[:, :, 2] > 0.3).all()
     assert np.abs(corners[:, :, :2] / corners[:, :, 2:]).max() < 1 + 1e-5

@@ -54,9 +54,13 @@ def test_a_whole_record_is_the_rendered_scene(dataset):
             away = np.abs(truth.world_to_camera - pose[None])
             same = int(away.max((1, 2, 3)).argmin())
             assert (view == 0) == (same == 0)
-            assert away[same].max() < 2e-3  # the unit is that of depth in half precision
+            assert (
+                away[same].max() < 2e-3
+            )  # the unit is that of depth in half precision
             frames = np.asarray(batch.frames[i, view]) / 2 + 0.5
-            assert np.abs(frames - truth.frames[same]).mean() < 0.06  # JPEG halves colours
+            assert (
+                np.abs(frames - truth.frames[same]).mean() < 0.06
+            )  # JPEG halves colours
             lens = batch.cameras.intrinsics[i, view]
             np.testing.assert_allclose(lens, truth.intrinsics[same])
 
@@ -122,7 +126,9 @@ def test_a_dataset_may_move_but_not_change(dataset, tmp_path):
     moved = tmp_path / "moved"
     shutil.copytree(dataset, moved)
     check_same_run(record(dataset), record(moved), tmp_path, 0)
-    write_dataset(tmp_path / "other", dataclasses.replace(CLIPS, first=8), name="scenes")
+    write_dataset(
+        tmp_path / "other", dataclasses.replace(CLIPS, first=8), name="scenes"
+    )
     for other in ([tmp_path / "other"], [dataset, tmp_path / "other"], []):
         with pytest.raises(InputError, match=r"data.records: found .*sha256:"):
             check_same_run(record(dataset), record(*other), tmp_path, 0)
@@ -140,9 +146,13 @@ def test_depth_is_asked_for_where_it_is_projected(tmp_path):
     clips = Blind(first=0, count=4, views=3, frames=4, height=32, width=32)
     write_dataset(tmp_path, clips, name="blind")
     config = configured(tmp_path)
-    with pytest.raises(InputError, match=r"no view with depth.*--model.projection none"):
+    with pytest.raises(
+        InputError, match=r"no view with depth.*--model.projection none"
+    ):
         training_batches(config, 0)
     poseless = changed(config, model={"projection": "none", "cameras": ()})
     batch = next(grid_batches(poseless, 0))
     assert not np.asarray(batch.depth).any()
-    np.testing.assert_allclose(batch.cameras.world_to_camera[0, 0, 0], np.eye(4), atol=1e-6)
+    np.testing.assert_allclose(
+        batch.cameras.world_to_camera[0, 0, 0], np.eye(4), atol=1e-6
+    )

@@ -50,7 +50,9 @@ def test_counts_and_bytes(kind, trips):
     hlo = jax.jit(program).lower(jnp.ones((ROWS, DEVICES))).compile().as_text()
     assert hlo is not None
     times = trips or 1
-    assert collectives(read_program(hlo)) == {kind: {"count": times, "bytes": times * size}}
+    assert collectives(read_program(hlo)) == {
+        kind: {"count": times, "bytes": times * size}
+    }
 
 
 SIDE = 64
@@ -64,7 +66,9 @@ def multiply(x: jax.Array) -> jax.Array:
         def once(y):
             return y @ square[0]
 
-        twice = jax.lax.cond(square[0, 0, 0] == 0, lambda y: once(once(y)), once, square[0])
+        twice = jax.lax.cond(
+            square[0, 0, 0] == 0, lambda y: once(once(y)), once, square[0]
+        )
         result[0] = twice
 
     block = pl.BlockSpec((1, SIDE, SIDE), lambda i: (i, 0, 0))
@@ -100,7 +104,10 @@ def test_a_kernel_counts_for_its_grid_with_its_busier_branch():
     squares = jax.ShapeDtypeStruct((3, SIDE, SIDE), jnp.float32)
     jaxpr = jax.jit(scanned).trace(squares).jaxpr
     assert kernel_products(jaxpr, read_program(HLO)) == 6 * 3 * 2 * PRODUCT
-    assert kernel_products(jaxpr, read_program("ENTRY %main (p: f32[]) -> f32[] {\n}")) == 0
+    assert (
+        kernel_products(jaxpr, read_program("ENTRY %main (p: f32[]) -> f32[] {\n}"))
+        == 0
+    )
 
 
 def test_splash_attention_counts_the_tiles_that_it_does_not_skip():
@@ -118,7 +125,10 @@ def test_splash_attention_counts_the_tiles_that_it_does_not_skip():
     grid = jax.ShapeDtypeStruct(shape, jnp.float32)
     jaxpr = jax.jit(jax.grad(attend)).trace(grid).jaxpr
     allowed = allowed_frames(views, frames, cross_half=True)
-    assert allowed.sum() < views * frames * allowed.reshape(views * frames, -1).sum(1).max()
+    assert (
+        allowed.sum()
+        < views * frames * allowed.reshape(views * frames, -1).sum(1).max()
+    )
     product = 2 * width * heads * int(allowed.sum()) * tokens**2
     products = {"fwd_residuals": 2, "dq_no_residuals": 3, "dkv_no_residuals": 4}
     for kernel, number in products.items():

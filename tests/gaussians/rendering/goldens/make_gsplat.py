@@ -28,7 +28,9 @@ INPUTS = (
 OUTPUTS = ("rgb", "depth", "alpha")
 
 
-def scene(seed: int, degree: int, g: int = 40, width: int = 40, height: int = 28) -> dict:
+def scene(
+    seed: int, degree: int, g: int = 40, width: int = 40, height: int = 28
+) -> dict:
     """Inputs and cotangents: overlapping Gaussians in front of a turned camera with its principal
     point off the centre."""
     rng = np.random.default_rng(seed)
