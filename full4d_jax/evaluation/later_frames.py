@@ -28,8 +28,9 @@ from full4d_jax.geometry.depth_maps import drop_depth_edges
 from full4d_jax.grid import Grid, all_real, points_in, seen_in
 from full4d_jax.media.pictures import to_model, to_unit
 from full4d_jax.session import errors, fields
-from full4d_jax.source import handheld, size, video_source
+from full4d_jax.source import size, video_source
 from full4d_jax.source.depth.estimators import AnyNetwork, source_depth
+from full4d_jax.source.handheld import path_scale
 from full4d_jax.source.options import VideoOptions
 from input_pipeline.cameras import centers
 from input_pipeline.depth_alignment import MIN_MATCHES, SparseDepth
@@ -99,9 +100,9 @@ def open_film(
         source_depth(network, to_model(source.frames[0, :1]), still=False)
     )
     source = replace(source, points=seen_in(0, first))
-    settled, unit = handheld.path_scale.settle_scale(source, known, estimated=True)
+    settled, unit = path_scale.settle_scale(source, known, estimated=True)
     depth = np.asarray(drop_depth_edges(jnp.asarray(settled)))
-    cameras = handheld.path_scale.in_unit(source, unit).known_cameras
+    cameras = path_scale.in_unit(source, unit).known_cameras
     chosen = [0, *later]
     frames = source.frames[0, chosen, None]
     lenses = np.repeat(np.asarray(cameras.intrinsics), len(chosen), 0)

@@ -14,14 +14,16 @@ import numpy as np
 from einops import reduce
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from full4d_jax import config, models
+from full4d_jax import config
 from full4d_jax.cameras import Cameras
+from full4d_jax.config import codecs
 from full4d_jax.flow import Latents
 from full4d_jax.generation import batch, real_frames, sampling, static_points
 from full4d_jax.generation.prior import Prior, check_grid
 from full4d_jax.generation.projection_guidance import Depths, Projection, Videos
 from full4d_jax.geometry.motion import carried_motion
 from full4d_jax.media.pictures import to_uint8, to_unit
+from full4d_jax.models import dit, sharding
 from full4d_jax.models.conditions import Conditions
 from full4d_jax.models.grid_mesh import around
 from full4d_jax.session.errors import InputError
@@ -144,7 +146,7 @@ def bind_guided(prior: Prior, guides: sampling.Guides) -> sampling.Velocity:
       guides: all conditions; then for each scale that is not 1 the same without what it guides to,
         the projection before the text.
     """
-    network = models.dit.velocity(prior.model, prior.params)
+    network = dit.velocity(prior.model, prior.params)
     flow, *without = (lambda z, tau, x=x: network(z, tau, x) for x in guides)
     scales = [
         x for x in (prior.sampler.guidance, prior.sampler.text_guidance) if x != 1
@@ -211,7 +213,7 @@ def target_velocity(
 
 def gathered(tree: Any) -> Any:
     """Gather arrays, so that where they lie between two programs is known before they run."""
-    return jax.tree.map(lambda x: models.sharding.constrain(x, *[None] * x.ndim), tree)
+    return jax.tree.map(lambda x: sharding.constrain(x, *[None] * x.ndim), tree)
 
 
 def _batch_of_one(model: config.ModelConfig, conditions: Conditions) -> Conditions:
@@ -250,7 +252,7 @@ def fill_grid(
     model = prior.model
     check_grid(prior, *frames.shape[:4])
     strides = model.strides
-    config.codecs.check_video(model.codec, strides, *frames.shape[1:4])
+    codecs.check_video(model.codec, strides, *frames.shape[1:4])
     # A latent frame is real where all of its frames are; the first stands for one frame.
     first = np.repeat(real[:, :1], strides.frames - 1, 1)
     groups = np.concatenate([first, real], 1)

@@ -12,10 +12,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from full4d_jax import cameras, models, source
+from full4d_jax import cameras
 from full4d_jax.config import DEFAULT, Config, DataConfig
 from full4d_jax.media.video import check_file
+from full4d_jax.models import unet
 from full4d_jax.session.errors import InputError, input_errors
+from full4d_jax.source import capture_source, dataset_view
 from full4d_jax.source.options import (
     DatasetViewOptions,
     DemoOptions,
@@ -69,7 +71,7 @@ def size_of_result(
     multiple = config.model.patch * config.model.codec_stride
     views = data.views
     if enlarged:
-        multiple = math.lcm(multiple, models.unet.SIDE_MULTIPLE)
+        multiple = math.lcm(multiple, unet.SIDE_MULTIPLE)
         views = USUAL_VIEWS
         asks = {"frames": "--seconds and --fps"}
         # Without target cameras the source has its own views.
@@ -148,11 +150,11 @@ def _clip_footage(data: DataConfig, options: DatasetViewOptions) -> Footage:
     Raises:
       InputError: The data set is unusable, or has no such split, clip or view.
     """
-    records, example = source.dataset_view.open_rig(options)
+    records, example = dataset_view.open_rig(options)
     times = example.timestamps[options.view[0]].astype(np.float64)
     facts = records.clips[options.clip]
-    fps = source.capture_source.rate(times, options.fps, data.fps)
+    fps = capture_source.rate(times, options.fps, data.fps)
     # Where the start is after its end, those who read it refuse it.
-    left = max(1, len(source.capture_source.instants_from(times, options.start, fps)))
+    left = max(1, len(capture_source.instants_from(times, options.start, fps)))
     height, width = int(facts["height"]), int(facts["width"])
     return Footage(height, width, left, fps, len(example.frames))

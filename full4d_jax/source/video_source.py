@@ -8,8 +8,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from full4d_jax import cameras, config, grid, media
+from full4d_jax import cameras, config, grid
 from full4d_jax.geometry.arrays import Lens, Pictures
+from full4d_jax.media import pictures, sound
 from full4d_jax.media.video import Video, check_file, read_video
 from full4d_jax.source import camera_paths, film
 from full4d_jax.source.handheld import find_path
@@ -70,7 +71,7 @@ def open_video_source(
             note="; ".join(filter(None, (note, path.note))),
             warning=path.warning,
             rate=fps,
-            sound=media.sound.read_sound(options.video, video.timestamps),
+            sound=sound.read_sound(options.video, video.timestamps),
         ),
     )
 
@@ -135,7 +136,7 @@ def open_demo(data: config.DataConfig, options: DemoOptions) -> grid.Grid:
         1, data.frames, data.height, data.width, "rich", orbit=True
     )
     clip = draw(scene.HELD_OUT_START + options.scene)
-    frames = media.pictures.to_uint8(clip.frames)
+    frames = pictures.to_uint8(clip.frames)
     knows = options.measured.depth_network is None
     known = "lens and depth" if knows else "lens"
     note = (

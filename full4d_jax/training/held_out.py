@@ -21,13 +21,14 @@ from einops import rearrange
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from full4d_jax import flow, models
+from full4d_jax import flow
 from full4d_jax.config import Config
 from full4d_jax.generation import generate, real_frames
 from full4d_jax.generation.batch import Batch, decode_videos
 from full4d_jax.generation.prior import Prior, prior_with
 from full4d_jax.geometry.arrays import Picture
 from full4d_jax.media.pictures import contact_sheet, to_uint8
+from full4d_jax.models import dit, sharding
 from full4d_jax.models.codecs.codec import Weights
 from full4d_jax.models.functional import Params
 from full4d_jax.models.wan.text import load_training_texts
@@ -75,7 +76,7 @@ def make_validation(
     text, _ = load_training_texts(config)
     frozen = Frozen(codec_weights, text)
     losses = state.in_mesh(mesh, partial(validation_losses, config))
-    program = jax.jit(losses, out_shardings=models.sharding.sharding_on(mesh))
+    program = jax.jit(losses, out_shardings=sharding.sharding_on(mesh))
     key = jax.random.fold_in(jax.random.key(config.seed), VALIDATION_STREAM)
 
     def validate(params: Params) -> dict[str, float]:
@@ -147,7 +148,7 @@ def _losses_of(
 ) -> Float[Array, "n"]:
     keys = split_keys(key)
     clips = encode_clips(config, batch, keys, frozen, part)
-    network = models.dit.prediction(config.model, params)
+    network = dit.prediction(config.model, params)
     noise = draw_per_clip(jax.random.normal, keys.noise, part, *clips.latents.shape[1:])
     place = draw_per_clip(jax.random.uniform, keys.times, part)
 
@@ -220,7 +221,7 @@ def draw_sheet(config: Config, mesh: Mesh | None, params: Params) -> Picture:
 def _drawing(config: Config, mesh: Mesh | None) -> Callable[..., Array]:
     """Return the program that draws, whose results every process has whole."""
     draw = state.in_mesh(mesh, partial(_draw_clips, config))
-    return jax.jit(draw, out_shardings=models.sharding.sharding_on(mesh))
+    return jax.jit(draw, out_shardings=sharding.sharding_on(mesh))
 
 
 def _draw_clips(

@@ -46,7 +46,6 @@ from full4d_jax.source.depth import depth_file, enlarge
 from full4d_jax.source.depth.estimate import (
     WEIGHTS,
     DepthNetwork,
-    Film,
     align_median,
     estimate_depth,
     load_depth,
@@ -127,7 +126,7 @@ def estimator_mark(which: str) -> str:
 
 
 def source_depth(
-    network: AnyNetwork, frames: Film, *, still: bool = True
+    network: AnyNetwork, frames: enlarge.Film, *, still: bool = True
 ) -> Float[Array, "t h w"]:
     """Return depth of a video of any size in [-1, 1], with median 1 at t = 0; 0 where unknown.
 
@@ -139,7 +138,7 @@ def source_depth(
 
 
 def clip_depth(
-    network: depth_file.DepthFile, frames: Film, *, still: bool = True
+    network: depth_file.DepthFile, frames: enlarge.Film, *, still: bool = True
 ) -> Maps:
     """Return depth of a video: metres of a metric network, else of any scale; 0 where unknown.
 
@@ -186,7 +185,7 @@ def as_far(depth: Maps) -> Maps:
     return np.where(depth == 0, np.where(farthest > 0, farthest, depth.max()), depth)
 
 
-def one_line(values: Maps, frames: Film) -> Maps:
+def one_line(values: Maps, frames: enlarge.Film) -> Maps:
     """Bring the disparity of separate frames to the scale and shift of the first."""
     # Share of a frame that must look as in the first, or the one before is taken.
     still_share = 0.1
