@@ -156,7 +156,7 @@ def block_matrices(params: optax.Params) -> Any:
     """Return Muon's dimensions: matrices of blocks are (layer, in, out); None for AdamW."""
     matrix = MuonDimensionNumbers(reduction_axis=1, output_axis=2)
 
-    def dimensions(x: Array) -> MuonDimensionNumbers | None:
+    def dimensions(x: Any) -> MuonDimensionNumbers | None:
         return matrix if x.ndim == 3 and min(x.shape[1:]) >= 32 else None
 
     return jax.tree.map(dimensions, params)
