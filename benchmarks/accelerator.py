@@ -51,9 +51,8 @@ class Row(NamedTuple):
     small: str  # further words of a dry run
     large: str  # further words of a run whose numbers are worth showing
     share: float  # of the minutes, beside the other rows' shares
-    shown: str = (
-        "*"  # patterns of the numbers to show, by their place such as sizes/64x64/ratio
-    )
+    # Patterns of the numbers to show, by their place such as sizes/64x64/ratio.
+    shown: str = "*"
     result: str = ""  # JSON file in OUT; empty: the last line that is printed
 
 

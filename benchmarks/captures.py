@@ -22,9 +22,8 @@ from input_pipeline.cameras import centers, nearest_to_axes, orbit, resize_intri
 from input_pipeline.conventions import to_opencv
 from input_pipeline.procedural.gltf_scene import gltf_clip
 
-WALKER_WIDTH = (
-    1080  # two of its cameras decode to this, two have eight more columns on the right
-)
+# Two of its cameras decode to this, two have eight more columns on the right.
+WALKER_WIDTH = 1080
 HIDDEN_AZIMUTHS = (22.5, 200.0)  # of the fox, degrees from the first camera
 
 

@@ -22,9 +22,8 @@ from gaussians import distillation_loss
 from input_pipeline.cameras import orbit
 
 VIEWS, FRAMES, SIDE = 3, 5, 32
-LONGER = (
-    9  # frames, in which a window of `FRAMES`, two of Wan's latents, can start twice
-)
+# Frames, in which a window of `FRAMES`, two of Wan's latents, can start twice.
+LONGER = 9
 GUIDANCE, OF_TEXT = 2.5, 3.0
 
 
