@@ -48,6 +48,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     cache = Path("~/.cache/full4d/jax").expanduser()
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache))
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+    # Where a disk was full, or a process was killed, jax leaves programs that are empty, and never
+    # writes them again.
+    for program in cache.glob("*-cache"):
+        with contextlib.suppress(OSError):
+            if not program.stat().st_size:
+                program.unlink()
     machine.quiet_threads()
     machine.tolerate_streams()
     words = list(sys.argv[1:] if argv is None else argv)

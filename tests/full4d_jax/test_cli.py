@@ -174,7 +174,10 @@ def test_options_override_the_config_and_reach_the_verb(tmp_path):
     assert (second.name, second.seed, other, four) == ("demo", 7, Path("b.mp4"), 4)
 
 
-def test_small_programs_are_kept_between_runs(tmp_path):
+def test_small_programs_are_kept_between_runs_and_empty_ones_are_not(tmp_path):
+    cache = tmp_path / ".cache/full4d/jax"
+    cache.mkdir(parents=True)
+    (cache / "jit_add-cache").touch()
     words = (
         "import sys; from full4d_jax.cli import main; main(['--version']);"
         "import jax; jax.jit(lambda x: x + 1)(1.0)"
@@ -187,7 +190,8 @@ def test_small_programs_are_kept_between_runs(tmp_path):
         env=environment | {"HOME": str(tmp_path)},
         check=True,
     )
-    assert list((tmp_path / ".cache/full4d/jax").glob("jit__lambda*"))
+    assert list(cache.glob("jit__lambda*"))
+    assert not (cache / "jit_add-cache").exists()
 
 
 def test_config_files_are_checked(capsys, tmp_path):
