@@ -2,9 +2,8 @@
 
     python tests/attacks.py [PART OF A NAME ...] [--seed 0] [--rounds 30]
 
-`damage/KIND` reads damaged files: bytes changed, what the file says changed, its end gone.
-Each is read, or refused in words, within 2 s of the processor and 1 GiB; and no file with a
-checksum, nor one whose end is gone, gives another result than the whole file in silence.
+`damage/KIND` reads files with bytes or fields changed, or their end gone, within 2 s of the
+processor and 1 GiB; none with a checksum, or cut short, gives another result in silence.
 
 All others are commands on links, devices, full disks, strange arrays and numbers, in
 strange environments, or ended by a signal. A command passes if it works, or ends with exit

@@ -19,6 +19,7 @@ from numpy import ndarray
 from full4d_jax.geometry.motion import differs, film_flows, pixel_velocities, warp
 from full4d_jax.grid import Grid
 from full4d_jax.media.pictures import to_uint8
+from full4d_jax.source.depth.resting_scene import inverse
 from gaussians.fitting.stillness import median_where, shows_farthest
 
 # Steps between instants that what moves is visible at first: longer ones leave ghosts.
@@ -134,19 +135,14 @@ def depth_between(
     agree = []
     for frame, z, flow in zip(frames, depth, flows, strict=True):
         there = warp(z[..., None], flow, cv2.INTER_NEAREST)[..., 0]
-        disparities.append(_inverse(there))
+        disparities.append(inverse(there))
         agree.append(are_alike(picture, frame, flow) & (there > 0))
     values = np.stack(disparities)
     counts = np.stack(agree)
     mean = (values * counts).sum(0) / np.maximum(counts.sum(0), 1)
     # Where flow fails, it leads anywhere: what lies at the pixel itself counts as well.
-    nearest = np.concatenate([values, _inverse(depth)]).max(0)
-    return _inverse(np.where(counts.any(0), mean, nearest)), np.logical_and(*counts)
-
-
-def _inverse(values: Float[ndarray, "*shape"]) -> Float[ndarray, "*shape"]:
-    """Return disparity of depth, or depth of disparity; 0 is unknown."""
-    return np.where(values > 0, 1 / np.maximum(values, 1e-6), 0.0)
+    nearest = np.concatenate([values, inverse(depth)]).max(0)
+    return inverse(np.where(counts.any(0), mean, nearest)), np.logical_and(*counts)
 
 
 def are_alike(

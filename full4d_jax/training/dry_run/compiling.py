@@ -148,9 +148,7 @@ def compile_program(
     return cost
 
 
-def gpu_seconds(
-    work: Work, gpu: Gpu, seconds_between_kernels: float = 2e-6
-) -> dict[str, float]:
+def gpu_seconds(work: Work, gpu: Gpu) -> dict[str, float]:
     """Return the seconds of the parts of a program's work on one GPU.
 
     Attention runs at the share of the peak that was `MEASURED`, on any GPU. Other products run at
@@ -159,6 +157,7 @@ def gpu_seconds(
     overlap, so a run takes about the longest, or longer; less only where much of what kernels read
     was still in the cache.
     """
+    seconds_between_kernels = 2e-6
     peak = peak_flops(gpu.kind) or math.inf
     rates = {"f32": gpu.float32_flops, "tf32": peak / 2}
     rates |= {name: share * peak for name, share in MEASURED.items()}
