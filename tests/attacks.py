@@ -6,9 +6,9 @@
 processor and 1 GiB; none with a checksum, or cut short, gives another result in silence.
 
 All others are commands on links, devices, full disks, strange arrays and numbers, in
-strange environments, or ended by a signal. A command passes if it works, or ends with exit
-code 2 and at most six lines, within 15 s of the processor and 2 GiB (90 s, where it works);
-if no file outside of its folder changed; and if it leaves no half file.
+strange environments, or ended by a signal. A command passes if it works within 90 s of the
+processor, or refuses in at most six lines within 15 s, both in 2 GiB; and if it changes no
+file outside of its folder and leaves no half file.
 """
 
 import argparse
@@ -94,7 +94,7 @@ def wrong_answer(attack: Attack, world: Path, folder: Path) -> str:
         end.start()
         if attack.alarm:
             time.sleep(np.random.default_rng([*attack.name.encode()]).uniform(2, 8))
-            process.send_signal(attack.alarm)
+            os.kill(process.pid, attack.alarm)
         text = process.stderr.read().decode(errors="replace")
         _, status, usage = os.wait4(process.pid, 0)
         end.cancel()
@@ -105,17 +105,17 @@ def wrong_answer(attack: Attack, world: Path, folder: Path) -> str:
     seconds = usage.ru_utime + usage.ru_stime
     memory = usage.ru_maxrss * 2**10
     after = content(home)
-    names = sorted(before.keys() | after.keys())
-    reasons = [f"changed {x}" for x in names if before.get(x) != after.get(x)]
+    worked = code in (0, os.EX_TEMPFAIL)  # a training was stopped, and saved
+    reasons = [f"changed {x}" for x in before | after if before.get(x) != after.get(x)]
     if code != -signal.SIGKILL:
         reasons += [f"left {path.name}" for path in here.rglob(".*.partial-*")]
     if code not in attack.codes:
         reasons.append(f"exit code {code}")
     if "Traceback" in text:
         reasons.append("a traceback")
-    elif code > 0 and "2>&-" not in attack.shell and not 0 < len(lines) < 7:
+    elif not (worked or code < 0 or "2>&-" in attack.shell or 0 < len(lines) < 7):
         reasons.append(f"{len(lines)} lines")
-    if seconds > (SECONDS_TO_REFUSE if code else SECONDS_TO_WORK):
+    if seconds > (SECONDS_TO_WORK if worked else SECONDS_TO_REFUSE):
         reasons.append(f"{seconds:.0f} s")
     if memory > MOST_MEMORY:
         reasons.append(f"{memory / 2**30:.1f} GiB")
