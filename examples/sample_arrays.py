@@ -50,9 +50,8 @@ def main(
 
     config = full4d_jax.load_config()
     config = replace(config, lift=replace(config.lift, steps=steps))
-    scene = full4d_jax.lift(
-        grid, config
-    )  # with `prior=prior` it is asked between the views, too
+    # With `prior=prior` the prior is queried between the views, too.
+    scene = full4d_jax.lift(grid, config)
     shown = render(scene.at(0.0), cameras.camera(view=1, time=0), antialiased=True)
 
     rows = ["source", *(f"view {i}" for i in range(1, len(grid.frames)))]

@@ -134,8 +134,8 @@ def _inspect_asking(
         chips = slice_devices(topology, 1)
         mesh = grid_mesh(config.mesh, chips) or make_mesh(MeshConfig(data=1), chips[:1])
     else:
-        asked = replace(config.mesh, data=config.mesh.data or 1)
-        mesh = inspection.planned_mesh(asked, devices)
+        sizes = replace(config.mesh, data=config.mesh.data or 1)
+        mesh = inspection.planned_mesh(sizes, devices)
     cut = {name: n for name, n in mesh.shape.items() if n > 1}
     # What stands before compiling: weights and work, by formula.
     held = dry_run.weights_bytes(dry_run.prior_shapes(config, mesh, program))

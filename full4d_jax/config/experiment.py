@@ -110,7 +110,7 @@ class ModelConfig:
 
     @property
     def strides(self) -> Strides:
-        """Those of the codec; `pixels` folds squares with sides of `codec_stride`."""
+        """Strides of the codec; `pixels` folds squares with sides of `codec_stride`."""
         if self.codec in KINDS:
             return KINDS[self.codec].strides
         return Strides(self.codec_stride, 1, 3 * self.codec_stride**2)

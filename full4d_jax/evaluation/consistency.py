@@ -72,7 +72,8 @@ def score_folder(
         stages = Stages(folders[name])
         grid = posed_grid(stages)
         cameras = grid.known_cameras
-        subjects, missing = {table.GRID: grid.frames}, {}
+        subjects = {table.GRID: grid.frames}
+        missing = {}
         if (stages.folder / "scene.npz").exists():
             try:
                 arrays = stages.finished("scene")
@@ -98,8 +99,8 @@ def score_folder(
             name, made_of | dict(networks.files), {}
         )
     mark = fingerprint("consistency 3", {}, {})
-    kept = table.score_jobs(out / "consistency.jsonl", mark, jobs, scored)
-    records = [kept[key] for key in jobs]
+    scored_jobs = table.score_jobs(out / "consistency.jsonl", mark, jobs, scored)
+    records = [scored_jobs[key] for key in jobs]
     if distances:
         rows = [{"row": table.GRID, "depth": "none"} | distances]
         records.append({"group": "consistency", "scene": "all folders", "rows": rows})

@@ -196,7 +196,8 @@ def score_films(
         scores = consistency.grid_scores(frames, truth.known_cameras, networks)
         missing = dict(absent)
         if video:
-            made, real = [lambda: frames], [lambda: truth.frames]
+            made = [lambda: frames]
+            real = [lambda: truth.frames]
             distances, too_few = frechet.compare(made, real, video)
             scores |= distances
             missing |= too_few
@@ -208,8 +209,8 @@ def score_films(
         ("films", row): stages.fingerprint(row, {"frames": x}, {})
         for row, x in rows.items()
     }
-    kept = table.score_jobs(folder / "films.jsonl", mark, jobs, scored)
-    records = {row: record for (_, row), record in kept.items()}
+    scored_jobs = table.score_jobs(folder / "films.jsonl", mark, jobs, scored)
+    records = {row: record for (_, row), record in scored_jobs.items()}
     # The tables keep methods of earlier calls; baselines come last.
     methods = [row for row in records if row not in baselines]
     views, instants, height, width = films.shape[:4]

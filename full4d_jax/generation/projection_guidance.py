@@ -187,7 +187,8 @@ def splat_points(
     u, v, _ = jnp.moveaxis(points @ intrinsics.T / z[:, None], -1, 0) - 0.5
 
     left, top = jnp.floor(u), jnp.floor(v)
-    fu, fv = u - left, v - top
+    fu = u - left
+    fv = v - top
     column = jnp.stack([left, left + 1, left, left + 1])
     row = jnp.stack([top, top, top + 1, top + 1])
     weight = jnp.stack([(1 - fu) * (1 - fv), fu * (1 - fv), (1 - fu) * fv, fu * fv])
