@@ -37,10 +37,11 @@ PACKAGES = ("jax", "jaxlib", "flax", "numpy", "torch", "diffusers")
 DEVICES = (
     "import jax; x = jax.devices(); print(len(x), 'x', x[0].platform, x[0].device_kind)"
 )
+# Of the test suite, by that of jax.
 TEST_PLATFORMS = {
     "gpu": "cuda,cpu",
     "tpu": "tpu,cpu",
-}  # of the test suite, by that of jax
+}
 
 
 class Row(NamedTuple):

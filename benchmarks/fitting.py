@@ -69,9 +69,8 @@ MOVING_WAYS = {
     "LPIPS": {"perceptual": 0.1},
 }
 
-Draw = Callable[
-    [ndarray, ndarray], ndarray
-]  # (views, instants) of n pictures -> (n h w 3)
+# (views, instants) of n pictures -> (n h w 3).
+Draw = Callable[[ndarray, ndarray], ndarray]
 
 
 class FittedScene(NamedTuple):

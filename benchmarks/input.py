@@ -206,9 +206,8 @@ def measure(
 
 def rate(frames: Iterator[int], seconds: float, threads: int) -> float:
     """Frames a second on so many undisturbed cores, after a batch that starts everything."""
-    leftover = psutil.Process().children(
-        recursive=True
-    )  # of the turn before, not gone yet
+    # Of the turn before, not gone yet.
+    leftover = psutil.Process().children(recursive=True)
     next(frames)
     start = time.perf_counter()
     before = cpu_seconds(leftover)

@@ -60,9 +60,8 @@ def main() -> None:
     parser.add_argument("--scenes", nargs="+", choices=names, default=CPU_SCENES)
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
-    os.sched_setaffinity(
-        0, {min(os.sched_getaffinity(0))}
-    )  # before jax starts its threads
+    # Before jax starts its threads.
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     results: dict[str, Any] = {"device": jax.devices()[0].device_kind}
     for name, scene in scenes(options.scenes).items():
         passes = {"ours": our_passes(scene)}

@@ -73,9 +73,8 @@ def test_everything_is_there_and_the_report_tells_it(finished):
     }
     config = json.loads((folder / "config.json").read_text())
     assert config == json.loads(json.dumps(dataclasses.asdict(SMALL)))
-    assert any(
-        "azimuth 45" in line for line in report["warnings"]
-    )  # trained to 30 only
+    # Trained to 30 only.
+    assert any("azimuth 45" in line for line in report["warnings"])
     scene = read_arrays(folder / "scene.npz")
     assert len(scene["means"]) > SMALL.lift.capacity  # what no view shows is filled
     assert "60x40" in report["source"]

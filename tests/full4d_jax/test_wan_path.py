@@ -135,9 +135,8 @@ def test_three_views_are_sampled_with_both_guidances(config, folder, trained):
             conditions(depth, prior.negative_text),
         )
         z = jax.random.normal(key, whole.projection.shape)
-        z = z.at[:, 0, 0].set(
-            whole.projection[:, 0, 0]
-        )  # the source's first latent frame
+        # The source's first latent frame.
+        z = z.at[:, 0, 0].set(whole.projection[:, 0, 0])
         network, times = velocity(config.model, params), schedule(2, 5.0)
         for tau, then in itertools.pairwise(times):
             v, *without = (network(z, tau[None], x) for x in (whole, *others))

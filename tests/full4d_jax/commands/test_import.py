@@ -86,9 +86,8 @@ def test_machines_import_parts(bucket, tmp_path, write_film, monkeypatch, capsys
     assert f"{bucket}/two/set: 1 files of other parts are" in capsys.readouterr().out
     with pytest.raises(ValueError, match="index"):
         open_dataset(f"{bucket}/two/set")
-    remove(
-        f"{bucket}/two/set/set-train.array_record-00002-of-00003"
-    )  # as if killed before
+    # As if killed before.
+    remove(f"{bucket}/two/set/set-train.array_record-00002-of-00003")
     for machine, part in (("three", "0/2"), ("four", "1/2")):
         assert run(machine, "two/set", "--shard", part) == 0
     assert f"next: full4d data check {bucket}/two/set" in capsys.readouterr().out

@@ -82,9 +82,8 @@ def test_records_keep_what_was_shown_and_their_cameras(dataset, encoded):
     assert after.codec == "pixels, 1 x 1"
     moved = resize_intrinsics(before.intrinsics, rows=16 / 24, columns=16 / 24)
     moved[:, 0, 2] -= (round(32 * 16 / 24) - 16) // 2
-    np.testing.assert_allclose(
-        after.intrinsics, moved, rtol=0.03
-    )  # 21 columns, not 21.3
+    # 21 columns, not 21.3.
+    np.testing.assert_allclose(after.intrinsics, moved, rtol=0.03)
     assert [bool(file) for file in after.depth16[:, 0]] == [True, False, False]
 
 
@@ -100,9 +99,8 @@ def test_losses_are_those_of_the_pictures(encoded, tmp_path):
     assert cached.frames.shape == (4, 1, 2, 16, 16, 3)
     np.testing.assert_array_equal(cached.frames, shown.frames[:, :1])
     np.testing.assert_array_equal(cached.cameras.intrinsics, shown.cameras.intrinsics)
-    np.testing.assert_allclose(
-        cached.latents, shown.frames, atol=5e-4
-    )  # half precision
+    # Half precision.
+    np.testing.assert_allclose(cached.latents, shown.frames, atol=5e-4)
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-3)
     assert losses[0] > 0.01
 

@@ -37,9 +37,8 @@ def test_frames_are_compared_with_the_prompt(tmp_path):
     with np.load(GOLDENS / "tiny_clip.npz") as golden:
         picture, embedding = golden["picture"], golden["embedding"]
     clip = networks.load_clip(GOLDENS / "tiny_clip.onnx")
-    np.save(
-        tmp_path / "text.npy", 3 * embedding[None]
-    )  # as transformers has it, (1, c)
+    # As transformers has it, (1, c).
+    np.save(tmp_path / "text.npy", 3 * embedding[None])
     prompt = networks.load_prompt(tmp_path / "text.npy", clip)
     frames = np.stack([picture, picture[:, ::-1]])[:, None]
     embeddings = networks.embed(clip, frames)

@@ -135,9 +135,8 @@ def test_each_eye_sees_what_render_draws_there(tmp_path, browser):
     browser.wait("viewer.headset.session")
     assert browser.script("device.asked") == "immersive-vr"
     scale = browser.script("viewer.headset.scale")
-    assert scale == pytest.approx(
-        pivot_of(cameras().world_to_camera)[2] / 2
-    )  # two metres
+    # Two metres.
+    assert scale == pytest.approx(pivot_of(cameras().world_to_camera)[2] / 2)
     step(browser, 0)  # asks for the order, which a worker makes
     browser.wait("viewer.sorting.spare && !viewer.sorting.waiting")
     step(browser, 10)

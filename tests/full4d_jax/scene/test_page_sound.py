@@ -37,9 +37,8 @@ def test_the_sound_is_that_of_the_part(tmp_path, start, seconds, sound_at):
     samples, rate = decoded(sound.tobytes())
     assert len(samples) == 1  # mono
     assert samples.shape[1] / rate == pytest.approx(seconds, abs=0.1)
-    assert (
-        8 * len(sound) / seconds < 80_000
-    )  # 48,000 bits a second, and the file's head
+    # 48,000 bits a second, and the file's head.
+    assert 8 * len(sound) / seconds < 80_000
     heard = np.flatnonzero(np.abs(samples[0]) > 0.2) / rate
     assert heard[0] == pytest.approx(max(0, 2 - start), abs=0.03)
     assert heard[-1] == pytest.approx(min(seconds, 4 - start), abs=0.03)

@@ -30,9 +30,8 @@ def test_cameras_between_are_half_way_and_look_at_the_pivot():
     assert middle.shape == (3, 2, 4, 4)
     np.testing.assert_allclose(angles_of(middle)[:, 0, 0], [-25, 7.5, 27.5], atol=1e-3)
     seen = middle @ np.array([*PIVOT, 1])
-    np.testing.assert_allclose(
-        seen[..., :2], 0, atol=1e-6
-    )  # in the middle of the picture
+    # In the middle of the picture.
+    np.testing.assert_allclose(seen[..., :2], 0, atol=1e-6)
     np.testing.assert_allclose(np.linalg.det(middle[..., :3, :3]), 1, atol=1e-5)
 
 

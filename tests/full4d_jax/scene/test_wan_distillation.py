@@ -80,9 +80,8 @@ def test_a_window_is_asked_about_as_a_clip_of_its_own(prior, window):
 
     poses = half_way(cameras).world_to_camera[1:, at]
     poses = jnp.concatenate([cameras.world_to_camera[:1, at], poses])
-    poses = poses @ jnp.linalg.inv(
-        poses[0, 0]
-    )  # the world is the source's first camera
+    # The world is the source's first camera.
+    poses = poses @ jnp.linalg.inv(poses[0, 0])
     own = dataclasses.replace(cameras.views([0, 1]), world_to_camera=poses)
     alone = bind_prior(prior, 2 * frames[:1, at] - 1, depth[None, at], own)
     z = jax.random.normal(jax.random.key(0), (1, *alone.guides[0].projection.shape[2:]))

@@ -114,9 +114,8 @@ def test_they_show_what_was_there_before(visited, path):
 
 
 def test_another_view_and_other_light_are_left_out(visited, path):
-    visited[: 2 * FPS] = np.roll(
-        visited[: 2 * FPS], 5, 2
-    )  # the camera was moved at 2 s
+    # The camera was moved at 2 s.
+    visited[: 2 * FPS] = np.roll(visited[: 2 * FPS], 5, 2)
     visited[5 * FPS :] = visited[5 * FPS :] // 2  # a lamp goes out at 5 s
     pictures = around(path, visited)
     assert pictures is not None

@@ -101,9 +101,8 @@ def solve(model, values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     if bool((times == times[:, :1]).all()):
         times = times[:, 0]  # one for all, as Wan2.1 has it
     else:
-        times = times.repeat_interleave(
-            h * w // 4, 1
-        )  # one a token, as Wan2.2-TI2V has it
+        # One a token, as Wan2.2-TI2V has it.
+        times = times.repeat_interleave(h * w // 4, 1)
     latents = x["latents"].requires_grad_()
     out = model(latents, times, x["text"], return_dict=False)[0]
     (gradient,) = torch.autograd.grad(out, latents, x["cotangent"])

@@ -30,9 +30,8 @@ def clip(disparity: np.ndarray, mask: np.ndarray, kind: str = "person"):
 
 def test_a_person_with_the_ground_s_depth_stands_up():
     mask = person()
-    depth, subjects = clip(
-        room(), mask
-    )  # as flat as the floor and the wall: it leans back
+    # As flat as the floor and the wall: it leans back.
+    depth, subjects = clip(room(), mask)
     upright = 1 / stand_upright(depth, subjects, LENS)[0][mask]
     foot = GROUND * (BOTTOM - HORIZON)
     np.testing.assert_allclose(upright, foot, rtol=MAX_BODY_RELIEF + 0.03)

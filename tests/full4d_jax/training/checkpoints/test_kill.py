@@ -146,9 +146,8 @@ def test_killed_runs_go_on_to_the_same_bits(straight, tmp_path):
     assert sum(one["flow_times"]) == STEPS
     assert [part["start"] for part in one["parts"]] == [0]
     assert len(other["parts"]) == parts + 1
-    assert not list(
-        (out / "checkpoints").glob(UNFINISHED)
-    )  # what kills left is swept away
+    # What kills left is swept away.
+    assert not list((out / "checkpoints").glob(UNFINISHED))
 
 
 @pytest.mark.slow

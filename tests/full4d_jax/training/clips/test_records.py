@@ -54,13 +54,11 @@ def test_a_whole_record_is_the_rendered_scene(dataset):
             away = np.abs(truth.world_to_camera - pose[None])
             same = int(away.max((1, 2, 3)).argmin())
             assert (view == 0) == (same == 0)
-            assert (
-                away[same].max() < 2e-3
-            )  # the unit is that of depth in half precision
+            # The unit is that of depth in half precision.
+            assert away[same].max() < 2e-3
             frames = np.asarray(batch.frames[i, view]) / 2 + 0.5
-            assert (
-                np.abs(frames - truth.frames[same]).mean() < 0.06
-            )  # JPEG halves colours
+            # JPEG halves colours.
+            assert np.abs(frames - truth.frames[same]).mean() < 0.06
             lens = batch.cameras.intrinsics[i, view]
             np.testing.assert_allclose(lens, truth.intrinsics[same])
 
