@@ -29,11 +29,11 @@ from common import Thunk, interleaved
 from einops import rearrange
 
 from full4d_jax.config.masks import PAPER, allowed_frames
-from full4d_jax.models.attention.flash import flash_attention
-from full4d_jax.models.attention.fused import fused_attention
-from full4d_jax.models.attention.mask import Tokens
-from full4d_jax.models.attention.merged import merged_attention
-from full4d_jax.models.attention.splash import splash_attention
+from full4d_jax.models.dit.attention.flash import flash_attention
+from full4d_jax.models.dit.attention.fused import fused_attention
+from full4d_jax.models.dit.attention.mask import Tokens
+from full4d_jax.models.dit.attention.merged import merged_attention
+from full4d_jax.models.dit.attention.splash import splash_attention
 
 BACKEND = jax.default_backend()
 ON_CPU = BACKEND == "cpu"

@@ -35,12 +35,12 @@ import jax.numpy as jnp
 from jax.sharding import Sharding, SingleDeviceSharding
 
 from full4d_jax.config.masks import allowed_frames
-from full4d_jax.models.attention.flash import (
+from full4d_jax.models.dit.attention.flash import (
     KEY_TILE_NUMBERS,
     QUERY_TILE_NUMBERS,
     tile_size,
 )
-from full4d_jax.models.attention.fused import fused_attention
+from full4d_jax.models.dit.attention.fused import fused_attention
 from full4d_jax.training.dry_run.compiling import GPU_OPTIONS, gpu_seconds
 from full4d_jax.training.dry_run.devices import GPUS, Gpu, slice_devices
 from full4d_jax.training.dry_run.hlo import read_program

@@ -50,11 +50,11 @@ from full4d_jax.config import (
 )
 from full4d_jax.config.wan import WAN
 from full4d_jax.generation.projected import ProjectedBatch
-from full4d_jax.models.codecs.codec import codec_weights
-from full4d_jax.models.conditions import Conditions
-from full4d_jax.models.dit import init_params, velocity
+from full4d_jax.models.codec import codec_weights
+from full4d_jax.models.dit.conditions import Conditions
+from full4d_jax.models.dit.dit import init_params, velocity
+from full4d_jax.models.dit.sharding import make_mesh
 from full4d_jax.models.flops import peak_flops, step_flops
-from full4d_jax.models.sharding import make_mesh
 from full4d_jax.session.errors import InputError
 from full4d_jax.training.clips.batches import training_batches
 from full4d_jax.training.dry_run.inspection import batch_shapes

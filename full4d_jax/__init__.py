@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from full4d_jax.generation.prior import open_prior
     from full4d_jax.generation.sampling import sample
     from full4d_jax.grid import Grid
-    from full4d_jax.models.dit import velocity
-    from full4d_jax.models.sharding import make_mesh, put_batch
+    from full4d_jax.models.dit.dit import velocity
+    from full4d_jax.models.dit.sharding import make_mesh, put_batch
     from full4d_jax.pipeline import run
     from full4d_jax.scene.lift import lift
     from full4d_jax.training.state import init_state
@@ -54,13 +54,13 @@ _MODULES = {
     "init_state": "training.state",
     "lift": "scene.lift",
     "load_config": "config",
-    "make_mesh": "models.sharding",
+    "make_mesh": "models.dit.sharding",
     "open_prior": "generation.prior",
-    "put_batch": "models.sharding",
+    "put_batch": "models.dit.sharding",
     "run": "pipeline",
     "sample": "generation.sampling",
     "train_step": "training.step",
-    "velocity": "models.dit",
+    "velocity": "models.dit.dit",
 }
 
 

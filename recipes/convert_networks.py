@@ -34,9 +34,9 @@ from google.protobuf import (
 from jaxtyping import Float
 from numpy import ndarray
 
-from full4d_jax.models import published_networks as networks
+from full4d_jax.models.nets import published as networks
+from full4d_jax.models.nets.tiefenrausch import KERNELS, real_numbers
 from full4d_jax.models.tensor_files import Slot, write_safetensors
-from full4d_jax.models.tiefenrausch import KERNELS, real_numbers
 
 FLATBUFFER = b"TFL3"
 # Of the schema's TensorType.

@@ -47,10 +47,10 @@ from wide_scene import wide_frame
 
 from full4d_jax.config import OptimizerConfig, TrainingConfig
 from full4d_jax.config.experiment import ALL_SCENES
-from full4d_jax.models.depth_net import DepthNetConfig, init_params, log_depth
 from full4d_jax.models.functional import Params
-from full4d_jax.models.published_networks import fast_log_disparity
-from full4d_jax.models.tiefenrausch import load_tiefenrausch, log_disparity
+from full4d_jax.models.nets.depth_net import DepthNetConfig, init_params, log_depth
+from full4d_jax.models.nets.published import fast_log_disparity
+from full4d_jax.models.nets.tiefenrausch import load_tiefenrausch, log_disparity
 from full4d_jax.models.weights import load_shipped
 from full4d_jax.session.errors import input_errors
 from full4d_jax.source.depth.estimate import (

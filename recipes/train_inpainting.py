@@ -46,7 +46,7 @@ from full4d_jax.config import OptimizerConfig, TrainingConfig
 from full4d_jax.geometry.push_pull import push_pull
 from full4d_jax.media.metrics import Distance
 from full4d_jax.models.functional import Params, draw_params
-from full4d_jax.models.unet import InpaintingNetConfig, added, inpainting_net
+from full4d_jax.models.nets.unet import InpaintingNetConfig, added, inpainting_net
 from full4d_jax.models.weights import load_shipped
 from full4d_jax.session.errors import input_errors
 from full4d_jax.source.backdrop import disc

@@ -34,7 +34,7 @@ from full4d_jax.config import DEFAULT
 from full4d_jax.generation.prior import open_prior
 from full4d_jax.media.metrics import Distance
 from full4d_jax.models.functional import Params, draw_params
-from full4d_jax.models.unet import near, upsample, upsampling_net
+from full4d_jax.models.nets.unet import near, upsample, upsampling_net
 from full4d_jax.session.errors import input_errors
 from full4d_jax.source.depth.estimate import load_depth
 from full4d_jax.training.state import TrainState

@@ -6,7 +6,7 @@ import numpy as np
 from einops import rearrange
 
 from full4d_jax.config.masks import PAPER, allowed_frames
-from full4d_jax.models.attention.mask import Tokens
+from full4d_jax.models.dit.attention.mask import Tokens
 
 
 def oracle(

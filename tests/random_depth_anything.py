@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save_file
 
-from full4d_jax.models.depth_anything import (
+from full4d_jax.models.nets.depth_anything import (
     BLOCK_LAYERS,
     EMBEDDINGS,
     LAYER,

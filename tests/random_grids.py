@@ -7,7 +7,7 @@ import numpy as np
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import ModelConfig
 from full4d_jax.grid import Grid, around_source
-from full4d_jax.models.conditions import Conditions
+from full4d_jax.models.dit.conditions import Conditions
 from input_pipeline.cameras import intrinsics_from_fov, orbit
 
 B, V, T, SIDE = 1, 3, 2, 16

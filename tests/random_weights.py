@@ -4,7 +4,7 @@ import jax
 import numpy as np
 
 from full4d_jax.config import ModelConfig
-from full4d_jax.models.dit import abstract_params
+from full4d_jax.models.dit.dit import abstract_params
 from full4d_jax.models.functional import Params
 
 

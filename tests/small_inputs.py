@@ -15,7 +15,7 @@ from full4d_jax.config import (
     TrainingConfig,
 )
 from full4d_jax.media.video import write_video
-from full4d_jax.models.dit import init_params
+from full4d_jax.models.dit.dit import init_params
 from full4d_jax.models.weights import save_params
 from input_pipeline.cameras import orbit
 

@@ -65,7 +65,7 @@ def forbidden(path: Path) -> set[str]:
 
 
 def module_name(path: Path) -> str:
-    """`full4d_jax.models.dit` of full4d_jax/models/dit.py, the package itself of an __init__.py."""
+    """The dotted name of a file, of the package itself for an __init__.py."""
     return ".".join(path.with_suffix("").parts).removesuffix(".__init__")
 
 

@@ -97,9 +97,9 @@ def codec(source: File, target: File, *, sha256: str = "") -> None:
       sha256: refuse a file that is not this one. What was found is printed.
     """
     errors.require_ending(target, ".safetensors")
-    from full4d_jax.models.codecs import codec as codecs
-    from full4d_jax.models.codecs.wan_vae_weights import find_vae
+    from full4d_jax.models import codec as codecs
     from full4d_jax.models.tensor_files import PUBLISHED
+    from full4d_jax.models.wan.vae_weights import find_vae
     from full4d_jax.session.files import open_folder
 
     path = find_vae(source)

@@ -89,7 +89,7 @@ def _inspect_annotation(
       InputError: the topology is unusable.
     """
     from full4d_jax.data import dry_run
-    from full4d_jax.models.sharding import make_mesh
+    from full4d_jax.models.dit.sharding import make_mesh
     from full4d_jax.training.dry_run import compiling, inspection
     from full4d_jax.training.dry_run.devices import slice_devices
 
@@ -120,8 +120,8 @@ def _inspect_asking(
     """
     from jax.sharding import Mesh
 
+    from full4d_jax.models.dit.sharding import make_mesh
     from full4d_jax.models.grid_mesh import grid_mesh
-    from full4d_jax.models.sharding import make_mesh
     from full4d_jax.scene import dry_run
     from full4d_jax.scene.fit_settings import FitKind, memory_note, sized
     from full4d_jax.training.dry_run import compiling, inspection

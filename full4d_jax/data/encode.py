@@ -25,7 +25,7 @@ from full4d_jax.config import Config, check_config
 from full4d_jax.data import build, clip_page, options
 from full4d_jax.generation import batch
 from full4d_jax.media.pictures import save_picture, to_model
-from full4d_jax.models.codecs.codec import codec_id, codec_weights, make_codec
+from full4d_jax.models.codec import codec_id, codec_weights, make_codec
 from full4d_jax.models.sharded_map import OnLocalDevices
 from full4d_jax.models.wan.text import prompt_encoder
 from full4d_jax.session import buckets, errors, fields

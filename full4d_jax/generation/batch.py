@@ -17,8 +17,8 @@ from full4d_jax.config import DataConfig, ModelConfig
 from full4d_jax.flow import Latents
 from full4d_jax.generation import projection_guidance, real_frames, static_points
 from full4d_jax.geometry.depth_maps import drop_depth_edges
-from full4d_jax.models.codecs.codec import Weights, make_codec, pool_frames
-from full4d_jax.models.conditions import Conditions
+from full4d_jax.models.codec import Weights, make_codec, pool_frames
+from full4d_jax.models.dit.conditions import Conditions
 from full4d_jax.models.sharded_map import map_items
 from input_pipeline.procedural.scene import procedural_scene
 

@@ -7,7 +7,7 @@
                               +---- where it is sure --------+
 
 The prior works at the number of rows that it was trained for and sees all views and instants; the
-upsampler (`models.unet`) then makes one target frame after the other, so that memory holds the
+upsampler (`models.nets.unet`) then makes one target frame after the other, so that memory holds the
 buffers of one. It blurs: of the projection's variance it keeps about half. So source pixels pass
 through where the projection has no hole or crack nearby (`pass_through`).
 """
@@ -50,7 +50,8 @@ from full4d_jax.generation.static_points import (
 )
 from full4d_jax.geometry import depth_maps, rays
 from full4d_jax.grid import CleanPlate
-from full4d_jax.models import functional, unet, weights
+from full4d_jax.models import functional, weights
+from full4d_jax.models.nets import unet
 from full4d_jax.session.errors import InputError
 from gaussians.fitting.stillness import camera_moves
 

@@ -23,8 +23,8 @@ from full4d_jax.generation.prior import Prior, check_grid
 from full4d_jax.generation.projection_guidance import Depths, Projection, Videos
 from full4d_jax.geometry.motion import carried_motion
 from full4d_jax.media.pictures import to_uint8, to_unit
-from full4d_jax.models import dit, sharding
-from full4d_jax.models.conditions import Conditions
+from full4d_jax.models.dit import dit, sharding
+from full4d_jax.models.dit.conditions import Conditions
 from full4d_jax.models.grid_mesh import around
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.processes import on_mesh

@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float, Float16, Int, PRNGKeyArray, UInt8
 
 from full4d_jax.config import DataConfig, ModelConfig
 from full4d_jax.generation.batch import EncodedBatch, for_model, is_dropped
-from full4d_jax.models.conditions import Conditions
+from full4d_jax.models.dit.conditions import Conditions
 
 
 class ProjectedBatch(NamedTuple):

@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.flow import Latents
-from full4d_jax.models.conditions import Conditions
+from full4d_jax.models.dit.conditions import Conditions
 
 Grid = Float[Array, "v t h w c"]
 Real = Bool[Array, "v t"]

@@ -23,7 +23,7 @@ from jaxtyping import Array, Float, Int
 from full4d_jax.config import SamplerConfig
 from full4d_jax.flow import Latents, shift_time
 from full4d_jax.geometry.rays import relative_pose
-from full4d_jax.models.conditions import Conditions
+from full4d_jax.models.dit.conditions import Conditions
 
 State = Float[Array, "b ..."]
 Times = Float[Array, "n"]

@@ -1,7 +1,7 @@
 """A video from words, or from words and its first picture: a grid of one view, made by Wan.
 
-With one view and no projection the network is Wan's (`models.dit`), so any checkpoint of a preset
-of Wan makes videos, converted or fine-tuned. Given a picture, the first latent frame is its
+With one view and no projection the network is Wan's (`models.dit.dit`), so any checkpoint of a
+preset of Wan makes videos, converted or fine-tuned. Given a picture, the first latent frame is its
 encoding, clean at flow time 0, as in Wan2.2-TI2V's own training.
 
 The sampler is UniPC for flows (arXiv 2302.04867, B2). With flow times sigma, alpha = 1 - sigma and
@@ -25,7 +25,7 @@ from full4d_jax.flow import Latents
 from full4d_jax.generation import batch, generate, sampling
 from full4d_jax.generation.prior import Prior, check_grid
 from full4d_jax.media.pictures import to_model, to_uint8, to_unit
-from full4d_jax.models.conditions import Conditions
+from full4d_jax.models.dit.conditions import Conditions
 from full4d_jax.session.errors import InputError
 
 Start = Float[Array, "1 1 1 i j c"]  # the first latent frame

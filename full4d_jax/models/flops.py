@@ -13,8 +13,9 @@ recomputed.
 import math
 
 from full4d_jax.config import Config, ModelConfig, masks
-from full4d_jax.models import sharding, trainable
-from full4d_jax.models.tokens import TokenGrid
+from full4d_jax.models import trainable
+from full4d_jax.models.dit import sharding
+from full4d_jax.models.dit.tokens import TokenGrid
 from full4d_jax.models.wan.layouts import abstract_leaves
 from full4d_jax.models.wan.text import TEXT_TOKENS
 

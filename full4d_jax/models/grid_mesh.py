@@ -16,7 +16,7 @@ from jax.sharding import AbstractMesh, AxisType, Mesh
 from jax.typing import DTypeLike
 
 from full4d_jax import config
-from full4d_jax.models import dit, linear, sharding
+from full4d_jax.models.dit import dit, linear, sharding
 
 
 def grid_mesh(sizes: config.MeshConfig, devices: Sequence | None = None) -> Mesh | None:

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from full4d_jax.models.sharding import RULES, mesh_around, spec
+from full4d_jax.models.dit.sharding import RULES, mesh_around, spec
 
 
 def map_items(

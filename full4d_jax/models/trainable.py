@@ -17,7 +17,8 @@ from jax.sharding import Mesh
 from jaxtyping import PRNGKeyArray
 
 from full4d_jax.config import ModelConfig
-from full4d_jax.models import dit, grid_mesh, sharding, weights
+from full4d_jax.models import grid_mesh, weights
+from full4d_jax.models.dit import dit, sharding
 from full4d_jax.models.functional import Params, by_name, nested
 
 # 4Real-Video's.

@@ -28,7 +28,8 @@ from full4d_jax.generation.generate import (
 )
 from full4d_jax.generation.prior import Prior, check_grid
 from full4d_jax.geometry.rays import relative_pose
-from full4d_jax.models import grid_mesh, sharding
+from full4d_jax.models import grid_mesh
+from full4d_jax.models.dit import sharding
 from full4d_jax.session import fields, processes
 from full4d_jax.source.camera_paths import angles_of, pivot_of
 from gaussians import Distillation

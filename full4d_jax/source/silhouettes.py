@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from full4d_jax.geometry.arrays import Mask, Picture
-from full4d_jax.models.published_networks import WINDOW_PIXELS, Params, silhouette
+from full4d_jax.models.nets.published import WINDOW_PIXELS, Params, silhouette
 from full4d_jax.source import backdrop
 
 # A square of a picture: x and y of its middle, side; pixels.

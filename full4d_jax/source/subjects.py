@@ -20,7 +20,7 @@ from jaxtyping import Float, Float32, UInt8
 from numpy import ndarray
 
 from full4d_jax.geometry import arrays, paths, tracking
-from full4d_jax.models.published_networks import CELL_PIXELS, CLASSES, Params, logits
+from full4d_jax.models.nets.published import CELL_PIXELS, CLASSES, Params, logits
 from full4d_jax.models.weights import load_shipped
 from full4d_jax.source import along_flow
 from full4d_jax.source.backdrop import (

@@ -28,8 +28,8 @@ from full4d_jax.generation.batch import Batch, decode_videos
 from full4d_jax.generation.prior import Prior, prior_with
 from full4d_jax.geometry.arrays import Picture
 from full4d_jax.media.pictures import contact_sheet, to_uint8
-from full4d_jax.models import dit, sharding
-from full4d_jax.models.codecs.codec import Weights
+from full4d_jax.models.codec import Weights
+from full4d_jax.models.dit import dit, sharding
 from full4d_jax.models.functional import Params
 from full4d_jax.models.wan.text import load_training_texts
 from full4d_jax.training import batch_part, state

@@ -25,11 +25,12 @@ from full4d_jax.generation.batch import Batch, EncodedBatch, lines, prepare
 from full4d_jax.generation.projected import ProjectedBatch, prepare_projected
 from full4d_jax.generation.sampling import Velocity, guided
 from full4d_jax.media.metrics import Distance
-from full4d_jax.models import dit, functional, trainable
-from full4d_jax.models.codecs.codec import Codec, Weights, make_codec
-from full4d_jax.models.conditions import Conditions
-from full4d_jax.models.dit import velocity
-from full4d_jax.models.network import MOTION_UNIT_PIXELS
+from full4d_jax.models import functional, trainable
+from full4d_jax.models.codec import Codec, Weights, make_codec
+from full4d_jax.models.dit import dit
+from full4d_jax.models.dit.backbone import MOTION_UNIT_PIXELS
+from full4d_jax.models.dit.conditions import Conditions
+from full4d_jax.models.dit.dit import velocity
 from full4d_jax.training.batch_part import BatchPart
 from full4d_jax.training.few_steps import SegmentTimes, draw_segments, segment_velocity
 

@@ -11,7 +11,7 @@ from jax.sharding import Mesh
 from full4d_jax.config import Config, to_dict
 from full4d_jax.media.pictures import save_picture
 from full4d_jax.models import flops, functional, trainable
-from full4d_jax.models.codecs.codec import codec_weights
+from full4d_jax.models.codec import codec_weights
 from full4d_jax.models.weights import save_params
 from full4d_jax.session.fields import require
 from full4d_jax.training import held_out, loop, run_state, state

@@ -17,7 +17,7 @@ from jaxtyping import Array, Int, PRNGKeyArray
 from optax.contrib import MuonDimensionNumbers, muon
 
 from full4d_jax.config import Config, OptimizerConfig
-from full4d_jax.models import dit, sharding
+from full4d_jax.models.dit import dit, sharding
 from full4d_jax.models.functional import Params
 from full4d_jax.models.trainable import is_trained
 

@@ -10,9 +10,9 @@ from jaxtyping import Array, Int
 
 from full4d_jax.config import Config
 from full4d_jax.media.metrics import load_lpips
-from full4d_jax.models.codecs.codec import Weights
+from full4d_jax.models.codec import Weights
+from full4d_jax.models.dit.sharding import constrain_tree
 from full4d_jax.models.functional import Params
-from full4d_jax.models.sharding import constrain_tree
 from full4d_jax.models.wan.text import load_training_texts
 from full4d_jax.training.batch_part import BatchPart
 from full4d_jax.training.loss import (

@@ -20,7 +20,8 @@ from websockets.sync.client import connect
 from websockets.sync.connection import Connection
 
 from full4d_jax.config.codecs import KINDS
-from full4d_jax.models.codecs.codec import save_codec, wan_vae
+from full4d_jax.models.codec import save_codec
+from full4d_jax.models.wan import vae
 
 # Without a graphics card the pictures are drawn by SwiftShader, in software.
 FLAGS = (
@@ -193,7 +194,7 @@ def random_codec(tmp_path_factory) -> Callable[[str], str]:
     def write(name: str) -> str:
         rng, path = np.random.RandomState(0), folder / f"{name}.safetensors"
         small = dataclasses.replace(KINDS[name], base=2, decoder_base=2, blocks=1)
-        shapes = wan_vae.abstract_params(small)
+        shapes = vae.abstract_params(small)
         weights = jax.tree.map(
             lambda x: 0.3 * rng.randn(*x.shape).astype(np.float32), shapes
         )

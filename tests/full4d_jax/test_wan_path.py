@@ -20,8 +20,8 @@ from full4d_jax.generation.batch import make_conditions, mark_first_frame
 from full4d_jax.generation.generate import generate_grid
 from full4d_jax.generation.prior import load_network, prior_with
 from full4d_jax.generation.sampling import schedule
-from full4d_jax.models.codecs.codec import make_codec
-from full4d_jax.models.dit import velocity
+from full4d_jax.models.codec import make_codec
+from full4d_jax.models.dit.dit import velocity
 from full4d_jax.training.prior_training import train_prior
 from input_pipeline.datasets.dataset import open_dataset, write_dataset
 from input_pipeline.procedural.clips import ProceduralClips

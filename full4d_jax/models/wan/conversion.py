@@ -17,7 +17,8 @@ import numpy as np
 from safetensors import safe_open
 
 from full4d_jax.config import ModelConfig, to_dict
-from full4d_jax.models import dit, tensor_files, weights
+from full4d_jax.models import tensor_files, weights
+from full4d_jax.models.dit import dit
 from full4d_jax.models.wan import layouts
 from full4d_jax.session.errors import InputError, input_errors
 from input_pipeline.plain_files import check_field, field, load_json

@@ -18,7 +18,8 @@ import numpy as np
 from einops import rearrange
 
 from full4d_jax.config import ModelConfig
-from full4d_jax.models import dit, functional, tokens, trainable
+from full4d_jax.models import functional, trainable
+from full4d_jax.models.dit import dit, tokens
 from full4d_jax.models.wan.text import TEXT_TOKENS
 from full4d_jax.session.errors import input_errors
 from full4d_jax.session.fields import require

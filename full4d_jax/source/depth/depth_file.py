@@ -24,7 +24,7 @@ from jaxtyping import Float
 
 from full4d_jax.geometry.arrays import Map, Picture, Pictures
 from full4d_jax.media.pictures import to_model
-from full4d_jax.models.depth_anything import (
+from full4d_jax.models.nets.depth_anything import (
     depth_anything,
     load_depth_anything,
     stages_of,

@@ -1,7 +1,7 @@
 """Depth of a source video: from our network or from a file, in world units.
 
 Depth is z along the optical axis and 0 = unknown; the unit is the median known depth at t = 0,
-which any estimate gives. The network (`models.depth_net`) is monocular: it sees one frame at a
+which any estimate gives. The network (`models.nets.depth_net`) is monocular: it sees one frame at a
 time, so the frames are made consistent afterwards. With l_t the log depth and
 s_tu(p) = exp(-|I_t - I_u|^2 / sigma^2) the similarity of colours around pixel p, near 1 on what
 stands still before a static camera,
@@ -29,9 +29,13 @@ from jaxtyping import Array, Float
 from full4d_jax.cameras import sides
 from full4d_jax.geometry.depth_maps import nearest
 from full4d_jax.models import weights
-from full4d_jax.models.depth_net import DepthNetConfig, init_params, log_depth
 from full4d_jax.models.functional import Params
-from full4d_jax.models.tiefenrausch import KERNELS, SIDE_MULTIPLE, load_tiefenrausch
+from full4d_jax.models.nets.depth_net import DepthNetConfig, init_params, log_depth
+from full4d_jax.models.nets.tiefenrausch import (
+    KERNELS,
+    SIDE_MULTIPLE,
+    load_tiefenrausch,
+)
 from full4d_jax.session.errors import input_errors
 from full4d_jax.source.depth import enlarge
 from input_pipeline.plain_files import check_field, load_array, load_arrays

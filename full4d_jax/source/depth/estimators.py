@@ -39,7 +39,8 @@ from numpy import ndarray
 from full4d_jax.geometry.arrays import Maps, Picture
 from full4d_jax.geometry.depth_maps import nearest
 from full4d_jax.media.pictures import to_uint8, to_unit
-from full4d_jax.models import depth_anything, sharded_map
+from full4d_jax.models import sharded_map
+from full4d_jax.models.nets import depth_anything
 from full4d_jax.models.weights import tensor_shapes
 from full4d_jax.session import errors, fields
 from full4d_jax.source.depth import depth_file, enlarge

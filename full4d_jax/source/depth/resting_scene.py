@@ -44,7 +44,8 @@ from full4d_jax.cameras import sides
 from full4d_jax.geometry import arrays, motion
 from full4d_jax.geometry.push_pull import push_pull
 from full4d_jax.grid import CleanPlate
-from full4d_jax.models import functional, unet, weights
+from full4d_jax.models import functional, weights
+from full4d_jax.models.nets import unet
 from full4d_jax.source.backdrop import Backdrop, disc, grown
 from full4d_jax.source.depth.beyond_borders import beyond_borders
 from gaussians.fitting.stillness import camera_moves, median_where

@@ -29,7 +29,7 @@ from etils import epath
 from jaxtyping import Array, Shaped, UInt32
 from orbax.checkpoint import checkpoint_managers as policies
 
-from full4d_jax.models.sharding import dotted
+from full4d_jax.models.dit.sharding import dotted
 from full4d_jax.session.errors import InputError, printable
 from full4d_jax.session.machine import disk_errors
 from full4d_jax.training.checkpoints.places import check_regular, numbered

@@ -12,7 +12,7 @@ from typing import Any
 import jax
 
 from full4d_jax.config import LiftConfig, MeshConfig, TrainingConfig, masks, to_dict
-from full4d_jax.models.sharding import dotted
+from full4d_jax.models.dit.sharding import dotted
 from full4d_jax.models.weights import summary_beside
 from full4d_jax.session import buckets, errors, versions
 from input_pipeline.plain_files import load_lines

@@ -13,9 +13,8 @@ from jax.sharding import AbstractMesh, AxisType, Mesh
 from full4d_jax.config import Config, MeshConfig, to_dict
 from full4d_jax.generation.batch import Batch
 from full4d_jax.generation.projected import ProjectedBatch
-from full4d_jax.models.codecs.codec import codec_shapes
-from full4d_jax.models.flops import peak_flops, step_flops
-from full4d_jax.models.sharding import (
+from full4d_jax.models.codec import codec_shapes
+from full4d_jax.models.dit.sharding import (
     AXES,
     AnyMesh,
     check_mesh,
@@ -26,6 +25,7 @@ from full4d_jax.models.sharding import (
     shapes_on,
     sharding_on,
 )
+from full4d_jax.models.flops import peak_flops, step_flops
 from full4d_jax.models.wan.text import TEXT_TOKENS
 from full4d_jax.training.bad_losses import jit_step, no_losses
 from full4d_jax.training.dry_run.compiling import BYTES_PER_GIB, MEMORY, report_programs

@@ -22,7 +22,7 @@ from full4d_jax.config import (
 )
 from full4d_jax.config.wan import WAN
 from full4d_jax.inputs.words import film_in_folder
-from full4d_jax.models.dit import init_params
+from full4d_jax.models.dit.dit import init_params
 from full4d_jax.models.weights import save_params
 from full4d_jax.source.options import VideoOptions, WanOptions, WordsOptions
 

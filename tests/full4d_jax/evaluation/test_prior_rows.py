@@ -19,7 +19,7 @@ from full4d_jax.generation.prior import prior_with
 from full4d_jax.generation.real_frames import row_and_column
 from full4d_jax.grid import Grid, all_real
 from full4d_jax.media.pictures import to_model
-from full4d_jax.models.dit import init_params
+from full4d_jax.models.dit.dit import init_params
 from full4d_jax.session.errors import InputError
 from full4d_jax.source.capture_source import open_split
 from full4d_jax.source.depth.estimate import DepthNetwork, estimate_depth, load_depth

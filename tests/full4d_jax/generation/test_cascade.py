@@ -11,9 +11,9 @@ from full4d_jax.config import Config, DataConfig, ModelConfig
 from full4d_jax.generation.cascade import Upsampler, generate_large, in_parts
 from full4d_jax.generation.prior import prior_with
 from full4d_jax.generation.projection_guidance import project_several, project_video
-from full4d_jax.models import unet
-from full4d_jax.models.dit import init_params
+from full4d_jax.models.dit.dit import init_params
 from full4d_jax.models.functional import draw_params
+from full4d_jax.models.nets import unet
 from input_pipeline.cameras import intrinsics_from_fov, orbit
 
 NET = unet.UpsamplerNetConfig((8, 8, 8))

@@ -12,7 +12,7 @@ from random_weights import random_params
 
 from full4d_jax.config import SamplerConfig, load_config
 from full4d_jax.generation.batch import Batch, make_conditions
-from full4d_jax.models.dit import velocity
+from full4d_jax.models.dit.dit import velocity
 from full4d_jax.training.loss import loss
 
 DEBUG = load_config("configs/debug.py")

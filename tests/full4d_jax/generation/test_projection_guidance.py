@@ -17,7 +17,7 @@ from full4d_jax.generation.projection_guidance import (
     project_video,
     splat,
 )
-from full4d_jax.models.sharding import make_mesh
+from full4d_jax.models.dit.sharding import make_mesh
 from input_pipeline.procedural.scene import procedural_scene
 
 K = jnp.array([[16.0, 0, 8], [0, 16.0, 8], [0, 0, 1]])

@@ -20,8 +20,8 @@ from full4d_jax.generation.real_frames import (
 )
 from full4d_jax.geometry.motion import carried_motion
 from full4d_jax.media.pictures import to_uint8, to_unit
-from full4d_jax.models.dit import velocity
-from full4d_jax.models.warp import mixture
+from full4d_jax.models.dit.dit import velocity
+from full4d_jax.models.dit.warp import mixture
 from full4d_jax.training.loss import loss
 
 MODEL = ModelConfig(

@@ -17,7 +17,7 @@ from full4d_jax.generation.video import (
     video_guides,
     wan_times,
 )
-from full4d_jax.models.dit import init_params
+from full4d_jax.models.dit.dit import init_params
 from full4d_jax.session.errors import InputError
 
 SIZES = {

@@ -14,13 +14,13 @@ from full4d_jax.config import (
     OptimizerConfig,
     TrainingConfig,
 )
-from full4d_jax.models import block
-from full4d_jax.models.attention.mask import Tokens
-from full4d_jax.models.conditions import Conditions
-from full4d_jax.models.dit import abstract_params, velocity
+from full4d_jax.models.dit import block
+from full4d_jax.models.dit.attention.mask import Tokens
+from full4d_jax.models.dit.conditions import Conditions
+from full4d_jax.models.dit.dit import abstract_params, velocity
+from full4d_jax.models.dit.warp import MOTION_CHANNELS
 from full4d_jax.models.flops import forward_flops, step_flops
 from full4d_jax.models.wan.text import TEXT_TOKENS
-from full4d_jax.models.warp import MOTION_CHANNELS
 from full4d_jax.training.state import hold_constant, trained_leaves
 
 MODEL = ModelConfig(width=256, layers=1, heads=4, ffn=512, patch=4, attention="full")

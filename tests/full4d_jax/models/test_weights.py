@@ -5,7 +5,7 @@ import pytest
 from random_weights import random_params
 
 from full4d_jax.config import MeshConfig, ModelConfig
-from full4d_jax.models.sharding import make_mesh, tree_shardings
+from full4d_jax.models.dit.sharding import make_mesh, tree_shardings
 from full4d_jax.models.weights import load_params, save_params
 from full4d_jax.session.errors import InputError
 

@@ -21,7 +21,7 @@ from full4d_jax.config import (
 from full4d_jax.generation import generate
 from full4d_jax.generation.generate import generate_grid
 from full4d_jax.generation.prior import prior_with
-from full4d_jax.models.dit import init_params
+from full4d_jax.models.dit.dit import init_params
 from full4d_jax.models.grid_mesh import grid_mesh, parameter_shapes
 from full4d_jax.scene.dry_run import lift_programs, sample_programs
 from full4d_jax.scene.prior_teacher import teacher_between

@@ -13,7 +13,7 @@ from full4d_jax.config import SamplerConfig, load_config
 from full4d_jax.generation.prior import Prior
 from full4d_jax.grid import around_source
 from full4d_jax.media.pictures import to_uint8
-from full4d_jax.models.dit import init_params
+from full4d_jax.models.dit.dit import init_params
 from full4d_jax.scene.prior_teacher import half_way, teacher_between
 from full4d_jax.scene.source_fit import lift_grid
 from full4d_jax.source.camera_paths import PIVOT, angles_of

@@ -15,8 +15,8 @@ from full4d_jax.config import SamplerConfig, load_config
 from full4d_jax.generation.batch import make_conditions, mark_first_frame
 from full4d_jax.generation.generate import bind_prior
 from full4d_jax.generation.prior import prior_with
-from full4d_jax.models.codecs.codec import make_codec
-from full4d_jax.models.dit import velocity
+from full4d_jax.models.codec import make_codec
+from full4d_jax.models.dit.dit import velocity
 from full4d_jax.scene.prior_teacher import half_way, teacher_between
 from gaussians import distillation_loss
 from input_pipeline.cameras import orbit

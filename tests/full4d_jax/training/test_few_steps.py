@@ -8,7 +8,7 @@ from some_batches import random_batch
 
 from full4d_jax.config import check_config, load_config
 from full4d_jax.generation.sampling import sample, schedule
-from full4d_jax.models.dit import init_params
+from full4d_jax.models.dit.dit import init_params
 from full4d_jax.training.few_steps import TEACHER_STEPS, SegmentTimes, segment_velocity
 from full4d_jax.training.state import state_from_params
 from full4d_jax.training.step import train_step

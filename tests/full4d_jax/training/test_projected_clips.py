@@ -10,8 +10,8 @@ from changed import changed
 from toy_encoded import encoded_as, on, wan_config
 
 from full4d_jax.generation.batch import Batch, prepare
-from full4d_jax.models.codecs.codec import codec_weights
-from full4d_jax.models.sharding import put_batch
+from full4d_jax.models.codec import codec_weights
+from full4d_jax.models.dit.sharding import put_batch
 from full4d_jax.session.errors import InputError
 from full4d_jax.training import held_out, loop
 from full4d_jax.training.clips.batches import training_batches

@@ -8,7 +8,7 @@ import numpy as np
 import optax
 
 from full4d_jax.config import MeshConfig, OptimizerConfig, load_config
-from full4d_jax.models.sharding import dotted, make_mesh, tree_shardings
+from full4d_jax.models.dit.sharding import dotted, make_mesh, tree_shardings
 from full4d_jax.training.state import init_state, make_optimizer
 
 DEVICES = 8

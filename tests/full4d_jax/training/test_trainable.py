@@ -11,9 +11,9 @@ from random_weights import random_params
 from some_batches import random_batch
 
 from full4d_jax.config import MeshConfig, load_config, to_dict
-from full4d_jax.models.conditions import Conditions
-from full4d_jax.models.dit import init_params, velocity
-from full4d_jax.models.sharding import make_mesh, tree_shardings
+from full4d_jax.models.dit.conditions import Conditions
+from full4d_jax.models.dit.dit import init_params, velocity
+from full4d_jax.models.dit.sharding import make_mesh, tree_shardings
 from full4d_jax.models.trainable import (
     complete_params,
     merge_adapters,

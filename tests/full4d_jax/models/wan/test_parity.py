@@ -18,8 +18,8 @@ from safetensors.numpy import save_file
 
 from full4d_jax.config import ModelConfig
 from full4d_jax.config.wan import WAN
-from full4d_jax.models.conditions import Conditions
-from full4d_jax.models.dit import abstract_params, velocity
+from full4d_jax.models.dit.conditions import Conditions
+from full4d_jax.models.dit.dit import abstract_params, velocity
 from full4d_jax.models.wan.conversion import import_wan
 from full4d_jax.models.wan.layouts import wan_names
 from full4d_jax.models.weights import load_params

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from full4d_jax.models.tiefenrausch import load_tiefenrausch, log_disparity
+from full4d_jax.models.nets.tiefenrausch import load_tiefenrausch, log_disparity
 from full4d_jax.session.errors import InputError
 from full4d_jax.source.depth.estimate import (
     TIEFENRAUSCH,

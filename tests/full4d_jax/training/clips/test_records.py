@@ -13,7 +13,7 @@ from some_batches import grid_batches
 
 from full4d_jax.config import load_config
 from full4d_jax.data.encode import resized
-from full4d_jax.models.sharding import put_batch, rows_here
+from full4d_jax.models.dit.sharding import put_batch, rows_here
 from full4d_jax.session.errors import InputError
 from full4d_jax.training.checkpoints.resume import check_same_run, run_record
 from full4d_jax.training.clips import records

@@ -11,7 +11,7 @@ from jax.experimental import pallas as pl
 from jax.sharding import AxisType, PartitionSpec
 
 from full4d_jax.config.masks import allowed_frames
-from full4d_jax.models.attention.splash import splash_attention
+from full4d_jax.models.dit.attention.splash import splash_attention
 from full4d_jax.training.dry_run.hlo import collectives, read_program
 from full4d_jax.training.dry_run.work import count_work, kernel_products
 

@@ -1,1 +1,0 @@
-"""Codecs, which map frames to latents and back: pixels and Wan's two VAEs."""

@@ -1,0 +1,1 @@
+"""The multi-view video diffusion transformer of both papers."""

@@ -1,0 +1,1 @@
+"""Small networks: depth, segmentation, silhouettes, inpainting and upsampling."""
