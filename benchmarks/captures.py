@@ -18,8 +18,8 @@ from numpy import ndarray
 from full4d_jax.geometry.stereo_depth import sweep
 from gaussians import Camera, Gaussians, render
 from gaussians.fitting.points import FARTHEST_SHARE, NEAREST_SHARE
-from input_pipeline.cameras import centers, nearest_to_axes, orbit, resize_intrinsics
 from input_pipeline.conventions import to_opencv
+from input_pipeline.pinhole import centers, nearest_to_axes, orbit, resize_intrinsics
 from input_pipeline.procedural.gltf_scene import gltf_clip
 
 # Two of its cameras decode to this, two have eight more columns on the right.

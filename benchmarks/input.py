@@ -37,7 +37,7 @@ import cv2
 import numpy as np
 import psutil
 
-from input_pipeline import Example, cameras, make_loader
+from input_pipeline import Example, make_loader, pinhole
 from input_pipeline.datasets.dataset import Records, open_dataset, write_dataset
 from input_pipeline.films import is_film
 from input_pipeline.loader import Filling
@@ -116,7 +116,7 @@ class NoiseClips:
         )
         return make_example(
             files,
-            np.stack([cameras.intrinsics_from_fov(60.0, self.height, self.width)] * v),
+            np.stack([pinhole.intrinsics_from_fov(60.0, self.height, self.width)] * v),
             np.tile(np.eye(4), (v, t, 1, 1)),
             np.arange(t) / 24,
             scene_id=f"noise-{range(self.count)[index]}",

@@ -22,8 +22,8 @@ from jaxtyping import Bool, Float, Int, UInt8
 from numpy import ndarray
 
 from full4d_jax.cameras import Cameras
-from input_pipeline.cameras import relative_to, rescale
 from input_pipeline.depth_alignment import SparseDepth
+from input_pipeline.pinhole import relative_to, rescale
 
 # Within the 3 to 25 that the shipped prior was trained on.
 DEFAULT_FPS = 8.0

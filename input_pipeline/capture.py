@@ -12,8 +12,8 @@ import numpy as np
 from jaxtyping import Float, Float64
 from numpy import ndarray
 
-from input_pipeline import cameras, footage, lenses, video_files
-from input_pipeline.cameras import Lens
+from input_pipeline import footage, lenses, pinhole, video_files
+from input_pipeline.pinhole import Lens
 from input_pipeline.plain_files import check_field, named, numbers
 
 # The rate of a capture of one instant, where none means anything.
@@ -166,7 +166,7 @@ def make_view(
     bent = np.array([*distortion, *[0.0] * (8 - len(distortion))])
     notes = []
     with named(f"{here}, "):
-        cameras.check_cameras(lens[None], poses[None])
+        pinhole.check_cameras(lens[None], poses[None])
         if size:
             lens, note = fit_to_file(files[0], lens, size)
             notes.append(note and f"{here}: {note}")
@@ -256,7 +256,7 @@ def fit_to_file(
         return intrinsics, ""
     note = f"calibrated at {w}x{h}, the files are {columns}x{rows}"
     if abs(rows / h - columns / w) * max(h, w) < 1:
-        resized = cameras.resize_intrinsics(
+        resized = pinhole.resize_intrinsics(
             intrinsics, rows=rows / h, columns=columns / w
         )
         return resized, f"{note}: intrinsics resized"
@@ -270,6 +270,6 @@ def fit_to_file(
     )
     is_padded = bar and edges.max() <= most_black_level
     check_field("size", is_padded, note, "one size, or one shape")
-    resized = cameras.resize_intrinsics(intrinsics, rows=scale, columns=scale)
-    moved = cameras.crop_intrinsics(resized, top=-top, left=-left)
+    resized = pinhole.resize_intrinsics(intrinsics, rows=scale, columns=scale)
+    moved = pinhole.crop_intrinsics(resized, top=-top, left=-left)
     return moved, f"{note} with black bars: resized by {scale:.4f} and padded"

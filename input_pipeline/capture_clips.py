@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float64, Int, Shaped
 from numpy import ndarray
 
-from input_pipeline import cameras, footage, lenses, schema, transforms, video_files
+from input_pipeline import footage, lenses, pinhole, schema, transforms, video_files
 from input_pipeline.capture import Capture, View
 from input_pipeline.plain_files import check_field
 
@@ -83,7 +83,7 @@ class CaptureClips(Sequence[schema.Example]):
         for i, (view, taken) in enumerate(zip(views, chosen, strict=True)):
             files[:, i], lens, (h, w) = self._encode(view, taken)
             pose = view.world_to_camera[taken]
-            intrinsics[i], pose = cameras.turn(
+            intrinsics[i], pose = pinhole.turn(
                 lens, pose, view.quarters, height=h, width=w
             )
             poses.append(pose)
@@ -110,7 +110,7 @@ class CaptureClips(Sequence[schema.Example]):
 
     def _encode(
         self, view: View, taken: Int[ndarray, " t"]
-    ) -> tuple[Shaped[ndarray, "3 t"], cameras.Lens, tuple[int, int]]:
+    ) -> tuple[Shaped[ndarray, "3 t"], pinhole.Lens, tuple[int, int]]:
         """Return turned files of pictures, depth and masks; intrinsics and size before turning."""
         files = np.full((3, len(taken)), b"", object)
         pictures = iter(self._pictures(view, taken))
@@ -123,7 +123,7 @@ class CaptureClips(Sequence[schema.Example]):
             unit * max(1, round(side * scale / unit)) for side in shape[:2]
         )
         # Coefficients do not depend on the size, and small maps are quick to make: reduce first.
-        lens = cameras.resize_intrinsics(
+        lens = pinhole.resize_intrinsics(
             view.intrinsics, rows=rows / shape[0], columns=columns / shape[1]
         )
 

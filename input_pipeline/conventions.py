@@ -22,7 +22,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
-from input_pipeline.cameras import Poses, invert, rigid
+from input_pipeline.pinhole import Poses, invert, rigid
 from input_pipeline.plain_files import check_field
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float, Float32, Int, UInt8
 from numpy import ndarray
 
-from input_pipeline import cameras, matches, transforms
+from input_pipeline import matches, pinhole, transforms
 from input_pipeline.checks.pictures import decode_pictures
 from input_pipeline.plain_files import check_field, named
 from input_pipeline.schema import Example
@@ -142,7 +142,7 @@ def scale_at_middle(
     factors = []
     distances = []
     for values, poses in zip(maps, example.world_to_camera.swapaxes(0, 1), strict=True):
-        middle = cameras.nearest_to_axes(poses.astype(np.float64))
+        middle = pinhole.nearest_to_axes(poses.astype(np.float64))
         if middle is None:
             found = "cameras that look at no one place"
             expected = "axes that meet before all of them"

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from input_pipeline.cameras import Lens, crop_intrinsics
+from input_pipeline.pinhole import Lens, crop_intrinsics
 from input_pipeline.plain_files import check_field
 
 # OpenCV's k1 k2 p1 p2 k3 k4 k5 k6.

@@ -13,9 +13,9 @@ import numpy as np
 from jaxtyping import Float, Float32, UInt8
 from numpy import ndarray
 
-from input_pipeline.cameras import Lens, Places
 from input_pipeline.checks.pictures import Pictures
 from input_pipeline.lenses import Distortion
+from input_pipeline.pinhole import Lens, Places
 from input_pipeline.schema import Example
 
 # Places (x, y) in one view, and in two.

@@ -18,7 +18,7 @@ from numpy import ndarray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from input_pipeline import cameras, films
+from input_pipeline import films, pinhole
 from input_pipeline.plain_files import check_field
 
 # A file (bytes) of each view and instant.
@@ -196,7 +196,7 @@ def validate(example: Example) -> Example:
         )
         finite = all(np.isfinite(x).all() for x in projected if x is not None)
         _require("projections", finite, "NaN or infinite values", "finite ones")
-    cameras.check_cameras(example.intrinsics, example.world_to_camera)
+    pinhole.check_cameras(example.intrinsics, example.world_to_camera)
     return example
 
 

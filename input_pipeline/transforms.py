@@ -9,7 +9,7 @@ import simplejpeg
 from jaxtyping import Float, Float32, Shaped, UInt8
 from numpy import ndarray
 
-from input_pipeline import cameras, films, lenses
+from input_pipeline import films, lenses, pinhole
 from input_pipeline.plain_files import check_field, named
 from input_pipeline.schema import Example
 
@@ -73,7 +73,7 @@ def decode_into(
 
 def _fit(
     example: Example, view: int, image: ndarray, height: int, width: int
-) -> tuple[ndarray, cameras.Lens]:
+) -> tuple[ndarray, pinhole.Lens]:
     """Return an image of a view without distortion, in this size, and its intrinsics."""
     flat = lenses.undistort(image, example.intrinsics[view], example.distortion[view])
     return cover(*flat, height, width)
@@ -139,13 +139,13 @@ def to_source(
     depths = depth[0][depth[0] > 0]
     check_field("depth of the source at t=0", depths.size, "none", "some pixels > 0")
     unit = float(np.median(depths))
-    poses = cameras.relative_to(world_to_camera, world_to_camera[0, 0])
-    return depth / np.float32(unit), cameras.rescale(poses, unit).astype(np.float32)
+    poses = pinhole.relative_to(world_to_camera, world_to_camera[0, 0])
+    return depth / np.float32(unit), pinhole.rescale(poses, unit).astype(np.float32)
 
 
 def cover(
-    image: ndarray, intrinsics: cameras.Lens, height: int, width: int
-) -> tuple[ndarray, cameras.Lens]:
+    image: ndarray, intrinsics: pinhole.Lens, height: int, width: int
+) -> tuple[ndarray, pinhole.Lens]:
     """Scale an image (h w 3, or depth h w) to cover `height` x `width` and crop its centre.
 
     Depth is never averaged: a mean across an edge is a point in mid-air.
@@ -164,10 +164,10 @@ def cover(
     tall, wide = size
     top = (tall - height) // 2
     left = (wide - width) // 2
-    lens = cameras.resize_intrinsics(
+    lens = pinhole.resize_intrinsics(
         intrinsics, rows=tall / rows, columns=wide / columns
     )
-    lens = cameras.crop_intrinsics(lens, top=float(top), left=float(left))
+    lens = pinhole.crop_intrinsics(lens, top=float(top), left=float(left))
     return scaled[top : top + height, left : left + width], lens
 
 

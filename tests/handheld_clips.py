@@ -9,7 +9,7 @@ from jaxtyping import Float
 from textured_room import FOV, render, textures
 
 from full4d_jax.media.video import write_video
-from input_pipeline.cameras import centers, intrinsics_from_fov, orbit, rigid
+from input_pipeline.pinhole import centers, intrinsics_from_fov, orbit, rigid
 
 HEIGHT, WIDTH, FRAMES = 144, 256, 8
 LENS = intrinsics_from_fov(FOV, HEIGHT, WIDTH)

@@ -19,7 +19,7 @@ from gaussians import (
     render,
 )
 from gaussians.motion import still
-from input_pipeline.cameras import orbit
+from input_pipeline.pinhole import orbit
 
 LENS = np.array([[100, 0, 66], [0, 104, 47], [0, 0, 1]], np.float32)  # 128 x 96 pixels
 # Azimuths of 3 views, 2 frames.

@@ -8,7 +8,7 @@ from full4d_jax.cameras import Cameras
 from full4d_jax.config import ModelConfig
 from full4d_jax.grid import Grid, around_source
 from full4d_jax.models.dit.conditions import Conditions
-from input_pipeline.cameras import intrinsics_from_fov, orbit
+from input_pipeline.pinhole import intrinsics_from_fov, orbit
 
 B, V, T, SIDE = 1, 3, 2, 16
 

@@ -17,7 +17,7 @@ from full4d_jax.config import (
 from full4d_jax.media.video import write_video
 from full4d_jax.models.dit.dit import init_params
 from full4d_jax.models.weights import save_params
-from input_pipeline.cameras import orbit
+from input_pipeline.pinhole import orbit
 
 FPS = 12
 SMALL = Config(

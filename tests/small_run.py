@@ -18,7 +18,7 @@ from full4d_jax.session.report import write_report
 from full4d_jax.session.stages import Stages
 from gaussians import Gaussians, Scene
 from gaussians.motion import still
-from input_pipeline.cameras import intrinsics_from_fov
+from input_pipeline.pinhole import intrinsics_from_fov
 
 VIEWS, INSTANTS, SIDE, GAUSSIANS = 2, 2, 16, 5
 

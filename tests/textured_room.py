@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from input_pipeline import cameras, transforms
+from input_pipeline import pinhole, transforms
 from input_pipeline.schema import Example, make_example
 
 HALF = np.array([2.0, 1.2, 3.0])  # half the room, world units; its middle is the origin
@@ -20,7 +20,7 @@ def make_room(
 ) -> Example:
     """A clip with depth from cameras on an arc, 10 frames a second; the walls change each frame."""
     poses = ring(views)
-    intrinsics = cameras.intrinsics_from_fov(FOV, height, width)
+    intrinsics = pinhole.intrinsics_from_fov(FOV, height, width)
     shape = views, frames
     files, depths = np.empty(shape, object), np.empty(shape, object)
     lens = np.zeros(8, np.float32) if lens is None else lens
@@ -67,7 +67,7 @@ def render(
     flat = cv2.undistortPoints(pixels[:, None], intrinsics, bent)[:, 0]
     ahead = np.concatenate([flat, np.ones((len(flat), 1))], 1)  # so reach is z-depth
     rays = (ahead @ pose[:3, :3]).reshape(height, width, 3)
-    eye = cameras.centers(pose)
+    eye = pinhole.centers(pose)
     reach = np.where(rays > 0, HALF - eye, -HALF - eye) / rays
     axis, depth = reach.argmin(-1), reach.min(-1)
     hit = (eye + rays * depth[..., None]) / HALF
@@ -85,7 +85,7 @@ def render(
 def ring(views: int) -> np.ndarray:
     """World-to-camera of cameras on an arc that climbs and looks across the room."""
     azimuth = np.linspace(-12, 12, views)
-    return cameras.orbit(azimuth, np.linspace(-4, 9, views), 1.8, (0.0, 0.0, 0.6))
+    return pinhole.orbit(azimuth, np.linspace(-4, 9, views), 1.8, (0.0, 0.0, 0.6))
 
 
 class Clips(list):

@@ -10,7 +10,7 @@ from PIL import Image, ImageOps
 from full4d_jax.cameras import Cameras
 from full4d_jax.geometry.arrays import Picture
 from full4d_jax.media import pictures
-from input_pipeline import cameras, transforms
+from input_pipeline import pinhole, transforms
 from input_pipeline.schema import Example
 from input_pipeline.selection import evenly
 
@@ -82,21 +82,21 @@ def _frustums(
     farthest_point = 5.0
     poses = example.world_to_camera.astype(np.float64)
     reference = poses[0, 0]
-    poses = cameras.relative_to(poses, reference)
+    poses = pinhole.relative_to(poses, reference)
     places = points @ reference[:3, :3].T + reference[:3, 3]
     # Without a common middle, the unit is that of the points' depth, or of the camera's way.
-    middle = cameras.nearest_to_axes(poses[:, 0]) if len(poses) > 1 else None
+    middle = pinhole.nearest_to_axes(poses[:, 0]) if len(poses) > 1 else None
     depths = places[places[:, 2] > 0, 2]
     if middle is not None:
         unit = float(np.linalg.norm(middle))
     elif depths.size:
         unit = float(np.median(depths))
     else:
-        unit = float(np.linalg.norm(cameras.centers(poses), axis=-1).max()) or 1.0
+        unit = float(np.linalg.norm(pinhole.centers(poses), axis=-1).max()) or 1.0
     step = max(1, len(places) // most_points)
     near = places[np.linalg.norm(places, axis=1) < farthest_point * unit][::step]
     lenses = example.intrinsics.astype(np.float64)
-    rig = Cameras(lenses, cameras.rescale(poses, unit), *shape)
+    rig = Cameras(lenses, pinhole.rescale(poses, unit), *shape)
     return pictures.frustums(rig, points=near / unit)
 
 

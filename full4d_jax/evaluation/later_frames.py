@@ -32,9 +32,9 @@ from full4d_jax.source import size, video_source
 from full4d_jax.source.depth.estimators import AnyNetwork, source_depth
 from full4d_jax.source.handheld import path_scale
 from full4d_jax.source.options import VideoOptions
-from input_pipeline.cameras import centers
 from input_pipeline.depth_alignment import MIN_MATCHES, SparseDepth
 from input_pipeline.importers.camera_path import path_files
+from input_pipeline.pinhole import centers
 from input_pipeline.plain_files import check_field
 
 # Degrees from the source, from one to another; a frame beyond all is left out.

@@ -34,7 +34,7 @@ from full4d_jax.geometry import rays
 from full4d_jax.grid import CleanPlate
 from gaussians.fitting import stillness
 from gaussians.precision import exact_products
-from input_pipeline.cameras import unproject
+from input_pipeline.pinhole import unproject
 
 # Colours in [-1, 1] that differ by less are the same.
 SAME_COLOUR = 0.16

@@ -14,8 +14,8 @@ from jaxtyping import Float
 
 from full4d_jax.geometry.arrays import Lens, Pictures, Poses, Values
 from input_pipeline import matches
-from input_pipeline.cameras import centers, invert, rigid
 from input_pipeline.depth_alignment import MIN_RAY_ANGLE, SparseDepth
+from input_pipeline.pinhole import centers, invert, rigid
 
 NO_DISTORTION = np.zeros(8)
 

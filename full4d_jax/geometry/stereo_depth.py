@@ -30,7 +30,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from full4d_jax.geometry.arrays import Lens, Map, Maps, Mask, Pictures, Poses, Values
 from gaussians.precision import exact_products
-from input_pipeline.cameras import centers, pixel_rays, resize_intrinsics
+from input_pipeline.pinhole import centers, pixel_rays, resize_intrinsics
 
 WINDOW = (7, 7)  # pixels
 LEAST_CONFIRMING_VIEWS = 2  # neighbours

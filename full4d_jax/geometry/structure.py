@@ -20,7 +20,7 @@ from jaxtyping import Float, UInt8
 from full4d_jax.geometry import paths, tracking
 from full4d_jax.geometry.arrays import Lens, Pictures, Poses
 from full4d_jax.session.extras import load_extra
-from input_pipeline import cameras, conventions
+from input_pipeline import conventions, pinhole
 from input_pipeline.depth_alignment import SparseDepth
 
 # Of the frames that must be placed.
@@ -87,7 +87,7 @@ def find_structure(
         path = paths.interpolate_poses(poses, placed.astype(float), instants)
         points = _sparse_depth(model, images)
         return Structure(
-            cameras.relative_to(path, path[0]),
+            pinhole.relative_to(path, path[0]),
             points,
             len(placed) / len(frames),
             float(model.compute_mean_reprojection_error()),
@@ -274,7 +274,7 @@ def _coverage(frames: Pictures, points: SparseDepth) -> float:
 def median_angle(model: Any, images: dict[int, Any]) -> float:
     """Return the median over the points of the angle between its first and last ray, degrees."""
     places = {
-        image.image_id: cameras.centers(pose_of(image)) for image in images.values()
+        image.image_id: pinhole.centers(pose_of(image)) for image in images.values()
     }
     angles = [0.0]
     for point in model.points3D.values():

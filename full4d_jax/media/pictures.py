@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from full4d_jax.cameras import Cameras
 from full4d_jax.grid import Grid, Origin
 from full4d_jax.media.video import write_video
-from input_pipeline import cameras, whole_files
+from input_pipeline import pinhole, whole_files
 
 Sheet = UInt8[ndarray, "H W 3"]
 Picture = UInt8[ndarray, "h w 3"]
@@ -136,9 +136,9 @@ def frustums(
     frustum_length = 0.3  # world units
     lenses = np.linalg.inv(np.asarray(views.intrinsics))
     rays = corners @ np.swapaxes(lenses, -1, -2) * frustum_length
-    pose = cameras.invert(poses[:, 0])
+    pose = pinhole.invert(poses[:, 0])
     tips = rays @ np.swapaxes(pose[:, :3, :3], -1, -2) + pose[:, None, :3, 3]
-    paths = cameras.centers(poses)
+    paths = pinhole.centers(poses)
     pivot = np.array([0.0, 0.0, 1.0])
     # Every line, the source's last, on top.
     lines = [(np.stack([pivot - arm, pivot + arm]), INK) for arm in 0.05 * np.eye(3)]

@@ -20,7 +20,7 @@ from numpy import ndarray
 
 from full4d_jax.cameras import Cameras
 from gaussians import Camera, Gaussians, Scene, intersection_budget, render
-from input_pipeline.cameras import centers, orbit, resize_intrinsics
+from input_pipeline.pinhole import centers, orbit, resize_intrinsics
 
 PICTURE_PIXELS = 2**17
 MEASURED_INSTANTS = 16

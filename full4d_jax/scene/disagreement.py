@@ -15,7 +15,7 @@ from numpy import ndarray
 from full4d_jax.grid import Grid
 from gaussians.fitting.view_corrections import correct_camera, expose
 from gaussians.precision import exact_products
-from input_pipeline.cameras import centers, nearest_to_axes
+from input_pipeline.pinhole import centers, nearest_to_axes
 
 
 def peer_weights(grid: Grid, views: Int[ndarray, " n"]) -> Float32[ndarray, "n n"]:

@@ -35,13 +35,13 @@ from gaussians.fitting.points import (
     seen_colors,
     strew,
 )
-from input_pipeline.cameras import centers, invert, nearest_to_axes
 from input_pipeline.matches import (
     epipolar_distances,
     find_features,
     match_features,
     triangulate,
 )
+from input_pipeline.pinhole import centers, invert, nearest_to_axes
 from input_pipeline.selection import evenly
 
 Frames = Float[ndarray, "v t h w 3"]

@@ -27,7 +27,7 @@ from full4d_jax.source import camera_paths
 from full4d_jax.source.depth.lines import UP
 from gaussians import Gaussians, Scene
 from gaussians.fitting.stillness import camera_moves
-from input_pipeline.cameras import intrinsics_from_fov, look_at
+from input_pipeline.pinhole import intrinsics_from_fov, look_at
 from input_pipeline.whole_files import whole_file
 
 # By their ids.

@@ -33,7 +33,7 @@ from full4d_jax.models.dit import sharding
 from full4d_jax.session import fields, processes
 from full4d_jax.source.camera_paths import angles_of, pivot_of
 from gaussians import Distillation
-from input_pipeline.cameras import invert
+from input_pipeline.pinhole import invert
 
 
 def teacher_between(

@@ -21,8 +21,8 @@ from full4d_jax.session import errors, files, progress
 from full4d_jax.session.stages import Stages
 from full4d_jax.source import camera_paths
 from gaussians import Camera, Rendering, Scene, intersection_budget, render
-from input_pipeline.cameras import orbit, resize_intrinsics
 from input_pipeline.importers.camera_path import CameraPath, read_path
+from input_pipeline.pinhole import orbit, resize_intrinsics
 
 VIDEO_FPS = 24
 Draw = Callable[[Camera, float], Rendering]

@@ -29,7 +29,7 @@ from gaussians import (
     precision,
     with_room,
 )
-from input_pipeline.cameras import orbit
+from input_pipeline.pinhole import orbit
 
 # A pixel shows nothing below this; above it, new light would shine through.
 EMPTY_COVERAGE = 0.5

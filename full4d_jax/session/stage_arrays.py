@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from numpy import ndarray
 
-from input_pipeline.cameras import check_cameras
+from input_pipeline.pinhole import check_cameras
 from input_pipeline.plain_files import check_field, named
 
 # What is behind the subjects of the source camera and beyond its borders, and its depth in world

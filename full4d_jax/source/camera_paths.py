@@ -20,7 +20,7 @@ from full4d_jax.geometry import arrays, motion
 from full4d_jax.session.errors import input_errors
 from full4d_jax.source.depth.lines import UP, Direction
 from full4d_jax.source.options import PathOptions
-from input_pipeline import cameras
+from input_pipeline import pinhole
 from input_pipeline.importers.camera_path import read_path
 from input_pipeline.plain_files import check_field, field, load_json, named, numbers
 
@@ -76,7 +76,7 @@ def read_targets(options: PathOptions, data: DataConfig) -> TargetCameras:
     if options.path in PRESETS:
         phase = _phases(options.path, data.views - 1)
         angles = directions(options.path, phase, options.azimuth, options.elevation)
-        still = cameras.orbit(angles[:, 0], angles[:, 1])[:, None]
+        still = pinhole.orbit(angles[:, 0], angles[:, 1])[:, None]
         return TargetCameras(None, np.repeat(still, data.frames, 1).astype(np.float32))
     path = Path(options.path)
     with input_errors("camera file", FORMAT, path):
@@ -97,7 +97,7 @@ def _along(path: Path, data: DataConfig) -> TargetCameras:
     if read.intrinsics is None or read.size is None:
         return TargetCameras(None, poses)
     rows, columns = read.size
-    scaled = cameras.resize_intrinsics(
+    scaled = pinhole.resize_intrinsics(
         read.intrinsics, rows=data.height / rows, columns=data.width / columns
     )
     lenses = np.repeat(scaled[None], len(poses), 0).astype(np.float32)
@@ -129,11 +129,11 @@ def _listed(path: Path, content: dict[str, Any], data: DataConfig) -> TargetCame
         columns, rows = numbers(own_size, (2,), f"{path}, image_size")
         own = numbers(content["intrinsics"], (len(poses), 3, 3), f"{path}, intrinsics")
         scale = {"rows": height / rows, "columns": width / columns}
-        lenses = cameras.resize_intrinsics(own, **scale)
+        lenses = pinhole.resize_intrinsics(own, **scale)
     with named(f"{path}, "):
-        cameras.check_poses(poses)
+        pinhole.check_poses(poses)
         if lenses is not None:
-            cameras.check_cameras(lenses, poses)
+            pinhole.check_cameras(lenses, poses)
             lenses = lenses.astype(np.float32)
     return TargetCameras(lenses, poses.astype(np.float32))
 
@@ -156,7 +156,7 @@ def subject_depth(frames: arrays.Pictures, depth: arrays.Maps) -> float:
 def around_upright(targets: TargetCameras, up: Direction) -> TargetCameras:
     """Return the cameras of a preset at the same angles around an axis along `up`."""
     azimuth, elevation = np.moveaxis(angles_of(targets.world_to_camera), -1, 0)
-    poses = cameras.orbit(azimuth, elevation, up=up).astype(np.float32)
+    poses = pinhole.orbit(azimuth, elevation, up=up).astype(np.float32)
     return targets._replace(world_to_camera=poses)
 
 
@@ -175,7 +175,7 @@ def pivot_of(world_to_camera: RigPoses) -> Float[ndarray, "3"]:
 
     It is at depth 1 where they do not look at one place.
     """
-    middle = cameras.nearest_to_axes(np.asarray(world_to_camera[:, 0], np.float64))
+    middle = pinhole.nearest_to_axes(np.asarray(world_to_camera[:, 0], np.float64))
     if middle is None or middle[2] < NEAREST_PIVOT_DEPTH / 2:
         return PIVOT
     return PIVOT * middle[2]
@@ -221,7 +221,7 @@ def angles_of(
     world_to_camera: Float[ndarray, "... 4 4"], pivot: Float[ndarray, "3"] = PIVOT
 ) -> Float[ndarray, "... 2"]:
     """Return azimuth and elevation in degrees of the camera centres, seen from the pivot."""
-    x, y, z = np.moveaxis(cameras.centers(world_to_camera) - pivot, -1, 0)
+    x, y, z = np.moveaxis(pinhole.centers(world_to_camera) - pivot, -1, 0)
     return np.degrees(np.stack([np.arctan2(x, -z), np.arctan2(-y, np.hypot(x, z))], -1))
 
 

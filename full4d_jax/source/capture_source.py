@@ -40,7 +40,7 @@ from full4d_jax.source.options import (
 )
 from gaussians.fitting.losses import SSIM_WINDOW
 from gaussians.formats.ply_tables import read_tables
-from input_pipeline import cameras, capture, schema, transforms
+from input_pipeline import capture, pinhole, schema, transforms
 from input_pipeline.capture_clips import CLIP_FRAMES, CaptureClips
 from input_pipeline.datasets.dataset import Records, open_dataset
 from input_pipeline.importers import colmap, record3d
@@ -230,7 +230,7 @@ def load_capture(path: Path) -> Arrays:
                 found = f"{array.dtype} {array.shape}"
                 check_field(f"{path}, {name}", fits, found, f"real numbers {shape}")
         with named(f"{path}, "):
-            cameras.check_cameras(arrays["intrinsics"], arrays["world_to_camera"])
+            pinhole.check_cameras(arrays["intrinsics"], arrays["world_to_camera"])
     return arrays
 
 
@@ -271,7 +271,7 @@ def _captured(
     frames = arrays["frames"]
     poses = arrays["world_to_camera"].astype(np.float64)
     first_pose = poses[0, 0]
-    poses = cameras.relative_to(poses, first_pose)
+    poses = pinhole.relative_to(poses, first_pose)
     depth = arrays.get("depth", np.zeros(()))
     depth = np.where(np.isfinite(depth) & (depth > 0), depth, 0.0)
     knows_depth = depth.any()
@@ -280,7 +280,7 @@ def _captured(
         unit = float(np.median(first if first.size else depth[depth > 0]))
         depth = (depth / unit).astype(np.float32)
     else:
-        middle = cameras.nearest_to_axes(poses[:, 0])
+        middle = pinhole.nearest_to_axes(poses[:, 0])
         if middle is None:
             found = "none, and the cameras do not look at one place"
             do = "estimate it by full4d data import --depth ours, or full4d data depth"
@@ -294,7 +294,7 @@ def _captured(
         frames=frames,
         origin=origin,
         times=times,
-        cameras=Cameras(lenses, cameras.rescale(poses, unit).astype(np.float32), h, w),
+        cameras=Cameras(lenses, pinhole.rescale(poses, unit).astype(np.float32), h, w),
         depth=depth if knows_depth else None,
         masks=arrays["masks"] > 0 if "masks" in arrays else None,
         cloud=load_points(options.points, first_pose, unit) if options.points else None,
@@ -372,8 +372,8 @@ def load_points(
         else:
             places, levels = colmap.read_points(path)
             colors = levels / 255
-        fits = np.abs(np.concatenate([places, colors], 1)) <= cameras.MAX_TRANSLATION
-        most = f"numbers of at most {cameras.MAX_TRANSLATION:g}"
+        fits = np.abs(np.concatenate([places, colors], 1)) <= pinhole.MAX_TRANSLATION
+        most = f"numbers of at most {pinhole.MAX_TRANSLATION:g}"
         check_field(path, fits.all(), "NaN, infinite or huge ones", most)
     moved = (places @ pose[:3, :3].T + pose[:3, 3]) / unit
     return np.concatenate([moved, colors], 1)

@@ -18,10 +18,10 @@ from full4d_jax.session import errors, fields
 from full4d_jax.source.capture_source import instants_from, open_clip, rate
 from full4d_jax.source.handheld.path_scale import first_median
 from full4d_jax.source.options import DatasetViewOptions
-from input_pipeline.cameras import nearest_to_axes, relative_to, rescale
 from input_pipeline.datasets.dataset import Records
 from input_pipeline.depth_alignment import MIN_MATCHES, SparseDepth, known_depth
 from input_pipeline.matches import undistort_points
+from input_pipeline.pinhole import nearest_to_axes, relative_to, rescale
 from input_pipeline.plain_files import named
 from input_pipeline.schema import Example
 from input_pipeline.selection import select

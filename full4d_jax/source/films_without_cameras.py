@@ -13,7 +13,7 @@ import numpy as np
 
 from full4d_jax.geometry.rig import Rig, find_rig, moving_cameras
 from full4d_jax.session.errors import tell
-from input_pipeline import cameras, capture_clips, footage, transforms
+from input_pipeline import capture_clips, footage, pinhole, transforms
 from input_pipeline.capture import Capture, make_capture, make_view
 from input_pipeline.importers import detect, opencv
 from input_pipeline.plain_files import check_field
@@ -99,7 +99,7 @@ def with_cameras(path: Path, capture: Capture) -> Capture:
         raise ValueError(f"{path}: found {found}, expected {expected}")
     assert rig is not None, "there is no objection"
     rows, columns = footage.picture_size(capture.views[0].files[0])
-    lens = cameras.resize_intrinsics(
+    lens = pinhole.resize_intrinsics(
         rig.intrinsics, rows=rows / height, columns=columns / width
     )
     pairs = zip(capture.views, rig.world_to_camera, strict=True)
@@ -165,7 +165,7 @@ def _without_cameras(path: Path, fps: float | None) -> Capture:
     size, *others = set(sizes.values())
     found = ", ".join(f"{name} of {w}x{h}" for name, (h, w) in sizes.items())
     check_field(path, not others, f"films {found}", "one size and lens")
-    lens = cameras.intrinsics_from_fov(assumed_fov, *size)
+    lens = pinhole.intrinsics_from_fov(assumed_fov, *size)
     views = []
     for name, files in films.items():
         masks = footage.files_of_camera(path, "masks", name)

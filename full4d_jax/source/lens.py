@@ -17,7 +17,7 @@ import numpy as np
 
 from full4d_jax.geometry.arrays import Lens, Pictures
 from full4d_jax.media.video import Video
-from input_pipeline import cameras, footage, video_files
+from input_pipeline import footage, pinhole, video_files
 from input_pipeline.importers.camera_path import CameraPath
 
 QUICKTIME_FOCAL_LENGTH = "com.apple.quicktime.camera.focal_length.35mm_equivalent"
@@ -71,7 +71,7 @@ def lens_of(
     else:
         seen = cropped_fov(fov, video.kept_width)
         sentence = f"{seen:.1f} degrees, {fov:.4g} before cropping{known}"
-    lens = cameras.intrinsics_from_fov(seen, height, width)
+    lens = pinhole.intrinsics_from_fov(seen, height, width)
     return lens, f"horizontal field of view: {sentence}"
 
 

@@ -25,7 +25,7 @@ from full4d_jax.source.handheld import find_path
 from full4d_jax.source.lens import lens_of
 from full4d_jax.source.options import DemoGridOptions, TwoVideosOptions
 from full4d_jax.source.video_source import POINTS_SIDE
-from input_pipeline.cameras import (
+from input_pipeline.pinhole import (
     centers,
     nearest_to_axes,
     relative_to,

@@ -17,8 +17,8 @@ from full4d_jax.source.handheld import find_path
 from full4d_jax.source.lens import LensEstimate, lens_of
 from full4d_jax.source.options import DemoOptions, VideoOptions
 from gaussians.fitting.stillness import camera_moves
-from input_pipeline.cameras import resize_intrinsics
 from input_pipeline.importers.camera_path import CameraPath
+from input_pipeline.pinhole import resize_intrinsics
 from input_pipeline.procedural import clips, scene
 
 # Pixels, at most, of the long side of frames in which points are sought.

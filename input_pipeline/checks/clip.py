@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from input_pipeline import cameras
+from input_pipeline import pinhole
 from input_pipeline.checks.pictures import (
     Pictures,
     check_masks,
@@ -121,7 +121,7 @@ def check_clip(example: Example, pictures: Pictures) -> ClipCheck:
     limit = near_pixels(pictures.shapes)
     problem, note = judge_cameras(example, matches, pairs, median_error, limit)
     try:
-        cameras.check_cameras(*both)
+        pinhole.check_cameras(*both)
     except ValueError as error:
         is_mirrored = "mirrored" in str(error) and not problem
         hint = "; negate one axis of the world, or swap two back" if is_mirrored else ""
@@ -223,7 +223,7 @@ def place_matches(example: Example, matches: list[Matches]) -> Float[np.ndarray,
         seen = (depth > 0).all(1) & (angle > PARALLAX)
         pixels = np.concatenate([match.verified[:, 0], np.ones((len(depth), 1))], 1)
         rays = pixels @ np.linalg.inv(lenses[0].astype(np.float64)).T
-        back = cameras.invert(poses[0])
+        back = pinhole.invert(poses[0])
         places.append((rays * depth[:, :1])[seen] @ back[:3, :3].T + back[:3, 3])
     return np.concatenate(places)
 
@@ -237,16 +237,16 @@ def readings(world_to_camera: Cameras) -> dict[str, Cameras]:
     moved = -(rotation @ shift[..., None])[..., 0]
     forms = {
         "": poses,
-        "matrices are camera_to_world: invert them": cameras.invert(poses),
-        "rotations are transposed": cameras.rigid(transposed, shift),
-        "translations are positions of cameras": cameras.rigid(rotation, moved),
+        "matrices are camera_to_world: invert them": pinhole.invert(poses),
+        "rotations are transposed": pinhole.rigid(transposed, shift),
+        "translations are positions of cameras": pinhole.rigid(rotation, moved),
     }
     mirrored = np.linalg.det(rotation[0, 0]) < 0
     candidates = {STORED: poses}
     for form, matrices in forms.items():
         for axes in _signed_permutations(-1 if mirrored else 1):
             if name := "; ".join(filter(None, (form, _axes_name(axes)))):
-                candidates[name] = cameras.rigid(axes, np.zeros(3)) @ matrices
+                candidates[name] = pinhole.rigid(axes, np.zeros(3)) @ matrices
     names = sorted(candidates, key=lambda name: (name != STORED, len(name)))
     return {name: candidates[name] for name in names}
 

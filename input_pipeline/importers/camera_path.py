@@ -16,11 +16,11 @@ import numpy as np
 from jaxtyping import Float64
 
 from input_pipeline import conventions, footage, lenses
-from input_pipeline.cameras import check_cameras, check_poses
 from input_pipeline.importers import colmap, rig
 from input_pipeline.importers.colmap import model_files, read_model
 from input_pipeline.importers.transforms_json import FILE as TRANSFORMS
 from input_pipeline.importers.transforms_json import read_moving_camera
+from input_pipeline.pinhole import check_cameras, check_poses
 from input_pipeline.plain_files import (
     check_field,
     field,

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float64, UInt8
 from scipy.spatial.transform import Rotation
 
-from input_pipeline import cameras, capture, footage
+from input_pipeline import capture, footage, pinhole
 from input_pipeline.importers import rig
 from input_pipeline.lenses import lens_matrix
 from input_pipeline.plain_files import check_field, damage_of, read_regular
@@ -216,7 +216,7 @@ def _lens(
 
 def _image(name: str, camera: int, pose: list[float]) -> RawImage:
     rotation = Rotation.from_quat(pose[:4], scalar_first=True).as_matrix()
-    return name, camera, cameras.rigid(rotation, np.array(pose[4:]))
+    return name, camera, pinhole.rigid(rotation, np.array(pose[4:]))
 
 
 def _lines(path: Path) -> list[str]:

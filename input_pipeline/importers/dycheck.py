@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from input_pipeline import capture, footage
-from input_pipeline.cameras import rigid
 from input_pipeline.importers.rig import CalibratedCamera, moving
+from input_pipeline.pinhole import rigid
 from input_pipeline.plain_files import (
     check_field,
     field,

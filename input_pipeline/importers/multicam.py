@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from input_pipeline import cameras, capture, conventions, footage, lenses
+from input_pipeline import capture, conventions, footage, lenses, pinhole
 from input_pipeline.importers.rig import pair
 from input_pipeline.plain_files import check_field, load_json, numbers
 
@@ -58,14 +58,14 @@ def named_focal_length(path: Path) -> float:
     return float(lengths[-1])
 
 
-def lens(focal: float, size: tuple[int, int]) -> cameras.Lens:
+def lens(focal: float, size: tuple[int, int]) -> pinhole.Lens:
     """Return intrinsics of pictures of that many rows and columns, of a focal length in mm."""
     height, width = size
     pixels = focal / SENSOR_MILLIMETRES * max(height, width)
     return lenses.lens_matrix(pixels, pixels, width / 2, height / 2)
 
 
-def read_rig_poses(file: Path) -> dict[str, cameras.Poses]:
+def read_rig_poses(file: Path) -> dict[str, pinhole.Poses]:
     """Return world-to-camera of each camera, OpenCV axes, centimetres.
 
     Raises:

@@ -25,8 +25,8 @@ import numpy as np
 import yaml
 
 from input_pipeline import capture, footage, lenses
-from input_pipeline.cameras import rigid
 from input_pipeline.importers import rig
+from input_pipeline.pinhole import rigid
 from input_pipeline.plain_files import (
     check_field,
     damage_of,

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from input_pipeline import capture, plain_files
-from input_pipeline.cameras import rigid
 from input_pipeline.importers import rig
+from input_pipeline.pinhole import rigid
 
 
 def matches(path: Path) -> Path | None:

@@ -9,7 +9,7 @@ The focal length is in the name of a folder above.
 import re
 from pathlib import Path
 
-from input_pipeline import cameras, capture, footage, plain_files
+from input_pipeline import capture, footage, pinhole, plain_files
 from input_pipeline.importers import multicam
 
 
@@ -37,7 +37,7 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
         for film in films:
             name = f"cam{int(film.parent.name.removeprefix('cam_type')):02d}"
             pose = plain_files.field(poses, name, f"{file} for {film}")
-            moving = pose @ cameras.invert(pose[0])
+            moving = pose @ pinhole.invert(pose[0])
             lens = multicam.lens(focal, footage.picture_size(film))
             views.append(capture.make_view(name, [film], lens, moving, fps=fps))
         scene = f"{path.name}/{source}"

@@ -18,7 +18,7 @@ from numpy import ndarray
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
-from input_pipeline.cameras import rigid
+from input_pipeline.pinhole import rigid
 from input_pipeline.plain_files import check_field, damage_of, parse_json, read_regular
 
 COMPONENTS = {

@@ -21,7 +21,7 @@ from full4d_jax.grid import (
     grid_from,
     points_in,
 )
-from input_pipeline.cameras import invert
+from input_pipeline.pinhole import invert
 
 V, T, H, W = 3, 2, 4, 6
 LENS = np.array([[W, 0, W / 2], [0, W, H / 2], [0, 0, 1]], np.float32)

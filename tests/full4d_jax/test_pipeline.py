@@ -22,7 +22,7 @@ from full4d_jax.models.weights import save_params
 from full4d_jax.session.files import read_arrays
 from full4d_jax.source.depth.estimate import estimate_depth, load_depth
 from full4d_jax.source.handheld.path_scale import settle_scale
-from input_pipeline.cameras import relative_to, rescale
+from input_pipeline.pinhole import relative_to, rescale
 
 SMALL = Config(
     model=ModelConfig(width=32, heads=2, ffn=32, layers=1, refiner=0),

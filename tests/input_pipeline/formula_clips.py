@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from input_pipeline import Example, cameras, transforms
+from input_pipeline import Example, pinhole, transforms
 from input_pipeline.schema import make_example
 
 HEIGHT, WIDTH = 24, 32
@@ -25,10 +25,10 @@ def make(number: int = 0, *, v: int = 3, t: int = 2) -> Example:
         if i:
             depth[i, j] = transforms.encode_depth(np.full((HEIGHT, WIDTH), 2.0 + i))
     azimuth = np.linspace(-20, 20, v)[:, None] * np.ones(t)
-    poses = cameras.orbit(azimuth, np.zeros((v, t)), 2.0)
+    poses = pinhole.orbit(azimuth, np.zeros((v, t)), 2.0)
     return make_example(
         frames,
-        np.stack([cameras.intrinsics_from_fov(60.0, HEIGHT, WIDTH)] * v),
+        np.stack([pinhole.intrinsics_from_fov(60.0, HEIGHT, WIDTH)] * v),
         poses,
         np.arange(t) / 10,
         scene_id=f"scene-{number}",

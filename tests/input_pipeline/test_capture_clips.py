@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from input_pipeline import cameras, transforms
+from input_pipeline import pinhole, transforms
 from input_pipeline.capture import make_capture, make_view, turned
 from input_pipeline.capture_clips import CaptureClips
 
@@ -138,7 +138,7 @@ def test_a_camera_on_its_side_is_turned_with_all_that_belongs_to_it(tmp_path):
     """A bright square lies where the camera projects it, before and after."""
     height, width = 60, 100
     lens = np.array([[90.0, 0, 54], [0, 88.0, 27], [0, 0, 1]])
-    pose = cameras.look_at(np.array([0.3, -0.2, -1.0]), np.array([0.1, 0.0, 1.0]))
+    pose = pinhole.look_at(np.array([0.3, -0.2, -1.0]), np.array([0.1, 0.0, 1.0]))
     bent = [0.05, 0.01, 0.003, -0.004]
     picture = np.full((height, width, 3), 20, np.uint8)
     point = np.array([0.05, 0.1, 1.0])

@@ -5,9 +5,9 @@ import pytest
 from textured_room import make_room
 
 from input_pipeline import transforms
-from input_pipeline.cameras import nearest_to_axes
 from input_pipeline.depth_alignment import add_depth, fit_line, to_depth
 from input_pipeline.matches import distort_points
+from input_pipeline.pinhole import nearest_to_axes
 from input_pipeline.schema import validate
 
 LENS = np.array([-0.2, 0.05, 0.001, -0.001, 0, 0, 0, 0], np.float32)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from input_pipeline import cameras
+from input_pipeline import pinhole
 from input_pipeline.datasets.card import facts
 from input_pipeline.datasets.records import from_bytes, to_bytes
 from input_pipeline.schema import (
@@ -46,7 +46,7 @@ def test_a_broken_field_is_named(make_example, field, break_it):
 
 
 def ring(count: int) -> np.ndarray:
-    return cameras.centers(cameras.orbit(np.linspace(-60, 60, count), np.zeros(count)))
+    return pinhole.centers(pinhole.orbit(np.linspace(-60, 60, count), np.zeros(count)))
 
 
 def test_the_source_comes_first_and_targets_in_any_order():

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from input_pipeline import cameras, films, transforms
+from input_pipeline import films, pinhole, transforms
 from input_pipeline.datasets.records import from_bytes, to_bytes
 from input_pipeline.schema import validate
 from input_pipeline.selection import select
@@ -45,7 +45,7 @@ def test_jpeg_files_are_decoded_as_opencv_does():
 @pytest.mark.parametrize(("height", "width"), [(10, 30), (90, 100)])
 def test_cover_moves_intrinsics_with_the_pixels(height, width):
     """A picture that shows each pixel's ray still shows it after scaling and cropping."""
-    intrinsics = cameras.intrinsics_from_fov(70.0, 48, 64)
+    intrinsics = pinhole.intrinsics_from_fov(70.0, 48, 64)
 
     def rays(rows: int, columns: int, matrix: np.ndarray) -> np.ndarray:
         y, x = np.mgrid[:rows, :columns] + 0.5
@@ -74,8 +74,8 @@ def test_to_source_puts_the_source_at_the_origin_with_median_depth_one(make_exam
     np.testing.assert_allclose(poses[0, 0], np.eye(4), atol=1e-6)
     assert np.median(depth[0]) == 1
     # Its depth was 4 units, so distances between cameras shrink to a quarter.
-    before = cameras.centers(clip.world_to_camera[order, 0])
-    after = cameras.centers(poses[:, 0])
+    before = pinhole.centers(clip.world_to_camera[order, 0])
+    after = pinhole.centers(poses[:, 0])
     apart = [np.linalg.norm(place[1] - place[0]) for place in (before, after)]
     np.testing.assert_allclose(apart[1], apart[0] / 4, rtol=1e-5)
 

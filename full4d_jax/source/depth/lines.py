@@ -36,7 +36,7 @@ import numpy as np
 from jaxtyping import Float
 
 from full4d_jax.geometry import arrays
-from input_pipeline.cameras import orbit
+from input_pipeline.pinhole import orbit
 
 # In camera axes.
 Direction = tuple[float, float, float]

@@ -49,7 +49,7 @@ from full4d_jax.models.nets import unet
 from full4d_jax.source.backdrop import Backdrop, disc, grown
 from full4d_jax.source.depth.beyond_borders import beyond_borders
 from gaussians.fitting.stillness import camera_moves, median_where
-from input_pipeline.cameras import unproject
+from input_pipeline.pinhole import unproject
 
 Estimate = Callable[[arrays.Picture], arrays.Map]
 # Of each side: how far the plate reaches beyond the borders of the picture.

@@ -27,7 +27,7 @@ from full4d_jax.geometry import paths, tracking
 from full4d_jax.geometry.arrays import Lens, Pictures, Poses
 from full4d_jax.geometry.structure import LEAST_PLACED_SHARE, Structure, find_structure
 from full4d_jax.session import errors, extras
-from input_pipeline import cameras, depth_alignment, video_files
+from input_pipeline import depth_alignment, pinhole, video_files
 from input_pipeline.importers.camera_path import CameraPath, read_path
 
 # Of the picture's width that the background moves: two pixels of 455.
@@ -164,7 +164,7 @@ def path_from_poses(
     # Of the given poses' misfit, below which another reading is clearly better.
     better_misfit = 0.75
     other_readings = {
-        "as camera-to-world": cameras.invert,
+        "as camera-to-world": pinhole.invert,
         "in reversed time": lambda poses: poses[::-1],
     }
     path = _poses_at(poses, file, video, instants)
@@ -220,7 +220,7 @@ def _poses_at(
             lasts = times[-1] + np.median(np.diff(times))
             times = np.arange(len(poses)) * (lasts / len(poses))
         poses = paths.interpolate_poses(poses, times, instants)
-    return cameras.relative_to(poses, poses[0])
+    return pinhole.relative_to(poses, poses[0])
 
 
 def _turned(turning: tracking.Turning, why: str) -> SourcePath:

@@ -21,8 +21,8 @@ from full4d_jax.grid import Grid, points_in
 from full4d_jax.session.errors import InputError
 from full4d_jax.source.depth.estimators import fit_scale_and_shift
 from gaussians.fitting.stillness import camera_moves
-from input_pipeline.cameras import rescale
 from input_pipeline.depth_alignment import MIN_MATCHES, SparseDepth
+from input_pipeline.pinhole import rescale
 
 
 def first_camera(source: Grid) -> tuple[Lens, Poses]:

@@ -11,7 +11,7 @@ import numpy as np
 from full4d_jax.config import Config
 from full4d_jax.generation import batch, projected
 from full4d_jax.models.wan.text import TEXT_TOKENS, padded
-from input_pipeline import cameras, schema, transforms
+from input_pipeline import pinhole, schema, transforms
 from input_pipeline.datasets.dataset import Records
 from input_pipeline.plain_files import named
 from input_pipeline.selection import choose_times, choose_views, nearest_bucket, select
@@ -88,7 +88,7 @@ def choose(config: Config, sized: Sized, rng: np.random.Generator) -> Sized:
         raise ValueError(
             f"scene {example.scene_id}: {found}, expected that of some view"
         )
-    places = cameras.centers(example.world_to_camera[:, times[0]])
+    places = pinhole.centers(example.world_to_camera[:, times[0]])
     spread = data.targets == "spread"
     chosen = choose_views(rng, places, data.views, sources=[source], spread=spread)
     return sized._replace(example=select(example, chosen, times))
@@ -131,7 +131,7 @@ def load(config: Config, sized: Sized, clips: batch.Batch, place: int) -> None:
     poses = example.world_to_camera
     depth = clips.depth[place]
     if not config.model.needs_cameras:
-        clips.world_to_camera[place] = cameras.relative_to(poses, poses[0, 0])
+        clips.world_to_camera[place] = pinhole.relative_to(poses, poses[0, 0])
         return
     transforms.decode_depths(example._replace(depth16=example.depth16[:1]), depth[None])
     # The lens shows other pixels than `choose` looked at.
@@ -154,7 +154,7 @@ def choose_projected(
     with named(f"scene {example.scene_id}: "):
         drawn = schema.projection_from_bytes(file)
     data = config.data
-    places = cameras.centers(drawn.world_to_camera[:, 0])
+    places = pinhole.centers(drawn.world_to_camera[:, 0])
     spread = data.targets == "spread"
     views = choose_views(rng, places, data.views, sources=[drawn.source], spread=spread)
     filled = drawn.filled if config.model.reads_filled else None

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from full4d_jax.cli import main
-from input_pipeline.cameras import centers
 from input_pipeline.datasets.dataset import open_dataset
+from input_pipeline.pinhole import centers
 from input_pipeline.transforms import decode_depth
 
 TINY = [

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from full4d_jax.cli import main
-from input_pipeline import cameras, transforms
+from input_pipeline import pinhole, transforms
 from input_pipeline.addresses import read_stored, remove, stored_files, upload
 from input_pipeline.datasets.dataset import open_dataset
 from input_pipeline.films import is_film
@@ -17,7 +17,7 @@ from input_pipeline.films import is_film
 def write_capture(folder, write_film, *, names=("cam1", "cam2")):
     """Two cameras at 25 and 10 frames a second, cameras.json beside them."""
     lens = [[50.0, 0, 32], [0, 50.0, 24], [0, 0, 1]]
-    poses = cameras.orbit(np.array([-20.0, 20.0]), np.zeros(2), 2.0)
+    poses = pinhole.orbit(np.array([-20.0, 20.0]), np.zeros(2), 2.0)
     size = {"width": 64, "height": 48, "intrinsics": lens}
     pairs = zip(names, poses.tolist(), strict=True)
     table = [size | {"name": name, "world_to_camera": pose} for name, pose in pairs]

@@ -12,7 +12,7 @@ from refused import refusal
 from full4d_jax.cli import main
 from full4d_jax.grid import Origin
 from full4d_jax.media.video import write_video
-from input_pipeline.cameras import nearest_to_axes, relative_to, rescale
+from input_pipeline.pinhole import nearest_to_axes, relative_to, rescale
 
 CONFIG = ("--config", "four_real")
 SIZES = [

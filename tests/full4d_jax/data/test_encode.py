@@ -12,8 +12,8 @@ from full4d_jax.session.errors import InputError
 from full4d_jax.training.clips.batches import training_batches
 from full4d_jax.training.state import init_state, training_mesh
 from full4d_jax.training.step import train_step
-from input_pipeline.cameras import resize_intrinsics
 from input_pipeline.datasets.dataset import open_dataset, write_dataset
+from input_pipeline.pinhole import resize_intrinsics
 from input_pipeline.procedural.clips import ProceduralClips
 
 

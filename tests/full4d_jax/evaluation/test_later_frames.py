@@ -12,7 +12,7 @@ from refused import refusal
 from full4d_jax.cli import main
 from full4d_jax.evaluation import fidelity, later_frames
 from full4d_jax.evaluation.table import CASCADE, COPY, PUSH_PULL
-from input_pipeline.cameras import orbit, rescale
+from input_pipeline.pinhole import orbit, rescale
 
 SIZE = ("--rows", 96, "--seconds", 1)
 

@@ -23,8 +23,8 @@ from full4d_jax.models.dit.dit import init_params
 from full4d_jax.session.errors import InputError
 from full4d_jax.source.capture_source import open_split
 from full4d_jax.source.depth.estimate import DepthNetwork, estimate_depth, load_depth
-from input_pipeline.cameras import centers
 from input_pipeline.datasets.dataset import write_dataset
+from input_pipeline.pinhole import centers
 from input_pipeline.transforms import decode
 
 CONFIG = Config(

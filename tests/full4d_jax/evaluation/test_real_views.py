@@ -17,8 +17,8 @@ from full4d_jax.grid import About, Grid, Origin, Place, grid_arrays
 from full4d_jax.scene.reading import to_arrays
 from full4d_jax.session.stages import Stages
 from gaussians import initialize
-from input_pipeline.cameras import relative_to, rescale
 from input_pipeline.datasets.dataset import open_dataset, write_dataset
+from input_pipeline.pinhole import relative_to, rescale
 from input_pipeline.transforms import decode
 
 HEIGHT, WIDTH, UNIT = 48, 64, 1.7

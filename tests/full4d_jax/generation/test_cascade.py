@@ -14,7 +14,7 @@ from full4d_jax.generation.projection_guidance import project_several, project_v
 from full4d_jax.models.dit.dit import init_params
 from full4d_jax.models.functional import draw_params
 from full4d_jax.models.nets import unet
-from input_pipeline.cameras import intrinsics_from_fov, orbit
+from input_pipeline.pinhole import intrinsics_from_fov, orbit
 
 NET = unet.UpsamplerNetConfig((8, 8, 8))
 

@@ -14,7 +14,7 @@ from full4d_jax.generation.static_points import (
     splat_known,
 )
 from full4d_jax.grid import CleanPlate
-from input_pipeline.cameras import intrinsics_from_fov, orbit, unproject
+from input_pipeline.pinhole import intrinsics_from_fov, orbit, unproject
 
 draw_both = jax.jit(splat_both)
 draw_known = jax.jit(splat_known, static_argnums=(2, 3))

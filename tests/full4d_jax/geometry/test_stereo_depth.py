@@ -5,7 +5,7 @@ import numpy as np
 from handheld_clips import LENS, arc, film
 
 from full4d_jax.geometry.stereo_depth import stereo_depth, sweep
-from input_pipeline.cameras import intrinsics_from_fov, orbit, relative_to
+from input_pipeline.pinhole import intrinsics_from_fov, orbit, relative_to
 
 
 def wrong(true: np.ndarray) -> np.ndarray:

@@ -4,12 +4,12 @@ import numpy as np
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.media import pictures
-from input_pipeline import cameras
+from input_pipeline import pinhole
 
 
 def test_a_camera_to_the_right_and_above_is_drawn_there():
-    intrinsics = np.stack([cameras.intrinsics_from_fov(60.0, 32, 32)] * 2)
-    poses = cameras.orbit(np.array([0.0, 50.0]), np.array([0.0, 40.0]))[:, None]
+    intrinsics = np.stack([pinhole.intrinsics_from_fov(60.0, 32, 32)] * 2)
+    poses = pinhole.orbit(np.array([0.0, 50.0]), np.array([0.0, 40.0]))[:, None]
     drawing = pictures.frustums(Cameras(intrinsics, poses, 32, 32), side=100).astype(
         int
     )

@@ -22,7 +22,7 @@ from full4d_jax.scene.reading import background_in, from_arrays
 from full4d_jax.session.errors import InputError
 from full4d_jax.source.capture_source import held_out_pictures
 from gaussians.fitting.relocation import dead
-from input_pipeline.cameras import intrinsics_from_fov, orbit
+from input_pipeline.pinhole import intrinsics_from_fov, orbit
 from input_pipeline.transforms import decode
 
 SIDE, VIEWS = 32, 9

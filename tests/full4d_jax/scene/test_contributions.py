@@ -8,7 +8,7 @@ from moving_scene import cameras
 from full4d_jax.scene import contributions as module
 from gaussians import Camera, Gaussians, render
 from gaussians.motion import still
-from input_pipeline.cameras import resize_intrinsics
+from input_pipeline.pinhole import resize_intrinsics
 
 PIXELS = 2**14  # of pictures, fewer than usual
 APART = np.column_stack([np.linspace(-0.4, 0.4, 5), np.full(5, -0.2), np.ones(5)])

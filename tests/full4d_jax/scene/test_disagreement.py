@@ -6,7 +6,7 @@ import numpy as np
 from full4d_jax.cameras import Cameras
 from full4d_jax.grid import Grid, all_real
 from full4d_jax.scene.disagreement import disagreement_arrays, measure_disagreement
-from input_pipeline.cameras import intrinsics_from_fov, orbit
+from input_pipeline.pinhole import intrinsics_from_fov, orbit
 
 VIEWS, SIDE = 12, 32
 ALL = np.arange(VIEWS)

@@ -11,7 +11,7 @@ from moving_scene import cameras, drawn, random_scene, written
 from full4d_jax.media.metrics import psnr
 from full4d_jax.source.camera_paths import pivot_of
 from gaussians import Camera
-from input_pipeline.cameras import orbit
+from input_pipeline.pinhole import orbit
 
 WIDTH, HEIGHT = 160, 128  # of an eye's picture
 # To left, right, up, down.

@@ -19,8 +19,8 @@ from gaussians import (
     render,
     still,
 )
-from input_pipeline.cameras import intrinsics_from_fov, orbit
 from input_pipeline.importers.camera_path import CameraPath
+from input_pipeline.pinhole import intrinsics_from_fov, orbit
 
 LENS = intrinsics_from_fov(55.0, 32, 48).astype(np.float32)
 

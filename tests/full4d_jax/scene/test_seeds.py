@@ -8,7 +8,7 @@ import numpy as np
 from full4d_jax.cameras import Cameras
 from full4d_jax.generation.projection_guidance import project_video
 from full4d_jax.scene.seeds import grid_depth, push_behind_source
-from input_pipeline.cameras import intrinsics_from_fov, orbit
+from input_pipeline.pinhole import intrinsics_from_fov, orbit
 
 
 def test_points_in_the_sources_way_move_behind_its_surface():

@@ -18,7 +18,7 @@ from full4d_jax.scene.prior_teacher import half_way, teacher_between
 from full4d_jax.scene.source_fit import lift_grid
 from full4d_jax.source.camera_paths import PIVOT, angles_of
 from gaussians.fitting.distillation import distillation_loss
-from input_pipeline.cameras import orbit
+from input_pipeline.pinhole import orbit
 
 
 def test_cameras_between_are_half_way_and_look_at_the_pivot():

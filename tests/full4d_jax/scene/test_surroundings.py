@@ -10,7 +10,7 @@ import numpy as np
 from full4d_jax.cameras import Cameras
 from full4d_jax.scene.surroundings import surround
 from gaussians import DynamicGaussians, initialize, render
-from input_pipeline.cameras import intrinsics_from_fov, orbit
+from input_pipeline.pinhole import intrinsics_from_fov, orbit
 
 HEIGHT, WIDTH, TIMES = 64, 96, 2
 WALL, POST = np.array([0.2, 0.5, 0.8]), np.array([0.9, 0.2, 0.1])

@@ -14,7 +14,7 @@ from moving_scene import (
 
 from full4d_jax.media.metrics import psnr
 from gaussians import Camera
-from input_pipeline.cameras import orbit, resize_intrinsics
+from input_pipeline.pinhole import orbit, resize_intrinsics
 
 WIDTH, HEIGHT = 384, 288  # three times the pictures of the cameras
 UNCOVERED = "#bar, #views, #hint { opacity: 0 !important }"  # they work as before

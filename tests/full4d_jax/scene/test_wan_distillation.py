@@ -19,7 +19,7 @@ from full4d_jax.models.codec import make_codec
 from full4d_jax.models.dit.dit import velocity
 from full4d_jax.scene.prior_teacher import half_way, teacher_between
 from gaussians import distillation_loss
-from input_pipeline.cameras import orbit
+from input_pipeline.pinhole import orbit
 
 VIEWS, FRAMES, SIDE = 3, 5, 32
 # Frames, in which a window of `FRAMES`, two of Wan's latents, can start twice.

@@ -24,7 +24,7 @@ from full4d_jax.source.camera_paths import (
     up_of,
 )
 from full4d_jax.source.options import PathOptions
-from input_pipeline.cameras import intrinsics_from_fov, orbit
+from input_pipeline.pinhole import intrinsics_from_fov, orbit
 
 LENS = intrinsics_from_fov(55.0, 64, 64)
 DATA = DataConfig(views=5, frames=3, height=64, width=64)

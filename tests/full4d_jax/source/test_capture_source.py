@@ -18,7 +18,7 @@ from full4d_jax.session.stages import Stages
 from full4d_jax.source.capture_source import held_out_pictures, open_capture
 from full4d_jax.source.opening import keep_capture
 from full4d_jax.source.options import CaptureOptions
-from input_pipeline.cameras import (
+from input_pipeline.pinhole import (
     centers,
     intrinsics_from_fov,
     invert,

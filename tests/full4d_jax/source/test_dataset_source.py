@@ -13,8 +13,8 @@ from full4d_jax.source.capture_source import open_dataset_clip
 from full4d_jax.source.dataset_view import open_dataset_view
 from full4d_jax.source.handheld.path_scale import settle_scale
 from full4d_jax.source.options import DatasetClipOptions, DatasetViewOptions
-from input_pipeline.cameras import invert
 from input_pipeline.datasets.dataset import write_dataset
+from input_pipeline.pinhole import invert
 from input_pipeline.procedural.clips import ProceduralClips
 from input_pipeline.transforms import decode
 

@@ -13,8 +13,8 @@ from full4d_jax.media.video import write_video
 from full4d_jax.source import films_without_cameras
 from full4d_jax.source.capture_source import open_capture
 from full4d_jax.source.options import CaptureOptions
-from input_pipeline.cameras import centers, intrinsics_from_fov, orbit, rigid
 from input_pipeline.datasets.dataset import open_dataset
+from input_pipeline.pinhole import centers, intrinsics_from_fov, orbit, rigid
 
 VIEWS = 6
 STEP = 15.0  # degrees from one camera to the next

@@ -14,8 +14,8 @@ from full4d_jax.source.depth.onnx_network import Network
 from full4d_jax.source.depth.signatures import DEPTH_ANYTHING
 from full4d_jax.source.handheld.path_scale import settle_scale
 from full4d_jax.source.subjects import Subjects
-from input_pipeline.cameras import relative_to
 from input_pipeline.depth_alignment import SparseDepth
+from input_pipeline.pinhole import relative_to
 
 
 def room() -> tuple[Grid, np.ndarray]:

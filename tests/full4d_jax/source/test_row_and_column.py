@@ -13,7 +13,7 @@ from full4d_jax.media.video import write_video
 from full4d_jax.source import row_and_column
 from full4d_jax.source.options import TwoVideosOptions
 from full4d_jax.source.row_and_column import open_two_videos
-from input_pipeline.cameras import centers, nearest_to_axes, relative_to, rescale
+from input_pipeline.pinhole import centers, nearest_to_axes, relative_to, rescale
 
 DATA = DataConfig(views=3, frames=2, height=32, width=32)
 TAKEN = slice(0, None, 4)  # frames of the films that are the column

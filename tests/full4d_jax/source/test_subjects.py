@@ -13,7 +13,7 @@ from full4d_jax.source.backdrop import (
     find_moving_while_turning,
 )
 from full4d_jax.source.subjects import Outlines, Subjects, find_subjects, label_subjects
-from input_pipeline.cameras import intrinsics_from_fov
+from input_pipeline.pinhole import intrinsics_from_fov
 
 HEIGHT, WIDTH, FRAMES = 96, 128, 6
 AT_REST = np.stack([np.eye(3)] * FRAMES)

@@ -6,7 +6,7 @@ import numpy as np
 from handheld_clips import LENS, arc, film
 
 from gaussians.fitting.initialization import initialize
-from input_pipeline.cameras import unproject
+from input_pipeline.pinhole import unproject
 
 
 def capture():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gaussians.fitting.points import NEAREST_SHARE, Views, carve, strew
-from input_pipeline.cameras import intrinsics_from_fov, orbit
+from input_pipeline.pinhole import intrinsics_from_fov, orbit
 
 SIDE = 32
 RADIUS = 0.2  # of a ball in the middle of the cameras, who stand at distance 1

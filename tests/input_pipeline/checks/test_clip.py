@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from textured_room import make_room
 
-from input_pipeline import cameras, transforms
+from input_pipeline import pinhole, transforms
 from input_pipeline.capture_clips import CaptureClips
 from input_pipeline.checks.clip import check_clip
 from input_pipeline.checks.pictures import decode_pictures
@@ -39,14 +39,14 @@ def test_right_cameras_miss_their_pictures_by_less_than_a_pixel(room):
 
 
 def transposed(poses: np.ndarray) -> np.ndarray:
-    return cameras.rigid(np.swapaxes(poses[..., :3, :3], -1, -2), poses[..., :3, 3])
+    return pinhole.rigid(np.swapaxes(poses[..., :3, :3], -1, -2), poses[..., :3, 3])
 
 
 OPENGL = "camera axes are OpenGL's (x right, y up, z backward)"
 INVERSE = "matrices are camera_to_world: invert them"
 READ_WRONGLY = {
     OPENGL: lambda poses: FLIP @ poses,
-    INVERSE: cameras.invert,
+    INVERSE: pinhole.invert,
     "rotations are transposed": transposed,
 }
 

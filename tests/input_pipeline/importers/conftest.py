@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from input_pipeline import cameras
-from input_pipeline.cameras import invert
+from input_pipeline import pinhole
+from input_pipeline.pinhole import invert
 
 
 @pytest.fixture
 def rig():
     """Three cameras around (0, 0, 1): names, intrinsics (3 3) and poses (3 4 4) of 24x32 pixels."""
     azimuth, elevation = np.array([[-30.0, 0.0, 30.0], [10.0, 0.0, -5.0]])
-    poses = cameras.orbit(azimuth, elevation, 2.0)
+    poses = pinhole.orbit(azimuth, elevation, 2.0)
     lens = np.array([[40.0, 0, 16], [0, 40.0, 12], [0, 0, 1]])
     return ["cam1", "cam2", "cam10"], lens, poses
 

@@ -8,7 +8,6 @@ import pytest
 from PIL import Image
 
 from full4d_jax.cli import main
-from input_pipeline.cameras import invert
 from input_pipeline.capture_clips import CaptureClips
 from input_pipeline.importers import (
     cameras_json,
@@ -21,6 +20,7 @@ from input_pipeline.importers import (
     recammaster,
 )
 from input_pipeline.importers.detect import LAYOUTS, detect, find_scenes, read_captures
+from input_pipeline.pinhole import invert
 
 FILMS = ("llff", "multicam", "cameras_json", "fdanyone")
 

@@ -10,10 +10,10 @@ from scipy.spatial.transform import Rotation
 from stray_folder import DEPTH_SIZE, FPS, SIZE, UNSURE, write_stray
 from textured_room import FOV, HALF
 
-from input_pipeline.cameras import intrinsics_from_fov, invert, look_at, unproject
 from input_pipeline.capture_clips import CaptureClips
 from input_pipeline.importers import record3d, stray
 from input_pipeline.importers.detect import detect, read_captures, require_inside
+from input_pipeline.pinhole import intrinsics_from_fov, invert, look_at, unproject
 from input_pipeline.transforms import decode
 
 TURNS = (0.0, 0.2, 0.4, 0.6)

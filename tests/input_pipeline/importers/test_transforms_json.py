@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from input_pipeline.cameras import invert, orbit
 from input_pipeline.conventions import convert
 from input_pipeline.importers import dnerf, transforms_json
 from input_pipeline.importers.camera_path import read_path
+from input_pipeline.pinhole import invert, orbit
 
 
 def opengl(pose):

@@ -5,7 +5,7 @@ import pytest
 
 from full4d_jax.source.depth.lines import UprightLines, straightness
 from full4d_jax.source.depth.planes import flatten_planes
-from input_pipeline.cameras import pixel_rays
+from input_pipeline.pinhole import pixel_rays
 
 HEIGHT, WIDTH, FOCAL = 96, 144, 120.0
 LENS = np.array([[FOCAL, 0, WIDTH / 2], [0, FOCAL, HEIGHT / 2], [0, 0, 1.0]])

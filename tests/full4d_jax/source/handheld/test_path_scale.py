@@ -6,8 +6,8 @@ from handheld_clips import FRAMES, HEIGHT, LENS, WIDTH, arc, film
 
 from full4d_jax.geometry.depth_maps import fuse_depth
 from full4d_jax.source.handheld.path_scale import align_to_points
-from input_pipeline.cameras import relative_to
 from input_pipeline.depth_alignment import SparseDepth
+from input_pipeline.pinhole import relative_to
 
 
 def scene(nearest: float, farthest: float) -> np.ndarray:

@@ -25,8 +25,8 @@ from full4d_jax.source import video_source
 from full4d_jax.source.handheld.path_scale import in_unit, settle_scale
 from full4d_jax.source.options import VideoOptions
 from full4d_jax.source.video_source import open_video_source
-from input_pipeline.cameras import centers, invert, orbit, relative_to, rescale
 from input_pipeline.conventions import convert
+from input_pipeline.pinhole import centers, invert, orbit, relative_to, rescale
 
 DATA = DataConfig(frames=FRAMES, height=HEIGHT, width=WIDTH)
 UNIT = 7.0  # of the files, in which a unit of the room is so long

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from input_pipeline import cameras
+from input_pipeline import pinhole
 from input_pipeline.conventions import SAME, convert
 from input_pipeline.lenses import flat_lens, median_lens, undistort, usual_lens
 
@@ -31,8 +31,8 @@ def pixels(points: np.ndarray, lens: np.ndarray, pose: np.ndarray) -> np.ndarray
 def test_look_at_puts_the_target_in_the_middle_and_up_upwards():
     rng = np.random.default_rng(1)
     center, target = rng.normal(size=(5, 3)), rng.normal(size=(5, 3))
-    intrinsics = cameras.intrinsics_from_fov(60.0, 40, 60)
-    poses = cameras.look_at(center, target)
+    intrinsics = pinhole.intrinsics_from_fov(60.0, 40, 60)
+    poses = pinhole.look_at(center, target)
     for where, what, pose in zip(center, target, poses, strict=True):
         # The second a little higher: y is down.
         points = np.stack([what, what + [0, -1e-3, 0]])
@@ -40,30 +40,30 @@ def test_look_at_puts_the_target_in_the_middle_and_up_upwards():
         np.testing.assert_allclose(middle, [30, 20], atol=1e-9)
         assert higher[1] < middle[1]
         assert abs(higher[0] - middle[0]) < 1e-9
-        np.testing.assert_allclose(cameras.centers(pose), where, atol=1e-12)
+        np.testing.assert_allclose(pinhole.centers(pose), where, atol=1e-12)
         assert np.linalg.det(pose[:3, :3]) == pytest.approx(1)
 
 
 def test_orbit_turns_about_the_pivot_like_scipy():
     zero = np.array(0.0)
-    np.testing.assert_allclose(cameras.orbit(zero, zero), np.eye(4), atol=1e-12)
+    np.testing.assert_allclose(pinhole.orbit(zero, zero), np.eye(4), atol=1e-12)
     pivot = np.array([0, 0, 1.0])
     azimuth, elevation = np.array([35.0, -50.0, 0.0]), np.array([20.0, 0.0, -10.0])
     # The source's offset (0, 0, -1) tilted about x, then turned about the y axis that points down.
     turn = Rotation.from_euler("YX", np.stack([-azimuth, -elevation], -1), degrees=True)
     expected = pivot + turn.apply([0, 0, -1.0])
-    found = cameras.orbit(azimuth, elevation)
-    np.testing.assert_allclose(cameras.centers(found), expected, atol=1e-12)
+    found = pinhole.orbit(azimuth, elevation)
+    np.testing.assert_allclose(pinhole.centers(found), expected, atol=1e-12)
     pivots = found @ [*pivot, 1.0]
     np.testing.assert_allclose(pivots, [[0, 0, 1.0, 1.0]] * 3, atol=1e-12)
-    assert (cameras.centers(found)[:2, 0] * azimuth[:2] > 0).all()  # to the right
-    assert cameras.centers(found)[0, 1] < 0  # and up
+    assert (pinhole.centers(found)[:2, 0] * azimuth[:2] > 0).all()  # to the right
+    assert pinhole.centers(found)[0, 1] < 0  # and up
 
 
 def test_unprojected_pixels_return_to_their_centres_at_their_depth():
-    pose, intrinsics = random_poses(1)[0], cameras.intrinsics_from_fov(70.0, 4, 6)
+    pose, intrinsics = random_poses(1)[0], pinhole.intrinsics_from_fov(70.0, 4, 6)
     depth = np.random.default_rng(3).uniform(1, 5, (4, 6))
-    points = cameras.unproject(depth, intrinsics, pose)
+    points = pinhole.unproject(depth, intrinsics, pose)
     y, x = np.mgrid[:4, :6] + 0.5
     found = pixels(points.reshape(-1, 3), intrinsics, pose).reshape(4, 6, 2)
     np.testing.assert_allclose(found, np.stack([x, y], -1), atol=1e-9)
@@ -72,7 +72,7 @@ def test_unprojected_pixels_return_to_their_centres_at_their_depth():
 
 
 def good_cameras() -> tuple[np.ndarray, np.ndarray]:
-    return np.stack([cameras.intrinsics_from_fov(60.0, 32, 32)] * 2), random_poses(2, 3)
+    return np.stack([pinhole.intrinsics_from_fov(60.0, 32, 32)] * 2), random_poses(2, 3)
 
 
 @pytest.mark.parametrize(
@@ -85,10 +85,10 @@ def good_cameras() -> tuple[np.ndarray, np.ndarray]:
 )
 def test_bad_cameras_are_named(field, place, value, message):
     intrinsics, poses = good_cameras()
-    cameras.check_cameras(intrinsics, poses)
+    pinhole.check_cameras(intrinsics, poses)
     {"poses": poses, "intrinsics": intrinsics}[field][place] = value
     with pytest.raises(ValueError, match=message):
-        cameras.check_cameras(intrinsics, poses)
+        pinhole.check_cameras(intrinsics, poses)
 
 
 LENS = np.array([[400.0, 0, 330], [0, 410.0, 235], [0, 0, 1]])
@@ -121,7 +121,7 @@ def test_what_no_lens_is_is_refused():
 
 
 def test_a_spot_moves_from_where_the_lens_put_it():
-    intrinsics = cameras.intrinsics_from_fov(60.0, 120, 160)
+    intrinsics = pinhole.intrinsics_from_fov(60.0, 120, 160)
     distortion = np.array([-0.3, 0.1, 0.004, -0.003, 0.02, 0, 0, 0])
     point = np.array([[0.38, -0.27, 1.0]])
     zero = np.zeros(3)
