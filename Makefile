@@ -19,7 +19,7 @@ test: $(INSTALLED)
 quick: lint
 	.venv/bin/python -m pytest --numprocesses 2 --dist loadfile tests/test_architecture.py \
 	  tests/test_docs.py tests/test_licences.py tests/full4d_jax/config/test_experiment.py \
-	  tests/full4d_jax/session tests/input_pipeline/test_cameras.py tests/gaussians/formats/test_ply.py
+	  tests/full4d_jax/session tests/input_pipeline/test_pinhole.py tests/gaussians/formats/test_ply.py
 
 lint: $(INSTALLED)
 	.venv/bin/ruff check

@@ -41,10 +41,10 @@ from full4d_jax.models.dit.attention.flash import (
     tile_size,
 )
 from full4d_jax.models.dit.attention.fused import fused_attention
-from full4d_jax.training.dry_run.compiling import GPU_OPTIONS, gpu_seconds
-from full4d_jax.training.dry_run.devices import GPUS, Gpu, slice_devices
-from full4d_jax.training.dry_run.hlo import read_program
-from full4d_jax.training.dry_run.work import count_work
+from full4d_jax.training.inspection.compiling import GPU_OPTIONS, gpu_seconds
+from full4d_jax.training.inspection.devices import GPUS, Gpu, slice_devices
+from full4d_jax.training.inspection.hlo import read_program
+from full4d_jax.training.inspection.kernel_work import count_work
 from gaussians import Camera, Gaussians, render
 from gaussians.rendering.compositing import GEOMETRY_ROWS
 from gaussians.rendering.compositing_gpu import bytes_of_rows, step_size

@@ -57,7 +57,7 @@ from full4d_jax.models.dit.sharding import make_mesh
 from full4d_jax.models.flops import peak_flops, step_flops
 from full4d_jax.session.errors import InputError
 from full4d_jax.training.clips.batches import training_batches
-from full4d_jax.training.dry_run.inspection import batch_shapes
+from full4d_jax.training.inspection.step_report import batch_shapes
 from full4d_jax.training.monitor import memory_gib
 from full4d_jax.training.state import init_state
 from full4d_jax.training.step import train_step

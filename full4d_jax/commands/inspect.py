@@ -63,7 +63,7 @@ def inspect(
         # Programs that are compiled for other devices could not be loaded from the cache.
         os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    from full4d_jax.training.dry_run import inspection
+    from full4d_jax.training.inspection import step_report
 
     # On accelerators, auto is bfloat16.
     if config.model.precision == "auto" and (topology or program != "step"):
@@ -73,7 +73,7 @@ def inspect(
     elif program != "step":
         _inspect_asking(config, program, topology, devices, efficiency, json)
     else:
-        inspection.print_step(
+        step_report.print_step(
             config, topology, slices, devices, efficiency, price, json
         )
     if not topology:
@@ -90,8 +90,8 @@ def _inspect_annotation(
     """
     from full4d_jax.data import dry_run
     from full4d_jax.models.dit.sharding import make_mesh
-    from full4d_jax.training.dry_run import compiling, inspection
-    from full4d_jax.training.dry_run.devices import slice_devices
+    from full4d_jax.training.inspection import compiling, step_report
+    from full4d_jax.training.inspection.devices import slice_devices
 
     mesh = make_mesh(MeshConfig(data=1), slice_devices(topology, 1)[:1])
     data = config.data
@@ -101,7 +101,7 @@ def _inspect_annotation(
     programs = (
         dry_run.encode_programs if program == "encode" else dry_run.depth_programs
     )
-    about = inspection.describe(config, topology, mesh) | {"program": program}
+    about = step_report.describe(config, topology, mesh) | {"program": program}
     compiling.report_programs(programs(config, mesh), about, json_file)
 
 
@@ -124,8 +124,8 @@ def _inspect_asking(
     from full4d_jax.models.grid_mesh import grid_mesh
     from full4d_jax.scene import dry_run
     from full4d_jax.scene.fit_settings import FitKind, memory_note, sized
-    from full4d_jax.training.dry_run import compiling, inspection
-    from full4d_jax.training.dry_run.devices import slice_devices
+    from full4d_jax.training.inspection import compiling, step_report
+    from full4d_jax.training.inspection.devices import slice_devices
 
     # Chips are those of a slice by name, or simulated ones.
     fits = config.model.needs_cameras
@@ -135,7 +135,7 @@ def _inspect_asking(
         mesh = grid_mesh(config.mesh, chips) or make_mesh(MeshConfig(data=1), chips[:1])
     else:
         sizes = replace(config.mesh, data=config.mesh.data or 1)
-        mesh = inspection.planned_mesh(sizes, devices)
+        mesh = step_report.planned_mesh(sizes, devices)
     cut = {name: n for name, n in mesh.shape.items() if n > 1}
     # What stands before compiling: weights and work, by formula.
     held = dry_run.weights_bytes(dry_run.prior_shapes(config, mesh, program))
@@ -162,7 +162,7 @@ def _inspect_asking(
     # Compile the programs, which tells memory and bytes moved.
     # These axes do not divide one grid: each part makes all of it.
     copies = mesh.shape["data"] * mesh.shape["fsdp"]
-    about = inspection.describe(config, topology, mesh, flops, efficiency, copies) | {
+    about = step_report.describe(config, topology, mesh, flops, efficiency, copies) | {
         "program": program,
         "weights_bytes_per_device": held,
     }

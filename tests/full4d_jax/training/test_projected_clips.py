@@ -15,7 +15,7 @@ from full4d_jax.models.dit.sharding import put_batch
 from full4d_jax.session.errors import InputError
 from full4d_jax.training import held_out, loop
 from full4d_jax.training.clips.batches import training_batches
-from full4d_jax.training.dry_run.inspection import trace_step
+from full4d_jax.training.inspection.step_report import trace_step
 from full4d_jax.training.loss import Frozen, loss
 from full4d_jax.training.prior_training import train_prior
 from full4d_jax.training.state import init_state, training_mesh

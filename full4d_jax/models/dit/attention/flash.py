@@ -372,7 +372,7 @@ def _existing(logits: Array, keys: Tile, length: int) -> Array:
 
 
 # Numbers of a kernel's tiles, its products between all queries and their keys, and the name that
-# its rate has in `dry_run.compiling.MEASURED`.
+# its rate has in `inspection.compiling.MEASURED`.
 KERNELS = {
     _draw: (QUERY_TILE_NUMBERS, 2, "flash_forward"),
     _pull_queries: (KEY_TILE_NUMBERS, 3, "flash_gradient"),

@@ -19,7 +19,7 @@ from full4d_jax.models.dit.sharding import (
     swap_axes,
     tree_shardings,
 )
-from full4d_jax.training.dry_run.hlo import collectives, read_program
+from full4d_jax.training.inspection.hlo import collectives, read_program
 from full4d_jax.training.loss import loss
 
 CONFIG = Config(

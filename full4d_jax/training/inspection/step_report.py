@@ -28,8 +28,12 @@ from full4d_jax.models.dit.sharding import (
 from full4d_jax.models.flops import peak_flops, step_flops
 from full4d_jax.models.wan.text import TEXT_TOKENS
 from full4d_jax.training.bad_losses import jit_step, no_losses
-from full4d_jax.training.dry_run.compiling import BYTES_PER_GIB, MEMORY, report_programs
-from full4d_jax.training.dry_run.devices import slice_devices
+from full4d_jax.training.inspection.compiling import (
+    BYTES_PER_GIB,
+    MEMORY,
+    report_programs,
+)
+from full4d_jax.training.inspection.devices import slice_devices
 from full4d_jax.training.state import in_mesh, state_shapes
 from full4d_jax.training.step import train_step
 

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jax.extend import core
 
-from full4d_jax.training.dry_run import hlo
+from full4d_jax.training.inspection import hlo
 
 _CONTRACTED = re.compile(r"lhs_contracting_dims=\{([\d,]+)\}")
 _LIBRARY = re.compile(r'custom_call_target="__(cublas\$gemm|cublas\$lt\$matmul)')

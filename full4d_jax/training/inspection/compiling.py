@@ -10,9 +10,9 @@ from typing import Any
 import jax
 
 from full4d_jax.models.flops import PEAKS, peak_flops
-from full4d_jax.training.dry_run import hlo
-from full4d_jax.training.dry_run.devices import GPUS, Gpu
-from full4d_jax.training.dry_run.work import Work, count_work, kernel_products
+from full4d_jax.training.inspection import hlo
+from full4d_jax.training.inspection.devices import GPUS, Gpu
+from full4d_jax.training.inspection.kernel_work import Work, count_work, kernel_products
 from input_pipeline.whole_files import write_text
 
 BYTES_PER_GIB = 2**30

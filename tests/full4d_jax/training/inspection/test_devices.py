@@ -14,9 +14,9 @@ COMPILE = """
 import sys
 import jax, jax.numpy as jnp
 from jax.sharding import SingleDeviceSharding
-from full4d_jax.training.dry_run.devices import slice_devices
-from full4d_jax.training.dry_run.hlo import read_program
-from full4d_jax.training.dry_run.work import count_work
+from full4d_jax.training.inspection.devices import slice_devices
+from full4d_jax.training.inspection.hlo import read_program
+from full4d_jax.training.inspection.kernel_work import count_work
 from gaussians import Camera, Gaussians, render
 
 device = SingleDeviceSharding(slice_devices("h100:1", 1)[0])

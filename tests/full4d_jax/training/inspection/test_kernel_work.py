@@ -12,8 +12,8 @@ from jax.sharding import AxisType, PartitionSpec
 
 from full4d_jax.config.masks import allowed_frames
 from full4d_jax.models.dit.attention.splash import splash_attention
-from full4d_jax.training.dry_run.hlo import collectives, read_program
-from full4d_jax.training.dry_run.work import count_work, kernel_products
+from full4d_jax.training.inspection.hlo import collectives, read_program
+from full4d_jax.training.inspection.kernel_work import count_work, kernel_products
 
 DEVICES, TRIPS, ROWS = 8, 5, 16
 WHOLE = ROWS * DEVICES * 4  # bytes of an array (16, 8) of float32
