@@ -88,7 +88,7 @@ def _inspect_annotation(
     Raises:
       InputError: the topology is unusable.
     """
-    from full4d_jax.data import dry_run
+    from full4d_jax.data import clip_programs
     from full4d_jax.models.dit.sharding import make_mesh
     from full4d_jax.training.inspection import compiling, step_report
     from full4d_jax.training.inspection.devices import slice_devices
@@ -99,7 +99,9 @@ def _inspect_annotation(
     clip = f"{data.views} views of {data.frames} frames of {size}"
     print(f"{config.name}: {clip}, on each device")
     programs = (
-        dry_run.encode_programs if program == "encode" else dry_run.depth_programs
+        clip_programs.encode_programs
+        if program == "encode"
+        else clip_programs.depth_programs
     )
     about = step_report.describe(config, topology, mesh) | {"program": program}
     compiling.report_programs(programs(config, mesh), about, json_file)
@@ -122,7 +124,6 @@ def _inspect_asking(
 
     from full4d_jax.models.dit.sharding import make_mesh
     from full4d_jax.models.grid_mesh import grid_mesh
-    from full4d_jax.scene import dry_run
     from full4d_jax.scene.fit_settings import FitKind, memory_note, sized
     from full4d_jax.training.inspection import compiling, step_report
     from full4d_jax.training.inspection.devices import slice_devices
@@ -138,13 +139,15 @@ def _inspect_asking(
         mesh = step_report.planned_mesh(sizes, devices)
     cut = {name: n for name, n in mesh.shape.items() if n > 1}
     # What stands before compiling: weights and work, by formula.
-    held = dry_run.weights_bytes(dry_run.prior_shapes(config, mesh, program))
-    views, frames = dry_run.queried_size(config, program)
+    held = clip_programs.weights_bytes(
+        clip_programs.prior_shapes(config, mesh, program)
+    )
+    views, frames = clip_programs.queried_size(config, program)
     grid = f"{views} views of {frames} frames"
     print(f"{config.name}: {grid}, mesh {cut or 'of one device'}")
     for name, size in held.items():
         print(f"  {name:19} {size / compiling.BYTES_PER_GIB:.2f} GiB on a device")
-    flops = dry_run.query_flops(config, program)
+    flops = clip_programs.query_flops(config, program)
     step = program == "lift" and config.lift.distillation == "gradient"
     work = f"{flops / 1e15:.4g} PFLOP{' a step' * step}"
     print(f"  work                {work} (the network's, by formula)")
@@ -166,5 +169,9 @@ def _inspect_asking(
         "program": program,
         "weights_bytes_per_device": held,
     }
-    programs = dry_run.sample_programs if program == "sample" else dry_run.lift_programs
+    programs = (
+        clip_programs.sample_programs
+        if program == "sample"
+        else clip_programs.lift_programs
+    )
     compiling.report_programs(programs(config, mesh), about, json_file)
