@@ -8,7 +8,7 @@ import tyro
 
 from full4d_jax.commands import SIZES, Several
 from full4d_jax.config import Config, experiment
-from full4d_jax.data import options
+from full4d_jax.data import data_options
 from full4d_jax.session import errors, fields
 from full4d_jax.session.files import hold_dataset
 from full4d_jax.session.processes import ALONE, one_part
@@ -17,8 +17,8 @@ from full4d_jax.source.options import DepthKind, Flat
 Instants = Annotated[int, fields.Between(1, 100_000)]
 Folder = tyro.conf.Positional[Path]
 Output = Annotated[Path, fields.Streamed()]
-Files = Annotated[options.FileOptions, Flat]
-Size = Annotated[options.ClipSize, Flat]
+Files = Annotated[data_options.FileOptions, Flat]
+Size = Annotated[data_options.ClipSize, Flat]
 
 
 def import_(
@@ -35,8 +35,8 @@ def import_(
     film: bool = False,
     turn: tuple[str, ...] = (),
     depth: str | None = None,
-    test: options.TestShare = 0.0,
-    jobs: options.JobCount = 1,
+    test: data_options.TestShare = 0.0,
+    jobs: data_options.JobCount = 1,
     files: Files,
     follow_links: bool = False,
 ) -> None:
@@ -72,8 +72,8 @@ def import_(
         layout=layout,
         fps=fps,
         license=license,
-        cut=Cut(frames, stride, size, options.range_of(instants), film),
-        turns=options.turns_of(turn),
+        cut=Cut(frames, stride, size, data_options.range_of(instants), film),
+        turns=data_options.turns_of(turn),
         test=test,
         writing=files.writing(jobs),
         depth=depth,
@@ -84,15 +84,15 @@ def import_(
 def procedural(
     *,
     out: Output,
-    scenes: options.ClipCount = 64,
-    first: options.SceneIndex = 0,
+    scenes: data_options.ClipCount = 64,
+    first: data_options.SceneIndex = 0,
     clip: Size,
     worlds: Literal["simple", "rich"] = "simple",
     textures: Path | None = None,
     all_depth: bool = False,
     masks: bool = False,
-    test: options.TestShare = 0.0,
-    jobs: options.JobCount = 1,
+    test: data_options.TestShare = 0.0,
+    jobs: data_options.JobCount = 1,
     files: Files,
 ) -> None:
     """Render procedural scenes into a dataset; repeat the command to resume.
@@ -137,13 +137,13 @@ def gltf(
     assets: Folder,
     *,
     out: Output,
-    clips: options.ClipCount = 64,
+    clips: data_options.ClipCount = 64,
     clip: Size,
     spread: Annotated[float, fields.Between(1e-3, 180)] = 60.0,
     orbit: bool = False,
     license: str = "",
-    test: options.TestShare = 0.0,
-    jobs: options.JobCount = 1,
+    test: data_options.TestShare = 0.0,
+    jobs: data_options.JobCount = 1,
     files: Files,
 ) -> None:
     """Render animated glTF assets into a dataset; repeat the command to resume.

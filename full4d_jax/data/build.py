@@ -5,7 +5,7 @@ from typing import Any
 
 import jax
 
-from full4d_jax.data.options import Writing
+from full4d_jax.data.data_options import Writing
 from full4d_jax.session import errors, progress
 from full4d_jax.session.buckets import shown
 from full4d_jax.source.depth.estimators import estimator_mark, load_estimator

@@ -22,7 +22,7 @@ from jaxtyping import Array, Float16, Float32, Int, PRNGKeyArray, UInt8
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import Config, check_config
-from full4d_jax.data import build, clip_page, options
+from full4d_jax.data import build, clip_page, data_options
 from full4d_jax.generation import batch
 from full4d_jax.media.pictures import save_picture, to_model
 from full4d_jax.models.codec import codec_id, codec_weights, make_codec
@@ -234,7 +234,7 @@ def encode_dataset(
     dataset: Path,
     out: Path,
     split: str,
-    writing: options.Writing,
+    writing: data_options.Writing,
     text_encoder: Path | None = None,
     captions: Path | None = None,
 ) -> None:

@@ -12,7 +12,7 @@ import jax
 
 from full4d_jax.data.build import is_done, train_and_test, write_files
 from full4d_jax.data.clip_page import preview
-from full4d_jax.data.options import Writing
+from full4d_jax.data.data_options import Writing
 from full4d_jax.media import pictures
 from full4d_jax.session import buckets, fields, files, progress, stages
 from full4d_jax.session.errors import InputError, input_errors, tell

@@ -14,8 +14,8 @@ from toy_wan import SMALL
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import MeshConfig, SamplerConfig, load_config
+from full4d_jax.data.data_options import Writing
 from full4d_jax.data.encode import encode_dataset
-from full4d_jax.data.options import Writing
 from full4d_jax.generation.batch import make_conditions, mark_first_frame
 from full4d_jax.generation.generate import generate_grid
 from full4d_jax.generation.prior import load_network, prior_with

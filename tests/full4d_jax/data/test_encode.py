@@ -6,8 +6,8 @@ import pytest
 from changed import changed
 
 from full4d_jax.config import load_config
+from full4d_jax.data.data_options import Writing
 from full4d_jax.data.encode import encode_dataset
-from full4d_jax.data.options import Writing
 from full4d_jax.session.errors import InputError
 from full4d_jax.training.clips.batches import training_batches
 from full4d_jax.training.state import init_state, training_mesh

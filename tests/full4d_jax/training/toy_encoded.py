@@ -8,8 +8,8 @@ from changed import changed
 from toy_codec import save_toy_codec
 
 from full4d_jax.config import Config, load_config
+from full4d_jax.data.data_options import Writing
 from full4d_jax.data.encode import encode_dataset
-from full4d_jax.data.options import Writing
 
 SMALL = {"width": 48, "heads": 2, "ffn": 64, "layers": 1, "precision": "float32"}
 SIZE = {"views": 3, "frames": 5, "height": 16, "width": 16}
