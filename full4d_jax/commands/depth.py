@@ -35,7 +35,7 @@ def depth(
       depth_kind: what an .onnx file gives (see full4d run --help).
     """
     kinds.require_kind(source, (kinds.VIDEO,))
-    from full4d_jax.data.video_depth import write_video_depth
+    from full4d_jax.data.export_depth import write_video_depth
 
     size = options.SizeOptions(rows=rows, seconds=seconds)
     measured = options.DepthOptions(depth_network=depth_network, depth_kind=depth_kind)
