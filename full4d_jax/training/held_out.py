@@ -32,7 +32,7 @@ from full4d_jax.models.codec import Weights
 from full4d_jax.models.dit import dit, sharding
 from full4d_jax.models.functional import Params
 from full4d_jax.models.wan.text import load_training_texts
-from full4d_jax.training import batch_part, state
+from full4d_jax.training import microbatch, state
 from full4d_jax.training.clips import records
 from full4d_jax.training.clips.batches import rendered_batches
 from full4d_jax.training.loss import (
@@ -144,7 +144,7 @@ def _losses_of(
     batch: Clips,
     key: PRNGKeyArray,
     frozen: Frozen,
-    part: batch_part.BatchPart,
+    part: microbatch.Microbatch,
 ) -> Float[Array, "n"]:
     keys = split_keys(key)
     clips = encode_clips(config, batch, keys, frozen, part)

@@ -31,8 +31,8 @@ from full4d_jax.models.dit import dit
 from full4d_jax.models.dit.backbone import MOTION_UNIT_PIXELS
 from full4d_jax.models.dit.conditions import Conditions
 from full4d_jax.models.dit.dit import velocity
-from full4d_jax.training.batch_part import BatchPart
 from full4d_jax.training.few_steps import SegmentTimes, draw_segments, segment_velocity
+from full4d_jax.training.microbatch import Microbatch
 
 Metrics = dict[str, Float[Array, "..."]]
 PerClip = Float[Array, "b"]
@@ -111,7 +111,7 @@ def loss(
     batch: Clips,
     key: PRNGKeyArray,
     frozen: Frozen = NOTHING_FROZEN,
-    part: BatchPart | None = None,
+    part: Microbatch | None = None,
 ) -> tuple[Float[Array, ""], Metrics]:
     """Return the mean loss of a batch: regression at tau = 1 from zero noise, else flow matching.
 
@@ -149,8 +149,8 @@ def mean_over_lines(
     batch: Clips,
     key: PRNGKeyArray,
     frozen: Frozen,
-    part: BatchPart,
-    measure: Callable[[Clips, PRNGKeyArray, Frozen, BatchPart], Any],
+    part: Microbatch,
+    measure: Callable[[Clips, PRNGKeyArray, Frozen, Microbatch], Any],
 ) -> Any:
     """Return `measure` of the clips, or with `data.lines` its mean over their rows and columns."""
     if not isinstance(batch, Batch) or not config.data.lines:
@@ -169,14 +169,14 @@ def count_clips(batch: Clips) -> int:
     return len(jax.tree.leaves(batch)[0])
 
 
-def whole_batch(batch: Clips) -> BatchPart:
+def whole_batch(batch: Clips) -> Microbatch:
     """Return the only part of a batch that is not divided."""
     clips = count_clips(batch)
-    return BatchPart(jnp.arange(clips), clips)
+    return Microbatch(jnp.arange(clips), clips)
 
 
 def encode_clips(
-    config: Config, batch: Clips, keys: Keys, frozen: Frozen, part: BatchPart
+    config: Config, batch: Clips, keys: Keys, frozen: Frozen, part: Microbatch
 ) -> EncodedBatch:
     """Return the latents to generate and the conditions, with the text that each clip gets."""
     model = config.model
@@ -202,7 +202,7 @@ def draw_flow(
     config: Config,
     clips: EncodedBatch,
     keys: Keys,
-    part: BatchPart,
+    part: Microbatch,
     times: SegmentTimes | None,
 ) -> FlowPoint:
     """Draw the noise of each clip, and its flow time where no `times` are given."""
@@ -234,7 +234,7 @@ def flow_point(
 
 
 def draw_per_clip(
-    sampler: Callable[..., Array], key: PRNGKeyArray, part: BatchPart, *shape: int
+    sampler: Callable[..., Array], key: PRNGKeyArray, part: Microbatch, *shape: int
 ) -> Shaped[Array, "b ..."]:
     """Draw independently for each clip, by its place in the whole batch."""
     return jax.vmap(lambda i: sampler(jax.random.fold_in(key, i), shape))(part.places)
@@ -318,7 +318,7 @@ def report(
     point: FlowPoint,
     prediction: Prediction,
     means: int,
-    part: BatchPart,
+    part: Microbatch,
 ) -> Metrics:
     """Return the metrics: sums over these clips, divided by the counts of the whole batch.
 
@@ -343,7 +343,7 @@ def perceptual(
     distance: Distance,
     prediction: Prediction,
     means: int,
-    part: BatchPart,
+    part: Microbatch,
 ) -> Float[Array, ""]:
     """Return the mean LPIPS of the `means` clips that train the mean, which come first."""
     # No others are decoded.

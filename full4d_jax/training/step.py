@@ -14,7 +14,6 @@ from full4d_jax.models.codec import Weights
 from full4d_jax.models.dit.sharding import constrain_tree
 from full4d_jax.models.functional import Params
 from full4d_jax.models.wan.text import load_training_texts
-from full4d_jax.training.batch_part import BatchPart
 from full4d_jax.training.loss import (
     Clips,
     Frozen,
@@ -23,6 +22,7 @@ from full4d_jax.training.loss import (
     loss,
     mean_over_lines,
 )
+from full4d_jax.training.microbatch import Microbatch
 from full4d_jax.training.state import (
     Optimizer,
     TrainState,
@@ -73,7 +73,7 @@ def _step(
 
     def objective(params: Params, batch: Clips, places: Int[Array, "p"]):
         measure = partial(loss, config, hold_constant(params, trained))
-        part = BatchPart(places, clips)
+        part = Microbatch(places, clips)
         return mean_over_lines(config, batch, key, frozen, part, measure)
 
     def gradient(batch: Clips, places: Int[Array, "p"]) -> tuple[Metrics, Params]:

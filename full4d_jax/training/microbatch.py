@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Int, Shaped
 
 
-class BatchPart(NamedTuple):
+class Microbatch(NamedTuple):
     """Some of the clips of a batch, by their places.
 
     Losses of parts add up to that of the whole batch: they divide by the clips of the whole batch,
@@ -32,7 +32,7 @@ class BatchPart(NamedTuple):
         grids_of_parts = self.size // len(self.places) * self.lines
         return min(-(-count // grids_of_parts) * self.lines, len(self.places))
 
-    def of_lines(self, lines: int) -> "BatchPart":
+    def of_lines(self, lines: int) -> "Microbatch":
         """Return the part after each clip is cut into `lines` clips (`batch.lines`)."""
         places = self.places[:, None] * lines + jnp.arange(lines)[None]
-        return BatchPart(places.reshape(-1), self.size * lines, lines)
+        return Microbatch(places.reshape(-1), self.size * lines, lines)
