@@ -15,7 +15,7 @@ from full4d_jax.cli import read_options
 from full4d_jax.commands.data import encode
 from full4d_jax.commands.train import train
 from full4d_jax.config import MeshConfig, check_config
-from full4d_jax.training.loop import STOPPED_EXIT_CODE
+from full4d_jax.training.training_loop import STOPPED_EXIT_CODE
 from input_pipeline.addresses import address_of
 
 UNUSABLE = 2  # exit code: it would end so again

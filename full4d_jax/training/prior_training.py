@@ -14,7 +14,7 @@ from full4d_jax.models import flops, functional, trainable
 from full4d_jax.models.codec import codec_weights
 from full4d_jax.models.weights import save_params
 from full4d_jax.session.fields import require
-from full4d_jax.training import held_out, loop, run_state, state
+from full4d_jax.training import held_out, run_state, state, training_loop
 from full4d_jax.training.checkpoints.resume import run_record
 from full4d_jax.training.clips.batches import clips_at, training_batches
 from full4d_jax.training.clips.records import contents, held_out_scenes, open_folders
@@ -54,7 +54,7 @@ def train_prior(
     validate = None
     if config.training.validate_every:
         validate = held_out.make_validation(config, mesh, weights_of_codec)
-    last, summary = loop.run_training(
+    last, summary = training_loop.run_training(
         state.in_mesh(mesh, step),
         run_state.InitialState(
             partial(first_prior_state, config, init, mesh),
@@ -65,7 +65,7 @@ def train_prior(
         out,
         record,
         (weights_of_codec,),
-        loop.Reporting(
+        training_loop.Reporting(
             flops=flops.step_flops(config),
             peak=flops.peak_flops(jax.devices()[0].device_kind),
             sheet=partial(held_out.draw_sheet, config, mesh),

@@ -9,7 +9,7 @@ from two_processes import PATIENCE, start_together, together
 
 from full4d_jax.cli import main
 from full4d_jax.session.files import LOCK
-from full4d_jax.training.loop import STOPPED_EXIT_CODE
+from full4d_jax.training.training_loop import STOPPED_EXIT_CODE
 from input_pipeline.datasets.dataset import open_dataset, write_dataset
 from input_pipeline.datasets.shards import FOLDER
 from input_pipeline.procedural.clips import ProceduralClips

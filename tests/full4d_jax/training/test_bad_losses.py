@@ -10,7 +10,7 @@ from tiny_run import batches, lines, same, short
 from full4d_jax.session.errors import InputError
 from full4d_jax.training.bad_losses import SETTLED_STEPS
 from full4d_jax.training.checkpoints.manager import Checkpoints
-from full4d_jax.training.loop import Reporting
+from full4d_jax.training.training_loop import Reporting
 
 
 def with_values(values: dict[int, float]):

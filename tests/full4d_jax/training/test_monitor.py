@@ -10,8 +10,8 @@ from tensorboardX.record_writer import masked_crc32c
 from tiny_run import batches, lines, short
 
 from full4d_jax.training import monitor
-from full4d_jax.training.loop import Reporting
 from full4d_jax.training.monitor import slow_process
+from full4d_jax.training.training_loop import Reporting
 
 
 def speeds(out) -> list[dict]:

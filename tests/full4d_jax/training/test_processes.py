@@ -14,7 +14,7 @@ from tiny_run import command, first, lines, short
 from two_processes import free_address, outputs_of, start_programs
 
 from full4d_jax.training.checkpoints.manager import Checkpoints
-from full4d_jax.training.loop import STOPPED_EXIT_CODE
+from full4d_jax.training.training_loop import STOPPED_EXIT_CODE
 
 PROGRAM = Path(__file__).with_name("one_process.py")
 

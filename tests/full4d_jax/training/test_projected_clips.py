@@ -13,7 +13,7 @@ from full4d_jax.generation.batch import Batch, prepare
 from full4d_jax.models.codec import codec_weights
 from full4d_jax.models.dit.sharding import put_batch
 from full4d_jax.session.errors import InputError
-from full4d_jax.training import held_out, loop
+from full4d_jax.training import held_out, training_loop
 from full4d_jax.training.clips.batches import training_batches
 from full4d_jax.training.inspection.step_report import trace_step
 from full4d_jax.training.loss import Frozen, loss
@@ -81,7 +81,7 @@ def test_inspect_compiles_the_program_that_train_runs(
     folder = encoded if projections else raw
     config = on(config, folder, projections=projections)
     config = changed(config, mesh={"data": 1, "fsdp": 2, "view": 2, "time": 1})
-    runs, jit_step = [], loop.jit_step
+    runs, jit_step = [], training_loop.jit_step
 
     def spy(*given):
         program = jit_step(*given)
@@ -92,7 +92,7 @@ def test_inspect_compiles_the_program_that_train_runs(
 
         return run
 
-    monkeypatch.setattr(loop, "jit_step", spy)
+    monkeypatch.setattr(training_loop, "jit_step", spy)
     # The sheet at the end is drawn by programs of its own, which take longer to compile.
     monkeypatch.setattr(
         held_out, "draw_sheet", lambda *_: np.zeros((8, 8, 3), np.uint8)

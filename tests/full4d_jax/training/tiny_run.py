@@ -15,9 +15,9 @@ from jax.sharding import PartitionSpec as P
 
 from full4d_jax.config import Config, TrainingConfig
 from full4d_jax.training.checkpoints.resume import run_record
-from full4d_jax.training.loop import Reporting, run_training
 from full4d_jax.training.run_state import start_at
 from full4d_jax.training.state import TrainState, apply_gradients, first_state
+from full4d_jax.training.training_loop import Reporting, run_training
 
 OPTIMIZER = optax.adam(0.1)
 

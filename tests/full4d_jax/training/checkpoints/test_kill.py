@@ -22,8 +22,8 @@ from tiny_run import command, lines, same, short
 
 from full4d_jax.config import load_config
 from full4d_jax.training.checkpoints.manager import Checkpoints
-from full4d_jax.training.loop import STOPPED_EXIT_CODE
 from full4d_jax.training.state import init_state
+from full4d_jax.training.training_loop import STOPPED_EXIT_CODE
 
 STEPS = 20
 KILLS = 3  # the first and the last of them during a save

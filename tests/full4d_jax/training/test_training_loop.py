@@ -8,7 +8,7 @@ import pytest
 from tiny_run import lines, short
 
 from full4d_jax.session.errors import InputError
-from full4d_jax.training import loop
+from full4d_jax.training import training_loop
 
 
 def test_samples_and_histograms_cover_the_whole_run(tmp_path):
@@ -34,7 +34,7 @@ def test_samples_and_histograms_cover_the_whole_run(tmp_path):
 
 def test_a_step_compiles_once(tmp_path, monkeypatch):
     """In a new run and in one that resumes: the second step takes what the first returned."""
-    programs, jit_step = [], loop.jit_step
+    programs, jit_step = [], training_loop.jit_step
 
     def spy(*arguments):
         programs.append(jit_step(*arguments))
@@ -43,7 +43,7 @@ def test_a_step_compiles_once(tmp_path, monkeypatch):
     def alike(start):
         return itertools.repeat(jnp.ones(4))
 
-    monkeypatch.setattr(loop, "jit_step", spy)
+    monkeypatch.setattr(training_loop, "jit_step", spy)
     for steps in (2, 4):
         short(tmp_path, steps=steps, data=alike, devices=2)
     assert [program._cache_size() for program in programs] == [1, 1]
