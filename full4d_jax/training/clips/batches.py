@@ -27,7 +27,7 @@ from full4d_jax.media.video import read_video
 from full4d_jax.models.dit.sharding import put_batch, rows_here, spec
 from full4d_jax.session import errors, fields
 from full4d_jax.source.depth.estimate import DepthNetwork, estimate_depth, load_depth
-from full4d_jax.training.clips import pseudo_views, records
+from full4d_jax.training.clips import pseudo_views, record_batches
 from input_pipeline import footage, loader, video_files
 
 # Random stream of warps; training steps use the lower numbers.
@@ -107,14 +107,14 @@ def open_sources(config: Config, mesh: Mesh | None = None) -> dict[str, Source]:
             expected = f"{off} without --data.records that have them"
             fields.require(f"data.{name}", value, value == off, expected)
     if data.pseudo < 1 and data.records:
-        mixture = records.open_records(config)
+        mixture = record_batches.open_records(config)
         sources["records"] = Source(
             1 - data.pseudo,
-            lambda start: records.batches_of(config, mixture, start, mesh),
-            partial(records.record_names_at, config),
+            lambda start: record_batches.batches_of(config, mixture, start, mesh),
+            partial(record_batches.record_names_at, config),
         )
     elif data.pseudo < 1:
-        scenes = partial(records.draws, config, range(data.scenes))
+        scenes = partial(record_batches.draws, config, range(data.scenes))
         sources["rendered"] = Source(
             1 - data.pseudo,
             lambda start: rendered_batches(config, scenes(start), mesh),
@@ -133,7 +133,9 @@ def open_sources(config: Config, mesh: Mesh | None = None) -> dict[str, Source]:
             data.pseudo,
             lambda start: video_batches(config, files, make, start, mesh),
             lambda number: (
-                next(records.draws(config, names, number)).tolist() if names else []
+                next(record_batches.draws(config, names, number)).tolist()
+                if names
+                else []
             ),
         )
     return sources
@@ -145,7 +147,9 @@ def rendered_batches(
     """Return batches of the rendered scenes with these indices."""
     if not config.model.moves_base:
         return _rendered(config, draws, mesh)
-    moving = records.batches_with_motion(config.model, _rendered(config, draws, None))
+    moving = record_batches.batches_with_motion(
+        config.model, _rendered(config, draws, None)
+    )
     return map(partial(put_batch, mesh), moving)
 
 
@@ -176,10 +180,12 @@ def video_batches(
         data = replace(data, height=height, width=width)
     if files:
         read = partial(_random_window, data=data)
-        videos = records.draws(config, files, start, transform=read, rows=rows.tolist())
+        videos = record_batches.draws(
+            config, files, start, transform=read, rows=rows.tolist()
+        )
     else:
         others = replace(config, data=data, seed=config.seed ^ VIDEO_STREAM)
-        draws = records.draws(others, range(data.scenes), start)
+        draws = record_batches.draws(others, range(data.scenes), start)
         videos = (batch.frames[rows, 0] for batch in _rendered(others, draws, None))
     stream_key = jax.random.fold_in(jax.random.key(config.seed), VIDEO_STREAM)
 
@@ -188,7 +194,7 @@ def video_batches(
             keys = jax.random.split(jax.random.fold_in(stream_key, number), size)[rows]
             yield make(keys, video)
 
-    moving = records.batches_with_motion(config.model, clips())
+    moving = record_batches.batches_with_motion(config.model, clips())
     return (put_batch(mesh, batch, rows.tolist(), size) for batch in moving)
 
 

@@ -16,9 +16,13 @@ from full4d_jax.data.encode import resized
 from full4d_jax.models.dit.sharding import put_batch, rows_here
 from full4d_jax.session.errors import InputError
 from full4d_jax.training.checkpoints.resume import check_same_run, run_record
-from full4d_jax.training.clips import records
+from full4d_jax.training.clips import record_batches
 from full4d_jax.training.clips.batches import training_batches
-from full4d_jax.training.clips.records import contents, open_folders, record_names_at
+from full4d_jax.training.clips.record_batches import (
+    contents,
+    open_folders,
+    record_names_at,
+)
 from full4d_jax.training.state import training_mesh
 from input_pipeline.datasets.dataset import write_dataset
 from input_pipeline.procedural.clips import ProceduralClips, scene_program
@@ -37,7 +41,7 @@ def configured(*records: object, **data):
     """A small experiment on two views and two instants."""
     config = load_config("configs/debug.py")
     own = {"views": 2, "frames": 2, "height": 32, "width": 32}
-    own |= {"records": tuple(map(str, records)), **data}
+    own |= {"records": tuple(map(str, record_batches)), **data}
     return changed(config, data=own, training={"batch": 4})
 
 
@@ -65,9 +69,9 @@ def test_a_whole_record_is_the_rendered_scene(dataset):
 
 def test_hosts_together_see_the_batches_of_one(dataset):
     config = configured(dataset)
-    mixture = records.open_records(config)
+    mixture = record_batches.open_records(config)
     rows = (range(4), [0, 1], [2, 3])
-    streams = [records.host_clips(config, mixture, 0, x) for x in rows]
+    streams = [record_batches.host_clips(config, mixture, 0, x) for x in rows]
     for _ in range(3):
         for field, *mine in zip(*(next(stream)[:4] for stream in streams), strict=True):
             np.testing.assert_array_equal(field, np.concatenate(mine))
