@@ -24,7 +24,7 @@ from captures import Capture
 from common import shared_folder
 from numpy import ndarray
 
-from full4d_jax.geometry.motion import pixel_velocities
+from full4d_jax.geometry.image_motion import pixel_velocities
 from full4d_jax.media.metrics import load_lpips, lpips, psnr, ssim
 from full4d_jax.media.pictures import contact_sheet, save_picture, to_uint8
 from full4d_jax.scene.fit_checkpoint import picture_distance

@@ -29,7 +29,7 @@ from jaxtyping import Int, UInt8
 from numpy import ndarray
 
 from full4d_jax.cameras import Cameras
-from full4d_jax.geometry.motion import moving_pixels
+from full4d_jax.geometry.image_motion import moving_pixels
 from full4d_jax.media.pictures import PAPER, contact_sheet, save_picture, to_uint8
 from full4d_jax.scene.quality import MOVING_LEVELS
 from full4d_jax.scene.reading import background_in, from_arrays

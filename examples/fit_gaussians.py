@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from einops import rearrange, repeat
 
-from full4d_jax.geometry.motion import pixel_velocities
+from full4d_jax.geometry.image_motion import pixel_velocities
 from full4d_jax.media.pictures import save_picture, to_uint8
 from gaussians import (
     Camera,

@@ -24,7 +24,7 @@ from jaxtyping import Array, ArrayLike, Bool, Float, UInt8
 from full4d_jax.cameras import Cameras
 from full4d_jax.evaluation import table
 from full4d_jax.generation import projection_guidance, real_frames
-from full4d_jax.geometry.motion import carried_motion, resting_picture
+from full4d_jax.geometry.image_motion import carried_motion, resting_picture
 from full4d_jax.grid import Grid, all_real
 from full4d_jax.media import metrics
 from full4d_jax.media.pictures import contact_sheet, to_model, to_uint8, to_unit

@@ -28,7 +28,7 @@ from full4d_jax.config import Config, DataConfig
 from full4d_jax.evaluation import fidelity, table
 from full4d_jax.generation import batch, generate, real_frames
 from full4d_jax.generation.prior import Prior, open_prior, prior_path, prior_settings
-from full4d_jax.geometry import depth_maps, motion
+from full4d_jax.geometry import depth_maps, image_motion
 from full4d_jax.grid import Grid, all_real
 from full4d_jax.media.pictures import save_picture, to_model, to_uint8, to_unit
 from full4d_jax.session import errors, fields, files, stages
@@ -287,5 +287,7 @@ def evaluate_grids(judge: Judge, folder: Path, scenes: range) -> None:
 
 def moves(frames: Float[Array, "v t h w 3"]) -> bool:
     """Say whether 1 % of a grid's pixels in [-1, 1] change by a tenth of the range or more."""
-    changed = motion.differs(np.asarray(frames), np.asarray(frames[:, :1]), 0.2).any(1)
+    changed = image_motion.differs(
+        np.asarray(frames), np.asarray(frames[:, :1]), 0.2
+    ).any(1)
     return bool(changed.mean() >= 0.01)

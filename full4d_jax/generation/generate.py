@@ -21,7 +21,7 @@ from full4d_jax.flow import Latents
 from full4d_jax.generation import batch, real_frames, sampling, static_points
 from full4d_jax.generation.prior import Prior, check_grid
 from full4d_jax.generation.projection_guidance import Depths, Projection, Videos
-from full4d_jax.geometry.motion import carried_motion
+from full4d_jax.geometry.image_motion import carried_motion
 from full4d_jax.media.pictures import to_uint8, to_unit
 from full4d_jax.models.dit import dit, sharding
 from full4d_jax.models.dit.conditions import Conditions

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 
 from full4d_jax.config import Config, DataConfig, LiftConfig
-from full4d_jax.geometry.motion import moving_pixels
+from full4d_jax.geometry.image_motion import moving_pixels
 from full4d_jax.grid import Grid
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.fields import refuse

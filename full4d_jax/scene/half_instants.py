@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from numpy import ndarray
 
-from full4d_jax.geometry.motion import differs, film_flows, pixel_velocities, warp
+from full4d_jax.geometry.image_motion import differs, film_flows, pixel_velocities, warp
 from full4d_jax.grid import Grid
 from full4d_jax.media.pictures import to_uint8
 from full4d_jax.source.depth.resting_scene import inverse

@@ -19,7 +19,7 @@ from jaxtyping import Float, UInt8
 from numpy import ndarray
 
 from full4d_jax.cameras import Cameras
-from full4d_jax.geometry.motion import moving_pixels
+from full4d_jax.geometry.image_motion import moving_pixels
 from full4d_jax.scene import packing, squeezing
 from full4d_jax.scene.contributions import contributions
 from full4d_jax.session.errors import InputError, printable

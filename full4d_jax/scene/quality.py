@@ -24,7 +24,7 @@ from jaxtyping import Float, UInt8
 from numpy import ndarray
 
 from full4d_jax.geometry.arrays import Picture, Pictures, Poses, Values
-from full4d_jax.geometry.motion import differs, moving_pixels, resting_picture
+from full4d_jax.geometry.image_motion import differs, moving_pixels, resting_picture
 from full4d_jax.grid import Grid
 from full4d_jax.media.pictures import to_uint8
 from full4d_jax.scene.half_instants import between_instants

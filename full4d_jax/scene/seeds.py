@@ -39,7 +39,7 @@ from full4d_jax.generation.static_points import (
     splat_known,
 )
 from full4d_jax.geometry import rays
-from full4d_jax.geometry.motion import pixel_velocities
+from full4d_jax.geometry.image_motion import pixel_velocities
 from full4d_jax.scene import half_instants
 from gaussians import Scene, deforming, initialize, precision, with_room
 from gaussians.fitting import initialization, stillness

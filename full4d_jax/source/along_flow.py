@@ -16,7 +16,7 @@ from jaxtyping import Float, Float32, Int32
 from numpy import ndarray
 
 from full4d_jax.geometry.arrays import Mask, Masks, Pictures
-from full4d_jax.geometry.motion import differs, flow_agrees, optical_flow, warp
+from full4d_jax.geometry.image_motion import differs, flow_agrees, optical_flow, warp
 from full4d_jax.source.backdrop import Labels, as_bytes
 
 Values = Float32[ndarray, "t h w c"]

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float, Float32, Int32, UInt8
 from numpy import ndarray
 
-from full4d_jax.geometry import motion
+from full4d_jax.geometry import image_motion
 from full4d_jax.geometry.arrays import Mask, Masks, Pictures
 
 Labels = Int32[ndarray, "h w"]
@@ -115,7 +115,7 @@ def find_moving(frames: Pictures, backdrop: Backdrop) -> Masks:
     same_colour_levels = 12
     moving = []
     for frame in frames.astype(np.float32):
-        changed = motion.differs(frame, backdrop.frame, MOVING_LEVELS)
+        changed = image_motion.differs(frame, backdrop.frame, MOVING_LEVELS)
         factor, tint = _factor_and_tint(frame, backdrop.frame)
         lit = (factor > darkest_shadow) & (factor < brightest_light)
         light = changed & (tint < same_colour_levels) & lit

@@ -16,7 +16,7 @@ from numpy import ndarray
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import DataConfig
-from full4d_jax.geometry import arrays, motion
+from full4d_jax.geometry import arrays, image_motion
 from full4d_jax.session.errors import input_errors
 from full4d_jax.source.depth.lines import UP, Direction
 from full4d_jax.source.options import PathOptions
@@ -147,7 +147,7 @@ def subject_depth(frames: arrays.Pictures, depth: arrays.Maps) -> float:
       frames: the clip.
       depth: its z-depth in world units, 0 where unknown.
     """
-    moving_depth = depth[motion.moving_pixels(frames, MOVED_LEVELS) & (depth > 0)]
+    moving_depth = depth[image_motion.moving_pixels(frames, MOVED_LEVELS) & (depth > 0)]
     if moving_depth.size < LEAST_MOVING_SHARE * depth.size:
         return 1.0
     return float(np.clip(np.median(moving_depth), NEAREST_PIVOT_DEPTH, 1.0))

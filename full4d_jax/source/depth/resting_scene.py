@@ -41,7 +41,7 @@ from jaxtyping import Array, Bool, Float, UInt8
 from numpy.lib.stride_tricks import sliding_window_view
 
 from full4d_jax.cameras import sides
-from full4d_jax.geometry import arrays, motion
+from full4d_jax.geometry import arrays, image_motion
 from full4d_jax.geometry.push_pull import push_pull
 from full4d_jax.grid import CleanPlate
 from full4d_jax.models import functional, weights
@@ -205,7 +205,7 @@ def set_before(
         # What rests but has another colour than usual lies a little nearer.
         unseen = np.broadcast_to(~rests[..., None], frames.shape)
         usual = np.ma.median(np.ma.masked_array(frames, unseen), axis=0).filled(0)
-        changed = motion.differs(frames, usual, changed_levels)
+        changed = image_motion.differs(frames, usual, changed_levels)
         result = np.where(
             rests, resting * np.where(changed, 1 + veneer_gap, 1.0), result
         )

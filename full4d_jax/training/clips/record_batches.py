@@ -15,7 +15,7 @@ from jax.sharding import Mesh
 from full4d_jax.config import Config, ModelConfig
 from full4d_jax.generation.batch import Batch
 from full4d_jax.generation.projected import ProjectedBatch
-from full4d_jax.geometry.motion import carried_motion, motion_from_first
+from full4d_jax.geometry.image_motion import carried_motion, motion_from_first
 from full4d_jax.media.pictures import to_model, to_uint8, to_unit
 from full4d_jax.models.codec import codec_id
 from full4d_jax.models.dit.sharding import put_batch, rows_here, sharding_on

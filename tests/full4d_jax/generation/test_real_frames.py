@@ -18,7 +18,7 @@ from full4d_jax.generation.real_frames import (
     copy_nearest,
     row_and_column,
 )
-from full4d_jax.geometry.motion import carried_motion
+from full4d_jax.geometry.image_motion import carried_motion
 from full4d_jax.media.pictures import to_uint8, to_unit
 from full4d_jax.models.dit.dit import velocity
 from full4d_jax.models.dit.warp import mixture

@@ -4,7 +4,11 @@ import cv2
 import numpy as np
 import pytest
 
-from full4d_jax.geometry.motion import carried_motion, moving_pixels, pixel_velocities
+from full4d_jax.geometry.image_motion import (
+    carried_motion,
+    moving_pixels,
+    pixel_velocities,
+)
 
 HEIGHT, WIDTH, FRAMES = 96, 128, 4
 TIMES = np.linspace(0, 1, FRAMES)  # in clips
