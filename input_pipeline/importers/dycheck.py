@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from input_pipeline import capture, footage
-from input_pipeline.importers.rig import CalibratedCamera, moving
+from input_pipeline.importers.calibrated_videos import CalibratedCamera, moving
 from input_pipeline.pinhole import rigid
 from input_pipeline.plain_files import (
     check_field,

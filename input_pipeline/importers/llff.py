@@ -11,7 +11,7 @@ import numpy as np
 
 from input_pipeline import capture, conventions, lenses, plain_files
 from input_pipeline.footage import PICTURES, VIDEOS, first_file, listed, natural
-from input_pipeline.importers import rig
+from input_pipeline.importers import calibrated_videos
 
 FILE = "poses_bounds.npy"
 # As LLFF's scripts name folders of reduced pictures.
@@ -71,5 +71,7 @@ def _films(path: Path, count: int) -> dict[Path, list[Path]]:
     plain_files.check_field(
         path, films, f"{count} poses and {counts} videos or pictures", "as many"
     )
-    rig.check_lengths({film.name: tuple(files) for film, files in films.items()}, path)
+    calibrated_videos.check_lengths(
+        {film.name: tuple(files) for film, files in films.items()}, path
+    )
     return films
