@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from einops import rearrange
 from jaxtyping import Array, Float, Int, Integer, PRNGKeyArray
 
-from input_pipeline.procedural import render, rich_render, rich_world
+from input_pipeline.procedural import rich_render, rich_world, simple_render
 from input_pipeline.procedural.shapes import (
     Numbers,
     Pixels,
@@ -141,7 +141,7 @@ def picture(
         focal = filmed.intrinsics[0, 0]
         colors = paint(world, objects, origin, traced, focal, textures)
     else:
-        colors = render.paint_world(world, objects, origin, traced)
+        colors = simple_render.paint_world(world, objects, origin, traced)
     return colors, depth, which
 
 
