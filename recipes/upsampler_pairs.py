@@ -38,7 +38,7 @@ from full4d_jax.generation.projection_guidance import (
 )
 from full4d_jax.geometry.depth_maps import drop_depth_edges
 from full4d_jax.geometry.rays import relative_pose
-from full4d_jax.media.video import read_video
+from full4d_jax.media.video_io import read_video
 from full4d_jax.models.nets.unet import Guidance, UpsamplerNetConfig
 from full4d_jax.session.errors import input_errors
 from full4d_jax.source.depth.enlarge import enlarge_disparity

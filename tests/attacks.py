@@ -305,7 +305,7 @@ def kinds(world: Path) -> Iterator[Kind]:
     from spz_versions import as_version_2, as_version_4
 
     import gaussians as g
-    from full4d_jax.media.video import read_video
+    from full4d_jax.media.video_io import read_video
     from full4d_jax.models.tensor_files import read_tensors
     from full4d_jax.models.weights import load_params
     from full4d_jax.source.depth.estimate import depth_from_file

@@ -10,7 +10,7 @@ import numpy as np
 from documented import PAGES, ROOT
 from textured_room import make_room
 
-from full4d_jax.media.video import write_video
+from full4d_jax.media.video_io import write_video
 from input_pipeline.addresses import address_of
 from input_pipeline.transforms import decode_depth, decode_jpeg
 

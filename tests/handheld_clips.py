@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from textured_room import FOV, render, textures
 
-from full4d_jax.media.video import write_video
+from full4d_jax.media.video_io import write_video
 from input_pipeline.pinhole import centers, intrinsics_from_fov, orbit, rigid
 
 HEIGHT, WIDTH, FRAMES = 144, 256, 8

@@ -14,7 +14,7 @@ from full4d_jax.config import (
     ModelConfig,
     TrainingConfig,
 )
-from full4d_jax.media.video import write_video
+from full4d_jax.media.video_io import write_video
 from full4d_jax.models.dit.dit import init_params
 from full4d_jax.models.weights import save_params
 from input_pipeline.pinhole import orbit

@@ -7,7 +7,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 from textured_room import FOV, render, ring, textures
 
-from full4d_jax.media.video import write_video
+from full4d_jax.media.video_io import write_video
 from input_pipeline.pinhole import intrinsics_from_fov, invert
 
 SIZE = 96, 128  # rows and columns of the film

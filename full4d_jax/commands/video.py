@@ -33,7 +33,7 @@ def video(
     """
     errors.require_ending(out, ".mp4")
     from full4d_jax.inputs.words import make_film, plan_film
-    from full4d_jax.media.video import write_video
+    from full4d_jax.media.video_io import write_video
     from full4d_jax.session.files import open_folder
 
     film = plan_film(config, prompt, wan)

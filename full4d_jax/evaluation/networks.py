@@ -26,7 +26,7 @@ import numpy as np
 from jaxtyping import Float, Float32, UInt8
 from PIL import Image
 
-from full4d_jax.media.video import crop_resize
+from full4d_jax.media.video_io import crop_resize
 from full4d_jax.session import errors, fields
 from full4d_jax.source.depth.onnx_network import open_file
 from input_pipeline.plain_files import load_array

@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.grid import Grid, Origin
-from full4d_jax.media.video import write_video
+from full4d_jax.media.video_io import write_video
 from input_pipeline import pinhole, whole_files
 
 Sheet = UInt8[ndarray, "H W 3"]

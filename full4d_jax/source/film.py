@@ -37,7 +37,7 @@ from full4d_jax.geometry.tracking import (
     standing_share,
     track_step,
 )
-from full4d_jax.media.video import Video, crop_resize, gray_picture, read_video
+from full4d_jax.media.video_io import Video, crop_resize, gray_picture, read_video
 from full4d_jax.session.errors import InputError
 from full4d_jax.source.options import TwoVideosOptions, VideoOptions
 from input_pipeline.video_files import decode_frames

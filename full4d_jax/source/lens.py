@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from full4d_jax.geometry.arrays import Lens, Pictures
-from full4d_jax.media.video import Video
+from full4d_jax.media.video_io import Video
 from input_pipeline import footage, pinhole, video_files
 from input_pipeline.importers.camera_path import CameraPath
 

@@ -18,7 +18,7 @@ from full4d_jax.geometry.paths import interpolate_poses
 from full4d_jax.grid import About, Grid, Origin
 from full4d_jax.media.pictures import to_uint8
 from full4d_jax.media.sound import read_sound
-from full4d_jax.media.video import Video, read_video
+from full4d_jax.media.video_io import Video, read_video
 from full4d_jax.session import errors, extras, fields
 from full4d_jax.source.film import read_shot
 from full4d_jax.source.handheld import find_path

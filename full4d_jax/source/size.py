@@ -14,7 +14,7 @@ import numpy as np
 
 from full4d_jax import cameras
 from full4d_jax.config import DEFAULT, Config, DataConfig
-from full4d_jax.media.video import check_file
+from full4d_jax.media.video_io import check_file
 from full4d_jax.models.nets import unet
 from full4d_jax.session.errors import InputError, input_errors
 from full4d_jax.source import capture_source, dataset_view

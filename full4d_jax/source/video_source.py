@@ -11,7 +11,7 @@ import numpy as np
 from full4d_jax import cameras, config, grid
 from full4d_jax.geometry.arrays import Lens, Pictures
 from full4d_jax.media import pictures, sound
-from full4d_jax.media.video import Video, check_file, read_video
+from full4d_jax.media.video_io import Video, check_file, read_video
 from full4d_jax.source import camera_paths, film
 from full4d_jax.source.handheld import find_path
 from full4d_jax.source.lens import LensEstimate, lens_of

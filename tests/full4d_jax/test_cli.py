@@ -214,7 +214,7 @@ def test_config_files_are_checked(capsys, tmp_path):
 @pytest.fixture
 def clip(tmp_path) -> Path:
     """A video that every model could use."""
-    from full4d_jax.media.video import write_video
+    from full4d_jax.media.video_io import write_video
 
     noise = np.random.default_rng(0).integers(0, 255, (1, 64, 96, 3), np.uint8)
     write_video(tmp_path / "clip.mp4", noise.repeat(12, 0), 12)

@@ -16,7 +16,7 @@ from sounding_film import write_sounding_film
 from full4d_jax.cli import main
 from full4d_jax.config import Config, DataConfig, LiftConfig, ModelConfig
 from full4d_jax.grid import grid_from
-from full4d_jax.media.video import read_video, write_video
+from full4d_jax.media.video_io import read_video, write_video
 from full4d_jax.models.dit.dit import init_params
 from full4d_jax.models.weights import save_params
 from full4d_jax.session.files import read_arrays

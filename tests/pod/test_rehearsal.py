@@ -34,7 +34,7 @@ from textured_room import make_room
 from toy_codec import save_toy_codec
 from two_processes import free_address
 
-from full4d_jax.media.video import write_video
+from full4d_jax.media.video_io import write_video
 from full4d_jax.session.stages import MARKS
 from input_pipeline.addresses import download, read_stored, stored_files, upload
 from input_pipeline.datasets.dataset import open_dataset

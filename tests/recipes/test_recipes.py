@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from full4d_jax.media.video import write_video
+from full4d_jax.media.video_io import write_video
 
 ROOT = Path(__file__).resolve().parents[2]
 SHORT = "--training.steps 2 --training.log_every 1 --training.checkpoint_every 2"

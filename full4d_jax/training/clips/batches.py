@@ -23,7 +23,7 @@ from full4d_jax.config import Config, DataConfig
 from full4d_jax.generation.batch import Batch, procedural_batch
 from full4d_jax.geometry.depth_maps import drop_depth_edges
 from full4d_jax.media.pictures import to_model
-from full4d_jax.media.video import read_video
+from full4d_jax.media.video_io import read_video
 from full4d_jax.models.dit.sharding import put_batch, rows_here, spec
 from full4d_jax.session import errors, fields
 from full4d_jax.source.depth.estimate import DepthNetwork, estimate_depth, load_depth

@@ -11,7 +11,7 @@ from refused import refusal
 
 from full4d_jax.cli import main
 from full4d_jax.grid import Origin
-from full4d_jax.media.video import write_video
+from full4d_jax.media.video_io import write_video
 from input_pipeline.pinhole import nearest_to_axes, relative_to, rescale
 
 CONFIG = ("--config", "four_real")

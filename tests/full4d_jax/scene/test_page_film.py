@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from moving_scene import drawn, moving_ball, written
 
-from full4d_jax.media.video import read_video
+from full4d_jax.media.video_io import read_video
 from gaussians import Camera
 from input_pipeline.importers.camera_path import read_path
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from full4d_jax.cameras import Cameras
-from full4d_jax.media.video import read_video
+from full4d_jax.media.video_io import read_video
 from full4d_jax.scene.renders import scene_renderer, write_film, write_renders
 from full4d_jax.scene.show_options import RenderOptions
 from gaussians import (

@@ -11,7 +11,7 @@ from textured_room import make_room
 
 from full4d_jax.cli import main
 from full4d_jax.grid import Origin
-from full4d_jax.media.video import write_video
+from full4d_jax.media.video_io import write_video
 from full4d_jax.scene import lift as scene_lift
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.stages import Stages

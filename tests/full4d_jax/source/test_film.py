@@ -9,7 +9,7 @@ import pytest
 from handheld_clips import arc, film
 
 from full4d_jax.config import DataConfig
-from full4d_jax.media.video import read_video, write_video
+from full4d_jax.media.video_io import read_video, write_video
 from full4d_jax.session.errors import InputError
 from full4d_jax.source.film import (
     MAX_PICTURES_AROUND,

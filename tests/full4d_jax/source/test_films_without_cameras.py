@@ -9,7 +9,7 @@ from textured_room import render, textures
 from full4d_jax.cli import main
 from full4d_jax.geometry.rig import Rig, moving_cameras
 from full4d_jax.grid import Origin
-from full4d_jax.media.video import write_video
+from full4d_jax.media.video_io import write_video
 from full4d_jax.source import films_without_cameras
 from full4d_jax.source.capture_source import open_capture
 from full4d_jax.source.options import CaptureOptions

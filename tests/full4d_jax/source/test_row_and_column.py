@@ -9,7 +9,7 @@ from textured_room import FOV
 
 from full4d_jax.config import DataConfig
 from full4d_jax.grid import grid_arrays, grid_from
-from full4d_jax.media.video import write_video
+from full4d_jax.media.video_io import write_video
 from full4d_jax.source import row_and_column
 from full4d_jax.source.options import TwoVideosOptions
 from full4d_jax.source.row_and_column import open_two_videos

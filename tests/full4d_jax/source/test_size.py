@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from full4d_jax.config import DEFAULT
-from full4d_jax.media.video import write_video
+from full4d_jax.media.video_io import write_video
 from full4d_jax.source.options import (
     DatasetViewOptions,
     DemoGridOptions,

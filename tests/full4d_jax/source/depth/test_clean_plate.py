@@ -7,7 +7,7 @@ import numpy as np
 
 from full4d_jax.geometry.push_pull import push_pull
 from full4d_jax.grid import CleanPlate
-from full4d_jax.media.video import crop_resize
+from full4d_jax.media.video_io import crop_resize
 from full4d_jax.source.backdrop import Backdrop
 from full4d_jax.source.depth.resting_scene import (
     BEYOND_SHARE,

@@ -15,7 +15,7 @@ from some_batches import grid_batches, is_warp
 from full4d_jax import config as configs
 from full4d_jax.config import Config, MeshConfig, ModelConfig, check_config
 from full4d_jax.generation.batch import Batch, lines
-from full4d_jax.media.video import write_video
+from full4d_jax.media.video_io import write_video
 from full4d_jax.models.dit.sharding import make_mesh
 from full4d_jax.training.clips.batches import clips_at
 from input_pipeline.datasets.dataset import write_dataset

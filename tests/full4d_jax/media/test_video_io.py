@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from full4d_jax.media.video import read_video, write_video
+from full4d_jax.media.video_io import read_video, write_video
 from full4d_jax.session.errors import InputError
 
 
