@@ -36,7 +36,7 @@ from full4d_jax.scene.reading import background_in, from_arrays
 from full4d_jax.scene.renders import scene_renderer
 from full4d_jax.session.files import Arrays, read_arrays
 from full4d_jax.source.camera_paths import pivot_of, up_of
-from input_pipeline.footage import VIDEOS, listed, training_clips
+from input_pipeline.media_files import VIDEOS, listed, training_clips
 from input_pipeline.pinhole import orbit
 
 ANGLES = (-15, -10, -5, 0, 5, 10, 15)  # degrees from the source camera, to the sides

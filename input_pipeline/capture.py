@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float, Float64
 from numpy import ndarray
 
-from input_pipeline import footage, lenses, pinhole, video_files
+from input_pipeline import lenses, media_files, pinhole, video_files
 from input_pipeline.pinhole import Lens
 from input_pipeline.plain_files import check_field, named, numbers
 
@@ -125,13 +125,13 @@ def make_view(
     here = f"camera {name}"
     ending = files[0].suffix.lower() if len(files) == 1 else ""
     if beside is not None:
-        alone = ending in footage.PICTURES
-        depth = footage.files_of_camera(beside, "depth", name, alone)
-        masks = footage.files_of_camera(beside, "masks", name, alone)
+        alone = ending in media_files.PICTURES
+        depth = media_files.files_of_camera(beside, "depth", name, alone)
+        masks = media_files.files_of_camera(beside, "masks", name, alone)
     check_field(f"{here}, files", len(files) > 0, "none", "a video or pictures")
     for file in filter(None, (*files, *depth, *confidence, *masks)):
         check_field(f"{here}, files", file.is_file(), f"no {file}", "it to exist")
-    is_video = ending in footage.VIDEOS
+    is_video = ending in media_files.VIDEOS
     own = np.arange(len(files)) / (fps or STILL_FPS)
     if is_video:
         own = video_files.frame_times(files[0])
@@ -157,7 +157,7 @@ def make_view(
     )
     if is_fisheye:
         four = numbers(distortion, (4,), f"{here}, distortion")
-        sides = size or footage.picture_size(files[0])
+        sides = size or media_files.picture_size(files[0])
         distortion = lenses.usual_lens(four, lens, *sides, f"{here}, fisheye").tolist()
     few = len(distortion) <= 8 and bool(np.isfinite(distortion).all())
     check_field(
@@ -171,7 +171,7 @@ def make_view(
             lens, note = fit_to_file(files[0], lens, size)
             notes.append(note and f"{here}: {note}")
         if bent.any():
-            flat = lenses.flat_lens(lens, bent, *footage.picture_size(files[0]))
+            flat = lenses.flat_lens(lens, bent, *media_files.picture_size(files[0]))
             narrowed = 1 - lens[0, 0] / flat[0, 0]
             if narrowed >= least_told:
                 end = f"{narrowed:.1%} to what the distorted lens saw"
@@ -251,7 +251,7 @@ def fit_to_file(
     # The mean of a row that is a bar: black, and what a codec makes of it.
     most_black_level = 16
     h, w = size
-    rows, columns = footage.picture_size(file)
+    rows, columns = media_files.picture_size(file)
     if (rows, columns) == size:
         return intrinsics, ""
     note = f"calibrated at {w}x{h}, the files are {columns}x{rows}"
@@ -263,7 +263,7 @@ def fit_to_file(
     scale = min(rows / h, columns / w)
     top = (rows - scale * h) / 2
     left = (columns - scale * w) / 2
-    picture = footage.first_picture(file).mean(-1)
+    picture = media_files.first_picture(file).mean(-1)
     bar = int(top) or int(left)
     edges = (picture if top > left else picture.T)[[*range(bar), *range(-bar, 0)]].mean(
         1

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float64, Int, Shaped
 from numpy import ndarray
 
-from input_pipeline import footage, lenses, pinhole, schema, transforms, video_files
+from input_pipeline import lenses, media_files, pinhole, schema, transforms, video_files
 from input_pipeline.capture import Capture, View
 from input_pipeline.plain_files import check_field
 
@@ -144,20 +144,20 @@ class CaptureClips(Sequence[schema.Example]):
         files[0] = transforms.encode_view(
             flat_pictures(), self.film, finest=self.finest
         )
-        see_through = footage.read_alpha(view.files[0]) is not None
+        see_through = media_files.read_alpha(view.files[0]) is not None
         for j, number in enumerate(taken):
             if view.depth:
                 sure = view.confidence[number] if view.confidence else None
                 depth = np.zeros((rows, columns), np.float32)
                 if file := view.depth[number]:
                     stored = view.depth_scale, view.depth_size
-                    depth = footage.read_depth(file, *stored, sure)
+                    depth = media_files.read_depth(file, *stored, sure)
                 files[1, j] = transforms.encode_depth(flat(depth))
             mask = None
             if view.masks:
-                mask = footage.read_mask(view.masks[number])
+                mask = media_files.read_mask(view.masks[number])
             elif see_through:
-                mask = footage.read_alpha(view.files[number])
+                mask = media_files.read_alpha(view.files[number])
             if mask is not None:
                 files[2, j] = transforms.encode_mask(flat(mask))
         size = rows, columns
@@ -166,8 +166,8 @@ class CaptureClips(Sequence[schema.Example]):
     def _pictures(self, view: View, taken: Int[ndarray, " t"]) -> Iterable[ndarray]:
         """These frames of a view, decoded when they are asked for."""
         film = view.files[0]
-        if film.suffix.lower() not in footage.VIDEOS:
-            return map(footage.read_picture, [view.files[i] for i in taken])
+        if film.suffix.lower() not in media_files.VIDEOS:
+            return map(media_files.read_picture, [view.files[i] for i in taken])
         if film not in self._film_times:
             self._film_times[film] = video_files.frame_times(film)
         return video_files.read_frames(film, self._film_times[film][taken].tolist())

@@ -21,7 +21,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Float32, Int, PRNGKeyArray, UInt8
 
 from input_pipeline import video_files
-from input_pipeline.footage import training_clips
+from input_pipeline.media_files import training_clips
 from input_pipeline.procedural.shapes import Vector
 
 # Pixels of a stored cut-out, whatever its shape.

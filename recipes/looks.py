@@ -12,7 +12,7 @@ from cards import Cutouts, paint_cards, read_cutouts, stand_cards
 from einops import rearrange
 from jaxtyping import Array, Float, Float32, Integer
 
-from input_pipeline.footage import PICTURES, first_picture, listed
+from input_pipeline.media_files import PICTURES, first_picture, listed
 from input_pipeline.procedural.rich_world import OBJECTS
 from input_pipeline.procedural.scene import (
     ProceduralClip,

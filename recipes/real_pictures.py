@@ -10,7 +10,7 @@ from jaxtyping import Float32, Float64, UInt8
 from numpy import ndarray
 
 from full4d_jax.session.errors import InputError
-from input_pipeline.footage import (
+from input_pipeline.media_files import (
     HELD_OUT,
     PICTURES,
     listed,

@@ -52,7 +52,7 @@ from full4d_jax.session.errors import input_errors
 from full4d_jax.source.backdrop import disc
 from full4d_jax.source.subjects import class_shares
 from full4d_jax.training.state import TrainState
-from input_pipeline.footage import (
+from input_pipeline.media_files import (
     HELD_OUT,
     PICTURES,
     listed,

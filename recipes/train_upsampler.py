@@ -38,7 +38,7 @@ from full4d_jax.models.nets.unet import near, upsample, upsampling_net
 from full4d_jax.session.errors import input_errors
 from full4d_jax.source.depth.estimate import load_depth
 from full4d_jax.training.state import TrainState
-from input_pipeline.footage import training_clips
+from input_pipeline.media_files import training_clips
 
 # Rounds absolute errors off, in units of frames in [-1, 1].
 SOFT = 0.01

@@ -312,8 +312,8 @@ def kinds(world: Path) -> Iterator[Kind]:
     from input_pipeline import transforms
     from input_pipeline.datasets.dataset import damaged_files, open_dataset
     from input_pipeline.datasets.records import from_bytes, to_bytes
-    from input_pipeline.footage import read_picture
     from input_pipeline.importers.detect import read_captures
+    from input_pipeline.media_files import read_picture
     from input_pipeline.plain_files import load_arrays
     from input_pipeline.procedural.gltf_mesh import load_skinned_mesh
     from input_pipeline.schema import validate

@@ -26,7 +26,7 @@ from full4d_jax.media.pictures import to_model, to_uint8
 from full4d_jax.session import errors, fields, stages
 from full4d_jax.source import capture_source, kinds, options
 from full4d_jax.source.depth.estimators import OURS, open_network, source_depth
-from input_pipeline import capture_clips, footage, transforms
+from input_pipeline import capture_clips, media_files, transforms
 from input_pipeline.capture import Capture, View, make_view
 from input_pipeline.plain_files import check_field
 
@@ -57,7 +57,7 @@ def read_films(
     Raises:
       InputError: a folder does not read, films and cameras do not pair, or shapes differ.
     """
-    films = footage.find_footage(folder, footage.FILM_FOLDERS)
+    films = media_files.find_footage(folder, media_files.FILM_FOLDERS)
     kinds.require_kind(truth, (kinds.CAPTURE,))
     with errors.input_errors("truth", "give a capture of one scene (docs/data.md)"):
         captures, scenes = capture_source.captures_of(truth)
@@ -111,8 +111,8 @@ def _film_view(files: tuple[Path, ...], camera: View, capture: Capture) -> View:
     if len(times) == len(camera.timestamps):
         times = camera.timestamps
     nearest = np.abs(camera.timestamps[None] - times[:, None]).argmin(1)
-    rows, columns = footage.picture_size(files[0])
-    height, width = footage.picture_size(camera.files[0])
+    rows, columns = media_files.picture_size(files[0])
+    height, width = media_files.picture_size(camera.files[0])
     return view._replace(
         timestamps=times,
         intrinsics=lens * np.array([columns / width, rows / height, 1.0])[:, None],
@@ -130,7 +130,7 @@ def _smallest_size(views: list[View]) -> tuple[int, int]:
     """
     sizes = []
     for view in views:
-        rows, columns = footage.picture_size(view.files[0])
+        rows, columns = media_files.picture_size(view.files[0])
         sizes.append((columns, rows) if view.quarters % 2 else (rows, columns))
     height, width = sizes[0]
     for view, (rows, columns) in zip(views, sizes, strict=True):

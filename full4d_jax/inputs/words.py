@@ -17,7 +17,7 @@ from full4d_jax.models.wan.text import prompt_embedding, prompt_encoder
 from full4d_jax.session import errors, fields, files
 from full4d_jax.session.stages import Stages
 from full4d_jax.source.options import VideoOptions, WanOptions, WordsOptions
-from input_pipeline.footage import read_picture
+from input_pipeline.media_files import read_picture
 
 
 @dataclass(frozen=True)

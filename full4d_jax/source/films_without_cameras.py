@@ -13,7 +13,7 @@ import numpy as np
 
 from full4d_jax.geometry.rig import Rig, find_rig, moving_cameras
 from full4d_jax.session.errors import tell
-from input_pipeline import capture_clips, footage, pinhole, transforms
+from input_pipeline import capture_clips, media_files, pinhole, transforms
 from input_pipeline.capture import Capture, make_capture, make_view
 from input_pipeline.importers import detect, opencv
 from input_pipeline.plain_files import check_field
@@ -33,7 +33,7 @@ def find_captures(path: Path) -> tuple[list[detect.SceneFolder], list[str]]:
     try:
         return detect.find_scenes(path)
     except ValueError:
-        films = footage.find_footage(path, footage.FILM_FOLDERS)
+        films = media_files.find_footage(path, media_files.FILM_FOLDERS)
         if not films:
             raise
         if broken := opencv.broken_tables(path):
@@ -98,7 +98,7 @@ def with_cameras(path: Path, capture: Capture) -> Capture:
         found = f"no cameras by structure from motion ({reasons})"
         raise ValueError(f"{path}: found {found}, expected {expected}")
     assert rig is not None, "there is no objection"
-    rows, columns = footage.picture_size(capture.views[0].files[0])
+    rows, columns = media_files.picture_size(capture.views[0].files[0])
     lens = pinhole.resize_intrinsics(
         rig.intrinsics, rows=rows / height, columns=columns / width
     )
@@ -157,17 +157,17 @@ def _without_cameras(path: Path, fps: float | None) -> Capture:
     # Degrees, until the lens is found.
     assumed_fov = 60.0
     fewest_films = 3
-    films = footage.find_footage(path, footage.FILM_FOLDERS)
+    films = media_files.find_footage(path, media_files.FILM_FOLDERS)
     found = f"{len(films)} film{'s' * (len(films) > 1)} without cameras"
     expected = f"at least {fewest_films} of one scene, or cameras.json"
     check_field(path, len(films) >= fewest_films, found, expected)
-    sizes = {name: footage.picture_size(files[0]) for name, files in films.items()}
+    sizes = {name: media_files.picture_size(files[0]) for name, files in films.items()}
     size, *others = set(sizes.values())
     found = ", ".join(f"{name} of {w}x{h}" for name, (h, w) in sizes.items())
     check_field(path, not others, f"films {found}", "one size and lens")
     lens = pinhole.intrinsics_from_fov(assumed_fov, *size)
     views = []
     for name, files in films.items():
-        masks = footage.files_of_camera(path, "masks", name)
+        masks = media_files.files_of_camera(path, "masks", name)
         views.append(make_view(name, files, lens, np.eye(4), fps=fps, masks=masks))
     return make_capture(path.name, views, generated=True)

@@ -74,8 +74,8 @@ def _kind_of(path: Path) -> str:
         return RUN
     if any(path.glob("*/grid.npz")):
         return RUNS
-    from input_pipeline.footage import FILM_FOLDERS, find_footage
     from input_pipeline.importers.detect import find_scenes
+    from input_pipeline.media_files import FILM_FOLDERS, find_footage
 
     try:
         find_scenes(path)

@@ -17,7 +17,7 @@ import numpy as np
 
 from full4d_jax.geometry.arrays import Lens, Pictures
 from full4d_jax.media.video_io import Video
-from input_pipeline import footage, pinhole, video_files
+from input_pipeline import media_files, pinhole, video_files
 from input_pipeline.importers.camera_path import CameraPath
 
 QUICKTIME_FOCAL_LENGTH = "com.apple.quicktime.camera.focal_length.35mm_equivalent"
@@ -94,7 +94,7 @@ def focal_length(path: Path) -> float | None:
     """
     focal_length_tag = 0xA405
     try:
-        with footage.opened_picture(path) as picture:
+        with media_files.opened_picture(path) as picture:
             written = picture.getexif().get_ifd(EXIF_BLOCK_TAG).get(focal_length_tag)
     # It is no picture.
     except ValueError:

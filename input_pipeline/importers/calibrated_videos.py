@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float64
 
-from input_pipeline import capture, footage
+from input_pipeline import capture, media_files
 from input_pipeline.plain_files import check_field
 
 Films = Mapping[str, tuple[Path, ...]]
@@ -42,7 +42,7 @@ def make_rig(
     Raises:
       ValueError: films that do not fit the cameras.
     """
-    films = footage.find_footage(path, ("videos", ".", "images"))
+    films = media_files.find_footage(path, ("videos", ".", "images"))
     # Without times, pictures of one number are of one instant: folders must be equally long.
     if any(camera.timestamps is None for camera in cameras.values()):
         check_lengths(films, path)
@@ -70,10 +70,10 @@ def pair(films: Films, cameras: Sequence[str], where: Path) -> dict[str, str]:
             pairs[camera] = camera
         elif len(inside) == 1:
             pairs[camera] = inside[0]
-    unpaired = sorted(set(films) - set(pairs.values()), key=footage.natural)
+    unpaired = sorted(set(films) - set(pairs.values()), key=media_files.natural)
     bare = [camera for camera in cameras if camera not in pairs]
     found = f"{len(cameras)} cameras ({', '.join(cameras)}) and {len(films)} films "
-    found += f"({', '.join(sorted(films, key=footage.natural))})"
+    found += f"({', '.join(sorted(films, key=media_files.natural))})"
     found += f"; without a camera: {', '.join(unpaired)}" * bool(unpaired)
     found += f"; without a film: {', '.join(bare)}" * bool(bare)
     fits = not unpaired and not bare and len(films) == len(cameras)
@@ -97,7 +97,7 @@ def check_lengths(films: Films, where: Path) -> None:
     folders = {
         name: len(files)
         for name, files in films.items()
-        if len(files) != 1 or files[0].suffix.lower() not in footage.VIDEOS
+        if len(files) != 1 or files[0].suffix.lower() not in media_files.VIDEOS
     }
     found = ", ".join(f"{name} {count}" for name, count in folders.items())
     equal = len(set(folders.values())) <= 1

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float64
 
-from input_pipeline import conventions, footage, lenses
+from input_pipeline import conventions, lenses, media_files
 from input_pipeline.importers import calibrated_videos, colmap
 from input_pipeline.importers.colmap import model_files, read_model
 from input_pipeline.importers.transforms_json import FILE as TRANSFORMS
@@ -59,7 +59,7 @@ def path_files(path: Path) -> list[Path]:
         )
         return model_files(path.parent) if is_model else [path]
     files = model_files(path) or model_files(colmap.matches(path) or path)
-    transforms = footage.first_file(path, (TRANSFORMS,))
+    transforms = media_files.first_file(path, (TRANSFORMS,))
     return files or ([transforms] if transforms else [])
 
 
@@ -170,7 +170,7 @@ def _order(where: Path, names: Sequence[str]) -> list[int]:
     Raises:
       ValueError: the numbers in the names leave some out.
     """
-    order = sorted(range(len(names)), key=lambda i: footage.natural(names[i]))
+    order = sorted(range(len(names)), key=lambda i: media_files.natural(names[i]))
     digits = [re.findall(r"\d+", Path(names[i]).stem) for i in order]
     if len(order) < 3 or not all(digits):
         return order

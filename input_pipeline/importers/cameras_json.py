@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 
 from input_pipeline.capture import Capture, make_capture
-from input_pipeline.footage import first_file
 from input_pipeline.importers import calibrated_videos
+from input_pipeline.media_files import first_file
 from input_pipeline.plain_files import check_field, field, load_json, numbers
 
 FILES = ("cameras.json", "cameras_opencv.json")

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float64, UInt8
 from scipy.spatial.transform import Rotation
 
-from input_pipeline import capture, footage, pinhole
+from input_pipeline import capture, media_files, pinhole
 from input_pipeline.importers import calibrated_videos
 from input_pipeline.lenses import lens_matrix
 from input_pipeline.plain_files import check_field, damage_of, read_regular
@@ -48,9 +48,9 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
     images = read_model(matches(path) or path)
     # Videos, or subfolders of pictures; nothing where all pictures lie in one folder.
     loose: calibrated_videos.Films = {
-        file.stem: (file,) for file in footage.listed(path, footage.VIDEOS)
+        file.stem: (file,) for file in media_files.listed(path, media_files.VIDEOS)
     }
-    films = loose or footage.find_footage(path, ("videos", "images"))
+    films = loose or media_files.find_footage(path, ("videos", "images"))
     by_camera: dict[str, dict[str, calibrated_videos.CalibratedCamera]] = {}
     for image, there in images:
         place = PurePosixPath(image)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from input_pipeline import capture, footage
+from input_pipeline import capture, media_files
 from input_pipeline.importers.transforms_json import read_transforms
 
 FILES = tuple(f"transforms_{split}.json" for split in ("train", "val", "test"))
@@ -10,7 +10,7 @@ FILES = tuple(f"transforms_{split}.json" for split in ("train", "val", "test"))
 
 def matches(path: Path) -> Path | None:
     """Return the file that shows this layout."""
-    return footage.first_file(path, FILES[:1])
+    return media_files.first_file(path, FILES[:1])
 
 
 def read(path: Path, fps: float | None) -> list[capture.Capture]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from input_pipeline import capture, footage
+from input_pipeline import capture, media_files
 from input_pipeline.importers.calibrated_videos import CalibratedCamera, moving
 from input_pipeline.pinhole import rigid
 from input_pipeline.plain_files import (
@@ -62,7 +62,7 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
         moved = moving(cameras, f"camera {camera}")
         moved = moved._replace(timestamps=[t / fps for t in times])._asdict()
         pictures = [
-            footage.picture_named(path / "rgb" / scale / item) for item in items
+            media_files.picture_named(path / "rgb" / scale / item) for item in items
         ]
         depth = [path / "depth" / scale / f"{item}.npy" for item in items]
         depth = depth if all(file.is_file() for file in depth) else ()

@@ -7,7 +7,7 @@ points alone has the cameras before it: Spacetime Gaussians reads those of the f
 
 from pathlib import Path
 
-from input_pipeline import capture, footage, plain_files
+from input_pipeline import capture, media_files, plain_files
 from input_pipeline.importers import calibrated_videos, colmap
 
 DEFAULT_FPS = 30.0
@@ -39,7 +39,7 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
             file = folder / "images" / image
             films.setdefault(file.stem, []).append((number, file, there))
     views = []
-    for camera in sorted(films, key=footage.natural):
+    for camera in sorted(films, key=media_files.natural):
         numbers, files, cameras = zip(*films[camera], strict=True)
         where = f"camera {camera}"
         found = f"it at {len(files)} of {len(folders)} instants"

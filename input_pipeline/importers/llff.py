@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from input_pipeline import capture, conventions, lenses, plain_files
-from input_pipeline.footage import PICTURES, VIDEOS, first_file, listed, natural
 from input_pipeline.importers import calibrated_videos
+from input_pipeline.media_files import PICTURES, VIDEOS, first_file, listed, natural
 
 FILE = "poses_bounds.npy"
 # As LLFF's scripts name folders of reduced pictures.

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from input_pipeline import capture, conventions, footage, lenses, pinhole
+from input_pipeline import capture, conventions, lenses, media_files, pinhole
 from input_pipeline.importers.calibrated_videos import pair
 from input_pipeline.plain_files import check_field, load_json, numbers
 
@@ -22,7 +22,7 @@ FILES = ("cameras/camera_extrinsics.json", "camera_extrinsics.json")
 
 def matches(path: Path) -> Path | None:
     """Return the file that shows this layout."""
-    return footage.first_file(path, FILES)
+    return media_files.first_file(path, FILES)
 
 
 def read(path: Path, fps: float | None) -> list[capture.Capture]:
@@ -32,12 +32,14 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
       ValueError: no focal length, a broken matrix, videos or frames that do not fit.
     """
     focal = named_focal_length(path)
-    poses = read_rig_poses(footage.first_file(path, FILES) or path / FILES[0])
-    films = footage.find_footage(path, ("videos", "."))
+    poses = read_rig_poses(media_files.first_file(path, FILES) or path / FILES[0])
+    films = media_files.find_footage(path, ("videos", "."))
     views = []
-    for camera, name in pair(films, sorted(poses, key=footage.natural), path).items():
+    for camera, name in pair(
+        films, sorted(poses, key=media_files.natural), path
+    ).items():
         files = films[name]
-        own = lens(focal, footage.picture_size(files[0])), poses[camera]
+        own = lens(focal, media_files.picture_size(files[0])), poses[camera]
         views.append(capture.make_view(name, files, *own, fps=fps, beside=path))
     scene = f"{path.resolve().parent.name}/{path.name}"
     source = f"{scene}, {len(films)} cameras"
@@ -72,7 +74,7 @@ def read_rig_poses(file: Path) -> dict[str, pinhole.Poses]:
       ValueError: a broken matrix, or frames that are missing.
     """
     table = load_json(file)
-    frames = sorted(table, key=footage.natural)
+    frames = sorted(table, key=media_files.natural)
     names = [f"frame{index}" for index in range(len(frames))]
     check_field(
         file, frames == names, f"{frames[:3]}...", f"{names[:3]}... without gaps"

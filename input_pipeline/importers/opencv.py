@@ -24,7 +24,7 @@ import cv2
 import numpy as np
 import yaml
 
-from input_pipeline import capture, footage, lenses
+from input_pipeline import capture, lenses, media_files
 from input_pipeline.importers import calibrated_videos
 from input_pipeline.pinhole import rigid
 from input_pipeline.plain_files import (
@@ -157,7 +157,7 @@ def _tables(path: Path) -> tuple[Tables, list[str]]:
     for folder in (path / "calibration", path):
         tables = {}
         # macOS leaves ._NAME beside NAME.
-        for file in sorted(folder.glob("[!.]*"), key=footage.natural):
+        for file in sorted(folder.glob("[!.]*"), key=media_files.natural):
             is_text = file.is_file() and file.suffix.lower() in ENDINGS
             if not is_text or file.stat().st_size > MOST_BYTES:
                 continue

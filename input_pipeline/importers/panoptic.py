@@ -6,7 +6,7 @@
 
 from pathlib import Path
 
-from input_pipeline import capture, footage
+from input_pipeline import capture, media_files
 from input_pipeline.importers import calibrated_videos
 from input_pipeline.plain_files import check_field, field, load_json, numbers
 
@@ -17,7 +17,7 @@ DEFAULT_FPS = 30.0
 
 def matches(path: Path) -> Path | None:
     """Return the file that shows this layout."""
-    return footage.first_file(path, FILES[:1])
+    return media_files.first_file(path, FILES[:1])
 
 
 def read(path: Path, fps: float | None) -> list[capture.Capture]:

@@ -9,7 +9,7 @@ The focal length is in the name of a folder above.
 import re
 from pathlib import Path
 
-from input_pipeline import capture, footage, pinhole, plain_files
+from input_pipeline import capture, media_files, pinhole, plain_files
 from input_pipeline.importers import multicam
 
 
@@ -24,7 +24,7 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
     Raises:
       ValueError: there are no cameras or no focal length, or a film has no camera.
     """
-    file = footage.first_file(path, multicam.FILES)
+    file = media_files.first_file(path, multicam.FILES)
     expected = f"{multicam.FILES[0]} beside them, the file that they were made with"
     plain_files.check_field(
         path, file, "films of ReCamMaster without cameras", expected
@@ -38,7 +38,7 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
             name = f"cam{int(film.parent.name.removeprefix('cam_type')):02d}"
             pose = plain_files.field(poses, name, f"{file} for {film}")
             moving = pose @ pinhole.invert(pose[0])
-            lens = multicam.lens(focal, footage.picture_size(film))
+            lens = multicam.lens(focal, media_files.picture_size(film))
             views.append(capture.make_view(name, [film], lens, moving, fps=fps))
         scene = f"{path.name}/{source}"
         words = f"ReCamMaster, {path.name}, {source}"
@@ -52,12 +52,12 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
 def _films(path: Path) -> dict[str, list[Path]]:
     """Return the films of each source video, in order of the trajectories."""
     films: dict[str, list[Path]] = {}
-    natural = footage.natural
+    natural = media_files.natural
     files = path.glob("cam_type*/video*")
     for file in sorted(files, key=lambda file: (natural(file), natural(file.parent))):
         is_named = re.fullmatch(
             r"cam_type\d+/video\d+", f"{file.parent.name}/{file.stem}"
         )
-        if is_named and file.suffix.lower() in footage.VIDEOS:
+        if is_named and file.suffix.lower() in media_files.VIDEOS:
             films.setdefault(file.stem, []).append(file)
     return films

@@ -21,7 +21,7 @@ from zipfile import ZipFile
 
 import numpy as np
 
-from input_pipeline import capture, conventions, footage, plain_files
+from input_pipeline import capture, conventions, media_files, plain_files
 from input_pipeline.lenses import median_lens
 
 # Of an archive, what is read.
@@ -95,7 +95,7 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
     """
     where = str(path / "metadata")
     table = plain_files.load_json(path / "metadata")
-    pictures = footage.listed(path / "rgbd", {".jpg"})
+    pictures = media_files.listed(path / "rgbd", {".jpg"})
     count = len(pictures)
     poses = plain_files.field_numbers(table, "poses", (count, 7), where)
     to_world = conventions.from_quaternions(

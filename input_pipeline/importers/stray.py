@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from input_pipeline import capture, conventions, footage, lenses, video_files
+from input_pipeline import capture, conventions, lenses, media_files, video_files
 from input_pipeline.plain_files import check_field, numbers, read_regular
 
 FILES = ("odometry.csv", "rgb.mp4", "camera_matrix.csv")
@@ -66,7 +66,7 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
     else:
         file = path / "camera_matrix.csv"
         lens = numbers([line.split(",") for line in _lines(file)], (3, 3), str(file))
-    height, width = footage.picture_size(film)
+    height, width = media_files.picture_size(film)
     x, y = lens[:2, 2]
     # Nothing else in the folder shows whether the lens is of a film of another size.
     is_central = (

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from input_pipeline import capture, footage, lenses
+from input_pipeline import capture, lenses, media_files
 from input_pipeline.conventions import homogeneous, to_opencv
 from input_pipeline.plain_files import (
     check_field,
@@ -39,7 +39,7 @@ METRES_PER_MILLIMETRE = 1e-3
 
 def matches(path: Path) -> Path | None:
     """Return the file that shows this layout."""
-    return footage.first_file(path, (FILE,))
+    return media_files.first_file(path, (FILE,))
 
 
 def read(path: Path, fps: float | None) -> list[capture.Capture]:
@@ -60,14 +60,14 @@ def read_transforms(file: Path, scene_id: str, fps: float | None) -> capture.Cap
     frames = _read(file)
     for frame in frames:
         place = file.parent / field(frame, "file_path", frame["where"])
-        frame["file"] = footage.picture_named(place)
+        frame["file"] = media_files.picture_named(place)
     timed = sum("time" in frame for frame in frames)
     found = f"a time in {timed} of {len(frames)} frames"
     check_field(file, timed in (0, len(frames)), found, "it in all or none")
     if timed:
         films = _films(file, frames)
     else:
-        frames.sort(key=lambda frame: footage.natural(str(frame["file"])))
+        frames.sort(key=lambda frame: media_files.natural(str(frame["file"])))
         films = {str(frame["file_path"]): [frame] for frame in frames}
     # Of the whole.
     seconds = (max(map(len, films.values())) - 1) / fps if timed and fps else 1.0
@@ -165,7 +165,9 @@ def _films(file: Path, frames: list[dict]) -> dict[str, list[dict]]:
         check_field(
             file, once, found, "a folder for each camera, or names like cam00_0041"
         )
-        films |= {name: shared[name] for name in sorted(shared, key=footage.natural)}
+        films |= {
+            name: shared[name] for name in sorted(shared, key=media_files.natural)
+        }
     return films
 
 
@@ -190,7 +192,7 @@ def _lens(table: dict, file: Path) -> tuple[np.ndarray, tuple[int, int]]:
     model = table.get("camera_model", "OPENCV")
     check_field(where, model in LENSES, f"camera_model {model}", f"one of {LENSES}")
     is_sized = {"w", "h"} <= set(table)
-    size = (table["h"], table["w"]) if is_sized else footage.picture_size(file)
+    size = (table["h"], table["w"]) if is_sized else media_files.picture_size(file)
     rows, columns = map(round, size)
     if "fl_x" in table:
         fx = float(table["fl_x"])

@@ -10,12 +10,12 @@ distinguishes it from any other film.
 import re
 from pathlib import Path
 
-from input_pipeline import capture, footage
+from input_pipeline import capture, media_files
 
 
 def matches(path: Path) -> Path | None:
     """Return a film that a generator named."""
-    films = {film.stem: film for film in footage.listed(path, footage.VIDEOS)}
+    films = {film.stem: film for film in media_files.listed(path, media_files.VIDEOS)}
     for name, film in films.items():
         if re.fullmatch(r"prompt\d+_merged", name):
             return film

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Float32
 
-from input_pipeline import footage, plain_files, schema, transforms
+from input_pipeline import media_files, plain_files, schema, transforms
 from input_pipeline.procedural.rich_world import PEOPLE
 from input_pipeline.procedural.scene import (
     HELD_OUT_START,
@@ -140,9 +140,9 @@ def read_textures(folder: str) -> Float32[np.ndarray, "n s s 3"]:
       ValueError: there are none, or one does not decode.
     """
     side = 256
-    files = footage.listed(Path(folder), footage.PICTURES | footage.VIDEOS)
+    files = media_files.listed(Path(folder), media_files.PICTURES | media_files.VIDEOS)
     plain_files.check_field(f"textures {folder}", files, "no picture or video", "some")
-    pictures = map(footage.first_picture, files)
+    pictures = map(media_files.first_picture, files)
     squares = [transforms.cover(x, np.eye(3), side, side)[0] for x in pictures]
     return np.stack(squares).astype(np.float32) / 255
 

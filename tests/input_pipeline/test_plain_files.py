@@ -15,16 +15,16 @@ import numpy as np
 import pytest
 
 from input_pipeline.datasets.dataset import open_dataset
-from input_pipeline.footage import (
+from input_pipeline.importers.colmap import read_points
+from input_pipeline.importers.opencv import load_table
+from input_pipeline.importers.qualisys import read_qca
+from input_pipeline.media_files import (
     picture_size,
     read_alpha,
     read_depth,
     read_mask,
     read_picture,
 )
-from input_pipeline.importers.colmap import read_points
-from input_pipeline.importers.opencv import load_table
-from input_pipeline.importers.qualisys import read_qca
 from input_pipeline.plain_files import (
     FileRefusal,
     load_array,

@@ -28,7 +28,7 @@ from full4d_jax.models.dit.sharding import put_batch, rows_here, spec
 from full4d_jax.session import errors, fields
 from full4d_jax.source.depth.estimate import DepthNetwork, estimate_depth, load_depth
 from full4d_jax.training.clips import pseudo_views, record_batches
-from input_pipeline import footage, loader, video_files
+from input_pipeline import loader, media_files, video_files
 
 # Random stream of warps; training steps use the lower numbers.
 VIDEO_STREAM = 2**31 - 1
@@ -321,7 +321,7 @@ def open_videos(data: DataConfig) -> list[Path]:
       InputError: there are none, or one cannot be used.
     """
     with errors.input_errors("data.videos", "give another folder"):
-        files = footage.training_clips(data.videos)
+        files = media_files.training_clips(data.videos)
     for file in files:
         read_video(file, height=16, width=16, frames=data.frames)
     return files

@@ -15,7 +15,7 @@ from full4d_jax.source.depth.resting_scene import (
     depth_within,
     inpainted,
 )
-from input_pipeline.footage import PICTURES, listed, read_picture
+from input_pipeline.media_files import PICTURES, listed, read_picture
 
 TIMES, HEIGHT, WIDTH = 3, 48, 64
 BEYOND = round(BEYOND_SHARE * HEIGHT), round(BEYOND_SHARE * WIDTH)

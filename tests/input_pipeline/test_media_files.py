@@ -11,7 +11,12 @@ from PIL import Image
 from tagged_films import set_pixel_shape
 
 from input_pipeline import plain_files
-from input_pipeline.footage import picture_size, read_alpha, read_depth, read_picture
+from input_pipeline.media_files import (
+    picture_size,
+    read_alpha,
+    read_depth,
+    read_picture,
+)
 from input_pipeline.plain_files import FileRefusal
 from input_pipeline.video_files import (
     decode_frames,
