@@ -39,7 +39,7 @@ import psutil
 
 from input_pipeline import Example, make_loader, pinhole
 from input_pipeline.datasets.dataset import Records, open_dataset, write_dataset
-from input_pipeline.films import is_film
+from input_pipeline.h264 import is_film
 from input_pipeline.loader import Filling
 from input_pipeline.schema import make_example
 from input_pipeline.selection import choose_times, select

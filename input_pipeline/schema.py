@@ -18,7 +18,7 @@ from numpy import ndarray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from input_pipeline import films, pinhole
+from input_pipeline import h264, pinhole
 from input_pipeline.plain_files import check_field
 
 # A file (bytes) of each view and instant.
@@ -27,7 +27,7 @@ SCHEMA_VERSION = 4
 TEXTS = ("scene_id", "codec", "caption", "source", "license")
 # How files of a field begin, and what they are.
 FILES = {
-    "frames": (re.compile(b"\xff\xd8|" + re.escape(films.UNIT)), "JPEG files or films"),
+    "frames": (re.compile(b"\xff\xd8|" + re.escape(h264.UNIT)), "JPEG files or films"),
     "depth16": (re.compile(rb"\x89PNG|\Z"), "PNG files or nothing"),
     "masks": (re.compile(rb"\x89PNG|\Z"), "PNG files or nothing"),
 }
@@ -157,8 +157,8 @@ def validate(example: Example) -> Example:
             fits = isinstance(file, bytes) and start.match(file)
             _require(field, fits, f"{file[:4]!r}... at {place}", kind)
     for view in example.frames:
-        kinds = {films.is_film(file) for file in view}
-        whole = len(kinds) == 1 and (kinds == {False} or view[0].startswith(films.KEY))
+        kinds = {h264.is_film(file) for file in view}
+        whole = len(kinds) == 1 and (kinds == {False} or view[0].startswith(h264.KEY))
         expected = "JPEG files or a film from a key frame on"
         _require("frames", whole, "parts of a film", expected)
     latents = example.latents

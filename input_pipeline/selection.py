@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float, Int
 
-from input_pipeline import films, schema
+from input_pipeline import h264, schema
 from input_pipeline.plain_files import check_field
 
 
@@ -86,7 +86,7 @@ def select(
         latents = latents[:, :0]
     return example._replace(
         timestamps=timestamps - timestamps.min(),
-        frames=np.stack([films.take(files, times) for files in example.frames[views]]),
+        frames=np.stack([h264.take(files, times) for files in example.frames[views]]),
         intrinsics=example.intrinsics[views],
         world_to_camera=example.world_to_camera[both],
         distortion=example.distortion[views],

@@ -9,7 +9,7 @@ import simplejpeg
 from jaxtyping import Float, Float32, Shaped, UInt8
 from numpy import ndarray
 
-from input_pipeline import films, lenses, pinhole
+from input_pipeline import h264, lenses, pinhole
 from input_pipeline.plain_files import check_field, named
 from input_pipeline.schema import Example
 
@@ -85,14 +85,14 @@ def decode_view(files: Shaped[ndarray, "t"]) -> Iterator[UInt8[ndarray, "h w 3"]
     Raises:
       ValueError: the next frame cannot be decoded.
     """
-    if films.is_film(files.item(0)):
-        return films.decode_film(files)
+    if h264.is_film(files.item(0)):
+        return h264.decode_film(files)
     return map(decode_jpeg, files)
 
 
 def decode_frame(files: Shaped[ndarray, "t"], number: int) -> UInt8[ndarray, "h w 3"]:
     """Return one frame of a view; errors as in `decode_view`."""
-    return next(decode_view(films.take(files, [number])))
+    return next(decode_view(h264.take(files, [number])))
 
 
 def encode_view(
@@ -103,7 +103,7 @@ def encode_view(
     Errors are those of `encode_film`.
     """
     if film:
-        return films.encode_film(frames)
+        return h264.encode_film(frames)
     return np.fromiter((encode_jpeg(frame, finest=finest) for frame in frames), object)
 
 
@@ -187,8 +187,8 @@ def view_size(file: bytes) -> tuple[int, int]:
     Raises:
       ValueError: if the file is no picture.
     """
-    if films.is_film(file):
-        return next(films.decode_film([file])).shape[:2]
+    if h264.is_film(file):
+        return next(h264.decode_film([file])).shape[:2]
     height, width, *_ = simplejpeg.decode_jpeg_header(file)
     return int(height), int(width)
 

@@ -30,7 +30,7 @@ from full4d_jax.models.sharded_map import OnLocalDevices
 from full4d_jax.models.wan.text import prompt_encoder
 from full4d_jax.session import buckets, errors, fields
 from full4d_jax.training.clips.record_clips import clip_size
-from input_pipeline import films, plain_files, transforms
+from input_pipeline import h264, plain_files, transforms
 from input_pipeline.datasets.dataset import Records, open_dataset
 from input_pipeline.schema import Example, Projected, projection_to_bytes
 from input_pipeline.selection import select
@@ -213,7 +213,7 @@ def resized(example: Example, height: int, width: int) -> Example:
         if fits and not example.distortion[i].any():
             continue
         frames[i] = transforms.encode_view(
-            whole.frames[i], film=films.is_film(files.item(0))
+            whole.frames[i], film=h264.is_film(files.item(0))
         )
         for j in range(len(files)):
             if depth[i, j]:

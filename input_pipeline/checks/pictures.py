@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from input_pipeline import films, selection, transforms
+from input_pipeline import h264, selection, transforms
 from input_pipeline.schema import Example
 
 END_OF_JPEG = b"\xff\xd9"
@@ -47,7 +47,7 @@ def decode_pictures(example: Example, most: int) -> Pictures:
             try:
                 file = example.frames[i, j]
                 # Decoders take JPEG files that are cut short, and paint the rest grey.
-                if not films.is_film(file) and not file.rstrip(b"\0").endswith(
+                if not h264.is_film(file) and not file.rstrip(b"\0").endswith(
                     END_OF_JPEG
                 ):
                     found = f"{len(file)} bytes that end too early"
@@ -176,7 +176,7 @@ def file_marks(example: Example) -> list[list[bytes]]:
     """Return a hash of what every frame is decoded from, by view and instant."""
     return [
         [
-            hashlib.sha256(films.take(files, [j]).item()).digest()
+            hashlib.sha256(h264.take(files, [j]).item()).digest()
             for j in range(len(files))
         ]
         for files in example.frames

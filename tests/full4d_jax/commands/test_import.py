@@ -11,7 +11,7 @@ from full4d_jax.cli import main
 from input_pipeline import pinhole, transforms
 from input_pipeline.addresses import read_stored, remove, stored_files, upload
 from input_pipeline.datasets.dataset import open_dataset
-from input_pipeline.films import is_film
+from input_pipeline.h264 import is_film
 
 
 def write_capture(folder, write_film, *, names=("cam1", "cam2")):
