@@ -1,4 +1,4 @@
-"""Inspect a training step, or what asks a prior: memory, work and communication without a run."""
+"""Show memory, FLOPs and communication of a program of training or sampling, without running it."""
 
 import os
 from dataclasses import replace
@@ -71,7 +71,7 @@ def inspect(
     if program in ANNOTATIONS:
         _inspect_annotation(config, program, topology, json)
     elif program != "step":
-        _inspect_asking(config, program, topology, devices, efficiency, json)
+        _inspect_prior(config, program, topology, devices, efficiency, json)
     else:
         step_report.print_step(
             config, topology, slices, devices, efficiency, price, json
@@ -88,7 +88,7 @@ def _inspect_annotation(
     Raises:
       InputError: the topology is unusable.
     """
-    from full4d_jax.data import clip_programs
+    from full4d_jax.data.clip_programs import depth_programs, encode_programs
     from full4d_jax.models.dit.sharding import make_mesh
     from full4d_jax.training.inspection import compiling, step_report
     from full4d_jax.training.inspection.devices import slice_devices
@@ -98,16 +98,12 @@ def _inspect_annotation(
     size = f"{data.width}x{data.height} pixels"
     clip = f"{data.views} views of {data.frames} frames of {size}"
     print(f"{config.name}: {clip}, on each device")
-    programs = (
-        clip_programs.encode_programs
-        if program == "encode"
-        else clip_programs.depth_programs
-    )
+    programs = encode_programs if program == "encode" else depth_programs
     about = step_report.describe(config, topology, mesh) | {"program": program}
     compiling.report_programs(programs(config, mesh), about, json_file)
 
 
-def _inspect_asking(
+def _inspect_prior(
     config: Config,
     program: Literal["sample", "lift"],
     topology: str,
@@ -115,7 +111,7 @@ def _inspect_asking(
     efficiency: float,
     json_file: Path | None,
 ) -> None:
-    """Print what a device holds of a program that asks the prior; with a topology, compile it.
+    """Print what a device holds of a program that queries the prior; with a topology, compile it.
 
     Raises:
       InputError: the topology or the mesh is unusable, or the config has no such program.
@@ -124,6 +120,7 @@ def _inspect_asking(
 
     from full4d_jax.models.dit.sharding import make_mesh
     from full4d_jax.models.grid_mesh import grid_mesh
+    from full4d_jax.scene import dry_run
     from full4d_jax.scene.fit_settings import FitKind, memory_note, sized
     from full4d_jax.training.inspection import compiling, step_report
     from full4d_jax.training.inspection.devices import slice_devices
@@ -139,15 +136,13 @@ def _inspect_asking(
         mesh = step_report.planned_mesh(sizes, devices)
     cut = {name: n for name, n in mesh.shape.items() if n > 1}
     # What stands before compiling: weights and work, by formula.
-    held = clip_programs.weights_bytes(
-        clip_programs.prior_shapes(config, mesh, program)
-    )
-    views, frames = clip_programs.queried_size(config, program)
+    held = dry_run.weights_bytes(dry_run.prior_shapes(config, mesh, program))
+    views, frames = dry_run.queried_size(config, program)
     grid = f"{views} views of {frames} frames"
     print(f"{config.name}: {grid}, mesh {cut or 'of one device'}")
     for name, size in held.items():
         print(f"  {name:19} {size / compiling.BYTES_PER_GIB:.2f} GiB on a device")
-    flops = clip_programs.query_flops(config, program)
+    flops = dry_run.query_flops(config, program)
     step = program == "lift" and config.lift.distillation == "gradient"
     work = f"{flops / 1e15:.4g} PFLOP{' a step' * step}"
     print(f"  work                {work} (the network's, by formula)")
@@ -169,9 +164,5 @@ def _inspect_asking(
         "program": program,
         "weights_bytes_per_device": held,
     }
-    programs = (
-        clip_programs.sample_programs
-        if program == "sample"
-        else clip_programs.lift_programs
-    )
+    programs = dry_run.sample_programs if program == "sample" else dry_run.lift_programs
     compiling.report_programs(programs(config, mesh), about, json_file)
