@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from input_pipeline import conventions, lenses, media_files
-from input_pipeline.importers import calibrated_videos, colmap
+from input_pipeline.importers import calibrated, colmap
 from input_pipeline.importers.colmap import model_files, read_model
 from input_pipeline.importers.transforms_json import FILE as TRANSFORMS
 from input_pipeline.importers.transforms_json import read_moving_camera
@@ -159,7 +159,7 @@ def _nerfstudio(where: str, table: dict[str, Any]) -> CameraPath:
 
 def _from_colmap(folder: Path) -> CameraPath:
     names, cameras = zip(*read_model(folder), strict=True)
-    moved = calibrated_videos.moving(cameras, str(folder))
+    moved = calibrated.moving(cameras, str(folder))
     order = _order(folder, names)
     return CameraPath(moved.world_to_camera[order], moved.intrinsics, moved.size)
 

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from input_pipeline.capture import Capture, make_capture
-from input_pipeline.importers import calibrated_videos
+from input_pipeline.importers import calibrated
 from input_pipeline.media_files import first_file
 from input_pipeline.plain_files import check_field, field, load_json, numbers
 
@@ -41,7 +41,7 @@ def read(path: Path, fps: float | None) -> list[Capture]:
     """
     file = first_file(path, FILES) or path / FILES[0]
     table = load_json(file)
-    cameras: dict[str, calibrated_videos.CalibratedCamera] = {}
+    cameras: dict[str, calibrated.CalibratedCamera] = {}
     names = set()
     for index, entry in enumerate(field(table, "cameras", str(file))):
         name = str(field(entry, "name", f"{file}, camera {index}"))
@@ -56,7 +56,7 @@ def read(path: Path, fps: float | None) -> list[Capture]:
     unread = sorted(names - FIELDS)
     capture = make_capture(
         path.name,
-        calibrated_videos.make_rig(path, cameras, scale),
+        calibrated.make_rig(path, cameras, scale),
         unit=float(table.get("unit", 0.0)),
         notes=[f"{file.name}: not read: {', '.join(unread)}"] if unread else [],
         caption=str(table.get("caption", "")),
@@ -67,7 +67,7 @@ def read(path: Path, fps: float | None) -> list[Capture]:
     return [capture]
 
 
-def _camera(entry: dict[str, Any], where: str) -> calibrated_videos.CalibratedCamera:
+def _camera(entry: dict[str, Any], where: str) -> calibrated.CalibratedCamera:
     lens = numbers(
         entry.get("intrinsics", entry.get("K")), (3, 3), f"{where}, intrinsics"
     )
@@ -75,7 +75,7 @@ def _camera(entry: dict[str, Any], where: str) -> calibrated_videos.CalibratedCa
     # A camera that moves has a pose for each frame.
     shape = (4, 4) if np.ndim(pose) < 3 else (len(pose), 4, 4)
     is_sized = {"width", "height"} <= set(entry)
-    return calibrated_videos.CalibratedCamera(
+    return calibrated.CalibratedCamera(
         lens,
         numbers(pose, shape, f"{where}, world_to_camera"),
         size=(round(entry["height"]), round(entry["width"])) if is_sized else None,

@@ -13,7 +13,7 @@ from jaxtyping import Float64, UInt8
 from scipy.spatial.transform import Rotation
 
 from input_pipeline import capture, media_files, pinhole
-from input_pipeline.importers import calibrated_videos
+from input_pipeline.importers import calibrated
 from input_pipeline.lenses import lens_matrix
 from input_pipeline.plain_files import check_field, damage_of, read_regular
 
@@ -47,11 +47,11 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
     """
     images = read_model(matches(path) or path)
     # Videos, or subfolders of pictures; nothing where all pictures lie in one folder.
-    loose: calibrated_videos.Films = {
+    loose: calibrated.Films = {
         file.stem: (file,) for file in media_files.listed(path, media_files.VIDEOS)
     }
     films = loose or media_files.find_footage(path, ("videos", "images"))
-    by_camera: dict[str, dict[str, calibrated_videos.CalibratedCamera]] = {}
+    by_camera: dict[str, dict[str, calibrated.CalibratedCamera]] = {}
     for image, there in images:
         place = PurePosixPath(image)
         folder, *inside = place.parts
@@ -59,14 +59,12 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
         camera = folder if inside else place.stem
         by_camera.setdefault(camera if films else image, {})[place.name] = there
     films = films or {image: (path / "images" / image,) for image, _ in images}
-    calibrated_videos.check_lengths(films, path)
+    calibrated.check_lengths(films, path)
     views = []
-    for camera, name in calibrated_videos.pair(films, list(by_camera), path).items():
+    for camera, name in calibrated.pair(films, list(by_camera), path).items():
         registered = by_camera[camera]
         files = films[name]
-        moved = calibrated_videos.moving(
-            [*registered.values()], f"{path}, camera {camera}"
-        )
+        moved = calibrated.moving([*registered.values()], f"{path}, camera {camera}")
         if len(registered) == 1 or np.ptp(moved.world_to_camera, 0).max() < 1e-9:
             # It stands.
             poses = moved.world_to_camera[0]
@@ -90,7 +88,7 @@ def model_files(folder: Path) -> list[Path]:
     return []
 
 
-def read_model(folder: Path) -> list[tuple[str, calibrated_videos.CalibratedCamera]]:
+def read_model(folder: Path) -> list[tuple[str, calibrated.CalibratedCamera]]:
     """Return the names of images, sorted, and their cameras; binary files are preferred.
 
     Raises:
@@ -200,7 +198,7 @@ def _text_images(path: Path) -> list[RawImage]:
 
 def _lens(
     path: Path, model: str, width: int, height: int, values: tuple[float, ...]
-) -> calibrated_videos.CalibratedCamera:
+) -> calibrated.CalibratedCamera:
     """Return the camera in the world's origin."""
     known = ", ".join(PARAMETERS)
     expected = f"one of {known}: undistort with COLMAP's image_undistorter"
@@ -213,7 +211,7 @@ def _lens(
     )
     lens = lens_matrix(fx, fy, cx, cy)
     is_fisheye = model == "OPENCV_FISHEYE"
-    return calibrated_videos.CalibratedCamera(
+    return calibrated.CalibratedCamera(
         lens, np.eye(4), (height, width), rest, is_fisheye
     )
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from input_pipeline import capture, media_files
-from input_pipeline.importers.calibrated_videos import CalibratedCamera, moving
+from input_pipeline.importers.calibrated import CalibratedCamera, moving
 from input_pipeline.pinhole import rigid
 from input_pipeline.plain_files import (
     check_field,

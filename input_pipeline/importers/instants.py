@@ -8,7 +8,7 @@ points alone has the cameras before it: Spacetime Gaussians reads those of the f
 from pathlib import Path
 
 from input_pipeline import capture, media_files, plain_files
-from input_pipeline.importers import calibrated_videos, colmap
+from input_pipeline.importers import calibrated, colmap
 
 DEFAULT_FPS = 30.0
 
@@ -27,7 +27,7 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
     model = None
     borrowed = 0
     rate = fps or DEFAULT_FPS
-    films: dict[str, list[tuple[int, Path, calibrated_videos.CalibratedCamera]]] = {}
+    films: dict[str, list[tuple[int, Path, calibrated.CalibratedCamera]]] = {}
     folders = _instants(path)
     for number, folder in folders:
         project = folder / "sparse" / "0"
@@ -44,7 +44,7 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
         where = f"camera {camera}"
         found = f"it at {len(files)} of {len(folders)} instants"
         plain_files.check_field(where, len(files) == len(folders), found, "it at all")
-        moved = calibrated_videos.moving(cameras, where)
+        moved = calibrated.moving(cameras, where)
         moved = moved._replace(timestamps=[number / rate for number in numbers])
         views.append(capture.make_view(camera, files, **moved._asdict()))
     notes = (

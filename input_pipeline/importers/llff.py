@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from input_pipeline import capture, conventions, lenses, plain_files
-from input_pipeline.importers import calibrated_videos
+from input_pipeline.importers import calibrated
 from input_pipeline.media_files import PICTURES, VIDEOS, first_file, listed, natural
 
 FILE = "poses_bounds.npy"
@@ -71,7 +71,7 @@ def _films(path: Path, count: int) -> dict[Path, list[Path]]:
     plain_files.check_field(
         path, films, f"{count} poses and {counts} videos or pictures", "as many"
     )
-    calibrated_videos.check_lengths(
+    calibrated.check_lengths(
         {film.name: tuple(files) for film, files in films.items()}, path
     )
     return films

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from input_pipeline import capture, conventions, lenses, media_files, pinhole
-from input_pipeline.importers.calibrated_videos import pair
+from input_pipeline.importers.calibrated import pair
 from input_pipeline.plain_files import check_field, load_json, numbers
 
 CENTIMETRE_METRES = 0.01

@@ -25,7 +25,7 @@ import numpy as np
 import yaml
 
 from input_pipeline import capture, lenses, media_files
-from input_pipeline.importers import calibrated_videos
+from input_pipeline.importers import calibrated
 from input_pipeline.pinhole import rigid
 from input_pipeline.plain_files import (
     check_field,
@@ -121,14 +121,14 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
         entries = _kalibr(file, table) if is_kalibr else _named(file, table)
         has_all = all(entry.keys() >= KEYS for *_, entry in entries)
         in_metres = is_kalibr or (file.suffix == ".toml" and has_all)
-    cameras: dict[str, calibrated_videos.CalibratedCamera] = {}
+    cameras: dict[str, calibrated.CalibratedCamera] = {}
     for file, name, entry in entries:
         check_field(
             file, name not in cameras, f"camera {name} twice", "a name for each"
         )
         if not entry.get("ignore", False):
             cameras[name] = _camera(entry, f"{file}, camera {name}")._replace(fps=fps)
-    views = calibrated_videos.make_rig(path, cameras)
+    views = calibrated.make_rig(path, cameras)
     return [capture.make_capture(path.name, views, unit=float(in_metres))]
 
 
@@ -245,7 +245,7 @@ def _kalibr(file: Path, table: Table) -> Entries:
     return entries
 
 
-def _camera(table: Table, where: str) -> calibrated_videos.CalibratedCamera:
+def _camera(table: Table, where: str) -> calibrated.CalibratedCamera:
     """Read one camera.
 
     Args:
@@ -276,7 +276,7 @@ def _camera(table: Table, where: str) -> calibrated_videos.CalibratedCamera:
     check_field(f"{where}, distortion", is_usual, found, expected)
     # Those of thin prisms and tilted sensors, which nothing here undoes, are refused unless 0.
     coefficients = bent if bent[8:].any() else bent[:8]
-    return calibrated_videos.CalibratedCamera(
+    return calibrated.CalibratedCamera(
         matrix + HALF_A_PIXEL,
         rigid(rotation, _array(table, "translation", where, (3,))),
         _size(table, where),

@@ -7,7 +7,7 @@
 from pathlib import Path
 
 from input_pipeline import capture, media_files
-from input_pipeline.importers import calibrated_videos
+from input_pipeline.importers import calibrated
 from input_pipeline.plain_files import check_field, field, load_json, numbers
 
 FILES = ("train_meta.json", "test_meta.json")
@@ -43,13 +43,13 @@ def _views(path: Path, file: Path, fps: float) -> list[capture.View]:
     lengths = ", ".join(f"{name} {n}" for name, n in zip(LISTS, counts, strict=True))
     check_field(file, fits, f"{lengths} instants", "cameras in each")
     size = round(rows), round(columns)
-    films: dict[str, list[tuple[calibrated_videos.CalibratedCamera, str]]] = {}
+    films: dict[str, list[tuple[calibrated.CalibratedCamera, str]]] = {}
     for instant in zip(*lists, strict=True):
         for lens, pose, picture, camera in zip(*instant, strict=True):
             where = f"{file}, camera {camera}"
             lens = numbers(lens, (3, 3), f"{where}, k")
             pose = numbers(pose, (4, 4), f"{where}, w2c")
-            there = calibrated_videos.CalibratedCamera(lens, pose, size, fps=fps)
+            there = calibrated.CalibratedCamera(lens, pose, size, fps=fps)
             films.setdefault(str(camera), []).append((there, picture))
     views = []
     for camera, film in films.items():
@@ -61,6 +61,6 @@ def _views(path: Path, file: Path, fps: float) -> list[capture.View]:
         has_masks = file.name == FILES[0] or masks[0].parent.is_dir()
         masks = masks if has_masks and (path / "seg").is_dir() else ()
         files = [path / "ims" / picture for picture in pictures]
-        moved = calibrated_videos.moving(cameras, f"{file}, camera {camera}")._asdict()
+        moved = calibrated.moving(cameras, f"{file}, camera {camera}")._asdict()
         views.append(capture.make_view(f"cam{camera}", files, masks=masks, **moved))
     return views

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from input_pipeline import capture, plain_files
-from input_pipeline.importers import calibrated_videos
+from input_pipeline.importers import calibrated
 from input_pipeline.pinhole import rigid
 
 
@@ -32,9 +32,7 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
     plain_files.check_field(path, len(files) == 1, found, "one: move the others away")
     cameras = {name: c._replace(fps=fps) for name, c in read_qca(files[0]).items()}
     return [
-        capture.make_capture(
-            path.name, calibrated_videos.make_rig(path, cameras), unit=1.0
-        )
+        capture.make_capture(path.name, calibrated.make_rig(path, cameras), unit=1.0)
     ]
 
 
@@ -44,7 +42,7 @@ def _calibrations(path: Path) -> list[Path]:
     return found[0] or found[1]
 
 
-def read_qca(file: Path) -> dict[str, calibrated_videos.CalibratedCamera]:
+def read_qca(file: Path) -> dict[str, calibrated.CalibratedCamera]:
     """Return cameras by name.
 
     Raises:
@@ -58,7 +56,7 @@ def read_qca(file: Path) -> dict[str, calibrated_videos.CalibratedCamera]:
     return {camera.get("serial", "?"): _camera(camera, file) for camera in cameras}
 
 
-def _camera(camera: xml.Element, file: Path) -> calibrated_videos.CalibratedCamera:
+def _camera(camera: xml.Element, file: Path) -> calibrated.CalibratedCamera:
     where = f"{file}, camera {camera.get('serial', '?')}"
     turn = camera.get("viewrotation", "0")
     plain_files.check_field(where, turn == "0", f"viewrotation {turn}", "0")
@@ -79,7 +77,7 @@ def _camera(camera: xml.Element, file: Path) -> calibrated_videos.CalibratedCame
     # Up and backward to down and forward.
     rotation = entries.reshape(3, 3) * np.array([[1], [-1], [-1]])
     center = take("transform", "x", "y", "z") / 1000
-    return calibrated_videos.CalibratedCamera(
+    return calibrated.CalibratedCamera(
         np.array([[fx, skew, cx - left], [0, fy, cy - top], [0, 0, 1]]),
         rigid(rotation, -rotation @ center),
         size=(round(bottom - top + 1), round(right - left + 1)),
