@@ -33,7 +33,7 @@ from full4d_jax.models.dit import dit, sharding
 from full4d_jax.models.functional import Params
 from full4d_jax.models.wan.text import load_training_texts
 from full4d_jax.training import microbatch, state
-from full4d_jax.training.clips import record_batches
+from full4d_jax.training.clips import mixing
 from full4d_jax.training.clips.batches import rendered_batches
 from full4d_jax.training.loss import (
     Clips,
@@ -71,9 +71,7 @@ def make_validation(
       codec_weights: of a codec that has weights, where the training step encodes.
     """
     config = without_drops(config)
-    parts = parts_of(
-        record_batches.open_records(config, held_out=True), config.training.batch
-    )
+    parts = parts_of(mixing.open_records(config, held_out=True), config.training.batch)
     weights = [share / batches for _, batches, share in parts for _ in range(batches)]
     text, _ = load_training_texts(config)
     frozen = Frozen(codec_weights, text)
@@ -83,8 +81,7 @@ def make_validation(
 
     def validate(params: Params) -> dict[str, float]:
         batches = (
-            islice(record_batches.batches_of(config, x, 0, mesh), n)
-            for x, n, _ in parts
+            islice(mixing.batches_of(config, x, 0, mesh), n) for x, n, _ in parts
         )
         measured = []
         for number, batch in enumerate(chain.from_iterable(batches)):
@@ -195,9 +192,9 @@ def draw_sheet(config: Config, mesh: Mesh | None, params: Params) -> Picture:
     """
     config = without_drops(config)
     if config.data.held_out:
-        mixture = record_batches.open_records(config, held_out=True)
-        batch = next(iter(record_batches.batches_of(config, mixture, 0, mesh)))
-        scenes = record_batches.held_out_scenes_at(config, 0)
+        mixture = mixing.open_records(config, held_out=True)
+        batch = next(iter(mixing.batches_of(config, mixture, 0, mesh)))
+        scenes = mixing.held_out_scenes_at(config, 0)
     else:
         # A mesh can divide the clips of training.
         count = CLIPS_OF_SHEET if mesh is None else config.training.batch

@@ -17,7 +17,7 @@ from full4d_jax.session.fields import require
 from full4d_jax.training import held_out, run_state, state, training_loop
 from full4d_jax.training.checkpoints.resume import run_record
 from full4d_jax.training.clips.batches import clips_at, training_batches
-from full4d_jax.training.clips.record_batches import (
+from full4d_jax.training.clips.mixing import (
     contents,
     held_out_scenes,
     open_folders,

@@ -27,7 +27,7 @@ from full4d_jax.media.video_io import read_video
 from full4d_jax.models.dit.sharding import put_batch, rows_here, spec
 from full4d_jax.session import errors, fields
 from full4d_jax.source.depth.estimate import DepthNetwork, estimate_depth, load_depth
-from full4d_jax.training.clips import pseudo_views, record_batches
+from full4d_jax.training.clips import mixing, pseudo_views
 from input_pipeline import loader, media_files, video_files
 
 # Random stream of warps; training steps use the lower numbers.
@@ -107,14 +107,14 @@ def open_sources(config: Config, mesh: Mesh | None = None) -> dict[str, Source]:
             expected = f"{off} without --data.records that have them"
             fields.require(f"data.{name}", value, value == off, expected)
     if data.pseudo < 1 and data.records:
-        mixture = record_batches.open_records(config)
+        mixture = mixing.open_records(config)
         sources["records"] = Source(
             1 - data.pseudo,
-            lambda start: record_batches.batches_of(config, mixture, start, mesh),
-            partial(record_batches.record_names_at, config),
+            lambda start: mixing.batches_of(config, mixture, start, mesh),
+            partial(mixing.record_names_at, config),
         )
     elif data.pseudo < 1:
-        scenes = partial(record_batches.draws, config, range(data.scenes))
+        scenes = partial(mixing.draws, config, range(data.scenes))
         sources["rendered"] = Source(
             1 - data.pseudo,
             lambda start: rendered_batches(config, scenes(start), mesh),
@@ -133,9 +133,7 @@ def open_sources(config: Config, mesh: Mesh | None = None) -> dict[str, Source]:
             data.pseudo,
             lambda start: video_batches(config, files, make, start, mesh),
             lambda number: (
-                next(record_batches.draws(config, names, number)).tolist()
-                if names
-                else []
+                next(mixing.draws(config, names, number)).tolist() if names else []
             ),
         )
     return sources
@@ -147,9 +145,7 @@ def rendered_batches(
     """Return batches of the rendered scenes with these indices."""
     if not config.model.moves_base:
         return _rendered(config, draws, mesh)
-    moving = record_batches.batches_with_motion(
-        config.model, _rendered(config, draws, None)
-    )
+    moving = mixing.batches_with_motion(config.model, _rendered(config, draws, None))
     return map(partial(put_batch, mesh), moving)
 
 
@@ -180,12 +176,10 @@ def video_batches(
         data = replace(data, height=height, width=width)
     if files:
         read = partial(_random_window, data=data)
-        videos = record_batches.draws(
-            config, files, start, transform=read, rows=rows.tolist()
-        )
+        videos = mixing.draws(config, files, start, transform=read, rows=rows.tolist())
     else:
         others = replace(config, data=data, seed=config.seed ^ VIDEO_STREAM)
-        draws = record_batches.draws(others, range(data.scenes), start)
+        draws = mixing.draws(others, range(data.scenes), start)
         videos = (batch.frames[rows, 0] for batch in _rendered(others, draws, None))
     stream_key = jax.random.fold_in(jax.random.key(config.seed), VIDEO_STREAM)
 
@@ -194,7 +188,7 @@ def video_batches(
             keys = jax.random.split(jax.random.fold_in(stream_key, number), size)[rows]
             yield make(keys, video)
 
-    moving = record_batches.batches_with_motion(config.model, clips())
+    moving = mixing.batches_with_motion(config.model, clips())
     return (put_batch(mesh, batch, rows.tolist(), size) for batch in moving)
 
 

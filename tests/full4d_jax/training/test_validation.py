@@ -17,7 +17,7 @@ from full4d_jax import flow
 from full4d_jax.config import Config, load_config
 from full4d_jax.training import prior_training
 from full4d_jax.training.clips.batches import training_batches
-from full4d_jax.training.clips.record_batches import (
+from full4d_jax.training.clips.mixing import (
     batches_of,
     held_out_scenes_at,
     open_records,

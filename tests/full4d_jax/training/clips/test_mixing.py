@@ -16,9 +16,9 @@ from full4d_jax.data.encode import resized
 from full4d_jax.models.dit.sharding import put_batch, rows_here
 from full4d_jax.session.errors import InputError
 from full4d_jax.training.checkpoints.resume import check_same_run, run_record
-from full4d_jax.training.clips import record_batches
+from full4d_jax.training.clips import mixing
 from full4d_jax.training.clips.batches import training_batches
-from full4d_jax.training.clips.record_batches import (
+from full4d_jax.training.clips.mixing import (
     contents,
     open_folders,
     record_names_at,
@@ -41,7 +41,7 @@ def configured(*records: object, **data):
     """A small experiment on two views and two instants."""
     config = load_config("configs/debug.py")
     own = {"views": 2, "frames": 2, "height": 32, "width": 32}
-    own |= {"records": tuple(map(str, record_batches)), **data}
+    own |= {"records": tuple(map(str, mixing)), **data}
     return changed(config, data=own, training={"batch": 4})
 
 
@@ -69,9 +69,9 @@ def test_a_whole_record_is_the_rendered_scene(dataset):
 
 def test_hosts_together_see_the_batches_of_one(dataset):
     config = configured(dataset)
-    mixture = record_batches.open_records(config)
+    mixture = mixing.open_records(config)
     rows = (range(4), [0, 1], [2, 3])
-    streams = [record_batches.host_clips(config, mixture, 0, x) for x in rows]
+    streams = [mixing.host_clips(config, mixture, 0, x) for x in rows]
     for _ in range(3):
         for field, *mine in zip(*(next(stream)[:4] for stream in streams), strict=True):
             np.testing.assert_array_equal(field, np.concatenate(mine))
