@@ -31,7 +31,12 @@ from full4d_jax.grid import Grid
 from full4d_jax.inputs import run_inputs, words
 from full4d_jax.media.pictures import write_grid
 from full4d_jax.scene import reading, renders
-from full4d_jax.scene.fit_settings import FitKind, check_lift, fit_kind, queries_prior
+from full4d_jax.scene.fit_settings import (
+    FitKind,
+    check_lift,
+    distillation_form,
+    fit_kind,
+)
 from full4d_jax.scene.lift import run_scene
 from full4d_jax.scene.show_options import RenderOptions
 from full4d_jax.session import errors, fields, files, report
@@ -155,9 +160,8 @@ def lift(
         described = {**sampled, "lift": to_dict(config)["lift"]}
         files.hold_folder(out)
         run_scene(stages, config, grid, checkpoint)
-    used = (
-        (checkpoint or SHIPPED) if queries_prior(config.lift, fit_kind(grid)) else None
-    )
+    form = distillation_form(config.lift, fit_kind(grid))
+    used = (checkpoint or SHIPPED) if form != "none" else None
     lifted = source or options.GridOptions(Path(out))
     return report.write_report(
         stages, "lift", described, checkpoint=used, source=lifted

@@ -296,12 +296,13 @@ class LiftConfig:
     step, or nothing; the last two need masks or a plain colour."""
     perceptual: Weight = 0.0
     """Weight of LPIPS (AlexNet); above 0 needs the extra `metrics`."""
-    distillation: Literal["cached", "gradient", "none"] = "cached"
-    """How the prior teaches cameras between the generated ones (docs/distillation.md)."""
+    distillation: Literal["auto", "cached", "gradient", "none"] = "auto"
+    """How the prior teaches cameras between the generated ones; auto is cached on grids that are no
+    larger than its own, and none elsewhere (docs/distillation.md)."""
     distilled_views: CountOrZero = 0
-    """Cameras that a step of gradient distillation asks about, drawn anew; 0 is all."""
+    """Cameras that a step of gradient distillation queries, drawn anew; 0 is all."""
     distilled_frames: CountOrZero = 0
-    """Instants that it asks about, a window of whole latent frames; 0 is all."""
+    """Instants that it queries, a window of whole latent frames; 0 is all."""
 
 
 @dataclass(frozen=True)

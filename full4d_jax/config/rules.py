@@ -152,7 +152,7 @@ def _effects(config: Config) -> Iterator[Rule]:
     is_projected = model.needs_cameras
     can_move = not is_projected and model.codec == "pixels" and model.codec_stride == 1
     can_move &= model.prediction == "residual" and model.refiner > 0
-    asks_in_parts = config.lift.distillation == "gradient"
+    queries_parts = config.lift.distillation == "gradient"
     overlaps = is_projected and config.sampler.steps > 1 and config.sampler.noise > 0
     differ = data.captions or config.text != config.negative_text
     has_texts = model.text_width > 0 and differ
@@ -179,5 +179,5 @@ def _effects(config: Config) -> Iterator[Rule]:
     yield "data.pseudo_views", reprojects, "--data.pseudo, a projection"
     yield "data.captions", model.text_width > 0, "a model with text (model.text_width)"
     yield "sampler.window_overlap", overlaps, "a projection, steps and noise"
-    in_parts = "--lift.distillation gradient"
-    yield "lift.distilled_views lift.distilled_frames", asks_in_parts, in_parts
+    needed = "--lift.distillation gradient"
+    yield "lift.distilled_views lift.distilled_frames", queries_parts, needed

@@ -9,6 +9,7 @@ import os
 from dataclasses import replace
 from enum import Enum
 from pathlib import Path
+from typing import Literal
 
 import jax
 import numpy as np
@@ -36,17 +37,21 @@ BYTES_PER_GRID_PIXEL = 140
 class FitKind(Enum):
     """What a grid is to a fit."""
 
-    CAPTURED = "captured"  # all views count alike
-    # Real views weigh more; the prior may be asked.
-    AROUND_SOURCE = "around source"
-    # Likewise, but larger than what the prior has learned.
-    ENLARGED = "enlarged"
+    # All views count alike.
+    CAPTURED = "a capture, or a grid without projection"
+    # Real views weigh more; the prior may be queried.
+    AROUND_SOURCE = "a grid around its source"
+    # Likewise.
+    ENLARGED = "a grid larger than the prior was trained on"
 
 
-WHY_NOBODY_IS_ASKED = {
-    FitKind.CAPTURED: "with a capture",
-    FitKind.AROUND_SOURCE: "with --lift.distillation none",
-    FitKind.ENLARGED: "with a grid larger than the prior was trained on, but for the form gradient",
+# Of distillation; auto is the first. On an enlarged grid the cached form would fit the mean of the
+# prior, which is blurred.
+Form = Literal["none", "cached", "gradient"]
+FORMS: dict[FitKind, tuple[Form, ...]] = {
+    FitKind.CAPTURED: ("none",),
+    FitKind.AROUND_SOURCE: ("cached", "gradient", "none"),
+    FitKind.ENLARGED: ("none", "gradient"),
 }
 
 
@@ -58,7 +63,10 @@ def fit_kind(grid: Grid) -> FitKind:
 
 
 def sized_for(settings: LiftConfig, grid: Grid) -> LiftConfig:
-    """Return settings whose steps and capacity are numbers, for a fit to a grid; see `sized`."""
+    """Return settings whose steps and capacity are numbers, for a fit to a grid; see `sized`.
+
+    Likewise the form of distillation is the one that runs.
+    """
     # A pixel that moves differs by more from its median colour over time.
     moving_difference = 20 / 255
     kind = fit_kind(grid)
@@ -68,6 +76,7 @@ def sized_for(settings: LiftConfig, grid: Grid) -> LiftConfig:
         films.append(grid.between.frames)
     colors = (film.astype(np.float32) / 255 for film in films)
     moving = sum(int(moving_pixels(x, moving_difference).sum()) for x in colors)
+    settings = replace(settings, distillation=distillation_form(settings, kind))
     return sized(settings, *grid.frames.shape[2:4], kind=kind, moving=moving)
 
 
@@ -141,20 +150,16 @@ def capture_settings(
     return replace(config, coarse=2 if halved else 1, **pulls)
 
 
-def queries_prior(settings: LiftConfig, kind: FitKind) -> bool:
-    """Return whether a fit asks the prior: about enlarged grids in the gradient form alone.
-
-    There a prior's mean, which the cached form fits, is a blurred picture.
-    """
-    if kind is FitKind.ENLARGED:
-        return settings.distillation == "gradient"
-    return settings.distillation != "none" and kind is FitKind.AROUND_SOURCE
+def distillation_form(settings: LiftConfig, kind: FitKind) -> Form:
+    """Return the form of distillation that settings mean for a grid."""
+    form = settings.distillation
+    return FORMS[kind][0] if form == "auto" else form
 
 
 def queried_as_trained(
     settings: LiftConfig, grid: Grid, trained: DataConfig
 ) -> LiftConfig:
-    """Return settings that ask a prior about no more views and instants than it was trained on."""
+    """Return settings that query no more views and instants than the prior was trained on."""
     views, instants = grid.frames.shape[:2]
     return replace(
         settings,
@@ -175,13 +180,13 @@ def check_lift(settings: LiftConfig, checkpoint: Path | None, kind: FitKind) -> 
         raise InputError(
             "config", "lift.background", background, "auto, without a capture", do
         )
-    if queries_prior(settings, kind):
-        return
-    why = WHY_NOBODY_IS_ASKED[kind]
-    refuse({"checkpoint": checkpoint}, f"none {why}")
-    if settings.distillation == "gradient":
-        raise InputError(
-            "config", "lift.distillation", "gradient", f"another {why}", do
+    form = distillation_form(settings, kind)
+    if form not in FORMS[kind]:
+        expected = f"{' or '.join(FORMS[kind])} with {kind.value}"
+        raise InputError("config", "lift.distillation", form, expected, do)
+    if form == "none":
+        refuse(
+            {"checkpoint": checkpoint}, f"none without distillation from {kind.value}"
         )
 
 

@@ -1,7 +1,7 @@
 """One way from a grid to a scene, the stage scene: what its frames are decides how it is fitted.
 
 Of a grid that a prior made around a source with depth, real views weigh more, and the prior may be
-asked again (`source_fit`). In every other grid all views count alike (`capture_fit`).
+queried again (`source_fit`). In every other grid all views count alike (`capture_fit`).
 """
 
 from collections.abc import Callable
@@ -37,12 +37,13 @@ def run_scene(
     look: Callable[[Scene], None] | None = None,
 ) -> files.Arrays:
     """Run the stage scene: fit 4D Gaussians to the grid; `look` is shown the start of the fit."""
-    asks = fit_settings.queries_prior(config.lift, fit_settings.fit_kind(grid))
-    weights = prior_path(config.model, checkpoint) if asks else None
+    kind = fit_settings.fit_kind(grid)
+    form = fit_settings.distillation_form(config.lift, kind)
+    weights = prior_path(config.model, checkpoint) if form != "none" else None
     # Offloading changes no scene.
     sampler = replace(config.sampler, offload=False)
     inputs = {
-        "lift": config.lift,
+        "lift": replace(config.lift, distillation=form),
         "sampler": sampler,
         "seed": config.seed,
         "prior": weights,
@@ -73,7 +74,7 @@ def lift(
     Args:
       grid: frames of all views with cameras, real (a capture) or made by `generate`.
       config: the experiment; its lift section says how.
-      prior: asked from cameras between the views, as `full4d lift` does; None for no prior.
+      prior: queried from cameras between the views, as `full4d lift` does; None for no prior.
       say: prints a line for people.
 
     Raises:
@@ -84,6 +85,12 @@ def lift(
         do = "give world-to-camera poses and intrinsics"
         raise errors.InputError("grid", "cameras", found, "those of all views", do)
     fit_settings.check_lift(config.lift, None, fit_settings.fit_kind(grid))
+    form = config.lift.distillation
+    if prior is None and form not in ("auto", "none"):
+        expected = "auto or none without a prior"
+        raise errors.InputError(
+            "config", "lift.distillation", form, expected, "give one"
+        )
     return reading.from_arrays(fit_scene(config, grid, prior=prior, say=say))
 
 
@@ -101,7 +108,7 @@ def fit_scene(
     Args:
       config: the experiment; its lift section says how.
       grid: frames of all views, with cameras.
-      prior: to be asked from cameras between the views; None for no prior.
+      prior: to be queried from cameras between the views; None for no prior.
       partial: where a fit under way is kept, to go on from; None keeps nothing.
       say: prints a line for people.
       look: called with the scene before the first step, where the fit begins.

@@ -1,6 +1,7 @@
 """Grids in memory become scenes; what would do nothing, or memory cannot hold, is refused."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 
 from full4d_jax.cameras import cameras_of
 from full4d_jax.config import DEFAULT, LiftConfig
-from full4d_jax.grid import Grid, all_real
+from full4d_jax.grid import Grid, Origin, all_real
 from full4d_jax.media.pictures import to_uint8
 from full4d_jax.scene import fit_settings
 from full4d_jax.scene.lift import lift
@@ -60,12 +61,31 @@ def test_a_fit_beyond_memory_is_refused_before_it_begins(monkeypatch):
 
 
 def test_settings_without_effect_are_refused():
-    gradient, captured = (
-        LiftConfig(distillation="gradient"),
-        fit_settings.FitKind.CAPTURED,
-    )
-    told = r"lift\.distillation: found gradient, expected another"
-    with pytest.raises(InputError, match=told):
-        fit_settings.check_lift(gradient, None, captured)
-    fit_settings.check_lift(gradient, None, fit_settings.FitKind.AROUND_SOURCE)
-    fit_settings.check_lift(LiftConfig(distillation="none"), None, captured)
+    kinds = fit_settings.FitKind
+    ran = {
+        kinds.CAPTURED: ("none",),
+        kinds.AROUND_SOURCE: ("cached", "gradient", "none"),
+        kinds.ENLARGED: ("none", "gradient"),
+    }
+    for kind, forms in ran.items():
+        assert fit_settings.distillation_form(LiftConfig(), kind) == forms[0]
+        for form in ("cached", "gradient", "none"):
+            settings = LiftConfig(distillation=form)
+            if form in forms:
+                fit_settings.check_lift(settings, None, kind)
+                continue
+            told = rf"lift\.distillation: found {form}, expected none"
+            with pytest.raises(InputError, match=told):
+                fit_settings.check_lift(settings, None, kind)
+    weights = Path("prior.safetensors")
+    with pytest.raises(InputError, match=r"checkpoint: found prior\.safetensors"):
+        fit_settings.check_lift(LiftConfig(), weights, kinds.ENLARGED)
+    fit_settings.check_lift(LiftConfig(), weights, kinds.AROUND_SOURCE)
+
+
+def test_a_prior_is_needed_where_a_form_of_distillation_is_named(grid):
+    origin = grid.origin.copy()
+    origin[1:] = Origin.GENERATED
+    cached = replace(QUICK, lift=replace(QUICK.lift, distillation="cached"))
+    with pytest.raises(InputError, match=r"found cached, .* without a prior"):
+        lift(replace(grid, origin=origin), cached)
