@@ -45,7 +45,7 @@ from full4d_jax.generation.static_points import find_static_points
 from full4d_jax.geometry.depth_maps import drop_depth_edges
 from full4d_jax.grid import around_source
 from full4d_jax.media.pictures import contact_sheet, save_picture, to_uint8, to_unit
-from full4d_jax.scene.fit_settings import sized_for
+from full4d_jax.scene.fit_settings import fit_kind, sized_for
 from full4d_jax.scene.renders import render_views
 from full4d_jax.scene.source_fit import lift_grid
 from full4d_jax.scene.surroundings import surround
@@ -268,7 +268,9 @@ def _lifted(
         [source[None], fill(models, source, depth, generated)[CASCADE]]
     )
     grid = around_source(to_uint8(to_unit(frames)), np.asarray(depth)[None], generated)
-    scene = lift_grid(sized_for(DEFAULT.lift, grid), grid, jax.random.key(0))
+    scene = lift_grid(
+        sized_for(DEFAULT.lift, grid, fit_kind(grid)), grid, jax.random.key(0)
+    )
     assert isinstance(scene, DynamicGaussians), "the default motion"
     scene = surround(scene, jax.tree.map(jnp.asarray, generated), jax.random.key(1))
     times = np.linspace(0, 1, INSTANTS, dtype=np.float32)

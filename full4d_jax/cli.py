@@ -207,8 +207,7 @@ def read_options(
     if not candidates:
         return _parse(function, prog, rest, config, None)
     path = path or (rest[0] if rest and rest[0][:1] != "-" else "")
-    needs_cameras = config is None or config.model.needs_cameras
-    chosen = choose_source(candidates, path, rest, model_needs_cameras=needs_cameras)
+    chosen = choose_source(candidates, path, rest, config)
     bound = _parse(function, prog, rest, config, chosen)
     given = bound.keywords["source"].given_path
     if path or given is None:

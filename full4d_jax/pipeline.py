@@ -24,6 +24,7 @@ model, and `scene.lift` by the grid (`fit_kind`).
 
 from functools import partial
 from pathlib import Path
+from typing import get_args
 
 from full4d_jax.config import DEFAULT, Config, check_config, to_dict
 from full4d_jax.generation.complete import run_grid
@@ -42,6 +43,7 @@ from full4d_jax.scene.show_options import RenderOptions
 from full4d_jax.session import errors, fields, files, report
 from full4d_jax.session.stages import Stages
 from full4d_jax.source import aiming, measure, opening, options, row_and_column
+from full4d_jax.source.kinds import choose_source
 
 # In the report, for the weights in the package.
 SHIPPED = "shipped"
@@ -78,15 +80,14 @@ def run(
     if source and video:
         do = "leave one of them out"
         raise errors.InputError("option", "video", video, "none beside source", do)
-    if video:
-        source = options.VideoOptions(Path(video))
-    elif not source:
-        has_poses = config.model.needs_cameras
-        source = options.VideoOptions() if has_poses else options.DemoGridOptions()
+    if source is None:
+        path = str(video or "")
+        chosen = choose_source(get_args(options.RunOptions), path, (), config)
+        source = chosen(Path(path)) if path else chosen()
     show = show or RenderOptions()
     fields.check_fields(show)
     used = None
-    if isinstance(source, options.CaptureOptions):
+    if isinstance(source, options.FittedOptions):
         check_config(config)
         stages, grid, scene = _open_and_lift(config, out, source, checkpoint)
     else:
@@ -101,7 +102,7 @@ def run(
         files.hold_folder(out)
         grid = _sample(stages, config, opened, inputs, lifted=True)
         look = partial(renders.show_first_look, stages, grid)
-        scene = run_scene(stages, config, grid, checkpoint, look)
+        scene = run_scene(stages, config, grid, inputs.kind, checkpoint, look)
         used = checkpoint or SHIPPED
     renders.show_scene(stages, grid, scene, show)
     return report.write_report(
@@ -150,17 +151,19 @@ def lift(
       InputError: There is no grid; or the capture is unusable; or a setting has no effect.
     """
     check_config(config)
-    if isinstance(source, options.CaptureOptions | options.DatasetClipOptions):
-        stages, grid, _ = _open_and_lift(config, out, source, checkpoint)
+    if isinstance(source, options.FittedOptions):
+        kind = FitKind.CAPTURED
+        stages, _, _ = _open_and_lift(config, out, source, checkpoint)
         described = to_dict(config)
     else:
         stages = Stages(Path(out))
         grid, sampled = reading.read_grid(stages)
-        check_lift(config.lift, checkpoint, fit_kind(grid))
+        kind = fit_kind(grid)
+        check_lift(config.lift, checkpoint, kind)
         described = {**sampled, "lift": to_dict(config)["lift"]}
         files.hold_folder(out)
-        run_scene(stages, config, grid, checkpoint)
-    form = distillation_form(config.lift, fit_kind(grid))
+        run_scene(stages, config, grid, kind, checkpoint)
+    form = distillation_form(config.lift, kind)
     used = (checkpoint or SHIPPED) if form != "none" else None
     lifted = source or options.GridOptions(Path(out))
     return report.write_report(
@@ -190,17 +193,18 @@ def render(out: str | Path, show: RenderOptions, path: Path | None = None) -> Pa
 def _open_and_lift(
     config: Config,
     out: str | Path,
-    source: options.CaptureOptions | options.DatasetClipOptions,
+    source: options.FittedOptions,
     checkpoint: Path | None,
 ) -> tuple[Stages, Grid, files.Arrays]:
     """Open a capture and fit a scene to it; `out` is touched once the capture has been read."""
     stages = Stages(Path(out))
-    check_lift(config.lift, checkpoint, FitKind.CAPTURED)
+    kind = FitKind.CAPTURED
+    check_lift(config.lift, checkpoint, kind)
     fields.check_fields(source)
     grid = opening.open_source(config.data, source)
     files.hold_folder(out)
     opening.keep_capture(stages, grid)
-    return stages, grid, run_scene(stages, config, grid, checkpoint)
+    return stages, grid, run_scene(stages, config, grid, kind, checkpoint)
 
 
 def _sample(

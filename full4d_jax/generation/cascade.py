@@ -134,8 +134,12 @@ def generate_small(
     return generate_grid(prior, frames, depth, cameras, key, known)[0]
 
 
-def is_beyond(views: int, frames: int, height: int, width: int) -> bool:
+def enlarges(
+    upsampler: Upsampler | None, views: int, frames: int, height: int, width: int
+) -> bool:
     """Return whether a grid is larger than what the prior in the package was trained on."""
+    if upsampler is None:
+        return False
     trained = DEFAULT.data
     larger = min(height, width) > trained.height
     return larger or frames > trained.frames or views > trained.views

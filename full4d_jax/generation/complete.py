@@ -125,7 +125,7 @@ def complete(
     assert grid.depth is not None, "a projection needs depth"
     shown = to_model(grid.frames[:real]), jnp.asarray(grid.depth[:real])
     given = *shown, grid.known_cameras, key
-    enlarged = upsampler is not None and cascade.is_beyond(*grid.frames.shape[:4])
+    enlarged = cascade.enlarges(upsampler, *grid.frames.shape[:4])
     about = replace(grid.about, enlarged=enlarged)
     if upsampler is not None and min(grid.frames.shape[2:4]) > upsampler.prior_rows:
         made, projection = cascade.generate_large(prior, upsampler, *given, grid.plate)

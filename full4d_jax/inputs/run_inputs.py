@@ -46,14 +46,13 @@ class Inputs:
 
     @property
     def kind(self) -> FitKind:
-        """What the grid will be to a fit; `fit_kind` returns it for the grid itself."""
+        """What the grid will be to a fit; of a grid in a file `fit_kind` returns it."""
         if not self.prior.model.needs_cameras:
             return FitKind.CAPTURED
         size = self.size
-        enlarged = cascade.is_beyond(size.views, size.frames, size.height, size.width)
-        return (
-            FitKind.ENLARGED if self.upsampler and enlarged else FitKind.AROUND_SOURCE
-        )
+        shape = size.views, size.frames, size.height, size.width
+        enlarged = cascade.enlarges(self.upsampler, *shape)
+        return FitKind.ENLARGED if enlarged else FitKind.AROUND_SOURCE
 
 
 def read_inputs(
@@ -120,4 +119,4 @@ def cost_of_run(config: Config, inputs: Inputs, lift: LiftConfig | None) -> str:
     fills = not config.model.needs_cameras and config.model.codec == "pixels"
     if inputs.upsampler is None and not fills:
         return ""
-    return cost_note(inputs.size, config, lift)
+    return cost_note(inputs.size, config, lift, inputs.kind)

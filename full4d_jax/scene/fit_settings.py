@@ -62,14 +62,13 @@ def fit_kind(grid: Grid) -> FitKind:
     return FitKind.ENLARGED if grid.about.enlarged else FitKind.AROUND_SOURCE
 
 
-def sized_for(settings: LiftConfig, grid: Grid) -> LiftConfig:
+def sized_for(settings: LiftConfig, grid: Grid, kind: FitKind) -> LiftConfig:
     """Return settings whose steps and capacity are numbers, for a fit to a grid; see `sized`.
 
     Likewise the form of distillation is the one that runs.
     """
     # A pixel that moves differs by more from its median colour over time.
     moving_difference = 20 / 255
-    kind = fit_kind(grid)
     films = [] if kind is FitKind.CAPTURED else [grid.frames[0]]
     # A scene that deforms starts from none of the pictures between the instants.
     if films and grid.between is not None and settings.motion == "freetime":
@@ -217,20 +216,20 @@ def memory_note(settings: LiftConfig, shape: tuple[int, ...]) -> str:
     )
 
 
-def cost_note(size: DataConfig, config: Config, lift: LiftConfig | None) -> str:
+def cost_note(
+    size: DataConfig, config: Config, lift: LiftConfig | None, kind: FitKind
+) -> str:
     """Return a sentence on what a run needs, with a fit if there are settings for one.
 
     Raises:
       InputError: The machine has less memory.
     """
     pixels = size.views * size.frames * size.height * size.width
-    kind = FitKind.AROUND_SOURCE
     needed = 0.9 * BYTES_PER_GIB + BYTES_PER_GRID_PIXEL * pixels
     seconds = 40 + 0.8e-5 * pixels
     do = "give fewer --rows, --seconds or views"
     sampler = config.sampler
-    if not config.model.needs_cameras:
-        kind = FitKind.CAPTURED
+    if kind is FitKind.CAPTURED:
         # The network sees a group of views in a window of frames at once, each with the first.
         views = _at_once(sampler.group_views, size.views)
         frames = _at_once(sampler.window_frames, size.frames)

@@ -33,11 +33,11 @@ def run_scene(
     stages: Stages,
     config: Config,
     grid: Grid,
+    kind: fit_settings.FitKind,
     checkpoint: Path | None,
     look: Callable[[Scene], None] | None = None,
 ) -> files.Arrays:
     """Run the stage scene: fit 4D Gaussians to the grid; `look` is shown the start of the fit."""
-    kind = fit_settings.fit_kind(grid)
     form = fit_settings.distillation_form(config.lift, kind)
     weights = prior_path(config.model, checkpoint) if form != "none" else None
     # Offloading changes no scene.
@@ -54,7 +54,13 @@ def run_scene(
     def fit():
         prior = None if weights is None else open_prior(config, weights)
         return fit_scene(
-            config, grid, prior=prior, partial=unfinished, say=stages.say, look=look
+            config,
+            grid,
+            kind,
+            prior=prior,
+            partial=unfinished,
+            say=stages.say,
+            look=look,
         )
 
     scene = stages.run("scene", inputs, fit, after="grid")
@@ -84,19 +90,21 @@ def lift(
         found = grid.about.unposed or None
         do = "give world-to-camera poses and intrinsics"
         raise errors.InputError("grid", "cameras", found, "those of all views", do)
-    fit_settings.check_lift(config.lift, None, fit_settings.fit_kind(grid))
+    kind = fit_settings.fit_kind(grid)
+    fit_settings.check_lift(config.lift, None, kind)
     form = config.lift.distillation
     if prior is None and form not in ("auto", "none"):
         expected = "auto or none without a prior"
         raise errors.InputError(
             "config", "lift.distillation", form, expected, "give one"
         )
-    return reading.from_arrays(fit_scene(config, grid, prior=prior, say=say))
+    return reading.from_arrays(fit_scene(config, grid, kind, prior=prior, say=say))
 
 
 def fit_scene(
     config: Config,
     grid: Grid,
+    kind: fit_settings.FitKind,
     *,
     prior: Prior | None,
     partial: PartialFit | None = None,
@@ -108,13 +116,11 @@ def fit_scene(
     Args:
       config: the experiment; its lift section says how.
       grid: frames of all views, with cameras.
-      prior: to be queried from cameras between the views; None for no prior.
       partial: where a fit under way is kept, to go on from; None keeps nothing.
       say: prints a line for people.
       look: called with the scene before the first step, where the fit begins.
     """
-    kind = fit_settings.fit_kind(grid)
-    settings = fit_settings.sized_for(config.lift, grid)
+    settings = fit_settings.sized_for(config.lift, grid, kind)
     fit_settings.check_fit_memory(settings, grid.frames.shape)
     say(fit_settings.memory_note(settings, grid.frames.shape))
     key = jax.random.key(config.seed + 1)

@@ -8,6 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, ClassVar
 
+from full4d_jax.config.experiment import Config
 from full4d_jax.session.errors import InputError
 from input_pipeline.addresses import address_of
 
@@ -125,21 +126,23 @@ def choose_source(
     candidates: Sequence[Any],
     path: str,
     words: Sequence[str],
-    *,
-    model_needs_cameras: bool,
+    config: Config | None,
 ) -> Any:
-    """Return the options class that a command line asks for.
+    """Return the options class that decides what a command does with its source.
+
+    Its subclasses `OneViewOptions`, `RowAndColumnOptions`, `FittedOptions` are the kinds of a run.
 
     Args:
       candidates: the options classes of a verb.
       path: SOURCE, which decides first; empty where there is none.
       words: the command line; of it only the names of options count.
-      model_needs_cameras: see `ModelConfig`.
+      config: the experiment; None for a verb that takes none.
 
     Raises:
       InputError: the verb takes no such source.
     """
-    fitting = [x for x in candidates if x.model_needs_cameras == model_needs_cameras]
+    needs_cameras = config is None or config.model.needs_cameras
+    fitting = [x for x in candidates if x.model_needs_cameras == needs_cameras]
     fitting = fitting or candidates
     kinds = [kind for x in fitting for kind in x.path_kinds if kind]
     kind = require_kind(Path(path), kinds) if path else ""

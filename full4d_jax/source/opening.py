@@ -1,7 +1,5 @@
 """One way to open what a run starts from, whatever it is, and the stage that does."""
 
-from collections.abc import Callable
-
 from full4d_jax.config import DataConfig
 from full4d_jax.grid import Grid, grid_arrays, grid_from
 from full4d_jax.session.extras import has
@@ -14,21 +12,14 @@ from full4d_jax.source import (
     row_and_column,
     video_source,
 )
+from full4d_jax.source.kinds import SourceOptions
 from full4d_jax.source.lens import LensEstimate
 from input_pipeline.importers.camera_path import path_files
-
-# What opens sources in the size of a data section.
-SIZED: dict[type, Callable[..., Grid]] = {
-    options.DemoOptions: video_source.open_demo,
-    options.TwoVideosOptions: row_and_column.open_two_videos,
-    options.DemoGridOptions: row_and_column.open_demo_grid,
-    options.DatasetViewOptions: dataset_view.open_dataset_view,
-}
 
 
 def open_source(
     data: DataConfig,
-    source: options.SampleOptions | options.LiftOptions,
+    source: SourceOptions,
     estimate: LensEstimate | None = None,
 ) -> Grid:
     """Open what a run starts from, whatever it is.
@@ -41,13 +32,22 @@ def open_source(
     Raises:
       InputError: The video, data set or capture is unusable.
     """
-    if isinstance(source, options.VideoOptions):
-        return video_source.open_video_source(data, source, estimate)
-    if isinstance(source, options.DatasetClipOptions):
-        return capture_source.open_dataset_clip(source)
-    if isinstance(source, options.CaptureOptions):
-        return capture_source.open_capture(source)
-    return SIZED[type(source)](data, source)
+    match source:
+        case options.VideoOptions():
+            return video_source.open_video_source(data, source, estimate)
+        case options.DemoOptions():
+            return video_source.open_demo(data, source)
+        case options.DatasetViewOptions():
+            return dataset_view.open_dataset_view(data, source)
+        case options.TwoVideosOptions():
+            return row_and_column.open_two_videos(data, source)
+        case options.DemoGridOptions():
+            return row_and_column.open_demo_grid(data, source)
+        case options.DatasetClipOptions():
+            return capture_source.open_dataset_clip(source)
+        case options.CaptureOptions():
+            return capture_source.open_capture(source)
+    raise TypeError(f"nothing opens {type(source).__name__}")
 
 
 def run_source(
