@@ -190,6 +190,18 @@ class Grid:
         return self.cameras
 
     @property
+    def known_depth(self) -> Float[ndarray, "d t h w"]:
+        """The depth of a grid that is known to have some."""
+        assert self.depth is not None, "its depth is known"
+        return self.depth
+
+    @property
+    def source_camera(self) -> tuple[Float[ndarray, "3 3"], Float[ndarray, "t 4 4"]]:
+        """Intrinsics and world-to-camera poses of the source."""
+        cameras = self.known_cameras
+        return np.asarray(cameras.intrinsics[0]), np.asarray(cameras.world_to_camera[0])
+
+    @property
     def real_rows(self) -> int:
         """The number of views, from the first on, of which all frames are real."""
         rows = (self.origin == Origin.REAL).all(1)

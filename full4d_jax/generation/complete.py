@@ -122,8 +122,7 @@ def complete(
         expected = f"missing frames from view {real} on"
         do = "take a model without projection"
         raise errors.InputError("grid", "origin", found, expected, do)
-    assert grid.depth is not None, "a projection needs depth"
-    shown = to_model(grid.frames[:real]), jnp.asarray(grid.depth[:real])
+    shown = to_model(grid.frames[:real]), jnp.asarray(grid.known_depth[:real])
     given = *shown, grid.known_cameras, key
     enlarged = cascade.enlarges(upsampler, *grid.frames.shape[:4])
     about = replace(grid.about, enlarged=enlarged)

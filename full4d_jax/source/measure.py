@@ -200,12 +200,13 @@ def measure_depth(
     # Of a camera at rest, facts about the picture correct an estimate.
     if not estimated or still:
         if estimated and facts:
-            settled, plate = hold_facts(placed, np.asarray(settled), estimate)
+            known = replace(placed, depth=np.asarray(settled)[None])
+            settled, plate = hold_facts(known, estimate)
         depth = _without_edges(settled)
         return np.where(unknown, 0, depth), unit, metres, swept, plate
     # Of a camera that moves, a plane sweep corrects it, where points tell a common unit.
     if points_in(source) is not None:
-        where = (x.astype(np.float64) for x in path_scale.first_camera(placed))
+        where = (x.astype(np.float64) for x in placed.source_camera)
         settled, swept = stereo_depth(pictures, settled, *where)
         # The world's unit is the first median.
         again = path_scale.first_median(settled)
@@ -213,11 +214,12 @@ def measure_depth(
         unit = unit * again
         placed = path_scale.in_unit(placed, again)
         metres = None if metres is None else metres * again
-    camera = map(jnp.asarray, path_scale.first_camera(placed))
+    camera = map(jnp.asarray, placed.source_camera)
     shown = jnp.asarray(_without_edges(settled))
     depth = np.asarray(fuse_depth(frames, shown, *camera))
     if facts:
-        depth, plate = hold_facts(placed, depth, estimate)
+        known = replace(placed, depth=depth[None])
+        depth, plate = hold_facts(known, estimate)
         depth = _without_edges(depth)
     return np.where(unknown, 0, depth), unit, metres, swept, plate
 
@@ -234,29 +236,28 @@ def _without_edges(depth: Maps) -> Maps:
 
 
 def hold_facts(
-    source: Grid, depth: Maps, estimate: resting_scene.Estimate
+    source: Grid, estimate: resting_scene.Estimate
 ) -> tuple[Maps, CleanPlate]:
     """Return depth with which the facts agree, and the plate of what the camera does not see.
 
     Args:
-      source: of one camera, in world units.
-      depth: its estimated z, 0 where unknown.
+      source: of one camera, with estimated depth in world units, 0 where unknown.
       estimate: returns the depth of a picture, for the clean plate.
     """
-    frames = source.frames[0]
-    lens, path = path_scale.first_camera(source)
     still = not path_scale.source_moves(source)
-    subjects = find_subjects(frames, lens, path, source.around)
-    # A camera that moves may change its pitch.
-    up = lines.camera_up(frames, lens) if still else None
-    upright = None if up is None else lines.UprightLines(lens, up)
+    subjects = find_subjects(source)
     labels = subjects.labels
-    flat = planes.flatten_planes(depth, frames, upright, still=still, keep=labels > 0)
-    depth = stand_upright(flat, subjects, lens, up=up or lines.UP)
-    if still:
-        depth = forget_rim(depth, labels)
-    plate = resting_scene.clean_plate(
-        depth, frames, labels, subjects.backdrop, estimate
+    # A camera that moves may change its pitch.
+    lens, _ = source.source_camera
+    up = lines.camera_up(source.frames[0], lens) if still else None
+    upright = None if up is None else lines.UprightLines(lens, up)
+    flat = planes.flatten_planes(source, upright, still=still, keep=labels > 0)
+    standing = stand_upright(
+        replace(source, depth=flat[None]), subjects, up=up or lines.UP
     )
-    behind = resting_scene.depth_within(plate, *depth.shape[1:]) if still else None
-    return resting_scene.set_before(depth, frames, labels, lens, path, behind), plate
+    if still:
+        standing = forget_rim(standing, labels)
+    source = replace(source, depth=standing[None])
+    plate = resting_scene.clean_plate(source, subjects, estimate)
+    behind = resting_scene.depth_within(plate, *labels.shape[1:]) if still else None
+    return resting_scene.set_before(source, labels, behind), plate

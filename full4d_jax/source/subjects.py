@@ -16,10 +16,11 @@ import cv2
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Float32, UInt8
+from jaxtyping import Float, Float32
 from numpy import ndarray
 
 from full4d_jax.geometry import arrays, paths, tracking
+from full4d_jax.grid import Grid
 from full4d_jax.models.nets.published import CELL_PIXELS, CLASSES, Params, logits
 from full4d_jax.models.weights import load_shipped
 from full4d_jax.source import along_flow
@@ -71,22 +72,13 @@ class Subjects(NamedTuple):
     backdrop: Backdrop | None = None
 
 
-def find_subjects(
-    frames: arrays.Pictures,
-    lens: arrays.Lens,
-    world_to_camera: arrays.Poses,
-    around: UInt8[ndarray, "e h w 3"] | None,
-) -> Subjects:
-    """Return the masks of what stands in a clip.
+def find_subjects(source: Grid) -> Subjects:
+    """Return the masks of what stands in the clip of one camera.
 
     Unless the camera travels, what moves is found as well.
-
-    Args:
-      frames: sRGB.
-      lens: intrinsics, pixels.
-      world_to_camera: of each frame.
-      around: pictures that a camera at rest took before and after.
     """
+    frames, around = source.frames[0], source.around
+    lens, world_to_camera = source.source_camera
     classes, silhouettes = map(load_shipped, ("segmentation", "silhouette"))
     to_first = None
     if not paths.travels(world_to_camera):

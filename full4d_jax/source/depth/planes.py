@@ -37,6 +37,7 @@ from numpy import ndarray
 from scipy.sparse.linalg import splu
 
 from full4d_jax.geometry import arrays
+from full4d_jax.grid import Grid
 from full4d_jax.source.depth.lines import SegmentPoints, UprightLines, segment_points
 from gaussians.fitting.stillness import median_where
 
@@ -53,8 +54,7 @@ Columns = Float[ndarray, " c"]
 
 
 def flatten_planes(
-    depth: arrays.Maps,
-    frames: arrays.Pictures,
+    source: Grid,
     upright: UprightLines | None = None,
     *,
     still: bool,
@@ -63,14 +63,14 @@ def flatten_planes(
     """Return depth with flat planes and straight segments, by the module's equation.
 
     Args:
-      depth: z-depth in any unit, 0 where unknown, which stays.
-      frames: the clip.
+      source: of one camera, with depth in any unit, 0 where unknown, which stays.
       upright: finds upright segments; None where the direction up is unknown.
       still: whether the camera rests.
       keep: pixels whose depth is not touched and does not count, such as people.
     """
     # Difference of log depths of an instant and the resting scene.
     same_scene_log = 0.1
+    frames, depth = source.frames[0], source.known_depth[0]
     usable = (depth > 0) & ~keep
     if not still:
         clip = zip(depth, frames, usable, strict=True)

@@ -43,11 +43,12 @@ from numpy.lib.stride_tricks import sliding_window_view
 from full4d_jax.cameras import sides
 from full4d_jax.geometry import arrays, image_motion
 from full4d_jax.geometry.push_pull import push_pull
-from full4d_jax.grid import CleanPlate
+from full4d_jax.grid import CleanPlate, Grid
 from full4d_jax.models import functional, weights
 from full4d_jax.models.nets import unet
 from full4d_jax.source.backdrop import Backdrop, disc, grown
 from full4d_jax.source.depth.beyond_borders import beyond_borders
+from full4d_jax.source.subjects import Subjects
 from gaussians.fitting.stillness import camera_moves, median_where
 from input_pipeline.pinhole import unproject
 
@@ -58,24 +59,18 @@ BEYOND_SHARE = 0.25
 SUBJECT_GAP = 0.04
 
 
-def clean_plate(
-    depth: arrays.Maps,
-    frames: arrays.Pictures,
-    labels: arrays.Labels,
-    backdrop: Backdrop | None,
-    estimate: Estimate,
-) -> CleanPlate:
+def clean_plate(source: Grid, subjects: Subjects, estimate: Estimate) -> CleanPlate:
     """Return what a camera does not see: behind subjects, and beyond its borders.
 
     Args:
-      depth: of its pictures, world units, 0 where unknown.
-      frames: sRGB.
-      labels: number of the subject at each pixel, 0 for what rests.
-      backdrop: what other pictures show, too, of a camera at rest; None of one that moves.
+      source: of one camera, with depth in world units, 0 where unknown.
+      subjects: what stands in it.
       estimate: returns the depth of a picture, of any scale.
     """
     # Pixels beside a subject in which its colours mix with those of what rests.
     outline_pixels = 4
+    frames, depth = source.frames[0], source.known_depth[0]
+    labels, _, backdrop = subjects
     instant = 0
     if backdrop is None:
         instant = len(frames) // 2
@@ -172,21 +167,13 @@ def _with_residual(
 
 
 def set_before(
-    depth: arrays.Maps,
-    frames: arrays.Pictures,
-    labels: arrays.Labels,
-    lens: arrays.Lens,
-    world_to_camera: arrays.Poses,
-    behind: arrays.Map | None = None,
+    source: Grid, labels: arrays.Labels, behind: arrays.Map | None = None
 ) -> arrays.Maps:
     """Return depth in which every subject lies before what stands still behind it.
 
     Args:
-      depth: z-depth, world units, 0 where unknown.
-      frames: sRGB.
+      source: of one camera, with depth in world units, 0 where unknown.
       labels: number of the subject at each pixel, 0 for what rests.
-      lens: intrinsics, pixels.
-      world_to_camera: of each frame.
       behind: depth of what a camera at rest never sees at rest, 0 where unknown.
     """
     # Of disparity: a light on a wall lies so far before the wall.
@@ -194,9 +181,10 @@ def set_before(
     # Of 255 levels, from the resting colour.
     changed_levels = 20
     rests = labels == 0
-    result = inverse(depth)
-    if camera_moves(world_to_camera):
-        resting = resting_disparity_along(depth, rests, lens, world_to_camera)
+    frames = source.frames[0]
+    result = inverse(source.known_depth[0])
+    if camera_moves(source.source_camera[1]):
+        resting = resting_disparity_along(source, rests)
     else:
         still = resting_disparity(result, rests)
         if behind is not None:
@@ -225,18 +213,15 @@ def resting_disparity(disparity: arrays.Maps, rests: arrays.Masks) -> arrays.Map
     return np.where(np.isfinite(median), median, 0.0)
 
 
-def resting_disparity_along(
-    depth: arrays.Maps,
-    rests: arrays.Masks,
-    lens: arrays.Lens,
-    world_to_camera: arrays.Poses,
-) -> arrays.Maps:
+def resting_disparity_along(source: Grid, rests: arrays.Masks) -> arrays.Maps:
     """Return the disparity of what rests, as other instants show it; 0 where none does.
 
     Where several resting points fall on one pixel, the nearest counts.
     """
     # Instants, evenly spaced, whose resting pixels show what a moving camera would see.
     most_instants = 8
+    depth = source.known_depth[0]
+    lens, world_to_camera = source.source_camera
     count, height, width = depth.shape
     instants = np.linspace(0, count - 1, min(most_instants, count)).round().astype(int)
     points = []

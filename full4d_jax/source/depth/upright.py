@@ -23,6 +23,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from full4d_jax.geometry.arrays import Labels, Lens, Map, Maps, Mask, Values
+from full4d_jax.grid import Grid
 from full4d_jax.source.backdrop import as_bytes, disc, grown
 from full4d_jax.source.depth.lines import UP, Direction
 from full4d_jax.source.depth.resting_scene import inverse
@@ -52,20 +53,18 @@ class Foot(NamedTuple):
     weight: float
 
 
-def stand_upright(
-    depth: Maps, subjects: Subjects, lens: Lens, *, up: Direction = UP
-) -> Maps:
+def stand_upright(source: Grid, subjects: Subjects, *, up: Direction = UP) -> Maps:
     """Return depth in which subjects stand on the ground and nothing is between them and the rest.
 
     Args:
-      depth: of a clip, 0 where unknown.
+      source: of one camera, with depth, 0 where unknown.
       subjects: what stands in it.
-      lens: intrinsics, pixels.
       up: against gravity, in camera axes, as `camera_up` returns it.
     """
     # Times wider than high, from which on a person does not stand.
     lying_ratio = 1.4
-    before = inverse(depth.astype(np.float64))
+    lens, _ = source.source_camera
+    before = inverse(source.known_depth[0].astype(np.float64))
     after = before.copy()
     bodies = subjects.labels > 0
     for number, kind in enumerate(subjects.kinds, 1):

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from full4d_jax.geometry.arrays import Lens, Maps, Pictures, Poses, Values
+from full4d_jax.geometry.arrays import Lens, Maps, Pictures, Values
 from full4d_jax.geometry.paths import travels
 from full4d_jax.geometry.tracking import steadied
 from full4d_jax.grid import Grid, points_in
@@ -25,15 +25,9 @@ from input_pipeline.depth_alignment import MIN_MATCHES, SparseDepth
 from input_pipeline.pinhole import rescale
 
 
-def first_camera(source: Grid) -> tuple[Lens, Poses]:
-    """Return lens and path of the first camera."""
-    cameras = source.known_cameras
-    return np.asarray(cameras.intrinsics[0]), np.asarray(cameras.world_to_camera[0])
-
-
 def source_moves(source: Grid) -> bool:
     """Return whether the camera of a source moves."""
-    return camera_moves(first_camera(source)[1])
+    return camera_moves(source.source_camera[1])
 
 
 def first_median(depth: Maps) -> float:
@@ -64,7 +58,7 @@ def settle_scale(source: Grid, depth: Maps, *, estimated: bool) -> tuple[Maps, f
     Raises:
       InputError: the path's unit follows from points, and the depth of none is known.
     """
-    lens, poses = first_camera(source)
+    lens, poses = source.source_camera
     points = points_in(source)
     # At rest, frames are consistent already.
     by_frame = estimated and camera_moves(poses)
@@ -96,7 +90,7 @@ def seen_from_first(source: Grid, depth: Maps) -> tuple[Pictures, Maps]:
     Of a camera that travels only the first is such a frame, and stands for all.
     """
     frames = source.frames[0]
-    lens, poses = first_camera(source)
+    lens, poses = source.source_camera
     if not camera_moves(poses):
         return frames, depth
     if travels(poses):

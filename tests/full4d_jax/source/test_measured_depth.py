@@ -86,6 +86,6 @@ def test_what_is_smeared_between_two_legs_is_the_wall_behind(monkeypatch):
 
     cameras = Cameras(lens[None], rest[None], 120, 160)
     source = around_source(frames[None], depth[None], cameras)
-    held, _ = measure.hold_facts(source, depth, empty_room)
+    held, _ = measure.hold_facts(source, empty_room)
     np.testing.assert_allclose(held[legs == 1], 1.0, rtol=0.05)
     np.testing.assert_allclose(held[legs == 0], 2.0, rtol=0.05)

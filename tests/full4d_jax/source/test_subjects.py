@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 import pytest
+from one_view import one_view
 from skimage import data
 
 from full4d_jax.geometry.tracking import homographies
@@ -17,11 +18,6 @@ from input_pipeline.pinhole import intrinsics_from_fov
 
 HEIGHT, WIDTH, FRAMES = 96, 128, 6
 AT_REST = np.stack([np.eye(3)] * FRAMES)
-
-
-def one_camera(picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the lens and the pose of a camera that took one picture."""
-    return intrinsics_from_fov(60, *picture.shape[:2]), np.eye(4)[None]
 
 
 def background() -> np.ndarray:
@@ -170,9 +166,9 @@ def test_numbers_last_when_two_meet_and_part():
 
 def test_the_network_finds_a_person_and_a_cat():
     astronaut = cv2.resize(data.astronaut(), (128, 128), interpolation=cv2.INTER_AREA)
-    subjects = find_subjects(astronaut[None], *one_camera(astronaut), None)
+    subjects = find_subjects(one_view(astronaut[None]))
     assert subjects.kinds == ("person",)
     assert 0.25 < (subjects.labels == 1).mean() < 0.6
     assert subjects.labels[0, 64, 60] == 1
     cat = cv2.resize(data.chelsea(), (192, 128), interpolation=cv2.INTER_AREA)
-    assert find_subjects(cat[None], *one_camera(cat), None).kinds[:1] == ("animal",)
+    assert find_subjects(one_view(cat[None])).kinds[:1] == ("animal",)

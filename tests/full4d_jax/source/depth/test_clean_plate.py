@@ -4,9 +4,10 @@ import cv2
 import jax
 import jax.numpy as jnp
 import numpy as np
+from one_view import one_view
 
 from full4d_jax.geometry.push_pull import push_pull
-from full4d_jax.grid import CleanPlate
+from full4d_jax.grid import CleanPlate, Grid
 from full4d_jax.media.video_io import crop_resize
 from full4d_jax.source.backdrop import Backdrop
 from full4d_jax.source.depth.resting_scene import (
@@ -15,6 +16,7 @@ from full4d_jax.source.depth.resting_scene import (
     depth_within,
     inpainted,
 )
+from full4d_jax.source.subjects import Subjects
 from input_pipeline.media_files import PICTURES, listed, read_picture
 
 TIMES, HEIGHT, WIDTH = 3, 48, 64
@@ -26,7 +28,7 @@ WALL = np.broadcast_to(1 / np.linspace(1.0, 0.5, WIDTH), (HEIGHT, WIDTH)).astype
 )
 
 
-def hidden_all_the_time() -> tuple[np.ndarray, np.ndarray, np.ndarray, Backdrop]:
+def hidden_all_the_time() -> tuple[Grid, Subjects]:
     """A person before the wall; other pictures show the wall but for its lowest rows."""
     depth = np.stack([WALL] * TIMES)
     labels = np.zeros(depth.shape, np.int32)
@@ -39,7 +41,7 @@ def hidden_all_the_time() -> tuple[np.ndarray, np.ndarray, np.ndarray, Backdrop]
     added = labels[0] > 0
     added[36:40] = False
     backdrop = Backdrop(np.full((HEIGHT, WIDTH, 3), 90, np.float32), known, added)
-    return depth, frames, labels, backdrop
+    return one_view(frames, depth), Subjects(labels, ("person",), backdrop)
 
 
 def plate_of_person() -> CleanPlate:

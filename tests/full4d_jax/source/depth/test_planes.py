@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from one_view import one_view
 
 from full4d_jax.source.depth.lines import UprightLines, straightness
 from full4d_jax.source.depth.planes import flatten_planes
@@ -27,7 +28,7 @@ def boards():
 def flat(depth, frames, *, still=False, keep=None):
     """Flatten depth of which nothing is kept unless told."""
     keep = np.zeros(depth.shape, bool) if keep is None else keep
-    return flatten_planes(depth, frames, still=still, keep=keep)
+    return flatten_planes(one_view(frames, depth), still=still, keep=keep)
 
 
 def relative(depth, truth):
@@ -75,9 +76,9 @@ def test_upright_lines_are_upright():
     estimate = rays @ back / 2
     keep = np.zeros((1, HEIGHT, WIDTH), bool)
     frames = battens[None]
-    upright = flatten_planes(1 / estimate[None], frames, lines, still=True, keep=keep)[
-        0
-    ]
+    upright = flatten_planes(
+        one_view(frames, 1 / estimate[None]), lines, still=True, keep=keep
+    )[0]
 
     def unlike_truth(disparity):
         ratio = disparity / truth

@@ -1,7 +1,9 @@
 """What stands is upright, on the ground."""
 
 import numpy as np
+from one_view import one_view
 
+from full4d_jax.grid import Grid
 from full4d_jax.source.depth.upright import MAX_BODY_RELIEF, stand_upright
 from full4d_jax.source.subjects import Subjects
 
@@ -25,27 +27,34 @@ def person(bottom: int = BOTTOM) -> np.ndarray:
 
 
 def clip(disparity: np.ndarray, mask: np.ndarray, kind: str = "person"):
-    return (1 / disparity)[None], Subjects(mask[None].astype(np.int32), (kind,))
+    subjects = Subjects(mask[None].astype(np.int32), (kind,))
+    return standing((1 / disparity)[None]), subjects
+
+
+def standing(depth: np.ndarray) -> Grid:
+    frames = np.zeros((*depth.shape, 3), np.uint8)
+    return one_view(frames, depth, LENS)
 
 
 def test_a_person_with_the_ground_s_depth_stands_up():
     mask = person()
     # As flat as the floor and the wall: it leans back.
-    depth, subjects = clip(room(), mask)
-    upright = 1 / stand_upright(depth, subjects, LENS)[0][mask]
+    source, subjects = clip(room(), mask)
+    upright = 1 / stand_upright(source, subjects)[0][mask]
     foot = GROUND * (BOTTOM - HORIZON)
     np.testing.assert_allclose(upright, foot, rtol=MAX_BODY_RELIEF + 0.03)
-    assert depth[0][mask].max() / depth[0][mask].min() > 2
+    leaning = source.known_depth[0, 0][mask]
+    assert leaning.max() / leaning.min() > 2
 
 
 def test_up_leans_the_plane_with_the_camera():
     mask = person()
     disparity = np.full((HEIGHT, WIDTH), WALL)
     disparity[mask] = 0.5
-    depth, subjects = clip(disparity, mask)
+    source, subjects = clip(disparity, mask)
     angle = np.radians(20)  # the camera looks down: heads are nearer
     up = (0.0, -float(np.cos(angle)), -float(np.sin(angle)))
-    upright = stand_upright(depth, subjects, LENS, up=up)[0]
+    upright = stand_upright(source, subjects, up=up)[0]
     rows = np.arange(TOP + 5, BOTTOM - 5)
     z = upright[rows, 82]
     y = (rows - HEIGHT / 2) / FOCAL * z
@@ -58,7 +67,7 @@ def test_feet_are_steady_over_time():
     flicker = np.array([1.0, 1.08, 0.93, 1.05, 0.96, 1.0])
     depth = np.stack([1 / (room() * x) for x in flicker])
     labels = np.stack([mask.astype(np.int32)] * len(flicker))
-    upright = stand_upright(depth, Subjects(labels, ("person",)), LENS)
+    upright = stand_upright(standing(depth), Subjects(labels, ("person",)))
     both = upright[:, BOTTOM - 3, 82], flicker
     after, before = (np.abs(np.diff(np.log(x))).max() for x in both)
     assert after < 0.5 * before
