@@ -41,7 +41,7 @@ def configured(*records: object, **data):
     """A small experiment on two views and two instants."""
     config = load_config("configs/debug.py")
     own = {"views": 2, "frames": 2, "height": 32, "width": 32}
-    own |= {"records": tuple(map(str, mixing)), **data}
+    own |= {"records": tuple(map(str, records)), **data}
     return changed(config, data=own, training={"batch": 4})
 
 
