@@ -17,7 +17,7 @@ from jaxtyping import Float, Float32, Int, UInt8
 from numpy import ndarray
 
 from input_pipeline import matches, pinhole, transforms
-from input_pipeline.checks.pictures import decode_pictures
+from input_pipeline.decoded_clip import decode_clip
 from input_pipeline.plain_files import check_field, named
 from input_pipeline.schema import Example
 
@@ -51,7 +51,7 @@ class DisparityLine(NamedTuple):
 
 def known_depth(example: Example) -> list[SparseDepth]:
     """Return for every view the matches that agree with its cameras."""
-    pictures = decode_pictures(example, most=4)
+    pictures = decode_clip(example, most=4)
     limit = matches.near_pixels(pictures.shapes)
     empty = np.zeros(0, int), np.zeros((0, 2)), np.zeros(0)
     parts_of_view = [[empty] for _ in example.frames]

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float, Float32, UInt8
 from numpy import ndarray
 
-from input_pipeline.checks.pictures import Pictures
+from input_pipeline.decoded_clip import DecodedClip
 from input_pipeline.lenses import Distortion
 from input_pipeline.pinhole import Lens, Places
 from input_pipeline.schema import Example
@@ -130,7 +130,7 @@ def match_views(features: Sequence[Features], instant: int, most: int) -> list[M
     return matches
 
 
-def find_matches(example: Example, pictures: Pictures) -> list[Matches]:
+def find_matches(example: Example, pictures: DecodedClip) -> list[Matches]:
     """Matches of pairs of views at the instants that were kept."""
     # The most pairs of views of an instant.
     most_pairs = 60

@@ -9,8 +9,9 @@ from typing import Any
 from full4d_jax.data.clip_page import clip_page
 from full4d_jax.media.pictures import save_picture
 from full4d_jax.session import errors, files, progress
-from input_pipeline.checks import clip, pictures
+from input_pipeline.checks import clip, recording
 from input_pipeline.datasets.dataset import damaged_files, open_dataset
+from input_pipeline.decoded_clip import decode_clip
 from input_pipeline.schema import Example
 from input_pipeline.selection import evenly
 from input_pipeline.whole_files import whole_file
@@ -65,7 +66,7 @@ def _check(
         example = records[index]
     except ValueError as error:
         return f"clip {index}", {"clip": index, "problems": [str(error)]}
-    decoded = pictures.decode_pictures(example, instants)
+    decoded = decode_clip(example, instants)
     checked = clip.check_clip(example, decoded)
     checked.problems.extend(_copies(example, owners))
     count = f"{len(checked.problems)} problems"
@@ -82,7 +83,7 @@ def _check(
 def _copies(example: Example, owners: dict[bytes, str]) -> list[str]:
     """Return a problem for each scene that shares pictures; `owners` gains those of this clip."""
     own = example.scene_id
-    marks = {mark for row in pictures.file_marks(example) for mark in row}
+    marks = {mark for row in recording.file_marks(example) for mark in row}
     others = {owners.setdefault(mark, own) for mark in marks} - {own}
     return [
         f"frames: found pictures of scene {name} again, expected other ones (splits cut by scene)"

@@ -19,8 +19,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from input_pipeline import pinhole
-from input_pipeline.checks.pictures import (
-    Pictures,
+from input_pipeline.checks.recording import (
     check_masks,
     check_repeats,
     check_sizes,
@@ -28,6 +27,7 @@ from input_pipeline.checks.pictures import (
     exposure,
     note_light,
 )
+from input_pipeline.decoded_clip import DecodedClip
 from input_pipeline.matches import (
     PARALLAX,
     Matches,
@@ -98,8 +98,8 @@ class ClipCheck(NamedTuple):
     """World coordinates of verified matches, as the cameras place them."""
 
 
-def check_clip(example: Example, pictures: Pictures) -> ClipCheck:
-    """Check a clip by itself; `pictures` are those of `decode_pictures`."""
+def check_clip(example: Example, pictures: DecodedClip) -> ClipCheck:
+    """Check a clip by itself; `pictures` are those of `decode_clip`."""
     timing, drift = check_times(example)
     stops = exposure(pictures.light)
     light = note_light(stops)

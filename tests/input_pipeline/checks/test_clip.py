@@ -7,7 +7,7 @@ from textured_room import make_room
 from input_pipeline import pinhole, transforms
 from input_pipeline.capture_clips import CaptureClips
 from input_pipeline.checks.clip import check_clip
-from input_pipeline.checks.pictures import decode_pictures
+from input_pipeline.decoded_clip import decode_clip
 from input_pipeline.importers import transforms_json
 from input_pipeline.schema import Example
 
@@ -21,7 +21,7 @@ def room() -> Example:
 
 
 def checked(example: Example):
-    return check_clip(example, decode_pictures(example, 2))
+    return check_clip(example, decode_clip(example, 2))
 
 
 def with_poses(example: Example, poses: np.ndarray) -> Example:
