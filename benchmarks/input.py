@@ -39,7 +39,7 @@ import psutil
 
 from input_pipeline import Example, make_loader, pinhole
 from input_pipeline.datasets.dataset import Records, open_dataset, write_dataset
-from input_pipeline.h264 import is_film
+from input_pipeline.h264 import is_stream
 from input_pipeline.loader import Filling
 from input_pipeline.schema import make_example
 from input_pipeline.selection import choose_times, select
@@ -258,7 +258,7 @@ def raw(parts: list[np.ndarray], threads: int) -> Iterator[int]:
 
     def one(part: np.ndarray) -> int:
         for files in part:
-            (raw_film if is_film(files[0]) else raw_jpeg)(files)
+            (raw_film if is_stream(files[0]) else raw_jpeg)(files)
         return part.size
 
     with ThreadPoolExecutor(threads) as pool:

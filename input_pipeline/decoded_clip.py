@@ -42,7 +42,7 @@ def decode_clip(example: Example, most: int) -> DecodedClip:
             try:
                 file = example.frames[i, j]
                 # Decoders take JPEG files that are cut short, and paint the rest grey.
-                if not h264.is_film(file) and not file.rstrip(b"\0").endswith(
+                if not h264.is_stream(file) and not file.rstrip(b"\0").endswith(
                     END_OF_JPEG
                 ):
                     found = f"{len(file)} bytes that end too early"

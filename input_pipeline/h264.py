@@ -1,6 +1,6 @@
-"""The pictures of one view as an H.264 film, a piece for each frame, as records keep them.
+"""The pictures of one view as an H.264 stream, a piece for each frame, as records keep them.
 
-A piece is an access unit; the pieces in a row are a stream that any player shows. No picture refers
+A piece is an access unit; the pieces in a row are a video that any player shows. No picture refers
 to a later one and every `KEY_EVERY`-th to none, so a frame needs the pieces from the last such one
 on. Where frames are left out (`take`), a piece holds those since the frame before it, and its last
 picture is the frame.
@@ -37,15 +37,15 @@ X264 = (
 )
 
 
-def is_film(file: bytes) -> bool:
-    """Return whether a file of a view is a piece of a film."""
+def is_stream(file: bytes) -> bool:
+    """Return whether a file of a view is a piece of an H.264 stream."""
     return file.startswith(UNIT)
 
 
-def encode_film(
+def encode_stream(
     pictures: Iterable[UInt8[np.ndarray, "h w 3"]],
 ) -> Shaped[np.ndarray, "t"]:
-    """Return the pieces of a film of sRGB pictures, all of one size; colours at half resolution.
+    """Return the pieces of a stream of sRGB pictures, all of one size; colours at half resolution.
 
     Raises:
       ValueError: a size is odd or not that of the picture before.
@@ -58,7 +58,7 @@ def encode_film(
             shape = picture.shape
             encoder = _encoder(*shape[:2])
         found = f"pictures of {shape} and {picture.shape}"
-        check_field("film", picture.shape == shape, found, "one size")
+        check_field("video", picture.shape == shape, found, "one size")
         rgb = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
         yuv = rgb.reformat(
             format="yuv420p", dst_colorspace="ITU601", interpolation="AREA"
@@ -69,7 +69,7 @@ def encode_film(
     return _objects(pieces)
 
 
-def decode_film(pieces: Iterable[bytes]) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
+def decode_stream(pieces: Iterable[bytes]) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
     """The sRGB frame of each piece in turn.
 
     Raises:
@@ -86,7 +86,7 @@ def decode_film(pieces: Iterable[bytes]) -> Iterator[UInt8[np.ndarray, "h w 3"]]
             for unit in units:
                 shown += decoder.decode(av.Packet(UNIT + unit))
         if not shown or len(shown) != len(units) or any(f.is_corrupt for f in shown):
-            words = "bytes that do not decode, expected a piece of a film"
+            words = "bytes that do not decode, expected a piece of an H.264 stream"
             raise ValueError(f"found {len(piece)} {words}")
         yield cv2.cvtColor(shown[-1].to_ndarray(), cv2.COLOR_YUV2RGB_I420)
 
@@ -94,8 +94,8 @@ def decode_film(pieces: Iterable[bytes]) -> Iterator[UInt8[np.ndarray, "h w 3"]]
 def take(
     files: Shaped[np.ndarray, "t"], times: Sequence[int] | Int[np.ndarray, "n"]
 ) -> Shaped[np.ndarray, "n"]:
-    """The files of these frames of a view, in any order: JPEG files, or the pieces of a film."""
-    if not is_film(files.item(0)):
+    """The files of these frames of a view, in any order: JPEG files, or the pieces of a stream."""
+    if not is_stream(files.item(0)):
         return files[list(times)]
     taken = []
     last = None
@@ -109,7 +109,7 @@ def take(
 
 def _encoder(height: int, width: int) -> av.VideoCodecContext:
     is_even = height % 2 == width % 2 == 0
-    check_field("film", is_even, f"{width}x{height} pixels", "even numbers")
+    check_field("video", is_even, f"{width}x{height} pixels", "even numbers")
     encoder = av.CodecContext.create("libx264", "w")
     encoder.height = height
     encoder.width = width

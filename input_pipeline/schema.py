@@ -157,7 +157,7 @@ def validate(example: Example) -> Example:
             fits = isinstance(file, bytes) and start.match(file)
             _require(field, fits, f"{file[:4]!r}... at {place}", kind)
     for view in example.frames:
-        kinds = {h264.is_film(file) for file in view}
+        kinds = {h264.is_stream(file) for file in view}
         whole = len(kinds) == 1 and (kinds == {False} or view[0].startswith(h264.KEY))
         expected = "JPEG files or a film from a key frame on"
         _require("frames", whole, "parts of a film", expected)

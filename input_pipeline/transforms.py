@@ -85,8 +85,8 @@ def decode_view(files: Shaped[ndarray, "t"]) -> Iterator[UInt8[ndarray, "h w 3"]
     Raises:
       ValueError: the next frame cannot be decoded.
     """
-    if h264.is_film(files.item(0)):
-        return h264.decode_film(files)
+    if h264.is_stream(files.item(0)):
+        return h264.decode_stream(files)
     return map(decode_jpeg, files)
 
 
@@ -100,10 +100,10 @@ def encode_view(
 ) -> Shaped[ndarray, "t"]:
     """Return the frames of one view as a film, or as JPEG files, with hardly a loss if `finest`.
 
-    Errors are those of `encode_film`.
+    Errors are those of `encode_stream`.
     """
     if film:
-        return h264.encode_film(frames)
+        return h264.encode_stream(frames)
     return np.fromiter((encode_jpeg(frame, finest=finest) for frame in frames), object)
 
 
@@ -187,8 +187,8 @@ def view_size(file: bytes) -> tuple[int, int]:
     Raises:
       ValueError: if the file is no picture.
     """
-    if h264.is_film(file):
-        return next(h264.decode_film([file])).shape[:2]
+    if h264.is_stream(file):
+        return next(h264.decode_stream([file])).shape[:2]
     height, width, *_ = simplejpeg.decode_jpeg_header(file)
     return int(height), int(width)
 

@@ -213,7 +213,7 @@ def resized(example: Example, height: int, width: int) -> Example:
         if fits and not example.distortion[i].any():
             continue
         frames[i] = transforms.encode_view(
-            whole.frames[i], film=h264.is_film(files.item(0))
+            whole.frames[i], film=h264.is_stream(files.item(0))
         )
         for j in range(len(files)):
             if depth[i, j]:

@@ -32,7 +32,7 @@ def facts(example: schema.Example) -> Facts:
         "seconds": round(
             float(example.timestamps[0, -1] - example.timestamps[0, 0]), 4
         ),
-        "film": h264.is_film(first),
+        "film": h264.is_stream(first),
         "depth": [view for view, (_, middles) in enumerate(depth) if all(middles)],
         "known_depth": [round(float(np.mean(shares)), 4) for shares, _ in depth],
         "masks": [view for view in range(views) if all(example.masks[view])],

@@ -116,7 +116,7 @@ def shown():
 
 @pytest.fixture(scope="module")
 def film(shown):
-    return h264.encode_film(shown)
+    return h264.encode_stream(shown)
 
 
 @pytest.fixture
@@ -129,7 +129,7 @@ def clip(make_example, film):
 
 
 def test_a_film_holds_every_picture_in_order_above_40_decibels(film, shown):
-    found = list(h264.decode_film(film))
+    found = list(h264.decode_stream(film))
     assert len(found) == len(film) == LENGTH
     assert [number_of(frame) for frame in found] == list(range(LENGTH))
     assert all(psnr(*pair) > 40 for pair in zip(found, shown, strict=True))
@@ -141,22 +141,22 @@ def test_ffmpeg_reads_the_pieces_as_a_stream_and_decodes_the_same(film):
     with av.open(io.BytesIO(b"".join(film)), "r", format="h264") as container:
         planes = [x.to_ndarray(format="gray") for x in container.decode(video=0)]
     assert len(planes) == LENGTH
-    for ours, plane in zip(h264.decode_film(film), planes, strict=True):
+    for ours, plane in zip(h264.decode_stream(film), planes, strict=True):
         gray = ours @ [0.299, 0.587, 0.114]  # ITU-R BT.601, from which both are made
         np.testing.assert_allclose(gray, plane, atol=3)
 
 
 def test_every_window_stride_and_order_shows_the_frames_of_the_whole(film):
-    whole = list(h264.decode_film(film))
+    whole = list(h264.decode_stream(film))
     for start in range(LENGTH):
         for stride in (1, 2, 3, 9):
             times = np.arange(start, LENGTH, stride)
             part = h264.take(film, times)
             assert part[0].startswith(h264.KEY)
-            found = list(h264.decode_film(part))
+            found = list(h264.decode_stream(part))
             np.testing.assert_array_equal(found, [whole[t] for t in times])
             again = h264.take(part, range(len(times) - 1, -1, -1))
-            for frame, time in zip(h264.decode_film(again), times[::-1], strict=True):
+            for frame, time in zip(h264.decode_stream(again), times[::-1], strict=True):
                 np.testing.assert_array_equal(frame, whole[time])
     np.testing.assert_array_equal(decode_frame(film, 13), whole[13])
 
@@ -177,7 +177,7 @@ def test_a_record_of_films_comes_back_with_all_that_lies_beside(clip, film):
     times = np.array([3, 6, 11])
     part = from_bytes(to_bytes(validate(select(example, np.array([2, 1, 0]), times))))
     decoded = transforms.decode(part, height=HEIGHT, width=WIDTH)
-    frames = list(h264.decode_film(film))
+    frames = list(h264.decode_stream(film))
     for view in (0, 2):
         np.testing.assert_array_equal(decoded.frames[view], [frames[t] for t in times])
     assert [number_of(frame) for frame in decoded.frames[1]] == times.tolist()

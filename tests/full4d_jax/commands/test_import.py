@@ -11,7 +11,7 @@ from full4d_jax.cli import main
 from input_pipeline import pinhole, transforms
 from input_pipeline.addresses import read_stored, remove, stored_files, upload
 from input_pipeline.datasets.dataset import open_dataset
-from input_pipeline.h264 import is_film
+from input_pipeline.h264 import is_stream
 
 
 def write_capture(folder, write_film, *, names=("cam1", "cam2")):
@@ -135,7 +135,7 @@ def test_a_capture_becomes_films_with_even_sides(tmp_path, write_film):
         open_dataset(tmp_path / "jpeg"),
         open_dataset(tmp_path / "film"),
     )
-    assert is_film(films.frames[0, 0])
+    assert is_stream(films.frames[0, 0])
     assert transforms.view_size(files.frames[0, 0]) == (41, 55)
     assert transforms.view_size(films.frames[0, 0]) == (40, 54)
     np.testing.assert_allclose(films.intrinsics[0, 0], [50 * 54 / 64, 0, 27])
