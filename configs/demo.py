@@ -23,7 +23,7 @@ Stages 1 and 2 had the absolute error of the latents where there now is also the
 XLA_FLAGS=--xla_cpu_experimental_ynn_fusion_type= makes steps faster (jaxlib 0.10.2).
 What the weights in the package reach, and on which data, is printed by
    full4d evaluate --config demo
-and stands in the README; full4d_jax/checkpoints/prior.json has the losses, the samples and the
+and stands in the README; full4d_jax/weights/prior.json has the losses, the samples and the
 histogram of flow times of the run that made them.
 """
 

@@ -1,4 +1,4 @@
-"""Write the weights that others published as the files in `full4d_jax/checkpoints`.
+"""Write the weights that others published as the files in `full4d_jax/weights`.
 
     python recipes/convert_networks.py segmentation deeplabv3_257_mv_gpu.tflite TARGET
     python recipes/convert_networks.py silhouette pose_landmark_full.tflite TARGET

@@ -25,7 +25,7 @@ GRACE = 90
 # What `timeout` gives back.
 TIME_OVER = 124
 KILLED = 137
-PACKAGED = Path(__file__).resolve().parents[1] / "full4d_jax" / "checkpoints"
+PACKAGED = Path(__file__).resolve().parents[1] / "full4d_jax" / "weights"
 
 
 class Stage(NamedTuple):

@@ -33,19 +33,19 @@ def test_every_pinned_package_is_listed_in_its_version():
 
 def test_weights_of_others_have_their_licence_beside_them():
     page = (DOCS / "model_card.md").read_text()
-    checkpoints = DOCS.parent / "full4d_jax" / "checkpoints"
-    for weights in checkpoints.glob("*.safetensors"):
+    folder = DOCS.parent / "full4d_jax" / "weights"
+    for weights in folder.glob("*.safetensors"):
         assert weights.name in page, weights
     credits = {"segmentation": "Apache-2.0", "silhouette": "Apache-2.0"}
     credits["fast_depth"] = "MIT"
     for name, licence in credits.items():
-        path = checkpoints / f"{name}.safetensors"
+        path = folder / f"{name}.safetensors"
         with open_tensors(path, expected="weights") as file:
             assert licence in file.metadata()["credit"]
     holders = {"tiefenrausch": "2020 Facebook Research"}
     holders["fast_depth"] = "2019 Diana Wofk"
     for name, holder in holders.items():
-        licence = checkpoints / f"{name}.LICENSE"
+        licence = folder / f"{name}.LICENSE"
         assert licence.with_suffix(".safetensors").is_file()
         assert licence.name in page
         assert licence.read_text().startswith(f"MIT License\n\nCopyright (c) {holder}")

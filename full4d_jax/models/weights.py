@@ -21,7 +21,7 @@ from input_pipeline.plain_files import load_json, parse_json, require_layout
 Model = TypeVar("Model")
 # Values of JSON by name.
 Metadata = dict[str, Any]
-SHIPPED = Path(__file__).parents[1] / "checkpoints"
+SHIPPED = Path(__file__).parents[1] / "weights"
 # Of what is read of it.
 METADATA = {
     "model?": {str: object},

@@ -8,7 +8,7 @@ from types import ModuleType
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-CHECKPOINTS = ROOT / "full4d_jax" / "checkpoints"
+WEIGHTS = ROOT / "full4d_jax" / "weights"
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def test_the_shipped_weights_are_the_published_ones(
     words = ["convert_networks.py", network, str(published), str(target)]
     monkeypatch.setattr(sys, "argv", words)
     converter.main()
-    assert target.read_bytes() == (CHECKPOINTS / target.name).read_bytes()
+    assert target.read_bytes() == (WEIGHTS / target.name).read_bytes()
     if network == "depth":
-        licence = CHECKPOINTS / f"{shipped}.LICENSE"
+        licence = WEIGHTS / f"{shipped}.LICENSE"
         assert (published / "LICENSE").read_text() == licence.read_text()
