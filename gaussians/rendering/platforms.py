@@ -20,6 +20,7 @@ from jaxtyping import Array
 from gaussians.rendering import compositing, compositing_gpu, compositing_tpu
 from gaussians.rendering.binning import Bins, Tiles, bin_quarters, bin_splats
 from gaussians.rendering.compositing import Features, Image
+from gaussians.rendering.gpus import runs_triton
 from gaussians.rendering.projection import Splats
 
 T = TypeVar("T")
@@ -99,16 +100,6 @@ def _on_this_platform(work: Callable[..., T], *arrays: Array | Bins | Splats) ->
         tpu=partial(work, tpu),
         default=partial(work, compositing),
     )
-
-
-def runs_triton() -> bool:
-    """Return whether programs for NVIDIA GPUs may hold kernels of Triton: none here is too old."""
-    try:
-        devices = jax.local_devices(backend="cuda")
-    except RuntimeError:  # none is here: the program is for others
-        return True
-    ampere = 8.0
-    return min(float(device.compute_capability) for device in devices) >= ampere
 
 
 def _own_lists(kernels: ModuleType, bins: Bins, tiles: Tiles) -> tuple[Bins, Tiles]:

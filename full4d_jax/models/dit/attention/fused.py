@@ -37,7 +37,7 @@ from full4d_jax.models.dit.attention.merged import merged_attention
 from full4d_jax.models.dit.attention.splash import splash_attention, splash_from_frames
 from full4d_jax.models.dit.sharding import mesh_around, spec, swap_axes
 from full4d_jax.models.dit.tokens import flatten
-from gaussians.rendering.platforms import runs_triton
+from gaussians.rendering.gpus import runs_triton
 
 Attend = Callable[[Tokens, Tokens, Tokens, Any], Tokens]
 # Fewest tokens of a frame that fill the smallest side of splash's tiles.
