@@ -50,7 +50,7 @@ from full4d_jax.config import (
 )
 from full4d_jax.config.wan import WAN
 from full4d_jax.generation.projected import ProjectedBatch
-from full4d_jax.models.codec import codec_weights
+from full4d_jax.models.codec_files import codec_weights
 from full4d_jax.models.dit.conditions import Conditions
 from full4d_jax.models.dit.dit import init_params, velocity
 from full4d_jax.models.dit.sharding import make_mesh

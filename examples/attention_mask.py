@@ -13,7 +13,7 @@ from numpy import ndarray
 
 from full4d_jax import init_state, load_config, train_step
 from full4d_jax.config.masks import Frames, allowed_frames
-from full4d_jax.generation.batch import procedural_batch
+from full4d_jax.generation.procedural import procedural_batch
 
 SOURCE = 0  # the view that is given
 INSTANTS = 8  # of the grid

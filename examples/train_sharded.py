@@ -11,7 +11,7 @@ import optax
 
 import full4d_jax
 from full4d_jax.config import MeshConfig
-from full4d_jax.generation.batch import procedural_batch
+from full4d_jax.generation.procedural import procedural_batch
 
 
 def main(steps: int = 3) -> list[float]:

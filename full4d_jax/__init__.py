@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from full4d_jax.generation.batch import Batch
     from full4d_jax.generation.complete import generate
     from full4d_jax.generation.prior import open_prior
+    from full4d_jax.generation.procedural import procedural_batch
     from full4d_jax.generation.sampling import sample
     from full4d_jax.grid import Grid
     from full4d_jax.models.dit.dit import velocity
@@ -39,6 +40,7 @@ __all__ = [
     "load_config",
     "make_mesh",
     "open_prior",
+    "procedural_batch",
     "put_batch",
     "run",
     "sample",
@@ -56,6 +58,7 @@ _MODULES = {
     "load_config": "config",
     "make_mesh": "models.dit.sharding",
     "open_prior": "generation.prior",
+    "procedural_batch": "generation.procedural",
     "put_batch": "models.dit.sharding",
     "run": "pipeline",
     "sample": "generation.sampling",

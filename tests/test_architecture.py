@@ -1,7 +1,9 @@
 """The layout's promises: who imports whom."""
 
 import ast
+import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -43,6 +45,9 @@ ARROWS = {
     "cli": ["commands"],
 }
 
+# Imported inside functions by a training step: what few of them run.
+IMPORTED_LATE = {"full4d_jax.models.wan.vae"}
+
 
 def imported_packages(source: str) -> set[str]:
     """Top-level names of all imports, those inside functions and type-checking blocks included."""
@@ -71,8 +76,13 @@ def module_name(path: Path) -> str:
 
 def imported_modules(path: Path, modules: set[str]) -> set[str]:
     """Return the `modules` that a module imports anywhere, functions included."""
+    return modules_in(ast.parse((REPOSITORY / path).read_text()), modules)
+
+
+def modules_in(tree: ast.AST, modules: set[str]) -> set[str]:
+    """Return the `modules` that a part of one imports."""
     found = set()
-    for node in ast.walk(ast.parse((REPOSITORY / path).read_text())):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -89,6 +99,32 @@ def room(module: str) -> str:
 def reachable(name: str) -> set[str]:
     """Rooms that a room may import, itself included."""
     return {name}.union(*(reachable(other) for other in ARROWS[name]))
+
+
+def loaded_modules(name: str) -> list[Path]:
+    """Return the files of our modules that importing one loads, in a process of its own."""
+    program = (
+        f"import sys, {name}\n"
+        "for name, module in sys.modules.items():\n"
+        f"    if name.partition('.')[0] in {PACKAGES}:\n"
+        "        print(module.__file__)"
+    )
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
+    assert not done.returncode, done.stderr
+    return [Path(line).relative_to(REPOSITORY) for line in done.stdout.split()]
+
+
+def late_imports(path: Path, modules: set[str]) -> set[str]:
+    """Return the `modules` that a module imports inside functions."""
+    nodes = ast.walk(ast.parse((REPOSITORY / path).read_text()))
+    functions = [node for node in nodes if isinstance(node, ast.FunctionDef)]
+    return set().union(*(modules_in(node, modules) for node in functions))
+
+
+def count_lines(paths: Iterable[Path]) -> int:
+    """Return how many lines files have together, blank ones included."""
+    return sum(len((REPOSITORY / path).read_text().splitlines()) for path in paths)
 
 
 def test_import_direction():
@@ -138,3 +174,22 @@ def test_no_packages_under_tests():
 def test_only_tests_know_the_real_data():
     for path in MODULES:
         assert "FULL4D_DATA" not in (REPOSITORY / path).read_text(), path
+
+
+def test_a_training_step_imports_little():
+    loaded = loaded_modules("full4d_jax.training.step")
+    assert len(loaded) <= 75
+    assert count_lines(loaded) <= 8500
+    modules = set(map(module_name, MODULES))
+    for path in loaded:
+        late = late_imports(path, modules) - IMPORTED_LATE
+        assert not late, f"{path} imports {late} inside a function"
+
+
+def test_the_renderer_loads_no_format_before_it_is_asked_for():
+    assert loaded_modules("gaussians") == [Path("gaussians/__init__.py")]
+
+
+def test_the_method_is_short():
+    method = REPOSITORY / "full4d_jax" / "models" / "dit"
+    assert count_lines(method.rglob("*.py")) <= 3300

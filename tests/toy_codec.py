@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from full4d_jax.config.codecs import KINDS, WanVaeConfig
-from full4d_jax.models.codec import save_codec
+from full4d_jax.models.codec_files import save_codec
 from full4d_jax.models.functional import by_name
 from full4d_jax.models.wan.vae import abstract_params
 from full4d_jax.models.wan.vae_weights import source_name

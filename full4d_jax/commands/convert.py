@@ -97,13 +97,13 @@ def codec(source: File, target: File, *, sha256: str = "") -> None:
       sha256: refuse a file that is not this one. What was found is printed.
     """
     errors.require_ending(target, ".safetensors")
-    from full4d_jax.models import codec as codecs
+    from full4d_jax.models import codec_files
     from full4d_jax.models.tensor_files import PUBLISHED
     from full4d_jax.models.wan.vae_weights import find_vae
     from full4d_jax.session.files import open_folder
 
     path = find_vae(source)
-    mark = codecs.sha256(path)
+    mark = codec_files.sha256(path)
     if sha256 and mark != sha256:
         raise errors.InputError("SHA-256", source, mark, sha256, "download it again")
     origin = (
@@ -111,8 +111,8 @@ def codec(source: File, target: File, *, sha256: str = "") -> None:
     )
     print(f"{path}: SHA-256 {mark}, {origin}")
     open_folder(target.parent)
-    name, weights = codecs.convert_codec(path)
-    codecs.save_codec(target, name, weights)
+    name, weights = codec_files.convert_codec(path)
+    codec_files.save_codec(target, name, weights)
     print(f"{target}: {name}, {target.stat().st_size / 1e6:.2f} MB")
     line = "next: full4d train --config PRESET"
     print(f"{line} --model.codec {name} --codec_weights {target}")

@@ -23,11 +23,12 @@ from jaxtyping import Array, Float16, Float32, Int, PRNGKeyArray, UInt8
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import Config, check_config
 from full4d_jax.data import build, clip_page, data_options
-from full4d_jax.generation import batch
+from full4d_jax.generation import batch, generate
 from full4d_jax.media.pictures import save_picture, to_model
-from full4d_jax.models.codec import codec_id, codec_weights, make_codec
+from full4d_jax.models.codec import make_codec
+from full4d_jax.models.codec_files import codec_id, codec_weights
 from full4d_jax.models.sharded_map import OnLocalDevices
-from full4d_jax.models.wan.text import prompt_encoder
+from full4d_jax.models.wan.umt5 import prompt_encoder
 from full4d_jax.session import buckets, errors, fields
 from full4d_jax.training.clips.record_clips import clip_size
 from input_pipeline import h264, plain_files, transforms
@@ -111,7 +112,7 @@ def encode_projection(
     video = to_model(frames)
     depth = batch.draw_depth(key, draw, depth, config.data)
     cameras = Cameras(lenses, poses, *depth.shape[1:])
-    conditions, _ = batch.make_conditions(
+    conditions, _ = generate.make_conditions(
         model, video[None], depth[None], cameras, weights
     )
     # Records keep latents in half precision.

@@ -26,8 +26,9 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from full4d_jax.cameras import cameras_of
 from full4d_jax.config import Config, DataConfig
 from full4d_jax.evaluation import fidelity, table
-from full4d_jax.generation import batch, generate, real_frames
+from full4d_jax.generation import generate, real_frames
 from full4d_jax.generation.prior import Prior, open_prior, prior_path, prior_settings
+from full4d_jax.generation.procedural import procedural_batch
 from full4d_jax.geometry import depth_maps, image_motion
 from full4d_jax.grid import Grid, all_real
 from full4d_jax.media.pictures import save_picture, to_model, to_uint8, to_unit
@@ -258,7 +259,7 @@ def evaluate_grids(judge: Judge, folder: Path, scenes: range) -> None:
     """
     data = judge.config.data
     real = real_frames.row_and_column(data.views, data.frames)
-    render = jax.jit(lambda index: batch.procedural_batch(index, data).frames[0])
+    render = jax.jit(lambda index: procedural_batch(index, data).frames[0])
 
     def frames_of(scene: int) -> Float[Array, "v t h w 3"]:
         """Return a scene in [-1, 1]."""

@@ -15,12 +15,11 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, UInt8
 from full4d_jax.cameras import Cameras, cameras_of
 from full4d_jax.config import DataConfig, ModelConfig
 from full4d_jax.flow import Latents
-from full4d_jax.generation import projection_guidance, real_frames, static_points
+from full4d_jax.generation import projection_guidance, real_frames
 from full4d_jax.geometry.depth_maps import drop_depth_edges
 from full4d_jax.models.codec import Weights, make_codec, pool_frames
 from full4d_jax.models.dit.conditions import Conditions
 from full4d_jax.models.sharded_map import map_items
-from input_pipeline.procedural.scene import procedural_scene
 
 Place = Int[Array, ""] | int
 
@@ -69,55 +68,6 @@ class EncodedBatch(NamedTuple):
     latents: Latents
     conditions: Conditions
     true_motion: Float[Array, "b v t h w 3"] | None = None
-
-
-def procedural_batch(indices: Int[Array, "b"], config: DataConfig) -> Batch:
-    """Render the procedural scenes with these indices, one after the other."""
-
-    def one(index):
-        names = ("views", "frames", "height", "width", "orbit", "worlds")
-        clip = procedural_scene(
-            index, **{name: getattr(config, name) for name in names}
-        )
-        frames = clip.frames * 2 - 1
-        return Batch(frames, clip.depth[0], clip.intrinsics, clip.world_to_camera)
-
-    return jax.lax.map(one, indices)
-
-
-def make_conditions(
-    model: ModelConfig,
-    frames: projection_guidance.Videos,
-    depth: projection_guidance.Depths,
-    cameras: Cameras,
-    weights: Weights | None = None,
-    known: static_points.StaticPoints | None = None,
-) -> tuple[Conditions, projection_guidance.Projection]:
-    """Return the conditions of one grid, without batch axis, and the projection they come from.
-
-    Where the codec has a temporal stride, the cameras of the last frame of each latent frame are
-    kept.
-
-    Args:
-      model: says which codec encodes the projection.
-      frames: videos of the real views, [-1, 1]; the source is the first.
-      depth: their z-depth in world units, 0 where unknown.
-      cameras: of all views, the real ones first.
-      weights: weights of the codec.
-      known: still points of the source, to be projected too; None where several views are real.
-
-    Returns:
-      The conditions; and the projection into the target views at full resolution.
-    """
-    if known is None:
-        targets = projection_guidance.project_several(frames, depth, cameras)
-    else:
-        targets = static_points.project_known(frames[0], depth[0], known, cameras)
-    videos = [frames[:1], targets.frames]
-    if model.reads_filled:
-        videos.append(projection_guidance.fill_holes(targets))
-    latents = encode_videos(model, weights, jnp.concatenate(videos)[None])[0]
-    return conditions_of(model, depth[0], cameras, targets, latents), targets
 
 
 def conditions_of(

@@ -20,9 +20,16 @@ from full4d_jax.config import codecs
 from full4d_jax.flow import Latents
 from full4d_jax.generation import batch, real_frames, sampling, static_points
 from full4d_jax.generation.prior import Prior, check_grid
-from full4d_jax.generation.projection_guidance import Depths, Projection, Videos
+from full4d_jax.generation.projection_guidance import (
+    Depths,
+    Projection,
+    Videos,
+    fill_holes,
+    project_several,
+)
 from full4d_jax.geometry.image_motion import carried_motion
 from full4d_jax.media.pictures import to_uint8, to_unit
+from full4d_jax.models.codec import Weights
 from full4d_jax.models.dit import dit, sharding
 from full4d_jax.models.dit.conditions import Conditions
 from full4d_jax.models.grid_mesh import around
@@ -95,7 +102,7 @@ def guides_program(
     known: static_points.StaticPoints | None = None,
 ) -> tuple[sampling.Guides, Projection]:
     """Return the conditions that the sampler's guidance asks with, and the projection."""
-    condition = partial(batch.make_conditions, prior.model)
+    condition = partial(make_conditions, prior.model)
     weights = prior.codec_weights
     seen, projection = condition(frames, depth, cameras, weights, known)
     with_text, *with_negative = text_guides(prior, _batch_of_one(prior.model, seen))
@@ -105,6 +112,41 @@ def guides_program(
         blind = _batch_of_one(prior.model, unknown)
         without.append(blind._replace(text=with_text.text))
     return gathered((with_text, *without, *with_negative)), projection
+
+
+def make_conditions(
+    model: config.ModelConfig,
+    frames: Videos,
+    depth: Depths,
+    cameras: Cameras,
+    weights: Weights | None = None,
+    known: static_points.StaticPoints | None = None,
+) -> tuple[Conditions, Projection]:
+    """Return the conditions of one grid, without batch axis, and the projection they come from.
+
+    Where the codec has a temporal stride, the cameras of the last frame of each latent frame are
+    kept.
+
+    Args:
+      model: says which codec encodes the projection.
+      frames: videos of the real views, [-1, 1]; the source is the first.
+      depth: their z-depth in world units, 0 where unknown.
+      cameras: of all views, the real ones first.
+      weights: weights of the codec.
+      known: still points of the source, to be projected too; None where several views are real.
+
+    Returns:
+      The conditions; and the projection into the target views at full resolution.
+    """
+    if known is None:
+        targets = project_several(frames, depth, cameras)
+    else:
+        targets = static_points.project_known(frames[0], depth[0], known, cameras)
+    videos = [frames[:1], targets.frames]
+    if model.reads_filled:
+        videos.append(fill_holes(targets))
+    latents = batch.encode_videos(model, weights, jnp.concatenate(videos)[None])[0]
+    return batch.conditions_of(model, depth[0], cameras, targets, latents), targets
 
 
 def text_guides(prior: Prior, seen: Conditions) -> sampling.Guides:

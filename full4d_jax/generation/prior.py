@@ -18,7 +18,8 @@ from full4d_jax.config import (
     SamplerConfig,
     masks,
 )
-from full4d_jax.models.codec import Weights, codec_weights
+from full4d_jax.models.codec import Weights
+from full4d_jax.models.codec_files import codec_weights
 from full4d_jax.models.functional import Params
 from full4d_jax.models.grid_mesh import check_grid_mesh, grid_mesh, parameter_shapes
 from full4d_jax.models.wan.text import load_text

@@ -19,7 +19,7 @@ from full4d_jax.config import Config
 from full4d_jax.generation.generate import flow_program, guides_program, views_program
 from full4d_jax.generation.prior import Prior, check_grid, check_offload
 from full4d_jax.models import flops, grid_mesh
-from full4d_jax.models.codec import codec_shapes
+from full4d_jax.models.codec_files import codec_shapes
 from full4d_jax.models.dit.sharding import AnyMesh, shapes_on
 from full4d_jax.models.wan.text import load_text
 from full4d_jax.scene.prior_teacher import teacher_between

@@ -10,8 +10,8 @@ from jax.sharding import Mesh
 
 from full4d_jax.config import Config, to_dict
 from full4d_jax.media.pictures import save_picture
-from full4d_jax.models import flops, functional, trainable
-from full4d_jax.models.codec import codec_weights
+from full4d_jax.models import flops, functional, initial_params, trainable
+from full4d_jax.models.codec_files import codec_weights
 from full4d_jax.models.weights import save_params
 from full4d_jax.session.fields import require
 from full4d_jax.training import held_out, run_state, state, training_loop
@@ -54,7 +54,7 @@ def train_prior(
             print(f"{len(scenes)} scenes are held out of training, first {scenes[0]}")
     if init is not None:
         # A run that resumes does not read it.
-        trainable.check_start(config.model, init)
+        initial_params.check_start(config.model, init)
     validate = None
     if config.training.validate_every:
         validate = held_out.make_validation(config, mesh, weights_of_codec)
@@ -93,7 +93,7 @@ def first_prior_state(
     key = jax.random.key(config.seed)
     if init is None:
         return state.init_state(config, key, mesh)
-    params = trainable.start_from(config.model, init, key, mesh)
+    params = initial_params.start_from(config.model, init, key, mesh)
     return state.make_state(
         config, mesh, partial(state.state_from_params, config), params
     )

@@ -20,7 +20,7 @@ from websockets.sync.client import connect
 from websockets.sync.connection import Connection
 
 from full4d_jax.config.codecs import KINDS
-from full4d_jax.models.codec import save_codec
+from full4d_jax.models.codec_files import save_codec
 from full4d_jax.models.wan import vae
 
 # Without a graphics card the pictures are drawn by SwiftShader, in software.

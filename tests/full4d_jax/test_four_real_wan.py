@@ -13,9 +13,10 @@ from toy_wan import SMALL, random_wan
 from full4d_jax.cli import main
 from full4d_jax.config import MeshConfig, check_config, load_config
 from full4d_jax.media.video_io import write_video
-from full4d_jax.models.codec import codec_weights, computing_weights
+from full4d_jax.models.codec import computing_weights
+from full4d_jax.models.codec_files import codec_weights
 from full4d_jax.models.dit.sharding import dotted
-from full4d_jax.models.trainable import start_from
+from full4d_jax.models.initial_params import start_from
 from full4d_jax.training.clips.batches import training_batches
 from full4d_jax.training.state import state_from_params
 from full4d_jax.training.step import train_step

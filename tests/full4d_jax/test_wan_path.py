@@ -16,8 +16,8 @@ from full4d_jax.cameras import Cameras
 from full4d_jax.config import MeshConfig, SamplerConfig, load_config
 from full4d_jax.data.data_options import Writing
 from full4d_jax.data.encode import encode_dataset
-from full4d_jax.generation.batch import make_conditions, mark_first_frame
-from full4d_jax.generation.generate import generate_grid
+from full4d_jax.generation.batch import mark_first_frame
+from full4d_jax.generation.generate import generate_grid, make_conditions
 from full4d_jax.generation.prior import load_network, prior_with
 from full4d_jax.generation.sampling import schedule
 from full4d_jax.models.codec import make_codec

@@ -20,7 +20,8 @@ from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Float, Int, Key, PRNGKeyArray, Shaped, UInt8
 
 from full4d_jax.config import Config, DataConfig
-from full4d_jax.generation.batch import Batch, procedural_batch
+from full4d_jax.generation.batch import Batch
+from full4d_jax.generation.procedural import procedural_batch
 from full4d_jax.geometry.depth_maps import drop_depth_edges
 from full4d_jax.media.pictures import to_model
 from full4d_jax.media.video_io import read_video

@@ -13,7 +13,7 @@ from jax.sharding import AbstractMesh, AxisType, Mesh
 from full4d_jax.config import Config, MeshConfig, to_dict
 from full4d_jax.generation.batch import Batch
 from full4d_jax.generation.projected import ProjectedBatch
-from full4d_jax.models.codec import codec_shapes
+from full4d_jax.models.codec_files import codec_shapes
 from full4d_jax.models.dit.sharding import (
     AXES,
     AnyMesh,

@@ -11,7 +11,8 @@ from random_grids import arc
 from random_weights import random_params
 
 from full4d_jax.config import SamplerConfig, load_config
-from full4d_jax.generation.batch import Batch, make_conditions
+from full4d_jax.generation.batch import Batch
+from full4d_jax.generation.generate import make_conditions
 from full4d_jax.models.dit.dit import velocity
 from full4d_jax.training.loss import loss
 

@@ -13,11 +13,8 @@ from toy_codec import vae_tensors
 from full4d_jax.cli import main
 from full4d_jax.config import DEFAULT, ModelConfig
 from full4d_jax.config.codecs import KINDS, WAN22
-from full4d_jax.models.codec import (
-    codec_weights,
-    make_codec,
-    save_codec,
-)
+from full4d_jax.models.codec import make_codec
+from full4d_jax.models.codec_files import codec_weights, save_codec
 from full4d_jax.models.wan import vae
 from full4d_jax.session.errors import InputError
 

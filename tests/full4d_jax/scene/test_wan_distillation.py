@@ -12,8 +12,8 @@ from toy_codec import save_toy_codec
 from toy_wan import SMALL
 
 from full4d_jax.config import SamplerConfig, load_config
-from full4d_jax.generation.batch import make_conditions, mark_first_frame
-from full4d_jax.generation.generate import bind_prior
+from full4d_jax.generation.batch import mark_first_frame
+from full4d_jax.generation.generate import bind_prior, make_conditions
 from full4d_jax.generation.prior import prior_with
 from full4d_jax.models.codec import make_codec
 from full4d_jax.models.dit.dit import velocity

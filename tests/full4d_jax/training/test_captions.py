@@ -13,7 +13,7 @@ from toy_encoded import encoded_as, on, wan_config
 
 from full4d_jax.config import Config, check_config
 from full4d_jax.data import encode
-from full4d_jax.models.codec import codec_weights
+from full4d_jax.models.codec_files import codec_weights
 from full4d_jax.models.wan.text import padded
 from full4d_jax.session.errors import InputError
 from full4d_jax.training.clips.batches import training_batches

@@ -10,7 +10,7 @@ from changed import changed
 from toy_encoded import encoded_as, on, wan_config
 
 from full4d_jax.generation.batch import Batch, prepare
-from full4d_jax.models.codec import codec_weights
+from full4d_jax.models.codec_files import codec_weights
 from full4d_jax.models.dit.sharding import put_batch
 from full4d_jax.session.errors import InputError
 from full4d_jax.training import held_out, training_loop

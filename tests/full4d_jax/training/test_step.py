@@ -9,7 +9,8 @@ from random_weights import random_params
 from some_batches import random_batch
 
 from full4d_jax.config import Config, load_config
-from full4d_jax.generation.batch import Batch, procedural_batch
+from full4d_jax.generation.batch import Batch
+from full4d_jax.generation.procedural import procedural_batch
 from full4d_jax.models.dit.dit import init_params
 from full4d_jax.training.loss import Frozen, loss
 from full4d_jax.training.state import TrainState, init_state, state_from_params

@@ -14,12 +14,8 @@ from full4d_jax.config import MeshConfig, load_config, to_dict
 from full4d_jax.models.dit.conditions import Conditions
 from full4d_jax.models.dit.dit import init_params, velocity
 from full4d_jax.models.dit.sharding import make_mesh, tree_shardings
-from full4d_jax.models.trainable import (
-    complete_params,
-    merge_adapters,
-    start_from,
-    without_adapters,
-)
+from full4d_jax.models.initial_params import complete_params, start_from
+from full4d_jax.models.trainable import merge_adapters, without_adapters
 from full4d_jax.models.weights import load_params, save_params
 from full4d_jax.session.errors import InputError
 from full4d_jax.training.prior_training import first_prior_state

@@ -11,7 +11,7 @@ from random_weights import random_params
 
 from full4d_jax.config import ModelConfig
 from full4d_jax.models.dit.dit import velocity
-from full4d_jax.models.trainable import complete_params
+from full4d_jax.models.initial_params import complete_params
 
 FUSED = ModelConfig(
     width=16,

@@ -1,0 +1,93 @@
+"""The parameters that training starts with: those of a checkpoint, completed by random ones."""
+
+import dataclasses
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh
+from jaxtyping import PRNGKeyArray
+
+from full4d_jax.config import ModelConfig
+from full4d_jax.models import grid_mesh, weights
+from full4d_jax.models.dit import dit, sharding
+from full4d_jax.models.functional import Params, by_name, nested
+from full4d_jax.models.trainable import SYNCHRONIZATION, without_adapters
+
+# These fields say which tokens attend to each other, what is real, which heads there are besides,
+# and how training goes on. All others decide what a network's parameters mean, often without
+# changing a shape.
+FREE = ("attention", "mask", "first_frame", "lora_rank", "moves_base")
+# Has more inputs where the base moves.
+REFINER = "refiner.enter.kernel"
+
+
+def start_from(
+    model: ModelConfig, checkpoint: Path, key: PRNGKeyArray, mesh: Mesh | None = None
+) -> Params:
+    """Read the parameters of a checkpoint, and complete them where the model has more.
+
+    Adapters are always fresh. Synchronization of two streams is fresh where the checkpoint has a
+    single stream, and so is what moves the base where it has none of that; inputs that the refiner
+    then has besides start at zero.
+
+    Args:
+      model: the network to train.
+      checkpoint: the file.
+      key: for what is fresh.
+      mesh: each of its devices reads and draws its own shards, so that neither a device nor a host
+        has all of them; None is one device.
+
+    Returns:
+      The parameters in float32.
+
+    Raises:
+      InputError: there is no such file, its model computes something else, or its other names or
+        shapes are not the model's.
+    """
+    stored = check_start(model, checkpoint)
+    like = grid_mesh.parameter_shapes(stored, mesh, jnp.float32)
+    params, _ = weights.load_params(checkpoint, like)
+    return complete_params(model, params, key, mesh)
+
+
+def check_start(model: ModelConfig, checkpoint: Path) -> ModelConfig:
+    """Return the network whose parameters a checkpoint has, without reading them.
+
+    Raises:
+      InputError: as `start_from` does.
+    """
+    names = weights.tensor_shapes(checkpoint)
+    plain = without_adapters(model)
+    weights.require_model(checkpoint, plain, free=FREE)
+    if not any(name.startswith(SYNCHRONIZATION) for name in names):
+        plain = dataclasses.replace(plain, attention="fused")
+    if not any(name.startswith("mover.") for name in names):
+        plain = dataclasses.replace(plain, moves_base=False)
+    weights.check_params(checkpoint, dit.abstract_params(plain))
+    return plain
+
+
+def complete_params(
+    model: ModelConfig, params: Params, key: PRNGKeyArray, mesh: Mesh | None = None
+) -> Params:
+    """Return the parameters, with fresh ones of `model` under all names that they lack.
+
+    Where nothing of them moves the base and the model does, the refiner's last inputs are new and
+    get zeros.
+    """
+    flat = by_name(params)
+    if model.moves_base and not any(name.startswith("mover.") for name in flat):
+        shapes = by_name(dit.abstract_params(model))
+        more = shapes[REFINER].shape[2] - flat[REFINER].shape[2]
+        flat[REFINER] = jnp.pad(flat[REFINER], ((0, 0), (0, 0), (0, more), (0, 0)))
+
+    def fresh():
+        drawn = by_name(dit.init_params(model, key))
+        return {name: x for name, x in drawn.items() if name not in flat}
+
+    cut = None
+    if mesh is not None:
+        cut = sharding.tree_shardings(mesh, jax.eval_shape(fresh), model.width)
+    # Compiled, so that what is known is never drawn.
+    return nested(jax.jit(fresh, out_shardings=cut)() | flat)
