@@ -17,7 +17,7 @@ any of them continues where the last run ended.
     DatasetClipOptions  capture_source  all              -                  capture_fit
     GridOptions         scene.reading   as they were left there             by what they are
 
-Words become a video first, by Wan (`inputs.words`). Of a capture some frames may be held out. The
+Words become a video first, by Wan (`text_to_video`). Of a capture some frames may be held out. The
 grid of two videos is fitted where its cameras are known. `generation.complete` chooses by the
 model, and `scene.lift` by the grid (`fit_kind`).
 """
@@ -26,10 +26,10 @@ from functools import partial
 from pathlib import Path
 from typing import get_args
 
+from full4d_jax import run_files, text_to_video
 from full4d_jax.config import DEFAULT, Config, check_config, to_dict
 from full4d_jax.generation.complete import run_grid
 from full4d_jax.grid import Grid
-from full4d_jax.inputs import run_inputs, words
 from full4d_jax.media.pictures import write_grid
 from full4d_jax.scene import reading, renders
 from full4d_jax.scene.fit_settings import (
@@ -93,16 +93,16 @@ def run(
     else:
         stages = Stages(Path(out))
         if isinstance(source, options.WordsOptions):
-            run_inputs.check_source(config, source)
-            opened = words.film_in_folder(config, source, out)
+            run_files.check_source(config, source)
+            opened = text_to_video.video_in_folder(config, source, out)
         else:
             opened = source
-        inputs = run_inputs.read_inputs(config, opened, checkpoint)
-        check_lift(config.lift, None, inputs.kind)
+        loaded = run_files.read_run_files(config, opened, checkpoint)
+        check_lift(config.lift, None, loaded.kind)
         files.hold_folder(out)
-        grid = _sample(stages, config, opened, inputs, lifted=True)
+        grid = _sample(stages, config, opened, loaded, lifted=True)
         look = partial(renders.show_first_look, stages, grid)
-        scene = run_scene(stages, config, grid, inputs.kind, checkpoint, look)
+        scene = run_scene(stages, config, grid, loaded.kind, checkpoint, look)
         used = checkpoint or SHIPPED
     renders.show_scene(stages, grid, scene, show)
     return report.write_report(
@@ -122,9 +122,9 @@ def sample(
     report.json.
     """
     stages = Stages(Path(out))
-    inputs = run_inputs.read_inputs(config, source, checkpoint)
+    loaded = run_files.read_run_files(config, source, checkpoint)
     files.hold_folder(out)
-    _sample(stages, config, source, inputs, lifted=False)
+    _sample(stages, config, source, loaded, lifted=False)
     used = checkpoint or SHIPPED
     plain = to_dict(config)
     return report.write_report(stages, "sample", plain, checkpoint=used, source=source)
@@ -211,25 +211,25 @@ def _sample(
     stages: Stages,
     config: Config,
     source: options.SampleOptions,
-    inputs: run_inputs.Inputs,
+    loaded: run_files.RunFiles,
     *,
     lifted: bool,
 ) -> Grid:
     """Open the source, measure its depth and complete the grid; `lifted` if a scene follows."""
-    if note := run_inputs.cost_of_run(config, inputs, config.lift if lifted else None):
+    if note := run_files.cost_of_run(config, loaded, config.lift if lifted else None):
         stages.say(note)
-    grid = opening.run_source(stages, inputs.size, source, inputs.depth)
-    if inputs.depth is not None:
-        grid = measure.run_depth(stages, grid, inputs.depth)
-    if inputs.targets is not None and source.cameras is not None:
-        grid, note = aiming.with_targets(grid, inputs.targets, source.cameras)
+    grid = opening.run_source(stages, loaded.size, source, loaded.depth)
+    if loaded.depth is not None:
+        grid = measure.run_depth(stages, grid, loaded.depth)
+    if loaded.targets is not None and source.cameras is not None:
+        grid, note = aiming.with_targets(grid, loaded.targets, source.cameras)
         stages.say(f"cameras: {note}")
-    if inputs.trained_angles is not None:
-        grid = aiming.with_range_warning(grid, inputs.trained_angles)
+    if loaded.trained_angles is not None:
+        grid = aiming.with_range_warning(grid, loaded.trained_angles)
     if lifted:
         row_and_column.require_cameras(grid)
     grid = run_grid(
-        stages, config, grid, inputs.prior, inputs.checkpoint, inputs.upsampler
+        stages, config, grid, loaded.prior, loaded.checkpoint, loaded.upsampler
     )
     write_grid(stages.folder, grid, stages.arrays["grid"].get("projection"))
     return grid

@@ -39,8 +39,9 @@ ARROWS = {
     "training": ["generation", "source"],
     "data": ["training"],
     "evaluation": ["scene"],
-    "inputs": ["scene"],
-    "pipeline": ["inputs"],
+    "run_files": ["scene"],
+    "text_to_video": ["generation", "source"],
+    "pipeline": ["run_files", "text_to_video"],
     "commands": ["pipeline", "training", "data", "evaluation"],
     "cli": ["commands"],
 }

@@ -32,11 +32,11 @@ def video(
       out: the .mp4 to write.
     """
     errors.require_ending(out, ".mp4")
-    from full4d_jax.inputs.words import make_film, plan_film
     from full4d_jax.media.video_io import write_video
     from full4d_jax.session.files import open_folder
+    from full4d_jax.text_to_video import generate_video, plan_video
 
-    film = plan_film(config, prompt, wan)
+    plan = plan_video(config, prompt, wan)
     open_folder(out.parent)
-    write_video(out, make_film(film), config.data.fps)
+    write_video(out, generate_video(plan), config.data.fps)
     print(f"next: full4d run {out}")

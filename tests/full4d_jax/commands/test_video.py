@@ -21,10 +21,10 @@ from full4d_jax.config import (
     to_dict,
 )
 from full4d_jax.config.wan import WAN
-from full4d_jax.inputs.words import film_in_folder
 from full4d_jax.models.dit.dit import init_params
 from full4d_jax.models.weights import save_params
 from full4d_jax.source.options import VideoOptions, WanOptions, WordsOptions
+from full4d_jax.text_to_video import video_in_folder
 
 SIZES = {
     "codec_stride": 2,
@@ -103,16 +103,16 @@ def words_of_run(folder, weights):
 
 def test_the_video_of_a_run_is_made_once(folder, tmp_path, capsys):
     source = words_of_run(folder, "small.safetensors")
-    opened = film_in_folder(Config(), source, tmp_path)
+    opened = video_in_folder(Config(), source, tmp_path)
     assert opened == VideoOptions(tmp_path / "video.mp4", start=0.0)
     before = opened.video.read_bytes()
     assert "5 frames of 12x16 by 4 calls" in capsys.readouterr().out
-    film_in_folder(
+    video_in_folder(
         Config(sampler=SamplerConfig(steps=3, offload=True)), source, tmp_path
     )
     assert "video: kept from" in capsys.readouterr().out
     assert opened.video.read_bytes() == before
-    film_in_folder(Config(seed=1), source, tmp_path)
+    video_in_folder(Config(seed=1), source, tmp_path)
     assert "kept" not in capsys.readouterr().out
     assert opened.video.read_bytes() != before
 

@@ -1,4 +1,4 @@
-"""A video that Wan makes of words, or of words and a picture: a file, or what a run starts from."""
+"""Text to video, or text and a picture to video, by Wan: as a file, or as the source of a run."""
 
 import time
 from dataclasses import dataclass, replace
@@ -21,15 +21,15 @@ from input_pipeline.media_files import read_picture
 
 
 @dataclass(frozen=True)
-class PlannedFilm:
-    """A film that is still to be made; what is quick to refuse has been looked at.
+class Plan:
+    """A video that is still to be generated; all that is quick to check has been checked.
 
     Attributes:
       config: a preset of Wan.
       prompt: words, or the name of a file of `full4d embed-text`.
-      wan: the weights, and what else decides what it shows.
+      wan: the weights, and the other options.
       weights: the checkpoint in `wan`.
-      first: the first frame, in the film's size.
+      first: the first frame, in the video's size.
     """
 
     config: Config
@@ -39,8 +39,8 @@ class PlannedFilm:
     first: UInt8[np.ndarray, "h w 3"] | None
 
 
-def plan_film(config: Config, prompt: str, wan: WanOptions) -> PlannedFilm:
-    """Look at what a film is made of.
+def plan_video(config: Config, prompt: str, wan: WanOptions) -> Plan:
+    """Check a preset, weights and the first frame, before text encoder and weights are read.
 
     Raises:
       InputError: the config is no preset of Wan, or a file is missing or unusable.
@@ -65,26 +65,26 @@ def plan_film(config: Config, prompt: str, wan: WanOptions) -> PlannedFilm:
         errors.require_file(
             "codec", Path(config.codec_weights), "weights of a codec", do
         )
-    return PlannedFilm(config, prompt, wan, wan.weights, first)
+    return Plan(config, prompt, wan, wan.weights, first)
 
 
-def make_film(film: PlannedFilm) -> UInt8[np.ndarray, "t h w 3"]:
-    """Make a film, sRGB, at the preset's size and rate; says what it does.
+def generate_video(plan: Plan) -> UInt8[np.ndarray, "t h w 3"]:
+    """Generate a video, sRGB, at the preset's size and rate; prints its size, calls and time.
 
     Raises:
       InputError: there are words and no text encoder, or weights do not fit the preset.
     """
-    config = film.config
-    wan = film.wan
+    config = plan.config
+    wan = plan.wan
     encoder = None
-    are_words = not (_is_file(film.prompt) and _is_file(wan.negative))
+    are_words = not (_is_file(plan.prompt) and _is_file(wan.negative))
     if wan.text_encoder is not None and are_words:
         encoder = prompt_encoder(wan.text_encoder)
     width = config.model.text_width
-    text = prompt_embedding(film.prompt, width, encoder)
+    text = prompt_embedding(plan.prompt, width, encoder)
     avoided = prompt_embedding(wan.negative, width, encoder)
     del encoder  # 11 GB
-    prior = open_prior(config, film.weights)
+    prior = open_prior(config, plan.weights)
     sampler = replace(prior.sampler, guidance=1.0, text_guidance=wan.guidance)
     prior = replace(prior, sampler=sampler, text=text, negative_text=avoided)
 
@@ -95,38 +95,38 @@ def make_film(film: PlannedFilm) -> UInt8[np.ndarray, "t h w 3"]:
     start = time.monotonic()
     size = data.height, data.width
     frames = make_video(
-        prior, data.frames, size, jax.random.key(config.seed), film.first
+        prior, data.frames, size, jax.random.key(config.seed), plan.first
     )
     taken = time.monotonic() - start
     print(f"{data.frames / data.fps:.1f} s of video, made in {taken:.0f} s")
     return frames
 
 
-def film_in_folder(
+def video_in_folder(
     config: Config, source: WordsOptions, out: str | Path
 ) -> VideoOptions:
-    """Make the film of a run, video.mp4 in its folder, unless it is there already.
+    """Generate the video of a run, video.mp4 in its folder, unless it is there already.
 
     Args:
-      config: the scene's experiment; the film has its seed, its mesh and its offload.
-      source: what the film shows.
+      config: the scene's experiment; the video has its seed, its mesh and its offload.
+      source: the prompt, and a picture for the first frame.
       out: the folder of the run, where video.npz keeps the frames.
 
     Returns:
       The options that open it as any other video.
 
     Raises:
-      InputError: as `plan_film` and `make_film`.
+      InputError: as `plan_video` and `generate_video`.
     """
     preset = presets.load_config(source.wan)
     sampler = replace(preset.sampler, offload=config.sampler.offload)
     preset = replace(preset, seed=config.seed, mesh=config.mesh, sampler=sampler)
     preset = replace(preset, codec_weights=str(source.codec or ""))
-    film = plan_film(preset, source.prompt, source.film)
+    plan = plan_video(preset, source.prompt, source.film)
     stages = Stages(files.hold_folder(out))
 
     arrays = stages.run(
-        "video", _film_settings(film), lambda: {"frames": make_film(film)}
+        "video", _settings(plan), lambda: {"frames": generate_video(plan)}
     )
     video = stages.folder / "video.mp4"
     write_video(video, arrays["frames"], preset.data.fps)
@@ -134,14 +134,18 @@ def film_in_folder(
     return VideoOptions(video, **{name: getattr(source, name) for name in same})
 
 
-def _film_settings(film: PlannedFilm) -> dict[str, Any]:
-    """Return what a film depends on, for `stages.fingerprint`."""
-    own = {"data": film.config.data, "guidance": film.wan.guidance, "first": film.first}
-    texts = {"prompt": film.prompt, "negative": film.wan.negative}
+def _settings(plan: Plan) -> dict[str, Any]:
+    """Return all that decides a video, for `stages.fingerprint`."""
+    own = {
+        "data": plan.config.data,
+        "guidance": plan.wan.guidance,
+        "first": plan.first,
+    }
+    texts = {"prompt": plan.prompt, "negative": plan.wan.negative}
     texts = {
         name: Path(text) if _is_file(text) else text for name, text in texts.items()
     }
-    return prior_settings(film.config, film.weights) | own | texts
+    return prior_settings(plan.config, plan.weights) | own | texts
 
 
 def _is_file(prompt: str) -> bool:

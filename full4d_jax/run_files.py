@@ -1,6 +1,6 @@
-"""What is refused before anything long is read, and the files that a run reads besides its source.
+"""Files that a run reads besides its source: weights, depth and target cameras.
 
-These are weights, depth and target cameras.
+They are read, and refused, before anything long is done.
 """
 
 from dataclasses import dataclass, replace
@@ -22,7 +22,7 @@ from full4d_jax.source.size import size_of_result
 
 
 @dataclass(frozen=True)
-class Inputs:
+class RunFiles:
     """The files, read before the first stage replaces an earlier one.
 
     Attributes:
@@ -55,9 +55,9 @@ class Inputs:
         return FitKind.ENLARGED if enlarged else FitKind.AROUND_SOURCE
 
 
-def read_inputs(
+def read_run_files(
     config: Config, source: options.SampleOptions, checkpoint: Path | None
-) -> Inputs:
+) -> RunFiles:
     """Read the prior, the depth network, the depth and the target cameras.
 
     Args:
@@ -72,7 +72,7 @@ def read_inputs(
     checkpoint = prior_path(config.model, checkpoint)
     prior = open_prior(config, checkpoint)
     if not config.model.needs_cameras:
-        return Inputs(config.data, checkpoint, prior)
+        return RunFiles(config.data, checkpoint, prior)
     weights = source.size.upsampler if source.size else None
     upsampler = complete.upsampler_for(config, weights)
     size = size_of_result(config, source, enlarged=upsampler is not None)
@@ -86,7 +86,7 @@ def read_inputs(
         check_grid(prior, size.views, size.frames, size.height, size.width)
     depth = measure.read_depth_inputs(source, size)
     trained = trained_range(checkpoint)
-    return Inputs(size, checkpoint, prior, upsampler, depth, targets, trained)
+    return RunFiles(size, checkpoint, prior, upsampler, depth, targets, trained)
 
 
 def check_source(
@@ -105,18 +105,18 @@ def check_source(
         raise errors.InputError("source", type(source).__name__, "one", expected, do)
 
 
-def cost_of_run(config: Config, inputs: Inputs, lift: LiftConfig | None) -> str:
+def cost_of_run(config: Config, loaded: RunFiles, lift: LiftConfig | None) -> str:
     """Return a sentence on what a run costs; empty for what was not measured.
 
     Args:
       config: the experiment.
-      inputs: what was read for it.
+      loaded: the files of the run.
       lift: how a scene is fitted; None where none is.
 
     Raises:
       InputError: The machine has less memory.
     """
     fills = not config.model.needs_cameras and config.model.codec == "pixels"
-    if inputs.upsampler is None and not fills:
+    if loaded.upsampler is None and not fills:
         return ""
-    return cost_note(inputs.size, config, lift, inputs.kind)
+    return cost_note(loaded.size, config, lift, loaded.kind)

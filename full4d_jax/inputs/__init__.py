@@ -1,1 +1,0 @@
-"""What a run reads and refuses before its first stage."""
