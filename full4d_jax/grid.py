@@ -12,7 +12,7 @@ known, and from whether `depth` is. Which prior completes it is the config's cho
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Any, NamedTuple
@@ -27,9 +27,64 @@ from input_pipeline.pinhole import relative_to, rescale
 
 # Within the 3 to 25 that the shipped prior was trained on.
 DEFAULT_FPS = 8.0
-# Fields of `Grid` and `About` that are stored under their names, as those of `Place` are.
-OWN_ARRAYS = ("frames", "origin", "times", "depth", "masks", "cloud", "around")
-ABOUT_ARRAYS = ("note", "warning", "unposed", "rate", "distances", "enlarged", "sound")
+# What `source.npz` and `grid.npz` hold: by part of a `Grid` and field, the name of the array ("?":
+# may be missing), its kind and axes (`session.stage_arrays` explains and checks them).
+ARRAYS: dict[str, dict[str, tuple[str, str]]] = {
+    "": {
+        # Pictures, black where they are missing.
+        "frames": ("frames", "uint8 v t h w 3"),
+        # 0 missing, 1 real, 2 held out, 3 generated.
+        "origin": ("origin", "uint8 v t"),
+        "times": ("times", "rising t"),
+        # Depth of the first d views, world units, 0 = unknown.
+        "depth": ("depth?", "float d t h w"),
+        # Masks of the subject.
+        "masks": ("masks?", "bool v t h w"),
+        # Points to start from.
+        "cloud": ("cloud?", "float c 6"),
+        "around": ("around?", "uint8 e h w 3"),
+    },
+    "cameras": {
+        "intrinsics": ("intrinsics?", "float v 3 3"),
+        "world_to_camera": ("world_to_camera?", "float v t 4 4"),
+    },
+    # Still points that views see, in the unit of the cameras.
+    "points": {
+        "views": ("point_views?", "int p"),
+        "instants": ("point_instants?", "int p"),
+        "pixels": ("point_pixels?", "float p 2"),
+        "depth": ("point_depth?", "float p"),
+    },
+    "between": {
+        "frames": ("between?", "uint8 b h w 3"),
+        "times": ("between_times?", "rising b"),
+    },
+    "plate": {
+        "frame": ("plate?", "uint8 m n 3"),
+        "depth": ("plate_depth?", "float m n"),
+        "instant": ("plate_instant?", "int"),
+    },
+    "about": {
+        "note": ("note", "text"),
+        "warning": ("warning", "text"),
+        "unposed": ("unposed", "text"),
+        "enlarged": ("enlarged", "bool"),
+        "rate": ("rate?", "scale"),
+        # An audio file.
+        "sound": ("sound?", "uint8 s"),
+        # How far the scene is from each real view of a rig, world units.
+        "distances": ("distances?", "scale k"),
+    },
+    "place": {
+        "dataset": ("dataset?", "text"),
+        "split": ("split?", "text"),
+        "clip": ("clip?", "int"),
+        "view": ("view?", "int"),
+        "views": ("views?", "int v"),
+        "instants": ("instants?", "int t"),
+        "unit": ("unit?", "scale"),
+    },
+}
 
 Frames = UInt8[ndarray, "v t h w 3"]
 Origins = UInt8[ndarray, "v t"]
@@ -306,69 +361,54 @@ def alone(grid: Grid, view: int) -> Grid:
 
 def grid_arrays(grid: Grid) -> dict[str, ndarray]:
     """Return a grid as named arrays, as `source.npz` and `grid.npz` hold it; see `grid_from`."""
-    values: dict[str, Any] = {name: getattr(grid, name) for name in OWN_ARRAYS}
-    values |= {name: getattr(grid.about, name) for name in ABOUT_ARRAYS}
-    if grid.cameras is not None:
-        values["intrinsics"] = grid.cameras.intrinsics
-        values["world_to_camera"] = grid.cameras.world_to_camera
-    if grid.points is not None:
-        values |= {
-            f"point_{name}": value for name, value in grid.points._asdict().items()
-        }
-    if grid.between is not None:
-        values |= {"between": grid.between.frames, "between_times": grid.between.times}
-    if grid.plate is not None:
-        values |= plate_arrays(grid.plate)
-    if grid.about.place is not None:
-        values |= grid.about.place._asdict()
-    return {
-        name: np.asarray(value) for name, value in values.items() if value is not None
-    }
+    parts = vars(grid) | {"": grid, "place": grid.about.place}
+    arrays = {}
+    for part in ARRAYS:
+        arrays |= part_arrays(part, parts[part])
+    return arrays
+
+
+def part_arrays(part: str, value: Any) -> dict[str, ndarray]:
+    """Return a part of a grid, None for none, as named arrays."""
+    arrays = {}
+    for field, (name, _) in ARRAYS[part].items():
+        array = getattr(value, field, None)
+        if array is not None:
+            arrays[name.removesuffix("?")] = np.asarray(array)
+    return arrays
 
 
 def grid_from(arrays: Mapping[str, ndarray]) -> Grid:
     """Return the grid of named arrays; the inverse of `grid_arrays`.
 
-    What is read from a file is checked there: `session.stage_arrays` has the layout.
+    What is read from a file is checked there: `session.stage_arrays`.
     """
-    cameras = points = between = place = None
-    if "intrinsics" in arrays:
+    if cameras := _fields("cameras", arrays):
         height, width = arrays["frames"].shape[2:4]
-        cameras = Cameras(
-            arrays["intrinsics"], arrays["world_to_camera"], height, width
-        )
-    if "point_depth" in arrays:
-        points = Points(*(arrays[f"point_{name}"] for name in Points._fields))
-    if "between" in arrays:
-        between = PicturesBetween(arrays["between"], arrays["between_times"])
-    if "dataset" in arrays:
-        place = Place(**_values(Place._fields, arrays))
+        cameras |= {"height": height, "width": width}
+    points = _fields("points", arrays)
+    between = _fields("between", arrays)
+    place = _fields("place", arrays)
     return Grid(
-        **{name: arrays[name] for name in OWN_ARRAYS if name in arrays},
-        cameras=cameras,
-        points=points,
-        between=between,
+        **_fields("", arrays),
+        cameras=Cameras(**cameras) if cameras else None,
+        points=Points(**points) if points else None,
+        between=PicturesBetween(**between) if between else None,
         plate=plate_in(arrays),
-        about=About(place=place, **_values(ABOUT_ARRAYS, arrays)),
+        about=About(
+            place=Place(**place) if place else None, **_fields("about", arrays)
+        ),
     )
-
-
-def _values(names: Iterable[str], arrays: Mapping[str, ndarray]) -> dict[str, Any]:
-    """Return the arrays of these names that there are; those without axes as plain values."""
-    found = {name: arrays[name] for name in names if name in arrays}
-    return {name: x if x.ndim else x.item() for name, x in found.items()}
-
-
-def plate_arrays(plate: CleanPlate) -> dict[str, ndarray]:
-    """Return a clean plate as named arrays, as `depth.npz` and `grid.npz` hold it."""
-    instant = np.asarray(plate.instant)
-    return {"plate": plate.frame, "plate_depth": plate.depth, "plate_instant": instant}
 
 
 def plate_in(arrays: Mapping[str, ndarray]) -> CleanPlate | None:
     """Return the clean plate of named arrays; None where there is none."""
-    if "plate" not in arrays:
-        return None
-    return CleanPlate(
-        arrays["plate"], arrays["plate_depth"], int(arrays["plate_instant"])
-    )
+    plate = _fields("plate", arrays)
+    return CleanPlate(**plate) if plate else None
+
+
+def _fields(part: str, arrays: Mapping[str, ndarray]) -> dict[str, Any]:
+    """Return the fields of a part that there are; those without axes as plain values."""
+    names = {field: name.removesuffix("?") for field, (name, _) in ARRAYS[part].items()}
+    found = {field: arrays[name] for field, name in names.items() if name in arrays}
+    return {field: x if x.ndim else x.item() for field, x in found.items()}

@@ -25,13 +25,13 @@ RENDERER_ASKS_FOR = {
 # Who may import whom inside full4d_jax. A room may also import those that its arrows lead to by way
 # of others; `flow`, the equations, and `cameras` import nothing, `grid` only `cameras`.
 ARROWS = {
-    "session": [],
+    "session": ["grid"],
     "flow": [],
     "cameras": [],
     "grid": ["cameras"],
     "geometry": ["session"],
     "config": ["session"],
-    "media": ["session", "grid"],
+    "media": ["session"],
     "models": ["config", "flow", "cameras"],
     "generation": ["models", "media", "geometry"],
     "source": ["models", "media", "geometry"],

@@ -12,56 +12,12 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from numpy import ndarray
 
+from full4d_jax.grid import ARRAYS
 from input_pipeline.pinhole import check_cameras
 from input_pipeline.plain_files import check_field, named
 
-# What is behind the subjects of the source camera and beyond its borders, and its depth in world
-# units, 0 where pictures show it, at an instant.
-PLATE = {"plate?": "uint8 m n 3", "plate_depth?": "float m n", "plate_instant?": "int"}
-GRID = {
-    # Pictures, black where they are missing.
-    "frames": "uint8 v t h w 3",
-    # 0 missing, 1 real, 2 held out, 3 generated.
-    "origin": "uint8 v t",
-    "times": "rising t",
-    "intrinsics?": "float v 3 3",
-    "world_to_camera?": "float v t 4 4",
-    # Depth of the first d views, world units, 0 = unknown.
-    "depth?": "float d t h w",
-    # Masks of the subject.
-    "masks?": "bool v t h w",
-    # Still points that views see, in the unit of the cameras.
-    "point_views?": "int p",
-    "point_instants?": "int p",
-    "point_pixels?": "float p 2",
-    "point_depth?": "float p",
-    # Points to start from.
-    "cloud?": "float c 6",
-    # Of a camera at rest, pictures half-way between the instants, and before and after these.
-    "between?": "uint8 b h w 3",
-    "between_times?": "rising b",
-    "around?": "uint8 e h w 3",
-    **PLATE,
-    "note": "text",
-    "warning": "text",
-    # Why there are no cameras.
-    "unposed": "text",
-    # Whether it is larger than what the prior was trained on.
-    "enlarged": "bool",
-    "rate?": "scale",
-    # An audio file.
-    "sound?": "uint8 s",
-    # How far the scene is from each real view of a rig, world units.
-    "distances?": "scale k",
-    # The place in a data set: a hash of it, and where.
-    "dataset?": "text",
-    "split?": "text",
-    "clip?": "int",
-    "view?": "int",
-    "views?": "int v",
-    "instants?": "int t",
-    "unit?": "scale",
-}
+GRID = {name: axes for part in ARRAYS.values() for name, axes in part.values()}
+PLATE = dict(ARRAYS["plate"].values())
 STAGES = {
     "source": GRID,
     # Depth of the real rows, 0 = unknown; and units of the source's path in one of the world.
@@ -107,14 +63,13 @@ STAGES = {
 # Beside the arrays of every stage: of what it is made, and how long that took.
 MARKS = {"fingerprint": "text", "before": "text", "seconds": "float"}
 # In a data set.
-PLACE = ("dataset", "split", "clip", "view", "views", "instants", "unit")
+PLACE = tuple(ARRAYS["place"])
 # Arrays of which all are there or none.
 TOGETHER = [
-    PLACE,
-    ("intrinsics", "world_to_camera"),
-    ("between", "between_times"),
-    ("plate", "plate_depth", "plate_instant"),
-    ("point_views", "point_instants", "point_pixels", "point_depth"),
+    *(
+        tuple(name.removesuffix("?") for name, _ in ARRAYS[part].values())
+        for part in ("place", "cameras", "between", "plate", "points")
+    ),
     ("velocities", "moments", "log_durations", "logit_gates"),
     ("embeddings", "inner", "biases", "outer", "reach"),
 ]

@@ -32,7 +32,7 @@ from full4d_jax.grid import (
     Grid,
     alone,
     depth_in,
-    plate_arrays,
+    part_arrays,
     plate_in,
     points_in,
 )
@@ -152,7 +152,7 @@ def measure(grid: Grid, inputs: DepthInputs, say: Callable[[str], None]) -> Arra
         scaled = other * (own * float(grid.about.distances[view]) / unit)
         rows.append(scaled.astype(np.float32))
     arrays = {"depth": np.stack(rows), "path_unit": np.asarray(unit)}
-    return arrays if plate is None else arrays | plate_arrays(plate)
+    return arrays if plate is None else arrays | part_arrays("plate", plate)
 
 
 def measure_depth(

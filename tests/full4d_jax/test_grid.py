@@ -1,6 +1,7 @@
 """A grid is saved as it is, and a view of it stands in a world of its own."""
 
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.grid import (
+    ARRAYS,
     About,
     CleanPlate,
     Grid,
@@ -91,6 +93,12 @@ def test_a_grid_comes_back_from_its_arrays(make, tmp_path):
     np.testing.assert_equal(asdict(found), asdict(make()))
     kinds = {name: x.dtype for name, x in grid_arrays(found).items()}
     assert kinds == {name: x.dtype for name, x in arrays.items()}
+
+
+def test_documents_name_every_array():
+    page = Path("docs/formats.md").read_text()
+    names = [f"`{name}`" for part in ARRAYS.values() for name, _ in part.values()]
+    assert [name for name in names if name not in page] == []
 
 
 def test_a_real_view_alone_is_in_its_own_world_and_unit():
