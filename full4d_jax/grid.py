@@ -102,7 +102,7 @@ class Origin(IntEnum):
     REAL = 1
     # An input, filmed or generated, that scores a scene and is not fitted.
     HELD_OUT = 2
-    # By our prior or another one; also films whose cameras were estimated.
+    # By our prior or another one; also videos whose cameras were estimated.
     GENERATED = 3
 
 

@@ -72,7 +72,7 @@ class Capture(NamedTuple):
     note: str = ""
     """Assumptions of the importer, in words."""
     generated: bool = False
-    """Views disagree a little: a generator made the films, or cameras are estimated from them."""
+    """Views disagree a little: a generator made the videos, or cameras are estimated from them."""
     warning: str = ""
     """What may go wrong, in a sentence; empty for nothing."""
 

@@ -1,4 +1,4 @@
-"""Records cut from captures: frames aligned by time, upright, undistorted, as JPEG or films."""
+"""Records cut from captures: frames aligned by time, upright, undistorted, as JPEG or videos."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
@@ -27,7 +27,7 @@ class CaptureClips(Sequence[schema.Example]):
       instants: of those that all views share, from the first of these to before the second; None
         is the end.
       size: pixels of the shorter side; larger frames are reduced, None keeps them.
-      film: store views as films, whose sides are even, instead of JPEG files.
+      film: store views as H.264 videos, whose sides are even, instead of JPEG files.
       finest: store JPEG files with hardly a loss, for scores.
 
     Raises:
@@ -50,7 +50,7 @@ class CaptureClips(Sequence[schema.Example]):
         self.film = film
         self.finest = finest
         self.left_out = 0
-        self._film_times: dict[Path, Float64[ndarray, " n"]] = {}
+        self._frame_times: dict[Path, Float64[ndarray, " n"]] = {}
         self._cuts: list[tuple[int, Int[ndarray, "v t"]]] = []
         for number, capture in enumerate(self.captures):
             where = f"scene {capture.scene_id}"
@@ -116,7 +116,7 @@ class CaptureClips(Sequence[schema.Example]):
         pictures = iter(self._pictures(view, taken))
         first = next(pictures)
         shape = first.shape
-        # Films have even sides.
+        # Videos have even sides.
         unit = 2 if self.film else 1
         scale = min(1.0, self.size / min(shape[:2])) if self.size else 1.0
         rows, columns = (
@@ -165,18 +165,18 @@ class CaptureClips(Sequence[schema.Example]):
 
     def _pictures(self, view: View, taken: Int[ndarray, " t"]) -> Iterable[ndarray]:
         """These frames of a view, decoded when they are asked for."""
-        film = view.files[0]
-        if film.suffix.lower() not in media_files.VIDEOS:
+        video = view.files[0]
+        if video.suffix.lower() not in media_files.VIDEOS:
             return map(media_files.read_picture, [view.files[i] for i in taken])
-        if film not in self._film_times:
-            self._film_times[film] = video_files.frame_times(film)
-        return video_files.read_frames(film, self._film_times[film][taken].tolist())
+        if video not in self._frame_times:
+            self._frame_times[video] = video_files.frame_times(video)
+        return video_files.read_frames(video, self._frame_times[video][taken].tolist())
 
 
 def align(views: Sequence[View], where: str) -> Int[ndarray, "v t"]:
     """Return the frame of each view that shows each shared instant.
 
-    Instants are the frames of the view that has fewest while all views film. A view shows one by
+    Instants are the frames of the view that has fewest while all views video. A view shows one by
     the frame nearest in time, at most half an interval away; no frame is taken twice, and instants
     that some view does not show are left out.
 

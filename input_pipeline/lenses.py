@@ -1,4 +1,4 @@
-"""Lenses: by four numbers, as a fisheye, changing in a film, and without their distortion.
+"""Lenses: by four numbers, as a fisheye, changing in a video, and without their distortion.
 
 A pinhole camera's pictures are made from those of a distorted lens without pixels that it did not
 see. The camera keeps its intrinsics if the lens saw all of its pixels. Otherwise, as with
@@ -91,7 +91,7 @@ def usual_lens(
 
 
 def median_lens(lenses: Float[ndarray, "t 4"], where: str) -> tuple[Lens, str]:
-    """Return the camera matrix of the median fx fy cx cy of a film, and a note where these vary.
+    """Return the camera matrix of the median fx fy cx cy of a video, and a note where these vary.
 
     Focusing changes a lens by a few per cent, stabilizing moves its centre; a single frame's wrong
     numbers change no median.
@@ -103,7 +103,7 @@ def median_lens(lenses: Float[ndarray, "t 4"], where: str) -> tuple[Lens, str]:
     most_focusing = 0.1
     # Share of the frames that may be farther off: their numbers are wrong.
     few_frames = 0.1
-    # Share of the focal length by which a film's lens varies silently.
+    # Share of the focal length by which a video's lens varies silently.
     least_noted = 0.001
     fx, fy, cx, cy = np.median(lenses, axis=0)
     focal = min(fx, fy)
@@ -112,7 +112,7 @@ def median_lens(lenses: Float[ndarray, "t 4"], where: str) -> tuple[Lens, str]:
     apart = np.abs(focals / [fx, fy] - 1).max(1)
     found = f"focal lengths from {focals.min():.0f} to {focals.max():.0f} pixels"
     expected = (
-        f"one within {most_focusing:.0%}: give a part of the film without zooming"
+        f"one within {most_focusing:.0%}: give a part of the video without zooming"
     )
     check_field(where, np.mean(apart > most_focusing) <= few_frames, found, expected)
     spread = (np.ptp(focals, axis=0) / [fx, fy]).max()

@@ -19,8 +19,8 @@ DEPTHS = {".npy", ".png"}
 WHITE_LEVEL = 255
 # Every fifth clip of a folder, by name, is left for evaluation.
 HELD_OUT = 5
-# Where films of a folder without any table of cameras are looked for.
-FILM_FOLDERS = (".", "videos", "videos/dense", "images")
+# Where videos of a folder without any table of cameras are looked for.
+VIDEO_FOLDERS = (".", "videos", "videos/dense", "images")
 
 
 def natural(path: Path | str) -> list:
@@ -57,17 +57,17 @@ def training_clips(folder: str | Path) -> list[Path]:
     return [clip for i, clip in enumerate(clips) if i % HELD_OUT != HELD_OUT - 1]
 
 
-def footage(folder: Path) -> dict[str, tuple[Path, ...]]:
-    """Return each camera's footage: videos by name, else subfolders of pictures."""
-    films = {file.stem: (file,) for file in listed(folder, VIDEOS)}
+def videos_in(folder: Path) -> dict[str, tuple[Path, ...]]:
+    """Return each camera's files: videos by name, else subfolders of pictures."""
+    videos = {file.stem: (file,) for file in listed(folder, VIDEOS)}
     inside = sorted(folder.glob("*"), key=natural)
     pictures = {place.name: tuple(listed(place, PICTURES)) for place in inside}
-    return films or {name: files for name, files in pictures.items() if files}
+    return videos or {name: files for name, files in pictures.items() if files}
 
 
-def find_footage(path: Path, folders: Sequence[str]) -> dict[str, tuple[Path, ...]]:
-    """Return the footage of the first of these folders of the capture that has any."""
-    return next(filter(None, (footage(path / name) for name in folders)), {})
+def find_videos(path: Path, folders: Sequence[str]) -> dict[str, tuple[Path, ...]]:
+    """Return the videos of the first of these folders of the capture that has any."""
+    return next(filter(None, (videos_in(path / name) for name in folders)), {})
 
 
 def files_of_camera(

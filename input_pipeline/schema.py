@@ -27,7 +27,7 @@ SCHEMA_VERSION = 4
 TEXTS = ("scene_id", "codec", "caption", "source", "license")
 # How files of a field begin, and what they are.
 FILES = {
-    "frames": (re.compile(b"\xff\xd8|" + re.escape(h264.UNIT)), "JPEG files or films"),
+    "frames": (re.compile(b"\xff\xd8|" + re.escape(h264.UNIT)), "JPEG files or videos"),
     "depth16": (re.compile(rb"\x89PNG|\Z"), "PNG files or nothing"),
     "masks": (re.compile(rb"\x89PNG|\Z"), "PNG files or nothing"),
 }
@@ -45,7 +45,7 @@ class Example(NamedTuple):
     timestamps: Float32[ndarray, "v t"]
     """Seconds since the clip's first instant, increasing within a view."""
     frames: Files
-    """JPEG files (bytes), or in whole views the pieces of a film (`films`)."""
+    """JPEG files (bytes), or in whole views the pieces of an H.264 stream (`h264`)."""
     intrinsics: Float32[ndarray, "v 3 3"]
     """Pixels of the stored frames, pixel centres at +0.5."""
     world_to_camera: Float32[ndarray, "v t 4 4"]
@@ -159,8 +159,8 @@ def validate(example: Example) -> Example:
     for view in example.frames:
         kinds = {h264.is_stream(file) for file in view}
         whole = len(kinds) == 1 and (kinds == {False} or view[0].startswith(h264.KEY))
-        expected = "JPEG files or a film from a key frame on"
-        _require("frames", whole, "parts of a film", expected)
+        expected = "JPEG files or an H.264 stream from a key frame on"
+        _require("frames", whole, "parts of a stream", expected)
     latents = example.latents
     for field, dtype, shape in (
         ("timestamps", "float32", (v, t)),

@@ -80,7 +80,7 @@ def _fit(
 
 
 def decode_view(files: Shaped[ndarray, "t"]) -> Iterator[UInt8[ndarray, "h w 3"]]:
-    """The sRGB frames of one view of a record, JPEG files or a film, as they are stored.
+    """The sRGB frames of one view of a record, JPEG files or a video, as they are stored.
 
     Raises:
       ValueError: the next frame cannot be decoded.
@@ -98,7 +98,7 @@ def decode_frame(files: Shaped[ndarray, "t"], number: int) -> UInt8[ndarray, "h 
 def encode_view(
     frames: Iterable[UInt8[ndarray, "h w 3"]], film: bool, *, finest: bool = False
 ) -> Shaped[ndarray, "t"]:
-    """Return the frames of one view as a film, or as JPEG files, with hardly a loss if `finest`.
+    """Return the frames of one view as a video, or as JPEG files, with hardly a loss if `finest`.
 
     Errors are those of `encode_stream`.
     """

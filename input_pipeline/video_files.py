@@ -63,10 +63,10 @@ class Shown(NamedTuple):
 
 
 class Timeline(NamedTuple):
-    """A part of a film."""
+    """A part of a video."""
 
     times: Float64[np.ndarray, " t"]
-    """When its frames are shown, in seconds since the film's first, increasing."""
+    """When its frames are shown, in seconds since the video's first, increasing."""
     damaged: Bool[np.ndarray, " t"]
     """The frame is missing, invented in part, or predicted from one that is."""
     end: str
@@ -74,26 +74,26 @@ class Timeline(NamedTuple):
 
 
 def open_video(path: Path) -> InputContainer:
-    """Open a film to read it, whatever the encoding of its metadata.
+    """Open a video to read it, whatever the encoding of its metadata.
 
     Raises:
       FileRefusal: it is no file, or a list of other files.
-      FFmpegError: it is no film.
+      FFmpegError: it is no video.
     """
     require_regular(path)
-    # To FFmpeg, `pipe:0` and `a:b.mp4` are addresses; a path from the root never is. A film that
+    # To FFmpeg, `pipe:0` and `a:b.mp4` are addresses; a path from the root never is. A video that
     # names others, as playlists do, reaches no network.
     place = str(path.absolute())
     options = {"protocol_whitelist": "file"}
     container = av.open(place, metadata_errors="replace", container_options=options)
     if container.format.name.partition(",")[0] in LISTS:
         container.close()
-        raise FileRefusal(f"{path}: found a list of other files, expected a film")
+        raise FileRefusal(f"{path}: found a list of other files, expected a video")
     return container
 
 
 def decoded_stream(container: InputContainer, path: Path) -> av.VideoStream:
-    """Return the film's video.
+    """Return the video's video.
 
     Raises:
       FFmpegError: there is no decoder for it.
@@ -215,13 +215,13 @@ def read_frames(
 
 
 def timeline(path: Path, first: float, last: float, least: int) -> Timeline:
-    """Return when the frames of a part of a film are shown, and which are damaged.
+    """Return when the frames of a part of a video are shown, and which are damaged.
 
     No picture is kept: an hour of them would not fit into memory.
 
     Args:
-      path: the film.
-      first: seconds since the film's first frame at which the part begins.
+      path: the video.
+      first: seconds since the video's first frame at which the part begins.
       last: seconds at which it ends; or later, where it has `least` frames.
       least: frames.
     """
@@ -283,7 +283,7 @@ def _frames_from(
     else:
         return
     # The clock starts at the first packet, decoded or not; but frames that belong before it, as at
-    # the cut of a longer film, do not count.
+    # the cut of a longer video, do not count.
     begin = min(x.time for x in head if x.frame is not None or not x.bidirectional)
     if start > 0 and shown.frame.time is not None:
         base = stream.time_base or Fraction(1)
@@ -331,7 +331,7 @@ def _decoded(container: InputContainer, stream: av.VideoStream) -> Iterator[Show
 def _upright(
     frame: av.VideoFrame, stream: av.VideoStream, reformatter: VideoReformatter
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """Return the picture; one reformatter for a film, which else starts threads at every frame."""
+    """Return the picture; one reformatter for a video, which else starts threads at every frame."""
     # Pixels need not be square.
     shape = float(stream.sample_aspect_ratio or 1)
     width = max(1, round(frame.width * shape))
@@ -342,7 +342,7 @@ def _upright(
 
 @contextlib.contextmanager
 def _readable(path: Path) -> Iterator[InputContainer]:
-    """Yield an opened film that has pictures.
+    """Yield an opened video that has pictures.
 
     Raises:
       ValueError: naming the file, which has none, or can be read no further.

@@ -273,7 +273,7 @@ def machines() -> Iterator[Attack]:
 def make_world(folder: Path) -> None:
     """Write whole files of every kind that the commands read."""
     from skinned_arm import write_arm
-    from small_inputs import write_inputs
+    from small_files import write_small_files
     from small_run import small_scene, write_run
     from textured_room import Clips, make_room
 
@@ -281,7 +281,7 @@ def make_world(folder: Path) -> None:
     from input_pipeline.datasets.dataset import write_dataset
 
     write_run(folder / "run", small_scene())
-    write_inputs(folder, columns=80, frames=8)
+    write_small_files(folder, columns=80, frames=8)
     rooms = Clips([make_room(views=3, height=64, width=64)])
     write_dataset(folder / "data", rooms, name="room")
     (folder / "assets").mkdir()

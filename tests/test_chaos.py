@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_inputs import write_inputs
+from small_files import write_small_files
 
 from full4d_jax.cli import main
 
@@ -40,7 +40,7 @@ ASKED_KILLS = int(os.environ.get("FULL4D_KILLS", "0"))  # of each job, in place 
 def given(tmp_path_factory) -> Path:
     """A preset, weights, a video with its depth, and a capture of two films."""
     folder = tmp_path_factory.mktemp("given")
-    write_inputs(folder, columns=160, frames=24)
+    write_small_files(folder, columns=160, frames=24)
     return folder
 
 

@@ -17,7 +17,7 @@ def render(
 
     Args:
       source: the folder of a run, with scene.npz; by default `out`.
-      path: a camera path to film, as path.mp4 and nothing else: JSON of ours, as the page exports,
+      path: a camera path to video, as path.mp4 and nothing else: JSON of ours, as the page exports,
         nerfstudio's camera_path.json or transforms.json, or a COLMAP model (docs/cameras.md).
       show: how the scene is shown.
     """

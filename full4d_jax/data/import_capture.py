@@ -70,7 +70,7 @@ def import_folder(
     estimate = load_estimator(depth) if depth else None
     with contextlib.ExitStack() as reading:
         with input_errors("capture", DO):
-            # The layout is recognized, and cameras are read, before any film is decoded.
+            # The layout is recognized, and cameras are read, before any video is decoded.
             folder = reading.enter_context(record3d.unpacked(path))
             captures = _read(
                 folder, layout, fps, inside=None if follow_links else folder

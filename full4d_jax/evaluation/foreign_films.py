@@ -57,7 +57,7 @@ def read_films(
     Raises:
       InputError: a folder does not read, films and cameras do not pair, or shapes differ.
     """
-    films = media_files.find_footage(folder, media_files.FILM_FOLDERS)
+    films = media_files.find_videos(folder, media_files.VIDEO_FOLDERS)
     kinds.require_kind(truth, (kinds.CAPTURE,))
     with errors.input_errors("truth", "give a capture of one scene (docs/data.md)"):
         captures, scenes = capture_source.captures_of(truth)

@@ -45,7 +45,7 @@ ROW_SHARE_LOGIT = 4.2
 
 
 class Flows(NamedTuple):
-    """Optical flow between the pictures of a film that follow each other, pixels, x then y.
+    """Optical flow between the pictures of a video that follow each other, pixels, x then y.
 
     Attributes:
       there: from each picture but the last to the next.
@@ -56,7 +56,7 @@ class Flows(NamedTuple):
     back: Float32[ndarray, "t-1 h w 2"]
 
 
-Film = Float[ndarray, "t h w 3"]
+Video = Float[ndarray, "t h w 3"]
 Frames = UInt8[ndarray, "v t h w 3"]
 Motion = Float32[ndarray, "v t h w 2"]
 Flow = Float[ndarray, "h w 2"]
@@ -89,7 +89,7 @@ def differs(
     return np.abs(frames - resting).max(-1) > threshold
 
 
-def film_flows(pictures: arrays.Pictures) -> Flows:
+def video_flows(pictures: arrays.Pictures) -> Flows:
     """Return the optical flow between two or more pictures that follow each other."""
     there = [optical_flow(now, then) for now, then in pairwise(pictures)]
     back = [optical_flow(then, now) for now, then in pairwise(pictures)]
@@ -148,7 +148,7 @@ def flow_agrees(there: Flow, back: Flow) -> arrays.Mask:
 
 
 def pixel_velocities(
-    frames: Film,
+    frames: Video,
     depth: arrays.Maps,
     lens: arrays.Lens,
     poses: arrays.Poses,
@@ -156,7 +156,7 @@ def pixel_velocities(
     times: Float[ndarray, "t"],
     view: int = 0,
     flows: Flows | None = None,
-) -> Film:
+) -> Video:
     """Return equation 1 for the moving pixels of one view, world units per clip; 0 for others.
 
     `gaussians.initialize` asks for it in this form.
@@ -183,7 +183,7 @@ def pixel_velocities(
         if not (moving[a] | moving[b]).any():
             continue
         if flows is None or view > 0 or b > a + 1:
-            (there,), (back,) = film_flows(pictures[[a, b]])
+            (there,), (back,) = video_flows(pictures[[a, b]])
         else:
             there, back = (x[a] for x in flows)
         for i, j, ahead, home in ((a, b, there, back), (b, a, back, there)):

@@ -1,4 +1,4 @@
-"""Where cameras that stand still are, by structure from motion over their synchronized films.
+"""Poses of static cameras by structure from motion over their synchronized videos.
 
 At one instant the world is rigid, whatever moves in it, and the cameras stand where they stood at
 every other instant. So the points of all instants are put into one picture a camera, matched within
@@ -6,8 +6,8 @@ an instant only, and COLMAP (`pycolmap`) places as many pictures as there are ca
 that it refines (Schönberger and Frahm 2016). What moves gives more points, not outliers.
 
 A camera that moves bends the whole rig, and its epipolar lines may fit still. It seems to move
-where, between two instants of its film, hardly any corner stays. That is a hint: a thing that fills
-the picture looks the same, and before a plain background a camera that moves does not show.
+where, between two instants of its video, hardly any corner stays. That is a hint: a thing that
+fills the picture looks the same, and before a plain background a camera that moves does not show.
 """
 
 from itertools import combinations
@@ -22,14 +22,14 @@ from jaxtyping import Float, UInt8
 from full4d_jax.geometry import arrays, structure, tracking
 from input_pipeline.matches import epipolar_distances
 
-Films = UInt8[np.ndarray, "v t h w 3"]
+Videos = UInt8[np.ndarray, "v t h w 3"]
 
 
 class Rig(NamedTuple):
     """Cameras that stand still.
 
     Attributes:
-      placed: numbers of the films whose cameras are known, in order.
+      placed: numbers of the videos whose cameras are known, in order.
       intrinsics: of all, pixels of the frames that were given; the centre is the pictures' middle.
       world_to_camera: of those placed, in any world and unit.
       points: number of points.
@@ -48,11 +48,11 @@ class Rig(NamedTuple):
     agreement: float
 
 
-def find_rig(frames: Films, what: str) -> Rig | None:
-    """Return where the cameras of synchronized films stand; None where no two fit together.
+def find_rig(frames: Videos, what: str) -> Rig | None:
+    """Return where the cameras of synchronized videos stand; None where no two fit together.
 
     Args:
-      frames: the films at some instants.
+      frames: the videos at some instants.
       what: what they are, for a message.
 
     Raises:
@@ -84,26 +84,26 @@ def find_rig(frames: Films, what: str) -> Rig | None:
         )
 
 
-def moving_cameras(frames: Films) -> list[int]:
-    """Return numbers of the films whose cameras seem to move, while most others do not.
+def moving_cameras(frames: Videos) -> list[int]:
+    """Return numbers of the videos whose cameras seem to move, while most others do not.
 
-    Where half of the films or more seem to move, a thing that fills all pictures may: none is
+    Where half of the videos or more seem to move, a thing that fills all pictures may: none is
     named.
 
     Args:
-      frames: the films at some instants.
+      frames: the videos at some instants.
     """
     # Share of the corners, all over the picture, that stay before a camera that stands.
     least_standing = 0.1
     moving = []
-    for number, film in enumerate(frames):
-        gray = np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in film])
+    for number, video in enumerate(frames):
+        gray = np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in video])
         if tracking.standing_share(gray) < least_standing:
             moving.append(number)
     return moving if len(moving) < len(frames) / 2 else []
 
 
-def _match(pycolmap: Any, frames: Films, scale: float, folder: Path) -> None:
+def _match(pycolmap: Any, frames: Videos, scale: float, folder: Path) -> None:
     """Write pictures and apart.db: the points of each, and matches of every instant's pictures."""
     # Most points of a view, in all instants.
     most_features = 3000

@@ -96,7 +96,7 @@ def read_video(
     chosen = _choose(times, instants, step, path, exact=fps is not None)
     taken = times[chosen]
     midway = _midway(times, chosen)
-    # One pass through the film decodes the instants and the pictures half-way between.
+    # One pass through the video decodes the instants and the pictures half-way between.
     decoded_times = np.sort(np.concatenate([taken, midway]))
     decoded, sizes = _pictures(path, decoded_times, height, width)
     if len(decoded) < len(decoded_times):

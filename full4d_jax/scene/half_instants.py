@@ -16,7 +16,12 @@ import numpy as np
 from jaxtyping import Bool, Float
 from numpy import ndarray
 
-from full4d_jax.geometry.image_motion import differs, film_flows, pixel_velocities, warp
+from full4d_jax.geometry.image_motion import (
+    differs,
+    pixel_velocities,
+    video_flows,
+    warp,
+)
 from full4d_jax.grid import Grid
 from full4d_jax.media.pictures import to_uint8
 from full4d_jax.source.depth.resting_scene import inverse
@@ -86,7 +91,7 @@ def with_instants_between(
     may_move = maps > 0
 
     film = pictures[0]
-    flows = film_flows(to_uint8(film))
+    flows = video_flows(to_uint8(film))
     resting = median_where(frames[0], shows_farthest(depth[0]))
     for middle in range(1, 2 * count - 1, 2):
         around = [middle - 1, middle + 1]

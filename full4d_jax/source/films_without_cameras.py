@@ -33,7 +33,7 @@ def find_captures(path: Path) -> tuple[list[detect.SceneFolder], list[str]]:
     try:
         return detect.find_scenes(path)
     except ValueError:
-        films = media_files.find_footage(path, media_files.FILM_FOLDERS)
+        films = media_files.find_videos(path, media_files.VIDEO_FOLDERS)
         if not films:
             raise
         if broken := opencv.broken_tables(path):
@@ -157,7 +157,7 @@ def _without_cameras(path: Path, fps: float | None) -> Capture:
     # Degrees, until the lens is found.
     assumed_fov = 60.0
     fewest_films = 3
-    films = media_files.find_footage(path, media_files.FILM_FOLDERS)
+    films = media_files.find_videos(path, media_files.VIDEO_FOLDERS)
     found = f"{len(films)} film{'s' * (len(films) > 1)} without cameras"
     expected = f"at least {fewest_films} of one scene, or cameras.json"
     check_field(path, len(films) >= fewest_films, found, expected)

@@ -76,12 +76,12 @@ def _kind_of(path: Path) -> str:
     if any(path.glob("*/grid.npz")):
         return RUNS
     from input_pipeline.importers.detect import find_scenes
-    from input_pipeline.media_files import FILM_FOLDERS, find_footage
+    from input_pipeline.media_files import VIDEO_FOLDERS, find_videos
 
     try:
         find_scenes(path)
     except ValueError:
-        return FILMS if find_footage(path, FILM_FOLDERS) else ""
+        return FILMS if find_videos(path, VIDEO_FOLDERS) else ""
     return CAPTURE
 
 

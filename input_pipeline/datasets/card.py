@@ -96,7 +96,7 @@ def card(
         ("size", _listed(f"{clip['width']}x{clip['height']}" for clip in clips)),
         (
             "pictures",
-            _listed("H.264 films" if c["film"] else "JPEG files" for c in clips),
+            _listed("H.264 videos" if c["film"] else "JPEG files" for c in clips),
         ),
         ("clips with depth of a view", sum(bool(clip["depth"]) for clip in clips)),
         ("pixels with known depth, in views that have some", _shares(known)),

@@ -32,7 +32,7 @@ FEATURES = FeaturesDict(
         "fps": Scalar(np.float32),
         "views": Scalar(np.int64, doc="v; the other axis of files is time"),
         "timestamps": _floats(None),
-        "frames": Files(_FILES, doc="JPEG files or H.264 films, view after view"),
+        "frames": Files(_FILES, doc="JPEG files or H.264 videos, view after view"),
         "intrinsics": _floats(None, 3, 3),
         "world_to_camera": _floats(None, 4, 4),
         "distortion": _floats(None, 8),

@@ -11,7 +11,7 @@ from jaxtyping import Float64
 from input_pipeline import capture, media_files
 from input_pipeline.plain_files import check_field
 
-Films = Mapping[str, tuple[Path, ...]]
+Videos = Mapping[str, tuple[Path, ...]]
 
 
 class CalibratedCamera(NamedTuple):
@@ -40,23 +40,23 @@ def make_rig(
       depth_scale: see `make_view`.
 
     Raises:
-      ValueError: films that do not fit the cameras.
+      ValueError: videos that do not fit the cameras.
     """
-    films = media_files.find_footage(path, ("videos", ".", "images"))
+    videos = media_files.find_videos(path, ("videos", ".", "images"))
     # Without times, pictures of one number are of one instant: folders must be equally long.
     if any(camera.timestamps is None for camera in cameras.values()):
-        check_lengths(films, path)
+        check_lengths(videos, path)
     views = []
-    for camera, name in pair(films, list(cameras), path).items():
+    for camera, name in pair(videos, list(cameras), path).items():
         there = cameras[camera]._asdict() | {"beside": path, "depth_scale": depth_scale}
-        views.append(capture.make_view(name, films[name], **there))
+        views.append(capture.make_view(name, videos[name], **there))
     return views
 
 
-def pair(films: Films, cameras: Sequence[str], where: Path) -> dict[str, str]:
+def pair(videos: Videos, cameras: Sequence[str], where: Path) -> dict[str, str]:
     """For each camera the name of its footage: the same, or one that contains the other.
 
-    A number is contained as a whole only: the film cam10 is not that of the camera cam1.
+    A number is contained as a whole only: the video cam10 is not that of the camera cam1.
 
     Raises:
       ValueError: naming cameras and footage without the other.
@@ -64,20 +64,22 @@ def pair(films: Films, cameras: Sequence[str], where: Path) -> dict[str, str]:
     pairs: dict[str, str] = {}
     for camera in cameras:
         inside = [
-            film for film in films if _within(film, camera) or _within(camera, film)
+            video
+            for video in videos
+            if _within(video, camera) or _within(camera, video)
         ]
-        if camera in films:
+        if camera in videos:
             pairs[camera] = camera
         elif len(inside) == 1:
             pairs[camera] = inside[0]
-    unpaired = sorted(set(films) - set(pairs.values()), key=media_files.natural)
+    unpaired = sorted(set(videos) - set(pairs.values()), key=media_files.natural)
     bare = [camera for camera in cameras if camera not in pairs]
-    found = f"{len(cameras)} cameras ({', '.join(cameras)}) and {len(films)} films "
-    found += f"({', '.join(sorted(films, key=media_files.natural))})"
+    found = f"{len(cameras)} cameras ({', '.join(cameras)}) and {len(videos)} videos "
+    found += f"({', '.join(sorted(videos, key=media_files.natural))})"
     found += f"; without a camera: {', '.join(unpaired)}" * bool(unpaired)
-    found += f"; without a film: {', '.join(bare)}" * bool(bare)
-    fits = not unpaired and not bare and len(films) == len(cameras)
-    check_field(where, fits, found, "one film of its name for each camera")
+    found += f"; without a video: {', '.join(bare)}" * bool(bare)
+    fits = not unpaired and not bare and len(videos) == len(cameras)
+    check_field(where, fits, found, "one video of its name for each camera")
     return pairs
 
 
@@ -88,7 +90,7 @@ def _within(short: str, long: str) -> bool:
     return re.search(before + re.escape(short) + after, long) is not None
 
 
-def check_lengths(films: Films, where: Path) -> None:
+def check_lengths(videos: Videos, where: Path) -> None:
     """Refuse folders of pictures of unequal length, whose instants are unknown.
 
     Raises:
@@ -96,7 +98,7 @@ def check_lengths(films: Films, where: Path) -> None:
     """
     folders = {
         name: len(files)
-        for name, files in films.items()
+        for name, files in videos.items()
         if len(files) != 1 or files[0].suffix.lower() not in media_files.VIDEOS
     }
     found = ", ".join(f"{name} {count}" for name, count in folders.items())

@@ -2,7 +2,7 @@
 
 Our JSON holds `world_to_camera`, (n 4 4) or (1 n 4 4), and if known `intrinsics` (3 3) or (1 3 3)
 of pictures of `image_size` [width, height], `times` (n,) in [0, 1] and `fps`. nerfstudio writes
-camera_path.json of a film, and transforms.json of pictures. Frames of COLMAP and transforms.json
+camera_path.json of a video, and transforms.json of pictures. Frames of COLMAP and transforms.json
 are sorted by their names, whose numbers must follow one another evenly: a frame that was left out
 would shift all that follow.
 """
@@ -40,7 +40,7 @@ class CameraPath(NamedTuple):
       intrinsics: pixels of pictures of `size`.
       size: rows and columns.
       times: when in the clip each picture is taken, from 0 to 1.
-      fps: pictures per second of a film along the path.
+      fps: pictures per second of a video along the path.
     """
 
     world_to_camera: Float64[np.ndarray, "n 4 4"]

@@ -8,8 +8,8 @@
                   "offset": 0.25 or "timestamps": [seconds of every frame]}]}
 
 OpenCV axes, pixel centres at +0.5. Only name, intrinsics (or K) and world_to_camera (or w2c) are
-required. `offset` is the second on the common clock at which a film begins; `timestamps` count.
-`generated` says that a generator made the films, whose views disagree; `fisheye` that `distortion`
+required. `offset` is the second on the common clock at which a video begins; `timestamps` count.
+`generated` says that a generator made the videos, whose views disagree; `fisheye` that `distortion`
 is cv2.fisheye's [k1, k2, k3, k4].
 """
 
@@ -37,7 +37,7 @@ def read(path: Path, fps: float | None) -> list[Capture]:
     """Return one capture.
 
     Raises:
-      ValueError: naming the camera and field that is missing or does not fit its film.
+      ValueError: naming the camera and field that is missing or does not fit its video.
     """
     file = first_file(path, FILES) or path / FILES[0]
     table = load_json(file)

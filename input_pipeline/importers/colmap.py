@@ -47,23 +47,23 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
     """
     images = read_model(matches(path) or path)
     # Videos, or subfolders of pictures; nothing where all pictures lie in one folder.
-    loose: calibrated.Films = {
+    loose: calibrated.Videos = {
         file.stem: (file,) for file in media_files.listed(path, media_files.VIDEOS)
     }
-    films = loose or media_files.find_footage(path, ("videos", "images"))
+    videos = loose or media_files.find_videos(path, ("videos", "images"))
     by_camera: dict[str, dict[str, calibrated.CalibratedCamera]] = {}
     for image, there in images:
         place = PurePosixPath(image)
         folder, *inside = place.parts
         # Its first folder is the camera, or its name without the ending.
         camera = folder if inside else place.stem
-        by_camera.setdefault(camera if films else image, {})[place.name] = there
-    films = films or {image: (path / "images" / image,) for image, _ in images}
-    calibrated.check_lengths(films, path)
+        by_camera.setdefault(camera if videos else image, {})[place.name] = there
+    videos = videos or {image: (path / "images" / image,) for image, _ in images}
+    calibrated.check_lengths(videos, path)
     views = []
-    for camera, name in calibrated.pair(films, list(by_camera), path).items():
+    for camera, name in calibrated.pair(videos, list(by_camera), path).items():
         registered = by_camera[camera]
-        files = films[name]
+        files = videos[name]
         moved = calibrated.moving([*registered.values()], f"{path}, camera {camera}")
         if len(registered) == 1 or np.ptp(moved.world_to_camera, 0).max() < 1e-9:
             # It stands.

@@ -1,11 +1,11 @@
 """Detect a folder's layout and say why; importers are asked in the order given here.
 
-Beside any capture may lie clocks, which say when each film begins or each frame was taken:
+Beside any capture may lie clocks, which say when each video begins or each frame was taken:
 
     sync.json: {"cam01": 0.0, "cam02": 0.25, "cam03": [0.01, 0.05, 0.09]}
 
-A number is the second on the common clock at which a film begins; a list holds the seconds of all
-its frames, whatever the capture's own tables say of time. Films that are not named keep theirs.
+A number is the second on the common clock at which a video begins; a list holds the seconds of all
+its frames, whatever the capture's own tables say of time. Videos that are not named keep theirs.
 """
 
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ from input_pipeline.importers import (
 from input_pipeline.plain_files import check_field, damage_of, load_json, numbers
 
 # Files that only one layout writes come first; COLMAP's projects lie beside many others, and
-# films are without cameras where no file has any.
+# videos are without cameras where no file has any.
 LAYOUTS = {
     "dycheck": dycheck,
     "panoptic": panoptic,

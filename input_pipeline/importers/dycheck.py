@@ -49,15 +49,17 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
     elif fps is None:
         fps = DEFAULT_FPS
         note = f"no extra.json and no --fps: assuming {fps:g} frames a second"
-    films: dict[int, list[tuple[int, str]]] = {}
+    videos: dict[int, list[tuple[int, str]]] = {}
     for item in field(dataset, "ids", str(path / "dataset.json")):
         entry = field(metadata, item, str(path / "metadata.json"))
         where = f"{path / 'metadata.json'}, {item}"
         time = int(field(entry, "time_id" if "time_id" in entry else "warp_id", where))
-        films.setdefault(int(field(entry, "camera_id", where)), []).append((time, item))
+        videos.setdefault(int(field(entry, "camera_id", where)), []).append(
+            (time, item)
+        )
     views = []
-    for camera in sorted(films):
-        times, items = zip(*sorted(films[camera]), strict=True)
+    for camera in sorted(videos):
+        times, items = zip(*sorted(videos[camera]), strict=True)
         cameras = [_camera(path / "camera" / f"{item}.json") for item in items]
         moved = moving(cameras, f"camera {camera}")
         moved = moved._replace(timestamps=[t / fps for t in times])._asdict()

@@ -1,7 +1,7 @@
 """4DAnyone's results: cameras.json and videos/dense/NN.mp4, all generated, of one person.
 
 A camera has `camera_id`, `K`, `camera_to_world` (OpenCV axes, metres), `image_width`,
-`image_height` and `video`, the film's place (https://github.com/ant-research/4DAnyone). The
+`image_height` and `video`, the video's place (https://github.com/ant-research/4DAnyone). The
 skeletons and the sparse views beside them are not read.
 """
 
@@ -23,7 +23,7 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
     """Return one capture of the generated views.
 
     Raises:
-      ValueError: naming the camera and field that is missing or does not fit its film.
+      ValueError: naming the camera and field that is missing or does not fit its video.
     """
     file = path / FILE
     table = plain_files.load_json(file)
@@ -34,7 +34,7 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
     views = []
     for index, entry in enumerate(plain_files.field(table, "cameras", str(file))):
         where = f"{file}, camera {index}"
-        film = path / str(plain_files.field(entry, "video", where))
+        video = path / str(plain_files.field(entry, "video", where))
         height = round(plain_files.field_number(entry, "image_height", where))
         width = round(plain_files.field_number(entry, "image_width", where))
         to_world = plain_files.field_numbers(entry, "camera_to_world", (4, 4), where)
@@ -42,7 +42,7 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
         lens = plain_files.field_numbers(entry, "K", (3, 3), where)
         size = height, width
         view = capture.make_view(
-            film.stem, [film], lens, pose, size=size, fps=fps, beside=path
+            video.stem, [video], lens, pose, size=size, fps=fps, beside=path
         )
         views.append(view)
     source = f"4DAnyone, {path.name}"

@@ -27,7 +27,7 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
     model = None
     borrowed = 0
     rate = fps or DEFAULT_FPS
-    films: dict[str, list[tuple[int, Path, calibrated.CalibratedCamera]]] = {}
+    videos: dict[str, list[tuple[int, Path, calibrated.CalibratedCamera]]] = {}
     folders = _instants(path)
     for number, folder in folders:
         project = folder / "sparse" / "0"
@@ -37,10 +37,10 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
             borrowed += 1
         for image, there in model:
             file = folder / "images" / image
-            films.setdefault(file.stem, []).append((number, file, there))
+            videos.setdefault(file.stem, []).append((number, file, there))
     views = []
-    for camera in sorted(films, key=media_files.natural):
-        numbers, files, cameras = zip(*films[camera], strict=True)
+    for camera in sorted(videos, key=media_files.natural):
+        numbers, files, cameras = zip(*videos[camera], strict=True)
         where = f"camera {camera}"
         found = f"it at {len(files)} of {len(folders)} instants"
         plain_files.check_field(where, len(files) == len(folders), found, "it at all")

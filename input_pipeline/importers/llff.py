@@ -35,27 +35,27 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
     fits = table.dtype.kind in "fiu" and table.shape[1:] == (17,)
     real = fits and np.isfinite(table).all()
     plain_files.check_field(file, real, f"{table.dtype} {table.shape}", "finite (n 17)")
-    films = _films(path, len(table))
+    videos = _videos(path, len(table))
     matrices = table[:, :15].reshape(-1, 3, 5).astype(np.float64)
-    rows = dict(zip(sorted(films), matrices, strict=True))
+    rows = dict(zip(sorted(videos), matrices, strict=True))
     views = []
-    for film, files in films.items():
-        matrix = rows[film]
+    for video, files in videos.items():
+        matrix = rows[video]
         height, width, focal = matrix[:, 4]
         lens = lenses.lens_matrix(focal, focal, width / 2, height / 2)
         pose = conventions.to_opencv(conventions.homogeneous(matrix[:, :4]), "llff")
         size = round(height), round(width)
         view = capture.make_view(
-            film.stem, files, lens, pose, size=size, fps=fps, beside=path
+            video.stem, files, lens, pose, size=size, fps=fps, beside=path
         )
         views.append(view)
     return [capture.make_capture(path.name, views)]
 
 
-def _films(path: Path, count: int) -> dict[Path, list[Path]]:
+def _videos(path: Path, count: int) -> dict[Path, list[Path]]:
     """The first videos, photos or folders of frames that are as many as the poses, by their place.
 
-    The film that photos were taken from may lie beside them, and frames in cam00/images.
+    The video that photos were taken from may lie beside them, and frames in cam00/images.
 
     Raises:
       ValueError: none are, or folders of unequal length.
@@ -66,12 +66,12 @@ def _films(path: Path, count: int) -> dict[Path, list[Path]]:
     folders = sorted((f for f in path.glob("cam*") if f.is_dir()), key=natural)
     frames = {f: listed(f / "images", PICTURES) or listed(f, PICTURES) for f in folders}
     choices.append({f: files for f, files in frames.items() if files})
-    films = next((films for films in choices if len(films) == count), {})
-    counts = " or ".join(str(len(films)) for films in choices if films) or "0"
+    videos = next((videos for videos in choices if len(videos) == count), {})
+    counts = " or ".join(str(len(videos)) for videos in choices if videos) or "0"
     plain_files.check_field(
-        path, films, f"{count} poses and {counts} videos or pictures", "as many"
+        path, videos, f"{count} poses and {counts} videos or pictures", "as many"
     )
     calibrated.check_lengths(
-        {film.name: tuple(files) for film, files in films.items()}, path
+        {video.name: tuple(files) for video, files in videos.items()}, path
     )
-    return films
+    return videos

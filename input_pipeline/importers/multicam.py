@@ -33,16 +33,16 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
     """
     focal = named_focal_length(path)
     poses = read_rig_poses(media_files.first_file(path, FILES) or path / FILES[0])
-    films = media_files.find_footage(path, ("videos", "."))
+    videos = media_files.find_videos(path, ("videos", "."))
     views = []
     for camera, name in pair(
-        films, sorted(poses, key=media_files.natural), path
+        videos, sorted(poses, key=media_files.natural), path
     ).items():
-        files = films[name]
+        files = videos[name]
         own = lens(focal, media_files.picture_size(files[0])), poses[camera]
         views.append(capture.make_view(name, files, *own, fps=fps, beside=path))
     scene = f"{path.resolve().parent.name}/{path.name}"
-    source = f"{scene}, {len(films)} cameras"
+    source = f"{scene}, {len(videos)} cameras"
     return [capture.make_capture(scene, views, unit=CENTIMETRE_METRES, source=source)]
 
 

@@ -104,7 +104,7 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
 
     Raises:
       ValueError: naming the file, camera and field that is missing or impossible, several
-        calibrations, or films that do not fit.
+        calibrations, or videos that do not fit.
     """
     tables, _ = _tables(path)
     in_metres = False
@@ -195,7 +195,7 @@ def _named(file: Path, table: Any) -> Entries:
     named = []
     for key, entry in entries:
         if _is_camera(entry):
-            # Films of caliscope have the port in their names, not the key.
+            # Videos of caliscope have the port in their names, not the key.
             name = entry.get("name", entry.get("camera_name", entry.get("port", key)))
             named.append((file, str(name), entry))
     return named

@@ -43,17 +43,17 @@ def _views(path: Path, file: Path, fps: float) -> list[capture.View]:
     lengths = ", ".join(f"{name} {n}" for name, n in zip(LISTS, counts, strict=True))
     check_field(file, fits, f"{lengths} instants", "cameras in each")
     size = round(rows), round(columns)
-    films: dict[str, list[tuple[calibrated.CalibratedCamera, str]]] = {}
+    videos: dict[str, list[tuple[calibrated.CalibratedCamera, str]]] = {}
     for instant in zip(*lists, strict=True):
         for lens, pose, picture, camera in zip(*instant, strict=True):
             where = f"{file}, camera {camera}"
             lens = numbers(lens, (3, 3), f"{where}, k")
             pose = numbers(pose, (4, 4), f"{where}, w2c")
             there = calibrated.CalibratedCamera(lens, pose, size, fps=fps)
-            films.setdefault(str(camera), []).append((there, picture))
+            videos.setdefault(str(camera), []).append((there, picture))
     views = []
-    for camera, film in films.items():
-        cameras, pictures = zip(*film, strict=True)
+    for camera, video in videos.items():
+        cameras, pictures = zip(*video, strict=True)
         masks = [
             path / "seg" / Path(picture).with_suffix(".png") for picture in pictures
         ]

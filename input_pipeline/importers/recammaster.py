@@ -1,9 +1,9 @@
 """ReCamMaster's results: cam_typeN/videoM.mp4, beside them cameras/camera_extrinsics.json.
 
-A film goes along trajectory N of each source video M. They come without cameras: these are `camNN`
-of the camera_extrinsics.json that they were made with, as `multicam` reads it, recognized by the
-first frame, where every film has the source's own view (https://github.com/KwaiVGI/ReCamMaster).
-The focal length is in the name of a folder above.
+A generated video goes along trajectory N of each source video M. They come without cameras: these
+are `camNN` of the camera_extrinsics.json that they were made with, as `multicam` reads it,
+recognized by the first frame, where every video shows the source's own view
+(https://github.com/KwaiVGI/ReCamMaster). The focal length is in the name of a folder above.
 """
 
 import re
@@ -14,32 +14,32 @@ from input_pipeline.importers import multicam
 
 
 def matches(path: Path) -> Path | None:
-    """Return the first film that shows this layout."""
-    return next((films[0] for films in _films(path).values()), None)
+    """Return the first video that shows this layout."""
+    return next((videos[0] for videos in _videos(path).values()), None)
 
 
 def read(path: Path, fps: float | None) -> list[capture.Capture]:
     """Return a capture of each source video.
 
     Raises:
-      ValueError: there are no cameras or no focal length, or a film has no camera.
+      ValueError: there are no cameras or no focal length, or a video has no camera.
     """
     file = media_files.first_file(path, multicam.FILES)
     expected = f"{multicam.FILES[0]} beside them, the file that they were made with"
     plain_files.check_field(
-        path, file, "films of ReCamMaster without cameras", expected
+        path, file, "videos of ReCamMaster without cameras", expected
     )
     focal = multicam.named_focal_length(path)
     poses = multicam.read_rig_poses(file or path)
     captures = []
-    for source, films in _films(path).items():
+    for source, videos in _videos(path).items():
         views = []
-        for film in films:
-            name = f"cam{int(film.parent.name.removeprefix('cam_type')):02d}"
-            pose = plain_files.field(poses, name, f"{file} for {film}")
+        for video in videos:
+            name = f"cam{int(video.parent.name.removeprefix('cam_type')):02d}"
+            pose = plain_files.field(poses, name, f"{file} for {video}")
             moving = pose @ pinhole.invert(pose[0])
-            lens = multicam.lens(focal, media_files.picture_size(film))
-            views.append(capture.make_view(name, [film], lens, moving, fps=fps))
+            lens = multicam.lens(focal, media_files.picture_size(video))
+            views.append(capture.make_view(name, [video], lens, moving, fps=fps))
         scene = f"{path.name}/{source}"
         words = f"ReCamMaster, {path.name}, {source}"
         unit = multicam.CENTIMETRE_METRES
@@ -49,9 +49,9 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
     return captures
 
 
-def _films(path: Path) -> dict[str, list[Path]]:
-    """Return the films of each source video, in order of the trajectories."""
-    films: dict[str, list[Path]] = {}
+def _videos(path: Path) -> dict[str, list[Path]]:
+    """Return the generated videos of each source video, in order of the trajectories."""
+    videos: dict[str, list[Path]] = {}
     natural = media_files.natural
     files = path.glob("cam_type*/video*")
     for file in sorted(files, key=lambda file: (natural(file), natural(file.parent))):
@@ -59,5 +59,5 @@ def _films(path: Path) -> dict[str, list[Path]]:
             r"cam_type\d+/video\d+", f"{file.parent.name}/{file.stem}"
         )
         if is_named and file.suffix.lower() in media_files.VIDEOS:
-            films.setdefault(file.stem, []).append(file)
-    return films
+            videos.setdefault(file.stem, []).append(file)
+    return videos

@@ -4,10 +4,10 @@ It is the folder of an iPhone or iPad with LiDAR, one camera with depth by ARKit
 
 rgb.mp4 has a frame a row of odometry.csv: timestamp (seconds), frame (the number in the names of
 depth/ and confidence/), the camera's place x y z (metres) and rotation qx qy qz qw, camera to world
-in OpenCV axes, and in newer versions the lens fx fy cx cy (pixels of the film).
+in OpenCV axes, and in newer versions the lens fx fy cx cy (pixels of the video).
 camera_matrix.csv is the lens of the last frame. Depth is in millimetres, of fewer pixels than the
-film, of the same view; it is unknown where confidence is 0 (of 0, 1 and 2), and for a frame without
-these pictures, of which some may be lost. Format:
+video, of the same view; it is unknown where confidence is 0 (of 0, 1 and 2), and for a frame
+without these pictures, of which some may be lost. Format:
 https://github.com/strayrobots/scanner (docs/format.md, Helpers/OdometryEncoder.swift).
 """
 
@@ -27,7 +27,7 @@ LENS = ("fx", "fy", "cx", "cy")
 METRES_PER_MILLIMETRE = 0.001
 # A file of each frame, None where it is lost.
 Pictures = list[Path | None]
-# Of the film's sides, at most, from its middle to the lens's centre.
+# Of the video's sides, at most, from its middle to the lens's centre.
 MOST_OFF_CENTRE = 0.1
 
 
@@ -42,16 +42,16 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
     """Return one capture of one view.
 
     Raises:
-      ValueError: a column or a number is not what it should be, the film has more frames than
-        there are poses, many pictures of depth are missing, or the lens is of a film of another
+      ValueError: a column or a number is not what it should be, the video has more frames than
+        there are poses, many pictures of depth are missing, or the lens is of a video of another
         size.
     """
     # The table has times.
     del fps
-    film = path / "rgb.mp4"
+    video = path / "rgb.mp4"
     where = str(path / "odometry.csv")
     table = _odometry(path / "odometry.csv")
-    count = len(video_files.frame_times(film))
+    count = len(video_files.frame_times(video))
     rows = len(table["timestamp"])
     found = f"{rows} poses, and {count} frames of rgb.mp4"
     check_field(where, count <= rows, found, "a pose a frame")
@@ -66,13 +66,13 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
     else:
         file = path / "camera_matrix.csv"
         lens = numbers([line.split(",") for line in _lines(file)], (3, 3), str(file))
-    height, width = media_files.picture_size(film)
+    height, width = media_files.picture_size(video)
     x, y = lens[:2, 2]
-    # Nothing else in the folder shows whether the lens is of a film of another size.
+    # Nothing else in the folder shows whether the lens is of a video of another size.
     is_central = (
         np.abs(np.array([x / width, y / height]) - 0.5).max() <= MOST_OFF_CENTRE
     )
-    found = f"the lens's centre at {x:.0f}, {y:.0f} of a film of {width}x{height}"
+    found = f"the lens's centre at {x:.0f}, {y:.0f} of a video of {width}x{height}"
     check_field(path, is_central, found, "it in the middle, of rgb.mp4 as recorded")
     names = [f"{int(n):06}.png" for n in table["frame"]]
     depth, confidence, lost_note = _depth(path, names)
@@ -80,7 +80,7 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
     to_world = conventions.from_quaternions(turns, columns("x", "y", "z"), where)
     view = capture.make_view(
         "camera",
-        [film],
+        [video],
         lens,
         conventions.to_opencv(to_world, "opencv_c2w"),
         timestamps=table["timestamp"] - table["timestamp"][0],
@@ -90,7 +90,7 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
     )
     late = ""
     if rows > count:
-        late = f"{rows - count} of {rows} poses are later than the film"
+        late = f"{rows - count} of {rows} poses are later than the video"
     notes = [late, lens_note, lost_note]
     source = "Stray Scanner"
     return [

@@ -48,11 +48,11 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
 
 
 def read_transforms(file: Path, scene_id: str, fps: float | None) -> capture.Capture:
-    """Read films of moving cameras, whose frames have a `time`, or views of one instant.
+    """Read videos of moving cameras, whose frames have a `time`, or views of one instant.
 
-    A film is the frames of one folder, or where cameras share it, of one name but for the number at
-    its end (images/cam00_0041). With `fps` times are taken as shares of the whole, which
-    lasts as long as the longest film at that rate, else as seconds.
+    A video is the frames of one folder, or where cameras share it, of one name but for the number
+    at its end (images/cam00_0041). With `fps` times are shares of the whole, which lasts as long as
+    the longest video at that rate; without it they are seconds.
 
     Raises:
       ValueError: naming the frame and field that is missing or impossible.
@@ -65,13 +65,13 @@ def read_transforms(file: Path, scene_id: str, fps: float | None) -> capture.Cap
     found = f"a time in {timed} of {len(frames)} frames"
     check_field(file, timed in (0, len(frames)), found, "it in all or none")
     if timed:
-        films = _films(file, frames)
+        videos = _videos(file, frames)
     else:
         frames.sort(key=lambda frame: media_files.natural(str(frame["file"])))
-        films = {str(frame["file_path"]): [frame] for frame in frames}
+        videos = {str(frame["file_path"]): [frame] for frame in frames}
     # Of the whole.
-    seconds = (max(map(len, films.values())) - 1) / fps if timed and fps else 1.0
-    views = [_view(file, name, film, seconds) for name, film in films.items()]
+    seconds = (max(map(len, videos.values())) - 1) / fps if timed and fps else 1.0
+    views = [_view(file, name, video, seconds) for name, video in videos.items()]
     note = "times are taken as seconds (--fps if they are shares of the whole)"
     if fps:
         note = f"times are shares of the whole at {fps:g} frames a second"
@@ -111,9 +111,9 @@ def _read(file: Path) -> list[dict]:
     ]
 
 
-def _view(file: Path, name: str, film: list[dict], seconds: float) -> capture.View:
-    first = film[0]
-    for frame in film:
+def _view(file: Path, name: str, video: list[dict], seconds: float) -> capture.View:
+    first = video[0]
+    for frame in video:
         changed = [
             key for key in (*LENS, *DISTORTION) if frame.get(key) != first.get(key)
         ]
@@ -125,54 +125,54 @@ def _view(file: Path, name: str, film: list[dict], seconds: float) -> capture.Vi
     times = None
     if "time" in first:
         times = [
-            field_number(frame, "time", frame["where"]) * seconds for frame in film
+            field_number(frame, "time", frame["where"]) * seconds for frame in video
         ]
     return capture.make_view(
         name,
-        [frame["file"] for frame in film],
+        [frame["file"] for frame in video],
         intrinsics,
-        np.stack([_pose(frame) for frame in film]),
+        np.stack([_pose(frame) for frame in video]),
         size=size,
         distortion=[float(first.get(name, 0)) for name in bent],
         is_fisheye=is_fisheye,
         timestamps=times,
         depth=[
-            file.parent / f["depth_file_path"] for f in film if "depth_file_path" in f
+            file.parent / f["depth_file_path"] for f in video if "depth_file_path" in f
         ],
-        masks=[file.parent / f["mask_path"] for f in film if "mask_path" in f],
+        masks=[file.parent / f["mask_path"] for f in video if "mask_path" in f],
         depth_scale=float(first.get("depth_unit_scale_factor", METRES_PER_MILLIMETRE)),
     )
 
 
-def _films(file: Path, frames: list[dict]) -> dict[str, list[dict]]:
-    """Frames in order of time, by folder, or by the beginnings of names in a folder of many films.
+def _videos(file: Path, frames: list[dict]) -> dict[str, list[dict]]:
+    """Frames in order of time, by folder, or by the beginnings of names in a folder of many videos.
 
     Raises:
-      ValueError: a time comes twice in one film.
+      ValueError: a time comes twice in one video.
     """
-    films: dict[str, list[dict]] = {}
+    videos: dict[str, list[dict]] = {}
     for frame in sorted(frames, key=lambda frame: frame["time"]):
-        films.setdefault(frame["file"].parent.name, []).append(frame)
-    for folder in [name for name, film in films.items() if _repeats(film)]:
+        videos.setdefault(frame["file"].parent.name, []).append(frame)
+    for folder in [name for name, video in videos.items() if _repeats(video)]:
         shared: dict[str, list[dict]] = {}
-        for frame in films.pop(folder):
+        for frame in videos.pop(folder):
             named = re.fullmatch(r"(.+)[-_.]\d+", frame["file"].stem)
             shared.setdefault(named[1] if named else "", []).append(frame)
         once = not any(map(_repeats, shared.values())) and shared.keys().isdisjoint(
-            films
+            videos
         )
         found = f"times twice among the frames of folder {folder}"
         check_field(
             file, once, found, "a folder for each camera, or names like cam00_0041"
         )
-        films |= {
+        videos |= {
             name: shared[name] for name in sorted(shared, key=media_files.natural)
         }
-    return films
+    return videos
 
 
-def _repeats(film: list[dict]) -> bool:
-    return len({frame["time"] for frame in film}) < len(film)
+def _repeats(video: list[dict]) -> bool:
+    return len({frame["time"] for frame in video}) < len(video)
 
 
 def _pose(frame: dict) -> np.ndarray:

@@ -3,8 +3,8 @@
     SynCamMaster        prompt0_merged.mp4: two views side by side
     TrajectoryCrafter   gen.mp4, render.mp4, mask.mp4: around a point at a depth that is not kept
 
-GEN3C names its only film as it is asked to and keeps no cameras either; nothing
-distinguishes it from any other film.
+GEN3C names its only video as it is asked to and keeps no cameras either; nothing
+distinguishes it from any other video.
 """
 
 import re
@@ -14,12 +14,14 @@ from input_pipeline import capture, media_files
 
 
 def matches(path: Path) -> Path | None:
-    """Return a film that a generator named."""
-    films = {film.stem: film for film in media_files.listed(path, media_files.VIDEOS)}
-    for name, film in films.items():
+    """Return a video that a generator named."""
+    videos = {
+        video.stem: video for video in media_files.listed(path, media_files.VIDEOS)
+    }
+    for name, video in videos.items():
         if re.fullmatch(r"prompt\d+_merged", name):
-            return film
-    return films.get("gen") if {"render", "mask"} <= set(films) else None
+            return video
+    return videos.get("gen") if {"render", "mask"} <= set(videos) else None
 
 
 def read(path: Path, fps: float | None) -> list[capture.Capture]:
@@ -29,11 +31,11 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
       ValueError: always; it says which file to add.
     """
     del fps
-    kind = "films of SynCamMaster, two views side by side"
+    kind = "videos of SynCamMaster, two views side by side"
     if (matches(path) or path).stem == "gen":
-        kind = "a film of TrajectoryCrafter"
+        kind = "a video of TrajectoryCrafter"
     expected = (
-        'one film a view, with their lenses and poses in cameras.json and "generated": true there '
+        'one video a view, with their lenses and poses in cameras.json and "generated": true there '
         "(docs/data.md), or in transforms.json"
     )
     raise ValueError(f"{path}: found {kind} without cameras, expected {expected}")

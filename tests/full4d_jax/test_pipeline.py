@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from handheld_clips import arc, film, write_clip
-from sounding_film import write_sounding_film
+from video_with_sound import write_video_with_sound
 
 from full4d_jax.cli import main
 from full4d_jax.config import Config, DataConfig, LiftConfig, ModelConfig
@@ -43,7 +43,7 @@ def finished(tmp_path_factory) -> tuple[Path, list[str]]:
     folder = tmp_path_factory.mktemp("run")
     params = init_params(SMALL.model, jax.random.key(0))
     save_params(folder / "prior.safetensors", params, {"max_azimuth_degrees": 30.0})
-    write_sounding_film(folder / "in.mp4", resting(0), 12)
+    write_video_with_sound(folder / "in.mp4", resting(0), 12)
     np.save(folder / "depth.npy", np.ones((2, 32, 32), np.float32))
     preset = folder / "small.py"
     preset.write_text(

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
-from tagged_films import set_pixel_shape
+from tagged_videos import set_pixel_shape
 
 from input_pipeline import plain_files
 from input_pipeline.media_files import (

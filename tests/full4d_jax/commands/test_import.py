@@ -150,5 +150,5 @@ def test_a_capture_becomes_films_with_even_sides(tmp_path, write_film):
         np.testing.assert_allclose(levels[:, 0], levels[:, 1], atol=3)
         assert (np.diff(levels[:, 0]) > 15).all()
     np.testing.assert_array_equal(films.timestamps, files.timestamps)
-    assert "H.264 films (1 clips)" in (tmp_path / "film" / "README.md").read_text()
+    assert "H.264 videos (1 clips)" in (tmp_path / "film" / "README.md").read_text()
     assert np.ptp(np.asarray(Image.open(tmp_path / "film" / "preview.png"))) > 100

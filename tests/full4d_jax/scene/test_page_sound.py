@@ -7,7 +7,7 @@ import av
 import numpy as np
 import pytest
 from moving_scene import cameras, moving_ball
-from sounding_film import TONE, write_sounding_film
+from video_with_sound import TONE, write_video_with_sound
 
 from full4d_jax.media.sound import read_sound
 from full4d_jax.scene.page import run_viewing, write_page
@@ -16,7 +16,7 @@ from full4d_jax.scene.page import run_viewing, write_page
 def write_film(path: Path, *, seconds: int, sound_at: float = 0.0) -> Path:
     """A film of 25 pictures a second, whose tone begins in second 2."""
     frames = np.full((25 * seconds, 48, 64, 3), 90, np.uint8)
-    return write_sounding_film(path, frames, 25, tone_at=2.0, sound_at=sound_at)
+    return write_video_with_sound(path, frames, 25, tone_at=2.0, sound_at=sound_at)
 
 
 def decoded(content: bytes) -> tuple[np.ndarray, int]:

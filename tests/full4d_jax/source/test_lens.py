@@ -5,7 +5,7 @@ import struct
 import numpy as np
 import pytest
 from PIL import Image
-from tagged_films import write_film
+from tagged_videos import write_video
 
 from full4d_jax.config import DataConfig
 from full4d_jax.source.lens import (
@@ -33,7 +33,7 @@ def write_picture(path, equivalent):
     ("name", "write"),
     [
         ("a.jpg", lambda path: write_picture(path, 26)),
-        ("a.mov", lambda path: write_film(path, "26.00mm")),
+        ("a.mov", lambda path: write_video(path, "26.00mm")),
     ],
 )
 def test_metadata_tell_the_lens(name, write, tmp_path):
@@ -85,7 +85,7 @@ def tagged(kind: int, value: bytes, *, wide: bool) -> bytes:
 def test_the_box_of_a_file_moved_into_its_track(tmp_path, name, first):
     """What FFmpeg writes for the whole file is read there, and inside the track."""
     path = tmp_path / name
-    write_film(path, "50.00mm")
+    write_video(path, "50.00mm")
     assert read_tag(path, QUICKTIME_FOCAL_LENGTH) == "50.00mm"
     (moov,) = (body for kind, body in boxes(path.read_bytes()) if kind == b"moov")
     inside = dict(boxes(moov))

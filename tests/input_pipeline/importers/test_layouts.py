@@ -186,7 +186,7 @@ def test_recammaster_starts_where_its_source_does(tmp_path, write, write_film):
     for number in (1, 2):
         film = path / f"cam_type{number}/video0.mp4"
         write_film(film, range(0, 20, 4), size=(32, 32))
-    with pytest.raises(ValueError, match="found films of ReCamMaster without cameras"):
+    with pytest.raises(ValueError, match="found videos of ReCamMaster without cameras"):
         recammaster.read(path, None)
     (path / "cameras").mkdir()
     (path / "cameras/camera_extrinsics.json").write_text(json.dumps(table))

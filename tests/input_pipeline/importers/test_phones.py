@@ -177,6 +177,6 @@ def test_lost_pictures_of_depth_leave_it_unknown_and_many_are_refused(tmp_path):
 def test_a_lens_of_another_film_is_named(tmp_path):
     write_stray(tmp_path, 2)
     (tmp_path / "camera_matrix.csv").write_text("1600, 0, 960\n0, 1600, 720\n0, 0, 1\n")
-    message = "found the lens's centre at 960, 720 of a film of 128x96, expected"
+    message = "found the lens's centre at 960, 720 of a video of 128x96, expected"
     with pytest.raises(ValueError, match=message):
         read_captures(tmp_path, "stray", None)

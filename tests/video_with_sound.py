@@ -11,7 +11,7 @@ SOUND_RATE = 48_000  # samples a second
 TONE = 440  # Hz
 
 
-def write_sounding_film(
+def write_video_with_sound(
     path: Path,
     frames: UInt8[np.ndarray, "t h w 3"],
     fps: int,

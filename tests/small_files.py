@@ -29,7 +29,7 @@ SMALL = Config(
 )
 
 
-def write_inputs(folder: Path, *, columns: int, frames: int) -> None:
+def write_small_files(folder: Path, *, columns: int, frames: int) -> None:
     """Write `small.py`, `prior.safetensors`, `in.mp4`, `depth.npy` and the folder `capture`.
 
     Args:

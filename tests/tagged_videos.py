@@ -9,7 +9,7 @@ import numpy as np
 from full4d_jax.source.lens import QUICKTIME_FOCAL_LENGTH
 
 
-def write_film(path: Path, said: str) -> None:
+def write_video(path: Path, said: str) -> None:
     """A film of 60 x 40 pixels whose container says something."""
     kind = path.suffix[1:].replace("m4v", "mp4")
     options = {"movflags": "use_metadata_tags"}
