@@ -23,7 +23,7 @@ disparity, so the shape counts where the range is unknown. To both comes the mea
 differences between neighbours 1, 2 and 4 pixels apart (flat walls, sharp edges).
 
 Crops of photographs on surfaces, and people cut out of videos, come from
-`looks`; `depth_augmentation` says what happens to all frames.
+`appearance`; `depth_augmentation` says what happens to all frames.
 """
 
 from collections.abc import Iterator
@@ -36,10 +36,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import tyro
+from appearance import NO_PHOTOS, Appearance, appearance_at, scene_with_appearance
 from depth_augmentation import augment
 from einops import reduce
 from jaxtyping import Array, Bool, Float, Float32, Integer, PRNGKeyArray
-from looks import NO_PHOTOS, Looks, looks_at, scene_with_looks
 from numpy import ndarray
 from real_pictures import RealPictures, training_pictures
 from small_networks import Metrics, Settings, descend, made_ahead, run, write_network
@@ -170,9 +170,9 @@ def batches(
     folders = {"photos": settings.photos, "videos": settings.videos}
     for step, (pictures, are_rooms) in enumerate(crops, start):
         with input_errors("config", "change --photos or --videos"):
-            looks = looks_at(step, **folders, seed=settings.seed)
+            appearance = appearance_at(step, **folders, seed=settings.seed)
         yield (
-            procedural_depth_batch(settings, step, size_at(settings, step), looks),
+            procedural_depth_batch(settings, step, size_at(settings, step), appearance),
             real_batch(
                 published, _key(settings, step), jnp.asarray(pictures), are_rooms
             ),
@@ -201,13 +201,13 @@ def procedural_depth_batch(
     settings: DepthSettings,
     step: Integer[Array, ""] | int,
     size: Size,
-    looks: Looks = NO_PHOTOS,
+    appearance: Appearance = NO_PHOTOS,
 ) -> Frames:
     """Render the procedural frames of one step, augmented, in [-1, 1], and their depth."""
     count = settings.training.batch
     first = jnp.uint32(settings.seed) * 2**24 + jnp.uint32(step) * count
     indices = (first + jnp.arange(count, dtype=jnp.uint32)) % ALL_SCENES
-    frames, depth = procedural_frames(indices, size, settings.worlds, looks)
+    frames, depth = procedural_frames(indices, size, settings.worlds, appearance)
     keys = jax.random.split(jax.random.fold_in(_key(settings, step), 1), count)
     return jax.vmap(augment)(keys, frames, depth)
 
@@ -316,7 +316,10 @@ def held_out_errors(settings: DepthSettings, params: Params) -> dict[str, float]
 
 
 def procedural_frames(
-    indices: Integer[Array, "b"], size: Size, worlds: Worlds, looks: Looks = NO_PHOTOS
+    indices: Integer[Array, "b"],
+    size: Size,
+    worlds: Worlds,
+    appearance: Appearance = NO_PHOTOS,
 ) -> Frames:
     """Render one frame in [0, 1] and its depth per scene; antialiased if seen at fewer pixels."""
     rendered, height, width = size
@@ -327,12 +330,12 @@ def procedural_frames(
     ) -> tuple[Float[Array, "h w 3"], Float[Array, "h w"]]:
         if worlds == "wide":
             frame, depth = wide_frame(
-                index, looks=looks, height=rendered, width=columns
+                index, appearance=appearance, height=rendered, width=columns
             )
         else:
-            clip = scene_with_looks(
+            clip = scene_with_appearance(
                 index,
-                looks,
+                appearance,
                 views=1,
                 frames=1,
                 height=rendered,

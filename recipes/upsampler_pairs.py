@@ -20,8 +20,8 @@ from typing import Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from appearance import Appearance, appearance_at, scene_with_appearance
 from jaxtyping import Array, Float, Integer, PRNGKeyArray
-from looks import Looks, looks_at, scene_with_looks
 from numpy import ndarray
 from small_networks import Settings
 
@@ -231,10 +231,10 @@ def scene_pairs(
     """Return the pairs of the scene at a place in the stream of scenes, a batch of targets."""
     videos = settings.videos if settings.photos else ""
     with input_errors("config", "change --photos or --videos"):
-        looks = looks_at(
+        appearance = appearance_at(
             place, photos=settings.photos, videos=videos, seed=settings.seed
         )
-    clip, noise_key = _scene(settings, network, looks, jnp.int32(place))
+    clip, noise_key = _scene(settings, network, appearance, jnp.int32(place))
     return _pairs(clip, _small_targets(settings, prior, clip, noise_key))
 
 
@@ -257,7 +257,7 @@ def _small_targets(
 def _scene(
     settings: UpsamplerSettings,
     network: DepthNetwork,
-    looks: Looks,
+    appearance: Appearance,
     place: Integer[Array, ""],
 ) -> tuple[Batch, PRNGKeyArray]:
     """Return a rendered clip of one instant, and the key of the noise."""
@@ -266,14 +266,14 @@ def _scene(
     ) % ALL_SCENES
     key = jax.random.fold_in(jax.random.key(settings.seed), place)
     depth_key, noise_key = jax.random.split(key)
-    scene = scene_with_looks(
+    scene = scene_with_appearance(
         index,
         views=1 + settings.targets,
         frames=1,
         height=settings.rows,
         width=settings.rows,
         worlds=settings.worlds,
-        looks=looks,
+        appearance=appearance,
     )
     frames = 2 * scene.frames - 1
     depth = draw_upsampler_depth(

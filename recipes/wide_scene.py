@@ -15,9 +15,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from appearance import NO_PHOTOS, Appearance
 from cards import paint_cards, stand_cards
 from jaxtyping import Array, Float, Integer, PRNGKeyArray
-from looks import NO_PHOTOS, Looks
 
 from input_pipeline.procedural.rich_world import (
     BALLS,
@@ -80,7 +80,7 @@ def wide_frame(
     height: int,
     width: int,
     seed: int = 0,
-    looks: Looks = NO_PHOTOS,
+    appearance: Appearance = NO_PHOTOS,
 ) -> WideFrame:
     """Render frame number `index`.
 
@@ -89,7 +89,7 @@ def wide_frame(
       height: pixels.
       width: pixels.
       seed: of all frames.
-      looks: photographs for half of the surfaces, people and things on cards.
+      appearance: photographs for half of the surfaces, people and things on cards.
     """
     key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), _STREAM), index)
     world_key, change_key, time_key, camera_key, orbit_key = jax.random.split(key, 5)
@@ -104,20 +104,24 @@ def wide_frame(
         partial(jnp.where, is_orbited), (lens, poses[0]), free
     )
     filmed = FilmedWorld(world, time[None], intrinsics, pose[None, None], jnp.ones(()))
-    colors, depth, which = picture(filmed, height, width, looks.textures, time, pose)
+    colors, depth, which = picture(
+        filmed, height, width, appearance.textures, time, pose
+    )
     is_far = is_sky(world, which) & ~is_orbited
     depth = jnp.where(is_far, jnp.maximum(depth, SKY), depth)
-    if looks.cutouts is not None:
+    if appearance.cutouts is not None:
         reach = 0.5 * width / intrinsics[0, 0]
         floor = world.room_max[1]
         cards = stand_cards(
-            jax.random.fold_in(key, 1), looks.cutouts, pose, reach, floor
+            jax.random.fold_in(key, 1), appearance.cutouts, pose, reach, floor
         )
         rays = image_rays(pose, intrinsics, height, width)
         seen = (colors, depth)
         origin = pose[:3, 3]
         still = jnp.zeros(())
-        colors, depth, _ = paint_cards(cards, looks.cutouts, still, origin, rays, seen)
+        colors, depth, _ = paint_cards(
+            cards, appearance.cutouts, still, origin, rays, seen
+        )
     frame = colors.T.reshape(height, width, 3)
     depth = depth.reshape(height, width)
     return WideFrame(frame, depth / jnp.median(depth))

@@ -29,7 +29,7 @@ SIDE = 96
 MIN_CROP = 64
 
 
-class Looks(NamedTuple):
+class Appearance(NamedTuple):
     """Pictures for surfaces and for cards; None leaves procedural textures, or no cards."""
 
     # In [0, 1].
@@ -37,11 +37,11 @@ class Looks(NamedTuple):
     cutouts: Cutouts | None = None
 
 
-NO_PHOTOS = Looks()
+NO_PHOTOS = Appearance()
 
 
-def looks_at(step: int, *, photos: str, videos: str, seed: int) -> Looks:
-    """Return the looks of a training step.
+def appearance_at(step: int, *, photos: str, videos: str, seed: int) -> Appearance:
+    """Return the appearance of a training step.
 
     Args:
       step: the step; every `FRESH` steps other crops are drawn.
@@ -52,7 +52,7 @@ def looks_at(step: int, *, photos: str, videos: str, seed: int) -> Looks:
     Raises:
       ValueError: as `read_crops` and `read_cutouts`.
     """
-    return Looks(_crops(photos, seed, step // FRESH), _pieces(videos))
+    return Appearance(_crops(photos, seed, step // FRESH), _pieces(videos))
 
 
 @lru_cache(1)
@@ -68,20 +68,20 @@ def _pieces(videos: str) -> Cutouts | None:
 
 
 @jax.default_matmul_precision("highest")
-def scene_with_looks(
-    index: Integer[Array, ""] | int, looks: Looks, **size: Any
+def scene_with_appearance(
+    index: Integer[Array, ""] | int, appearance: Appearance, **size: Any
 ) -> ProceduralClip:
-    """Return a procedural scene with these looks: cards stand or glide before the source camera.
+    """Return a procedural scene with this appearance; its cards stand or glide before the source.
 
     Args:
       index: number of the scene.
-      looks: photographs for half of the surfaces of rich worlds, and cut-outs.
+      appearance: photographs for half of the surfaces of rich worlds, and cut-outs.
       size: further arguments of `procedural_scene`; `worlds` is one of them.
     """
-    clip = procedural_scene(index, textures=looks.textures, **size)
-    if looks.cutouts is None:
+    clip = procedural_scene(index, textures=appearance.textures, **size)
+    if appearance.cutouts is None:
         return clip
-    cutouts = looks.cutouts
+    cutouts = appearance.cutouts
     filmed = sample_filmed_world(index, **size)
     width = size["width"]
     height = size["height"]
