@@ -1,4 +1,4 @@
-"""What several benchmarks share: interleaved times, and the folder of real data."""
+"""Helpers of several benchmarks: interleaved times, and the folder of real data."""
 
 import os
 import time

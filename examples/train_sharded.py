@@ -22,7 +22,7 @@ def main(steps: int = 3) -> list[float]:
     mesh = full4d_jax.make_mesh(config.mesh)
     print(f"devices: {dict(mesh.shape)}")
 
-    rule = optax.adamw(1e-3)  # any rule of optax; left out, the config's optimizer
+    rule = optax.adamw(1e-3)  # any rule of optax; default: the config's optimizer
     # The state is made where it stays: no device ever holds more than its own part.
     state = full4d_jax.init_state(
         config, jax.random.key(config.seed), mesh, optimizer=rule

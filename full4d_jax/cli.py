@@ -188,7 +188,7 @@ def call(function: Callable[..., Any], prog: str, words: list[str]) -> None:
 def read_options(
     function: Callable[..., Any], prog: str, words: Sequence[str], path: str = ""
 ) -> partial[Any]:
-    """Return the call of a verb that its words ask for.
+    """Return the call of a verb with the options that its words give.
 
     Args:
       function: the function of the verb.
@@ -238,7 +238,7 @@ def _parse(
     config: Any,
     source: Any,
 ) -> partial[Any]:
-    """Return the call of a verb that its words ask for, or print help.
+    """Return the call of a verb with the options that its words give, or print help.
 
     Args:
       function: the function of the verb.

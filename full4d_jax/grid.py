@@ -91,7 +91,7 @@ Origins = UInt8[ndarray, "v t"]
 
 
 class Origin(IntEnum):
-    """Where a frame comes from.
+    """Origin of a frame.
 
     A generated frame may show pixels of the source, which are projected into it.
     """
@@ -135,7 +135,7 @@ class PicturesBetween(NamedTuple):
 
 
 class CleanPlate(NamedTuple):
-    """What rests before the source camera where its pictures do not show it.
+    """Static background of the source camera, also where its pictures do not show it.
 
     It is larger than the picture, which lies in its middle.
 
@@ -174,14 +174,14 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True)
 class About:
-    """What is said about a grid beside its arrays.
+    """Metadata of a grid.
 
     Attributes:
       note: a sentence for people about what was opened.
       warning: sentences about what may go wrong, one a line; empty for nothing.
       unposed: why the cameras are not known; empty where they are.
       place: where in a data set the pictures were taken from; None elsewhere.
-      rate: frames a second that were asked for; None where none were.
+      rate: frames a second that were requested; None where none were.
       distances: how far the scene is from each real view of a rig, world units; None elsewhere.
       enlarged: whether the grid is larger than what its prior was trained on.
       sound: bytes of an audio file, from the first instant to the last; None for none.
@@ -232,7 +232,7 @@ class Grid:
 
     @property
     def fps(self) -> float:
-        """The frames a second by `times`; with one frame those asked for, or `DEFAULT_FPS`."""
+        """The frames a second by `times`; with one frame those requested, or `DEFAULT_FPS`."""
         t = self.times
         if len(t) > 1:
             return float((len(t) - 1) / (t[-1] - t[0]))

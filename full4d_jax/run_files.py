@@ -30,7 +30,7 @@ class RunFiles:
       checkpoint: weights of the prior.
       prior: the prior.
       upsampler: brings the prior's grid to the size of the result; None where that is its own.
-      depth: what depth is measured by; None for a model without poses, which asks for none.
+      depth: what depth is measured by; None for a model without poses, which needs none.
       targets: the target cameras; None where the source comes with its own.
       trained_angles: the largest azimuth and elevation, degrees, that the prior was trained on;
         None for a model without poses.
@@ -46,7 +46,7 @@ class RunFiles:
 
     @property
     def kind(self) -> FitKind:
-        """What the grid will be to a fit; of a grid in a file `fit_kind` returns it."""
+        """The kind of the grid for a fit; `fit_kind` returns that of a grid in a file."""
         if not self.prior.model.needs_cameras:
             return FitKind.CAPTURED
         size = self.size

@@ -51,9 +51,9 @@ class View(NamedTuple):
     depth_size: tuple[int, int] | None = None
     """Rows and columns of depth files that do not say so: Record3D's `.depth`."""
     quarters: int = 0
-    """How often all pictures are to be turned clockwise by 90 degrees; cameras are as stored."""
+    """Clockwise quarter turns of all pictures; cameras are as stored."""
     note: str = ""
-    """What was assumed of its size or its times, parts with "; " between."""
+    """Assumptions about its size or its times, joined by "; "."""
 
 
 class Capture(NamedTuple):
@@ -74,7 +74,7 @@ class Capture(NamedTuple):
     generated: bool = False
     """Views disagree a little: a generator made the videos, or cameras are estimated from them."""
     warning: str = ""
-    """What may go wrong, in a sentence; empty for nothing."""
+    """A sentence about a possible problem; empty for none."""
 
 
 def make_view(
@@ -112,7 +112,7 @@ def make_view(
       depth: one file an instant, None where it is unknown, or none at all.
       confidence: likewise, of the depth.
       masks: likewise.
-      depth_scale: world units per number in the depth files; left out, these must hold real
+      depth_scale: world units per number in the depth files; without it these must hold real
         numbers, which are world units.
       depth_size: rows and columns of depth files that do not say so.
       beside: the capture's folder, where depth and masks are looked for by the camera's name.

@@ -164,7 +164,7 @@ class CaptureClips(Sequence[schema.Example]):
         return files, lenses.flat_lens(lens, view.distortion, *size), size
 
     def _pictures(self, view: View, taken: Int[ndarray, " t"]) -> Iterable[ndarray]:
-        """These frames of a view, decoded when they are asked for."""
+        """These frames of a view, decoded when they are read."""
         video = view.files[0]
         if video.suffix.lower() not in media_files.VIDEOS:
             return map(media_files.read_picture, [view.files[i] for i in taken])

@@ -30,7 +30,7 @@ class Convention(NamedTuple):
     """The relation of a convention's matrices to ours."""
 
     axes: str
-    """Where the camera axes x, y, z point: letters of `AXES`."""
+    """Directions of the camera axes x, y, z: letters of `AXES`."""
     to_world: bool
     """The matrix maps camera to world."""
     rows: bool = False

@@ -28,7 +28,7 @@ class Mixture(NamedTuple):
     weights: tuple[float, ...]
     """Shares of the stream, closely kept from its first elements on."""
     whole_batches: bool = False
-    """Whether a batch comes from one source only; sources may then differ in shape."""
+    """Each batch comes from one source only; sources may then differ in shape."""
 
 
 class Filling(NamedTuple):
@@ -63,7 +63,7 @@ def make_loader(
       transform: maps (element, generator) to the arrays that are stacked, or to what `filling`
         takes; the generator depends on the seed and the element's place in the stream only.
       filling: makes the arrays of a batch, instead of stacking those of its elements.
-      rows: the places in each global batch that this host reads; left out, all.
+      rows: the places in each global batch that this host reads; default: all.
       threads: elements made at once; as many again wait.
 
     Returns:

@@ -155,7 +155,7 @@ def read_picture(path: Path) -> UInt8[np.ndarray, "h w 3"]:
 
 
 def read_alpha(path: Path) -> UInt8[np.ndarray, "h w"] | None:
-    """Where a picture is opaque, 255, else 0; None where it has no transparency, as of videos.
+    """Return a picture's opaque pixels, 255, others 0; None for a picture without alpha or a video.
 
     Raises:
       ValueError: naming the file if it is no whole picture.

@@ -83,7 +83,7 @@ class Projected(NamedTuple):
     """One draw of source and depth, projected into the `v` views of a clip and encoded."""
 
     source: int
-    """Which view is the source."""
+    """Place of the source among the views."""
     world_to_camera: Float32[ndarray, "v t 4 4"]
     """The world is the source's camera at t = 0, in the source's unit."""
     projection: Float16[ndarray, "v f h w c"]
@@ -108,7 +108,7 @@ def make_example(
     masks: Files | None = None,
     **others: Any,
 ) -> Example:
-    """A clip without latents; what is left out is empty, and one row of times is that of all views.
+    """A clip without latents. Missing fields are empty; one row of times is that of all views.
 
     Its pictures have no distortion. Of `others`, which are texts and numbers, it needs scene_id,
     fps, source and license. Only `validate` checks anything.

@@ -66,11 +66,11 @@ class Timeline(NamedTuple):
     """A part of a video."""
 
     times: Float64[np.ndarray, " t"]
-    """When its frames are shown, in seconds since the video's first, increasing."""
+    """Times of its frames, in seconds since the video's first, increasing."""
     damaged: Bool[np.ndarray, " t"]
     """The frame is missing, invented in part, or predicted from one that is."""
     end: str
-    """Why the file cannot be read beyond the last of them; "" where it can."""
+    """The reason why the file cannot be read beyond the last of them; "" where it can."""
 
 
 def open_video(path: Path) -> InputContainer:
@@ -152,7 +152,7 @@ def decode_frames(
 
 
 def frame_times(path: Path) -> Float64[np.ndarray, " t"]:
-    """When each frame is shown, in seconds since the first, without decoding.
+    """Return the time of each frame, in seconds since the first, without decoding.
 
     Raises:
       ValueError: naming the file: no video, damaged, without timestamps or with one twice.

@@ -365,13 +365,13 @@ def _tables(table: Table, number: int) -> list[Table]:
 
 
 def _vector(table: Table, number: int, kind: Any) -> ndarray:
-    """Return the numbers in the vector of a field; none if it is left out."""
+    """Return the numbers in the vector of a field; none if it is missing."""
     place = table.Offset(4 + 2 * number)
     return table.GetVectorAsNumpy(kind, place) if place else np.zeros(0, np.uint8)
 
 
 def _number(table: Table, number: int, kind: Any) -> int:
-    """Return the number in a field; 0 if it is left out."""
+    """Return the number in a field; 0 if it is missing."""
     place = table.Offset(4 + 2 * number)
     return table.Get(kind, table.Pos + place) if place else 0
 

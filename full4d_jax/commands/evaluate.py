@@ -1,4 +1,4 @@
-"""Score against baselines: held-out scenes, data sets, clips, films, and what a run made."""
+"""Score against baselines: priors on held-out scenes, data sets and clips; videos; runs."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -26,12 +26,12 @@ class NetworkFiles:
 
 @dataclass(frozen=True)
 class MeasureOptions:
-    """What estimates depth of sources."""
+    """The depth network of sources."""
 
     depth_network: str | None = None
     """ours (the default), or as of full4d run."""
     depth_kind: options.DepthKind | None = None
-    """What an .onnx file gives (see full4d run --help)."""
+    """Quantity that an .onnx file outputs (see full4d run --help)."""
 
 
 @dataclass(frozen=True)
@@ -88,42 +88,42 @@ class FilmOptions(kinds.SourceOptions):
     video: options.SourcePath
     """A clip of a still scene from a camera that goes past it."""
     poses: Path | None = None
-    """The camera's path: JSON, a COLMAP model or transforms.json; left out, found in the video."""
+    """The camera's path: JSON, a COLMAP model or transforms.json; default: found in the video."""
     start: options.Start = 0.0
     """Seconds into the video."""
     seconds: options.Seconds = None
-    """Seconds of the video to take; left out, 2."""
+    """Seconds of the video to take; default: 2."""
     fov: options.Fov = None
     """Horizontal field of view of the upright video in degrees, as in full4d run."""
     rows: options.Rows = None
-    """Short side of the frames, pixels; left out, 256."""
+    """Short side of the frames, pixels; default: 256."""
     judge: Annotated[JudgeOptions, options.Flat] = JudgeOptions()
 
 
 @dataclass(frozen=True)
 class ForeignFilmsOptions(kinds.SourceOptions):
-    """Anybody's films, one a camera, beside the films of a capture (docs/evaluation.md); a capture
-    without --truth is scored alone."""
+    """Videos of any origin, one a camera, scored against those of a capture (docs/evaluation.md); a
+    capture without --truth is scored alone."""
 
     path_kinds = kinds.CAPTURE, kinds.FILMS
 
     films: options.SourcePath
-    """A folder of films, or of folders of pictures, with the names of the cameras of --truth."""
+    """A folder of videos, or of folders of pictures, with the names of the cameras of --truth."""
     truth: Path | None = None
     """The capture whose cameras they are of."""
     source_camera: str | None = None
-    """The camera whose film the method was given; left out, the first."""
+    """The camera whose video the method was given; default: the first."""
     row: str | None = None
-    """Name of the films in the tables (default: the folder's)."""
+    """Name of the videos in the tables; default: the folder's."""
     rows: options.Rows = None
-    """Short side at which pictures are compared; left out, the smallest that there is."""
+    """Short side at which pictures are compared; default: that of the smallest."""
     measures: Annotated[MeasureOptions, options.Flat] = MeasureOptions()
     networks: Annotated[NetworkFiles, options.Flat] = NetworkFiles()
 
 
 @dataclass(frozen=True)
 class MadeOptions(kinds.SourceOptions):
-    """What `run`, `sample` or `lift` made (docs/evaluation.md); no config applies."""
+    """A result of `run`, `sample` or `lift` (docs/evaluation.md); no config applies."""
 
     path_kinds = kinds.RUN, kinds.RUNS
 
@@ -136,7 +136,7 @@ class MadeOptions(kinds.SourceOptions):
     reference: Path | None = None
     """A data set, the folder of a run or a folder of these, for FVD and FVD-V."""
     split: str | None = None
-    """Split of a data set as --reference; left out, train."""
+    """Split of a data set as --reference; default: train."""
     networks: Annotated[NetworkFiles, options.Flat] = NetworkFiles()
 
 
@@ -155,7 +155,7 @@ def evaluate(
 
     Args:
       config: the experiment to evaluate.
-      source: what is scored; left out, a prior on held-out scenes.
+      source: what is scored; default: a prior on held-out scenes.
       out: folder for the results; by default runs/NAME-evaluation, or that of the run.
     """
     match source:
@@ -233,7 +233,7 @@ def _score_made(made: MadeOptions, out: Path | None) -> None:
 
 
 def _score_films(source: ForeignFilmsOptions, out: Path | None) -> None:
-    """Score anybody's films against a capture, or a capture alone.
+    """Score videos against a capture, or a capture alone.
 
     Raises:
       InputError: no capture is given, or what the scores refuse.

@@ -41,7 +41,7 @@ def inspect(
       topology: TPU slice, e.g. v5p:4x4x8, v6e:8x8, v5e:4x4, which needs libtpu (the extra `tpu`);
         or GPUs: h100:8, a100:8, rtx4090:1, which need the extra `cuda`.
       slices: number of slices, joined by a slower network; `data` is sharded over them.
-      devices: without a topology, number of devices; 0 is as many as the mesh asks for.
+      devices: without a topology, number of devices; 0 is as many as the mesh needs.
       efficiency: share of the peak FLOP/s that the estimated time assumes; with a topology, and for
         programs of the network.
       price: of a chip for an hour, in any currency: what all steps cost; needs a topology.

@@ -1,6 +1,6 @@
 """Configuration of an experiment: frozen dataclasses, and the embedded default.
 
-Bounds stand on the fields (`session.fields`); `rules` holds what fields ask of each other. Nothing
+Bounds stand on the fields (`session.fields`); `rules` holds the checks between fields. Nothing
 here imports jax, so that `--help` is quick.
 """
 
@@ -125,7 +125,7 @@ class DataConfig:
     frames: Count = 4
     """Instants of a clip, the same for all views."""
     fps: Rate = 8.0
-    """Frames a second to take of videos, where `--fps` is left out."""
+    """Frames a second to take of videos; the default of `--fps`."""
     height: Count = 64
     """Rows in pixels, a multiple of `model.patch * model.codec_stride`."""
     width: Count = 64
@@ -150,13 +150,13 @@ class DataConfig:
     """Share of the scenes of `records`, drawn by their names, that are never trained on: the loss
     is measured on them (`training.validate_every`), and contact sheets show them."""
     targets: Literal["random", "spread"] = "random"
-    """Which views of a record join the source: any, or views far apart."""
+    """Choice of the views of a record that join the source: any, or views far apart."""
     strides: tuple[Count, ...] = (1,)
     """Steps between instants of a record, drawn from those that fit."""
     scenes: Scenes = ALL_SCENES
     """Procedural scenes to draw from, indices 0 .. scenes - 1."""
     worlds: Literal["simple", "rich"] = "simple"
-    """What procedural scenes show (docs/data.md); shipped weights know simple."""
+    """Kind of procedural scenes (docs/data.md); shipped weights know simple."""
     estimated: Share = 0.0
     """Share of rendered clips whose depth is what the shipped network makes of them."""
     orbit: bool = False
@@ -196,7 +196,7 @@ class FlowConfig:
 
 @dataclass(frozen=True)
 class OptimizerConfig:
-    """How the parameters follow the gradients, and which of them do."""
+    """Optimizer and trainable parameters."""
 
     kind: Literal["muon", "adamw"] = "muon"
     """Muon on the blocks' matrices and Nesterov's AdamW elsewhere, or plain AdamW."""
@@ -282,7 +282,7 @@ class LiftConfig:
     """Fitting 4D Gaussians to a grid of views."""
 
     quality: Annotated[Quality, tyro.conf.arg(aliases=("--quality",))] = "normal"
-    """How long to fit, and how many Gaussians, where these are left at 0 (docs/fitting.md)."""
+    """Steps and Gaussians of the fit, where those fields are 0 (docs/fitting.md)."""
     steps: CountOrZero = 0
     """Optimiser steps, one picture each; 0 goes by the quality."""
     capacity: CountOrZero = 0
@@ -297,8 +297,8 @@ class LiftConfig:
     perceptual: Weight = 0.0
     """Weight of LPIPS (AlexNet); above 0 needs the extra `metrics`."""
     distillation: Literal["auto", "cached", "gradient", "none"] = "auto"
-    """How the prior teaches cameras between the generated ones; auto is cached on grids that are no
-    larger than its own, and none elsewhere (docs/distillation.md)."""
+    """Distillation at cameras between the generated ones (docs/distillation.md); auto: cached on
+    grids no larger than the prior's own, else none."""
     distilled_views: CountOrZero = 0
     """Cameras that a step of gradient distillation queries, drawn anew; 0 is all."""
     distilled_frames: CountOrZero = 0
@@ -307,7 +307,7 @@ class LiftConfig:
 
 @dataclass(frozen=True)
 class MeshConfig:
-    """How many parts the devices are divided into, for what (docs/pods.md)."""
+    """Numbers of devices along the axes of the mesh (docs/pods.md)."""
 
     data: CountOrZero = 0
     """Groups that share the samples, each with all parameters; 0 is as many as fit."""

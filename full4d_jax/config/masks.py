@@ -1,4 +1,4 @@
-"""Which frame may read which in fused attention: masks by name, or one from a file of yours.
+"""Frame masks of fused attention: by name, or from a file of yours.
 
 A mask is a function of two sets of frames to booleans: may frame i read frame j? `time_view` is
 that of Full-4D; one softmax runs over all tokens of all frames that a token may read. The fields of

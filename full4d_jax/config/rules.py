@@ -1,4 +1,4 @@
-"""What the fields of a config ask of each other; their own bounds stand on them.
+"""Checks between the fields of a config; bounds of one field stand beside it.
 
 A rule names one field, the one that is refused.
 """

@@ -1,4 +1,4 @@
-"""What the presets of Wan in `configs/` share: all but the sizes of the model and the pictures."""
+"""Settings that the presets of Wan in `configs/` share: all but the sizes of model and pictures."""
 
 from full4d_jax import config
 

@@ -16,7 +16,7 @@ TestShare = Annotated[float, Between(0, 0.9)]
 
 
 class Writing(NamedTuple):
-    """How the files of a data set are written.
+    """Number of files of a data set, and the processes that write them.
 
     Attributes:
       shards: about how many there are; 0 is what makes them 256 MiB each.
@@ -86,7 +86,7 @@ class ClipSize:
 
 
 def range_of(instants: str) -> tuple[int, int | None]:
-    """Return the numbers of first:end, None for an end that is left out; raises InputError."""
+    """Return the numbers of first:end, None where no end is given; raises InputError."""
     first, colon, end = instants.partition(":")
     fits = bool(colon) and first.isdecimal() and (not end or end.isdecimal())
     require("instants", instants, fits, "first:end, such as 0:50 or 50:", what="option")

@@ -159,14 +159,14 @@ def pixel_velocities(
 ) -> Video:
     """Return equation 1 for the moving pixels of one view, world units per clip; 0 for others.
 
-    `gaussians.initialize` asks for it in this form.
+    `gaussians.initialize` takes it in this form.
 
     Args:
       frames: colours in [0, 1].
       depth: z in world units, 0 where unknown; instants without any depth are passed over.
       lens: intrinsics, pixels.
       poses: world to camera, of each frame.
-      moving: the pixels that are asked for, of known depth.
+      moving: the pixels whose velocity is wanted, of known depth.
       times: of the frames, in clips.
       view: number of the view.
       flows: of view 0, if already known.

@@ -68,7 +68,7 @@ class Matched(NamedTuple):
 
 
 class PathAgreement(NamedTuple):
-    """How well matches agree with a path; NaN where it stays in its place or nothing matches.
+    """Agreement of matches with a path; NaN where it stays in its place or nothing matches.
 
     Attributes:
       share: of the matches, that are near their epipolar lines.

@@ -39,7 +39,7 @@ MAPPING: dict[str, Any] = ONE_THREAD | {
 
 
 class Structure(NamedTuple):
-    """What structure from motion found.
+    """Result of structure from motion.
 
     Attributes:
       world_to_camera: at every instant, the first camera as the world; its unit is arbitrary.

@@ -1,4 +1,4 @@
-"""What most of the picture does from one frame to the next: tracked corners and their homography.
+"""Dominant motion between consecutive frames: tracked corners and their homography.
 
 Corners are tracked there and back (Lucas and Kanade) and a homography is fitted to them by RANSAC.
 It follows most of the picture: the background, unless something fills the view.
@@ -33,7 +33,7 @@ FEWEST_CORNERS = 12
 
 
 class Step(NamedTuple):
-    """What most of the picture does from one frame to the next.
+    """Dominant motion from one frame to the next.
 
     Attributes:
       points: corners of the first frame and where they are in the second, pixels, centres at +0.5.

@@ -1,4 +1,4 @@
-"""How close a generated grid is to the truth: PSNR, SSIM and LPIPS, whole or on some pixels.
+"""PSNR, SSIM and LPIPS of a generated grid against the truth, on all pixels or some.
 
 All metrics take images in [0, 1] and an optional mask of the pixels that count, and return one
 number for all images together:

@@ -1,1 +1,1 @@
-"""What every command shares: errors, progress, extras, stages of a run and their report."""
+"""Shared by all commands: errors, progress, extras, stages of a run and their report."""

@@ -108,7 +108,7 @@ def input_errors(what: str, do: str, where: str | Path = "") -> Iterator[None]:
     Args:
       what: the kind of thing that is read in this context.
       do: what the person should do.
-      where: the file or folder that is read; left out, the error says it, or the place in the code.
+      where: the file or folder that is read; default: what the error names, else the code's place.
 
     Raises:
       InputError: In place of them.

@@ -1,4 +1,4 @@
-"""What a command needs of the machine and its environment, named in one line where it is missing.
+"""Requirements on the machine and its environment; one line names each that is missing.
 
 Room on the disk, memory that a process may address, flags of XLA, platforms of jax, streams; and
 signals that end it.

@@ -39,7 +39,7 @@ def write_report(
       stages: the folder, and what the command made there.
       command: its name.
       config: the experiment as plain values; None leaves config.json as it is.
-      checkpoint: weights of the prior that it asked, or "shipped"; None where it asked none.
+      checkpoint: weights of the prior that it queried, or "shipped"; None where it queried none.
       options: dataclasses of options, by name, to be listed in the report.
     """
     folder = stages.folder

@@ -1,4 +1,4 @@
-"""What the stages of a run save, array by array, and the check of what is read again.
+"""Arrays that the stages of a run save, and the check of those that are read again.
 
 An array has a kind and axes; a letter stands for the same length in all arrays of a stage. A name
 that ends in "?" may be missing. Of the kinds, `rising` ones are seconds that increase by as much as

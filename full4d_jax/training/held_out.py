@@ -1,4 +1,4 @@
-"""What is measured and drawn of scenes that are never trained on: losses, and contact sheets.
+"""Validation on held-out scenes: losses and contact sheets.
 
 Losses are those of the averaged parameters, by flow time. Flow times, noise and the corruption of
 depth are drawn from keys that depend on the seed alone, and so are clips, views and instants. Two

@@ -201,14 +201,14 @@ def termination() -> Iterator[Callable[[int], bool]]:
         # Others may not set handlers.
         yield lambda _: False
     else:
-        asked = threading.Event()
+        stopped = threading.Event()
         before = {number: signal.getsignal(number) for number in ENDING}
         for number, handler in before.items():
             if handler is not signal.SIG_IGN:
                 # As under nohup.
-                signal.signal(number, lambda *_: asked.set())
+                signal.signal(number, lambda *_: stopped.set())
         try:
-            yield lambda _: asked.is_set()
+            yield lambda _: stopped.is_set()
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)

@@ -99,9 +99,9 @@ def write_dataset(
       folder: on a file system or in object storage, where each file is uploaded when it is done.
       clips: what to write.
       name: of the dataset, snake_case.
-      splits: names and shares of the scenes (all clips of a scene are in one split); left out, all
+      splits: names and shares of the scenes (all clips of a scene are in one split); default: all
         are for training.
-      shards: about how many files; left out, so that each has about 256 MiB.
+      shards: about how many files; default: as many as give each about 256 MiB.
       jobs: processes that make records.
       threads: of this process that make them instead, where clips wait for several devices.
       part: (i, n) writes every n-th file from the i-th on; others are for other programs.

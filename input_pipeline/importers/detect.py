@@ -1,4 +1,4 @@
-"""Detect a folder's layout and say why; importers are asked in the order given here.
+"""Detect a folder's layout and say why; importers are tried in the order given here.
 
 Beside any capture may lie clocks, which say when each video begins or each frame was taken:
 
@@ -86,7 +86,7 @@ def needs(layout: str) -> str:
 def find_scenes(path: Path) -> tuple[list[SceneFolder], list[str]]:
     """Find the folder itself or its subfolders that have a layout, and names of the others.
 
-    Where no subfolder has one, theirs are asked (MultiCamVideo's train/f24_aperture5/scene1).
+    Where no subfolder has one, theirs are tried (MultiCamVideo's train/f24_aperture5/scene1).
 
     Raises:
       ValueError: none has one.

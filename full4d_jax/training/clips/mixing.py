@@ -85,7 +85,7 @@ def open_records(config: Config, *, held_out: bool = False) -> Mixture:
 
     Raises:
       InputError: a dataset is missing or unfinished; or clips have fewer views or instants than the
-        config asks for, no depth for the projection, or latents or text that do not fit; or all
+        config needs, no depth for the projection, or latents or text that do not fit; or all
         scenes of a dataset are held out.
     """
     folders, weights = open_folders(config)

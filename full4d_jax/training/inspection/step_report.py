@@ -81,13 +81,13 @@ def batch_shapes(config: Config, mesh: AnyMesh) -> Batch | ProjectedBatch:
 
 
 def planned_mesh(config: MeshConfig, devices: int) -> AbstractMesh:
-    """Return the mesh over a number of devices that need not exist; 0 is as many as it asks for.
+    """Return the mesh over a number of devices that need not exist; 0 is as many as its axes need.
 
     Raises:
       InputError: the sizes do not divide the devices.
     """
-    asked = math.prod(max(1, n) for n in to_dict(config).values())
-    sizes = mesh_shape(config, devices or asked)
+    needed = math.prod(max(1, n) for n in to_dict(config).values())
+    sizes = mesh_shape(config, devices or needed)
     return AbstractMesh(sizes, AXES, axis_types=(AxisType.Auto,) * len(AXES))
 
 
@@ -109,7 +109,7 @@ def print_step(
       config: the experiment.
       topology: name of a TPU slice; without it nothing is compiled.
       slices: number of slices.
-      devices: number of devices without a topology; 0 is as many as the mesh asks for.
+      devices: number of devices without a topology; 0 is as many as the mesh needs.
       efficiency: share of the peak FLOP/s that the estimated time assumes.
       price: of a chip for an hour; 0 prints no cost.
       json_file: where to write what is found, bytes in plain numbers.
