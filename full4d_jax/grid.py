@@ -84,6 +84,12 @@ ARRAYS: dict[str, dict[str, tuple[str, str]]] = {
         "instants": ("instants?", "int t"),
         "unit": ("unit?", "scale"),
     },
+    "generation": {
+        "prior_rows": ("prior_rows?", "int"),
+        "prior_columns": ("prior_columns?", "int"),
+        "network_calls": ("network_calls?", "int"),
+        "generated_share": ("generated_share?", "float"),
+    },
 }
 
 Frames = UInt8[ndarray, "v t h w 3"]
@@ -172,6 +178,23 @@ class Place(NamedTuple):
     unit: float
 
 
+class Generation(NamedTuple):
+    """How a prior completed a grid.
+
+    Attributes:
+      prior_rows: rows of the frames that it generated, before they were enlarged.
+      prior_columns: their columns.
+      network_calls: how often its network was called.
+      generated_share: share of the colours of all frames that are not real that comes from
+        networks; the rest are projected pixels of the real views and of the clean plate.
+    """
+
+    prior_rows: int
+    prior_columns: int
+    network_calls: int
+    generated_share: float
+
+
 @dataclass(frozen=True)
 class About:
     """Metadata of a grid.
@@ -185,6 +208,7 @@ class About:
       distances: how far the scene is from each real view of a rig, world units; None elsewhere.
       enlarged: whether the grid is larger than what its prior was trained on.
       sound: bytes of an audio file, from the first instant to the last; None for none.
+      generation: how it was completed; None where nothing was generated.
     """
 
     note: str = ""
@@ -195,6 +219,7 @@ class About:
     distances: Float[ndarray, " k"] | None = None
     enlarged: bool = False
     sound: UInt8[ndarray, " n"] | None = None
+    generation: Generation | None = None
 
 
 @dataclass(frozen=True)
@@ -362,6 +387,7 @@ def alone(grid: Grid, view: int) -> Grid:
 def grid_arrays(grid: Grid) -> dict[str, ndarray]:
     """Return a grid as named arrays, as `source.npz` and `grid.npz` hold it; see `grid_from`."""
     parts = vars(grid) | {"": grid, "place": grid.about.place}
+    parts["generation"] = grid.about.generation
     arrays = {}
     for part in ARRAYS:
         arrays |= part_arrays(part, parts[part])
@@ -389,6 +415,7 @@ def grid_from(arrays: Mapping[str, ndarray]) -> Grid:
     points = _fields("points", arrays)
     between = _fields("between", arrays)
     place = _fields("place", arrays)
+    generation = _fields("generation", arrays)
     return Grid(
         **_fields("", arrays),
         cameras=Cameras(**cameras) if cameras else None,
@@ -396,7 +423,9 @@ def grid_from(arrays: Mapping[str, ndarray]) -> Grid:
         between=PicturesBetween(**between) if between else None,
         plate=plate_in(arrays),
         about=About(
-            place=Place(**place) if place else None, **_fields("about", arrays)
+            place=Place(**place) if place else None,
+            generation=Generation(**generation) if generation else None,
+            **_fields("about", arrays),
         ),
     )
 

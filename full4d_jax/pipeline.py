@@ -29,6 +29,7 @@ from typing import get_args
 from full4d_jax import run_files, text_to_video
 from full4d_jax.config import DEFAULT, Config, check_config, to_dict
 from full4d_jax.generation.complete import run_grid
+from full4d_jax.generation.prior import prior_path
 from full4d_jax.grid import Grid
 from full4d_jax.media.pictures import write_grid
 from full4d_jax.scene import reading, renders
@@ -44,9 +45,6 @@ from full4d_jax.session import errors, fields, files, report
 from full4d_jax.session.stages import Stages
 from full4d_jax.source import aiming, measure, opening, options, row_and_column
 from full4d_jax.source.kinds import choose_source
-
-# In the report, for the weights in the package.
-SHIPPED = "shipped"
 
 
 def run(
@@ -87,6 +85,7 @@ def run(
     show = show or RenderOptions()
     fields.check_fields(show)
     used = None
+    form = "none"
     if isinstance(source, options.FittedOptions):
         check_config(config)
         stages, grid, scene = _open_and_lift(config, out, source, checkpoint)
@@ -103,10 +102,17 @@ def run(
         grid = _sample(stages, config, opened, loaded, lifted=True)
         look = partial(renders.show_first_look, stages, grid)
         scene = run_scene(stages, config, grid, loaded.kind, checkpoint, look)
-        used = checkpoint or SHIPPED
+        used = _weights_name(config, checkpoint)
+        form = distillation_form(config.lift, loaded.kind)
     renders.show_scene(stages, grid, scene, show)
     return report.write_report(
-        stages, "run", to_dict(config), checkpoint=used, source=source, show=show
+        stages,
+        "run",
+        to_dict(config),
+        checkpoint=used,
+        distillation=form,
+        source=source,
+        show=show,
     )
 
 
@@ -125,7 +131,7 @@ def sample(
     loaded = run_files.read_run_files(config, source, checkpoint)
     files.hold_folder(out)
     _sample(stages, config, source, loaded, lifted=False)
-    used = checkpoint or SHIPPED
+    used = _weights_name(config, checkpoint)
     plain = to_dict(config)
     return report.write_report(stages, "sample", plain, checkpoint=used, source=source)
 
@@ -164,10 +170,15 @@ def lift(
         files.hold_folder(out)
         run_scene(stages, config, grid, kind, checkpoint)
     form = distillation_form(config.lift, kind)
-    used = (checkpoint or SHIPPED) if form != "none" else None
+    used = _weights_name(config, checkpoint) if form != "none" else None
     lifted = source or options.GridOptions(Path(out))
     return report.write_report(
-        stages, "lift", described, checkpoint=used, source=lifted
+        stages,
+        "lift",
+        described,
+        checkpoint=used,
+        distillation=form,
+        source=lifted,
     )
 
 
@@ -188,6 +199,11 @@ def render(out: str | Path, show: RenderOptions, path: Path | None = None) -> Pa
     else:
         renders.show_scene(stages, grid, scene, show)
     return report.write_report(stages, "render", None, show=show)
+
+
+def _weights_name(config: Config, checkpoint: Path | None) -> str:
+    """Return the name of a prior's weights for the report."""
+    return str(checkpoint or f"shipped {prior_path(config.model).name}")
 
 
 def _open_and_lift(

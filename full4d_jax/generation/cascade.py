@@ -124,14 +124,18 @@ def generate_small(
     What still points of other instants show is projected too if one view alone is real, and moves;
     before a still one, where they are few, they gain nothing.
     """
-    height, width = frames.shape[2:4]
-    size = sides(height, width, rows, prior.model.patch * prior.model.codec_stride)
+    size = small_size(prior, *frames.shape[2:4], rows)
     frames, depth, cameras = shrink(frames, depth, cameras, size)
     path = np.asarray(cameras.world_to_camera[0])
     known = None
     if len(frames) == 1 and camera_moves(path):
         known = find_static_points(frames[0], depth[0], cameras.intrinsics[0], path)
     return generate_grid(prior, frames, depth, cameras, key, known)[0]
+
+
+def small_size(prior: Prior, height: int, width: int, rows: int) -> tuple[int, int]:
+    """Return the sides of the prior's frames for a grid of this height and width."""
+    return sides(height, width, rows, prior.model.patch * prior.model.codec_stride)
 
 
 def enlarges(
@@ -263,12 +267,28 @@ def pass_through(made: Picture, projected: Picture, mask: Map) -> Picture:
       projected: the projection of the source, 0 in holes.
       mask: 1 where a source point landed.
     """
+    return made + projected_share(mask)[..., None] * (projected - made)
+
+
+def projected_share(mask: Map) -> Map:
+    """Return the share of the projection in each pixel: it falls towards holes, without a seam."""
     side = 3
     sure = in_squares(mask, side, jax.lax.min, 1.0)
     doubtful = in_squares(1 - sure, side, jax.lax.add)
-    # It falls towards holes, so that no seam shows.
-    share = (sure * (1 - doubtful / side**2))[..., None]
-    return made + share * (projected - made)
+    return sure * (1 - doubtful / side**2)
+
+
+@jax.jit
+def generated_share(masks: Float[Array, "n t h w"]) -> Float[Array, ""]:
+    """Return the share of target frames that is the upsampler's, not the projection's or plate's.
+
+    Args:
+      masks: of the projection into them.
+    """
+    means = jax.lax.map(
+        lambda x: projected_share(x).mean(), masks.reshape(-1, *masks.shape[2:])
+    )
+    return 1 - means.mean()
 
 
 def guide(drawn: Projection, coarse: Float[Array, "i j 3"]) -> unet.Guidance:

@@ -15,10 +15,11 @@ from jaxtyping import Array, Float, PRNGKeyArray, UInt8
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import Config
-from full4d_jax.generation import cascade
+from full4d_jax.generation import cascade, sampling
 from full4d_jax.generation.generate import fill_grid, generate_grid
 from full4d_jax.generation.prior import Prior, prior_settings
 from full4d_jax.grid import (
+    Generation,
     Grid,
     Origin,
     around_source,
@@ -109,11 +110,18 @@ def complete(
     """
     origin = np.where(grid.origin == Origin.MISSING, Origin.GENERATED, grid.origin)
     origin = origin.astype(np.uint8)
-    if not prior.model.needs_cameras:
+    views, instants, rows, columns = grid.frames.shape[:4]
+    latent_frames = prior.model.strides.latent_frames(instants)
+    projected = prior.model.needs_cameras
+    calls = sampling.network_calls(
+        prior.sampler, views, latent_frames, projected=projected
+    )
+    if not projected:
         is_real = grid.origin == Origin.REAL
         made = to_uint8(to_unit(fill_grid(prior, to_model(grid.frames), is_real, key)))
         frames = np.where(is_real[..., None, None, None], grid.frames, made)
-        return replace(grid, frames=frames, origin=origin), None
+        about = replace(grid.about, generation=Generation(rows, columns, calls, 1.0))
+        return replace(grid, frames=frames, origin=origin, about=about), None
     real = grid.real_rows
     # A projection makes all other rows.
     for view, instant in np.argwhere(grid.origin[real:] != Origin.MISSING).tolist():
@@ -125,11 +133,16 @@ def complete(
     shown = to_model(grid.frames[:real]), jnp.asarray(grid.known_depth[:real])
     given = *shown, grid.known_cameras, key
     enlarged = cascade.enlarges(upsampler, *grid.frames.shape[:4])
-    about = replace(grid.about, enlarged=enlarged)
-    if upsampler is not None and min(grid.frames.shape[2:4]) > upsampler.prior_rows:
+    share = 1.0
+    if upsampler is not None and min(rows, columns) > upsampler.prior_rows:
         made, projection = cascade.generate_large(prior, upsampler, *given, grid.plate)
+        small = upsampler.prior_rows
+        rows, columns = cascade.small_size(prior, rows, columns, small)
+        share = float(cascade.generated_share(projection.mask[real - 1 :]))
     else:
         made, projection = generate_grid(prior, *given)
+    generation = Generation(rows, columns, calls, share)
+    about = replace(grid.about, enlarged=enlarged, generation=generation)
     completed = replace(
         grid, frames=to_uint8(to_unit(made)), origin=origin, about=about
     )

@@ -157,8 +157,7 @@ def sample_in_windows(
     """
     frames = noise.shape[2]
     size = min(size, frames)
-    starts = np.arange(0, frames - overlap, size - overlap)
-    starts = np.unique(np.minimum(starts, frames - size))
+    starts = window_starts(frames, size, overlap)
     known = np.concatenate([[0], starts[:-1] + size - starts[1:]])
 
     def window(done, place):
@@ -183,6 +182,33 @@ def sample_in_windows(
 
     places = jnp.asarray(starts, jnp.int32), jnp.asarray(known, jnp.int32)
     return jax.lax.scan(window, jnp.zeros_like(noise), places)[0]
+
+
+def window_starts(frames: int, size: int, overlap: int) -> Int[np.ndarray, "w"]:
+    """Return the first frame of each window of `size` frames."""
+    starts = np.arange(0, frames - overlap, size - overlap)
+    return np.unique(np.minimum(starts, frames - size))
+
+
+def network_calls(
+    sampler: SamplerConfig, views: int, frames: int, *, projected: bool
+) -> int:
+    """Return how often `sample_grid` calls the network for one grid.
+
+    Args:
+      sampler: steps, guidance and the sizes of groups and windows.
+      views: of the grid, the source included.
+      frames: latent frames of each view.
+      projected: whether the model has a projection.
+    """
+    guides = 1 + (sampler.guidance != 1) + (sampler.text_guidance != 1)
+    groups = _with_first(views, sampler.group_views, 1).shape[1]
+    size = sampler.window_frames
+    if projected and 0 < size < frames:
+        windows = len(window_starts(frames, size, sampler.window_overlap))
+    else:
+        windows = _with_first(frames, size, 1).shape[1]
+    return sampler.steps * guides * groups * windows
 
 
 def sample_grid(

@@ -207,13 +207,13 @@ def projected_sheet(grid: Grid, projection: UInt8[ndarray, "n t h w 3"]) -> Shee
     rows = ["source", *(f"view {view}: real" for view in range(1, real))]
     pictures = list(frames[:real])
     for view in range(real, len(frames)):
-        rows += [f"view {view}: projected", f"view {view}: generated"]
+        rows += [f"view {view}: projected", f"view {view}: completed"]
         pictures += [projection[view - 1], frames[view]]
     return contact_sheet(
         np.stack(pictures),
         rows=rows,
         columns=_seconds(grid),
-        title="the source, its projection into each target camera, and what the prior made of it",
+        title="the source, its projection into each target camera, and what completes it",
         aside=frustums(grid.cameras),
     )
 

@@ -12,7 +12,8 @@ from typing import Any
 
 import jax
 
-from full4d_jax.session.stage_arrays import PLACE, STAGES
+from full4d_jax.session.files import Arrays
+from full4d_jax.session.stage_arrays import GENERATION, PLACE, STAGES
 from full4d_jax.session.stages import Stages
 from full4d_jax.session.versions import OURS, versions_of
 from input_pipeline.whole_files import write_text
@@ -30,7 +31,8 @@ def write_report(
     command: str,
     config: dict[str, Any] | None,
     *,
-    checkpoint: Path | str | None = None,
+    checkpoint: str | None = None,
+    distillation: str = "none",
     **options: Any,
 ) -> Path:
     """Write report.json and, where there is a config, config.json; return the folder.
@@ -39,7 +41,8 @@ def write_report(
       stages: the folder, and what the command made there.
       command: its name.
       config: the experiment as plain values; None leaves config.json as it is.
-      checkpoint: weights of the prior that it queried, or "shipped"; None where it queried none.
+      checkpoint: weights of the prior that it queried; None where it queried none.
+      distillation: the form that ran.
       options: dataclasses of options, by name, to be listed in the report.
     """
     folder = stages.folder
@@ -61,6 +64,8 @@ def write_report(
         "place": {name: grid[name].tolist() for name in PLACE if name in grid},
         "way": type(options["source"]).__name__ if "source" in options else None,
         "checkpoint": checkpoint,
+        **{name: grid[name].tolist() for name in GENERATION if name in grid},
+        "distillation": distillation,
         "options": {name: asdict(value) for name, value in options.items()},
         "versions": versions_of(PACKAGES),
         "machine": f"{jax.devices()[0].device_kind}, {os.cpu_count()} cores, {platform.platform()}",
@@ -69,6 +74,10 @@ def write_report(
         if content is not None:
             text = json.dumps(content, indent=2, default=str)
             write_text(folder / f"{name}.json", text + "\n")
+    if checkpoint is not None:
+        stages.say(
+            f"prior: {checkpoint}{_generation_note(grid)}; distillation: {distillation}"
+        )
     files = ", ".join(
         sorted(path.name for path in folder.iterdir() if path.name[0] != ".")
     )
@@ -80,3 +89,14 @@ def write_report(
     else:
         stages.say(f"look at {folder / 'grid.png'}")
     return folder
+
+
+def _generation_note(grid: Arrays) -> str:
+    """Return how a prior completed a grid, for people; empty where none did."""
+    if "generated_share" not in grid:
+        return ""
+    rows, columns, calls, share = (grid[name] for name in GENERATION)
+    return (
+        f", frames of {columns}x{rows}, calls of the network: {calls}; of the completed "
+        f"pixels {share:.1%} are generated, the others projected"
+    )

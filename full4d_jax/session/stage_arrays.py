@@ -64,11 +64,13 @@ STAGES = {
 MARKS = {"fingerprint": "text", "before": "text", "seconds": "float"}
 # In a data set.
 PLACE = tuple(ARRAYS["place"])
+# Of a grid that a prior completed.
+GENERATION = tuple(ARRAYS["generation"])
 # Arrays of which all are there or none.
 TOGETHER = [
     *(
         tuple(name.removesuffix("?") for name, _ in ARRAYS[part].values())
-        for part in ("place", "cameras", "between", "plate", "points")
+        for part in ("place", "generation", "cameras", "between", "plate", "points")
     ),
     ("velocities", "moments", "log_durations", "logit_gates"),
     ("embeddings", "inner", "biases", "outer", "reach"),

@@ -20,6 +20,7 @@ from full4d_jax.media.video_io import read_video, write_video
 from full4d_jax.models.dit.dit import init_params
 from full4d_jax.models.weights import save_params
 from full4d_jax.session.files import read_arrays
+from full4d_jax.session.stage_arrays import GENERATION
 from full4d_jax.source.depth.estimate import estimate_depth, load_depth
 from full4d_jax.source.handheld.path_scale import settle_scale
 from input_pipeline.pinhole import relative_to, rescale
@@ -81,6 +82,9 @@ def test_everything_is_there_and_the_report_tells_it(finished):
     assert report["way"] == "VideoOptions"
     assert report["checkpoint"] == str(finished[0] / "prior.safetensors")
     assert report["options"]["source"]["cameras"]["azimuth"] == 45
+    made = [report[name] for name in GENERATION]
+    assert made == [32, 32, 1, 1.0]
+    assert report["distillation"] == "cached"
 
 
 def kept(said: str) -> list[bool]:
@@ -135,6 +139,11 @@ def test_a_portrait_video_stays_whole_and_larger_than_the_prior(tmp_path, capsys
     size = [report[name] for name in ("views", "instants", "rows", "columns")]
     assert size == [2, 2, 96, 72]
     assert report["source_psnr"] > 5
+    assert (report["prior_rows"], report["distillation"]) == (88, "none")
+    assert 0 < report["generated_share"] < 1
+    assert re.search(
+        r"prior: shipped prior\.safetensors, frames of \d+x\d+, calls", said
+    )
     assert main(["run", *words, "--data.views", "8"]) == 2
     assert re.search("data.views: found 8.*give --views", capsys.readouterr().err)
     scenes = []

@@ -5,10 +5,17 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import Config, DataConfig, ModelConfig
-from full4d_jax.generation.cascade import Upsampler, generate_large, in_parts
+from full4d_jax.generation.cascade import (
+    Upsampler,
+    generate_large,
+    generated_share,
+    in_parts,
+    pass_through,
+)
 from full4d_jax.generation.prior import prior_with
 from full4d_jax.generation.projection_guidance import project_several, project_video
 from full4d_jax.models.dit.dit import init_params
@@ -81,3 +88,15 @@ def test_real_views_stay_and_show_what_the_source_does_not():
     )
     alone = generate_large(prior, upsampler, frames[:1], maps[:1], cameras, key)[1]
     assert float(projection.mask[1].sum()) > float(alone.mask[1].sum())
+
+
+def test_the_generated_share_is_what_the_upsampler_adds_to_white():
+    masks = np.ones((2, 1, 9, 12), np.float32)
+    assert generated_share(jnp.asarray(masks)) == 0
+    masks[1, 0, 2:5, 3:9] = 0
+    projected = jnp.zeros((9, 12, 3))
+    white = jnp.ones_like(projected)
+    frames = [pass_through(white, projected, mask) for mask in jnp.asarray(masks[:, 0])]
+    share = float(generated_share(jnp.asarray(masks)))
+    assert share == pytest.approx(np.mean(frames), abs=1e-6)
+    assert share > 18 / 216

@@ -18,11 +18,14 @@ from full4d_jax.generation.prior import Prior
 from full4d_jax.generation.sampling import (
     in_groups,
     integrate,
+    network_calls,
     sample,
+    sample_grid,
     sample_in_windows,
     schedule,
     view_groups,
 )
+from full4d_jax.models.dit.conditions import Conditions
 
 
 def test_gaussian_data_gets_its_mean_and_deviation():
@@ -81,6 +84,40 @@ def test_windows_get_a_known_video(frames, size, overlap):
     found = sample_in_windows(window, noise, schedule(5), size, overlap)
     np.testing.assert_allclose(found, video, atol=1e-5)
     assert {shape[2] for shape in calls} == {size_used}
+
+
+@pytest.mark.parametrize("projected", [True, False])
+@pytest.mark.parametrize(
+    "sampler",
+    [
+        SamplerConfig(steps=2),
+        SamplerConfig(steps=2, group_views=3, text_guidance=2.0),
+        SamplerConfig(group_views=3, window_frames=3, window_overlap=1),
+    ],
+)
+def test_calls_of_the_network_are_those_that_sampling_makes(projected, sampler):
+    views, frames = 6, 7
+    shape = (1, views, frames, 2, 2, 3)
+    shown = jnp.zeros(shape if projected else (1, views, 0, 2, 2, 3))
+    poses = jnp.tile(jnp.eye(4), (1, views, frames, 1, 1))
+    lenses = jnp.tile(jnp.eye(3), (1, views, 1, 1))
+    base = jnp.zeros(shape)
+    given = Conditions(shown, base, base[..., 0], shown[..., 0], poses, lenses)
+    guides = (given,) * (1 + (sampler.text_guidance != 1))
+    calls = []
+
+    def bind(guides):
+        def velocity(z, tau):
+            for _ in guides:
+                jax.debug.callback(calls.append, tau)
+            return jnp.zeros_like(z)
+
+        return velocity
+
+    noise = base[:, 1:] if projected else base
+    jax.block_until_ready(sample_grid(sampler, bind, guides, noise))
+    jax.effects_barrier()
+    assert len(calls) == network_calls(sampler, views, frames, projected=projected)
 
 
 VIEWS, FRAMES, SIDE = 12, 7, 8  # for a model of 4 views and 3 frames
