@@ -47,9 +47,9 @@ class Settings:
     seed: int = 0
     """Seed of everything that is drawn."""
     photos: str = ""
-    """Folder of photographs; every fifth by name is left out."""
+    """Folder of photographs; every fifth by name is held out."""
     videos: str = ""
-    """Folder of videos; every fifth by name is left out."""
+    """Folder of videos; every fifth by name is held out."""
 
 
 def run(

@@ -39,7 +39,7 @@ def sketch(words: list[str]) -> None:
     """Make empty files where a command's words name a source, so that its kind can be told."""
     folders = {"sets": "index.json", "out": "grid.npz", "CAPTURE": "transforms.json"}
     folders |= {"CALIBRATED": "cameras.json"}
-    folders |= {"FILMS": "a.mp4", "OTHERS": "a.mp4"}
+    folders |= {"VIDEOS": "a.mp4", "OTHERS": "a.mp4"}
     for word in words:
         place = Path(word)
         parts = place.parts[2:] if address_of(word) else place.parts

@@ -169,7 +169,7 @@ class DataConfig:
     pseudo_views: ViewCount = 2
     """Views of a clip of double reprojection; those beyond 2 turn and zoom at the video's place."""
     videos: str = ""
-    """Folder of videos, without those in its subfolders; every fifth by name is left out. Without
+    """Folder of videos, without those in its subfolders; every fifth by name is held out. Without
     it, procedural views are warped."""
 
 
