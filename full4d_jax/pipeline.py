@@ -43,7 +43,7 @@ from full4d_jax.scene.lift import run_scene
 from full4d_jax.scene.show_options import RenderOptions
 from full4d_jax.session import errors, fields, files, report
 from full4d_jax.session.stages import Stages
-from full4d_jax.source import aiming, measure, opening, options, row_and_column
+from full4d_jax.source import aiming, depth_stage, opening, options, row_and_column
 from full4d_jax.source.kinds import choose_source
 
 
@@ -236,7 +236,7 @@ def _sample(
         stages.say(note)
     grid = opening.run_source(stages, loaded.size, source, loaded.depth)
     if loaded.depth is not None:
-        grid = measure.run_depth(stages, grid, loaded.depth)
+        grid = depth_stage.run_depth(stages, grid, loaded.depth)
     if loaded.targets is not None and source.cameras is not None:
         grid, note = aiming.with_targets(grid, loaded.targets, source.cameras)
         stages.say(f"cameras: {note}")

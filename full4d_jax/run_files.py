@@ -17,7 +17,7 @@ from full4d_jax.generation.prior import (
 )
 from full4d_jax.scene.fit_settings import FitKind, cost_note
 from full4d_jax.session import errors, fields
-from full4d_jax.source import aiming, camera_paths, measure, options
+from full4d_jax.source import aiming, camera_paths, depth_stage, options
 from full4d_jax.source.size import size_of_result
 
 
@@ -40,7 +40,7 @@ class RunFiles:
     checkpoint: Path
     prior: Prior
     upsampler: cascade.Upsampler | None = None
-    depth: measure.DepthInputs | None = None
+    depth: depth_stage.DepthInputs | None = None
     targets: camera_paths.TargetCameras | None = None
     trained_angles: tuple[float, float] | None = None
 
@@ -84,7 +84,7 @@ def read_run_files(
         size = replace(size, views=1 + len(targets.world_to_camera))
     if upsampler is None:
         check_grid(prior, size.views, size.frames, size.height, size.width)
-    depth = measure.read_depth_inputs(source, size)
+    depth = depth_stage.read_depth_inputs(source, size)
     trained = trained_range(checkpoint)
     return RunFiles(size, checkpoint, prior, upsampler, depth, targets, trained)
 

@@ -9,7 +9,7 @@ from full4d_jax import config, grid
 from full4d_jax.geometry.arrays import Maps
 from full4d_jax.media.pictures import Sheet, color_depth, contact_sheet, save_picture
 from full4d_jax.session import errors, fields, files
-from full4d_jax.source import measure, options, video_source
+from full4d_jax.source import depth_stage, options, video_source
 from full4d_jax.source.depth import depth_file, estimators
 from full4d_jax.source.size import size_of_result
 from input_pipeline.selection import evenly
@@ -30,16 +30,18 @@ def write_video_depth(video: options.VideoOptions, out: Path) -> None:
         video.measured.depth_network, video.measured.depth_kind
     )
     size = size_of_result(config.DEFAULT, video, enlarged=True)
-    source = video_source.open_video_source(size, video, measure.lens_estimate(network))
+    source = video_source.open_video_source(
+        size, video, depth_stage.lens_estimate(network)
+    )
     files.open_folder(out.parent)
     errors.tell(f"source: {source.about.note}")
     if source.about.warning:
         errors.tell(f"warning: {source.about.warning}")
     if isinstance(network, depth_file.DepthFile):
         print(network.description)
-    measured, _, metres, swept, _ = measure.measure_depth(source, network)
+    measured, _, metres, swept, _ = depth_stage.measure_depth(source, network)
     if swept:
-        print(measure.describe_sweep(swept))
+        print(depth_stage.describe_sweep(swept))
     unit = "world units, the median is 1 at t = 0" if metres is None else "metres"
     # The first frame without its smeared edges has another median.
     first = measured[0]

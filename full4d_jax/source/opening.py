@@ -7,7 +7,7 @@ from full4d_jax.session.stages import Stages
 from full4d_jax.source import (
     capture_source,
     dataset_view,
-    measure,
+    depth_stage,
     options,
     row_and_column,
     video_source,
@@ -54,7 +54,7 @@ def run_source(
     stages: Stages,
     data: DataConfig,
     source: options.SampleOptions,
-    depth: measure.DepthInputs | None = None,
+    depth: depth_stage.DepthInputs | None = None,
 ) -> Grid:
     """Run the stage source: open what the run starts from.
 
@@ -78,7 +78,7 @@ def run_source(
         split = capture_source.open_split(source.dataset, source.split)
         settings["content"] = split.content
     if isinstance(source, options.VideoOptions) and depth is not None:
-        if lens := measure.lens_estimate(depth.network):
+        if lens := depth_stage.lens_estimate(depth.network):
             settings["lens"] = depth.settings["net"]
         if source.video == options.CLIP:
             credit = options.CLIP.with_suffix(".txt").read_text()

@@ -8,7 +8,7 @@ from handheld_clips import FRAMES, HEIGHT, LENS, WIDTH, arc, film
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.grid import Grid, all_real, around_source, seen_in
-from full4d_jax.source import measure
+from full4d_jax.source import depth_stage
 from full4d_jax.source.depth.depth_file import DepthFile
 from full4d_jax.source.depth.onnx_network import Network
 from full4d_jax.source.depth.signatures import DEPTH_ANYTHING
@@ -57,7 +57,7 @@ def network(true: np.ndarray, kind) -> DepthFile:
 )
 def test_depth_that_is_given_again_is_as_right_as_at_first(kind):
     source, true = room()
-    depth, unit, metres, *_ = measure.measure_depth(source, network(true, kind))
+    depth, unit, metres, *_ = depth_stage.measure_depth(source, network(true, kind))
     assert metres is None
     again, unit_again = settle_scale(source, depth, estimated=False)
     seen = depth > 0
@@ -79,13 +79,13 @@ def test_what_is_smeared_between_two_legs_is_the_wall_behind(monkeypatch):
     depth[:, 28:112, 57:93] = 1.0
     frames = np.full((2, 120, 160, 3), 90, np.uint8)
     subjects = Subjects(legs, ("thing",))
-    monkeypatch.setattr(measure, "find_subjects", lambda *_: subjects)
+    monkeypatch.setattr(depth_stage, "find_subjects", lambda *_: subjects)
 
     def empty_room(picture: np.ndarray) -> np.ndarray:
         return np.full(picture.shape[:2], 2.0)
 
     cameras = Cameras(lens[None], rest[None], 120, 160)
     source = around_source(frames[None], depth[None], cameras)
-    held, _ = measure.hold_facts(source, empty_room)
+    held, _ = depth_stage.hold_facts(source, empty_room)
     np.testing.assert_allclose(held[legs == 1], 1.0, rtol=0.05)
     np.testing.assert_allclose(held[legs == 0], 2.0, rtol=0.05)
