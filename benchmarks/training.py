@@ -49,7 +49,6 @@ from full4d_jax.config import (
     check_config,
 )
 from full4d_jax.config.wan import WAN
-from full4d_jax.generation.projected import ProjectedBatch
 from full4d_jax.models.codec_files import codec_weights
 from full4d_jax.models.dit.conditions import Conditions
 from full4d_jax.models.dit.dit import init_params, velocity
@@ -57,6 +56,7 @@ from full4d_jax.models.dit.sharding import make_mesh
 from full4d_jax.models.flops import peak_flops, step_flops
 from full4d_jax.session.errors import InputError
 from full4d_jax.training.clips.batches import training_batches
+from full4d_jax.training.clips.projected_batch import ProjectedBatch
 from full4d_jax.training.inspection.step_report import batch_shapes
 from full4d_jax.training.monitor import memory_gib
 from full4d_jax.training.state import init_state

@@ -22,7 +22,6 @@ from full4d_jax import flow
 from full4d_jax.config import Config
 from full4d_jax.flow import Latents
 from full4d_jax.generation.batch import Batch, EncodedBatch, lines, prepare
-from full4d_jax.generation.projected import ProjectedBatch, prepare_projected
 from full4d_jax.generation.sampling import Velocity, guided
 from full4d_jax.media.metrics import Distance
 from full4d_jax.models import functional, trainable
@@ -31,6 +30,7 @@ from full4d_jax.models.dit import dit
 from full4d_jax.models.dit.backbone import MOTION_UNIT_PIXELS
 from full4d_jax.models.dit.conditions import Conditions
 from full4d_jax.models.dit.dit import velocity
+from full4d_jax.training.clips.projected_batch import ProjectedBatch, prepare_projected
 from full4d_jax.training.few_steps import SegmentTimes, draw_segments, segment_velocity
 from full4d_jax.training.microbatch import Microbatch
 

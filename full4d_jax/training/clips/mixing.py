@@ -14,7 +14,6 @@ from jax.sharding import Mesh
 
 from full4d_jax.config import Config, ModelConfig
 from full4d_jax.generation.batch import Batch
-from full4d_jax.generation.projected import ProjectedBatch
 from full4d_jax.geometry.image_motion import carried_motion, motion_from_first
 from full4d_jax.media.pictures import to_model, to_uint8, to_unit
 from full4d_jax.models.codec_files import codec_id
@@ -22,6 +21,7 @@ from full4d_jax.models.dit.sharding import put_batch, rows_here, sharding_on
 from full4d_jax.session.errors import InputError, input_errors
 from full4d_jax.session.fields import require
 from full4d_jax.training.clips import record_clips
+from full4d_jax.training.clips.projected_batch import ProjectedBatch
 from input_pipeline.datasets.card import Facts
 from input_pipeline.datasets.dataset import Records, open_dataset
 from input_pipeline.loader import Filling, Mixture, make_loader

@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from full4d_jax.config import Config
-from full4d_jax.generation import batch, projected
+from full4d_jax.generation import batch
 from full4d_jax.models.wan.text import TEXT_TOKENS, padded
+from full4d_jax.training.clips.projected_batch import ProjectedBatch
 from input_pipeline import pinhole, schema, transforms
 from input_pipeline.datasets.dataset import Records
 from input_pipeline.plain_files import named
@@ -142,7 +143,7 @@ def load(config: Config, sized: Sized, clips: batch.Batch, place: int) -> None:
 
 def choose_projected(
     config: Config, sized: Sized, rng: np.random.Generator
-) -> projected.ProjectedBatch:
+) -> ProjectedBatch:
     """Return a clip in the host's memory, without batch axis.
 
     Raises:
@@ -159,7 +160,7 @@ def choose_projected(
     views = choose_views(rng, places, data.views, sources=[drawn.source], spread=spread)
     filled = drawn.filled if config.model.reads_filled else None
     to_unit = np.array([1 / sized.width, 1 / sized.height, 1], np.float32)[:, None]
-    return projected.ProjectedBatch(
+    return ProjectedBatch(
         latents=example.latents[views],
         projection=drawn.projection[views],
         filled=None if filled is None else filled[views],

@@ -12,7 +12,6 @@ from jax.sharding import AbstractMesh, AxisType, Mesh
 
 from full4d_jax.config import Config, MeshConfig, to_dict
 from full4d_jax.generation.batch import Batch
-from full4d_jax.generation.projected import ProjectedBatch
 from full4d_jax.models.codec_files import codec_shapes
 from full4d_jax.models.dit.sharding import (
     AXES,
@@ -28,6 +27,7 @@ from full4d_jax.models.dit.sharding import (
 from full4d_jax.models.flops import peak_flops, step_flops
 from full4d_jax.models.wan.text import TEXT_TOKENS
 from full4d_jax.training.bad_losses import jit_step, no_losses
+from full4d_jax.training.clips.projected_batch import ProjectedBatch
 from full4d_jax.training.inspection.compiling import (
     BYTES_PER_GIB,
     MEMORY,

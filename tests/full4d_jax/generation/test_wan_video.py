@@ -11,7 +11,7 @@ from random_weights import random_params
 from full4d_jax.config import SamplerConfig
 from full4d_jax.config.wan import WAN
 from full4d_jax.generation.prior import Prior
-from full4d_jax.generation.video import (
+from full4d_jax.generation.wan_video import (
     make_video,
     sample_unipc,
     video_guides,
