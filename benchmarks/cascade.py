@@ -50,7 +50,7 @@ from full4d_jax.scene.renders import render_views
 from full4d_jax.scene.source_fit import lift_grid
 from full4d_jax.scene.surroundings import surround
 from full4d_jax.session.progress import Progress
-from full4d_jax.source.depth.estimators import AnyNetwork, open_network, source_depth
+from full4d_jax.source.depth.any_network import AnyNetwork, open_network, source_depth
 from gaussians import DynamicGaussians
 from input_pipeline.procedural.scene import (
     HELD_OUT_START,

@@ -53,7 +53,7 @@ from full4d_jax.models.nets.published import fast_log_disparity
 from full4d_jax.models.nets.tiefenrausch import load_tiefenrausch, log_disparity
 from full4d_jax.models.weights import load_shipped
 from full4d_jax.session.errors import input_errors
-from full4d_jax.source.depth.estimate import (
+from full4d_jax.source.depth.our_network import (
     TIEFENRAUSCH,
     DepthNetwork,
     depth_errors,

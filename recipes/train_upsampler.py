@@ -36,7 +36,7 @@ from full4d_jax.media.metrics import Distance
 from full4d_jax.models.functional import Params, draw_params
 from full4d_jax.models.nets.unet import near, upsample, upsampling_net
 from full4d_jax.session.errors import input_errors
-from full4d_jax.source.depth.estimate import load_depth
+from full4d_jax.source.depth.our_network import load_depth
 from full4d_jax.training.state import TrainState
 from input_pipeline.media_files import training_clips
 

@@ -42,7 +42,7 @@ from full4d_jax.media.video_io import read_video
 from full4d_jax.models.nets.unet import Guidance, UpsamplerNetConfig
 from full4d_jax.session.errors import input_errors
 from full4d_jax.source.depth.enlarge import enlarge_disparity
-from full4d_jax.source.depth.estimate import DepthNetwork, estimate_depth
+from full4d_jax.source.depth.our_network import DepthNetwork, estimate_depth
 from full4d_jax.training.clips.pseudo_views import random_lens, random_pose, two_views
 from input_pipeline.video_files import frame_times
 

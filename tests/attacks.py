@@ -308,7 +308,7 @@ def kinds(world: Path) -> Iterator[Kind]:
     from full4d_jax.media.video_io import read_video
     from full4d_jax.models.tensor_files import read_tensors
     from full4d_jax.models.weights import load_params
-    from full4d_jax.source.depth.estimate import depth_from_file
+    from full4d_jax.source.depth_stage import depth_from_file
     from input_pipeline import transforms
     from input_pipeline.datasets.dataset import damaged_files, open_dataset
     from input_pipeline.datasets.records import from_bytes, to_bytes

@@ -3,7 +3,7 @@
 from full4d_jax.config import DEFAULT
 from full4d_jax.generation.prior import open_prior
 from full4d_jax.scene.page import fill_template
-from full4d_jax.source.depth.estimate import load_depth
+from full4d_jax.source.depth.our_network import load_depth
 from full4d_jax.source.options import CLIP
 from input_pipeline.video_files import frame_size
 

@@ -8,7 +8,7 @@ import jax
 from full4d_jax.data.data_options import Writing
 from full4d_jax.session import errors, progress
 from full4d_jax.session.buckets import shown
-from full4d_jax.source.depth.estimators import estimator_mark, load_estimator
+from full4d_jax.source.depth.any_network import estimator_mark, load_estimator
 from full4d_jax.source.options import DepthKind
 from input_pipeline.datasets.dataset import open_dataset, write_dataset
 from input_pipeline.datasets.shards import ClipSource

@@ -16,7 +16,7 @@ from full4d_jax.config import Config
 from full4d_jax.data.encode import encode_projection, encode_views
 from full4d_jax.models.codec_files import codec_shapes
 from full4d_jax.models.dit.sharding import shapes_on
-from full4d_jax.source.depth.estimate import load_depth, predict_depth
+from full4d_jax.source.depth.our_network import load_depth, predict_depth
 
 # By name, each traced when it is called.
 Programs = dict[str, Callable[[], Any]]

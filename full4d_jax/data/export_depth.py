@@ -10,7 +10,7 @@ from full4d_jax.geometry.arrays import Maps
 from full4d_jax.media.pictures import Sheet, color_depth, contact_sheet, save_picture
 from full4d_jax.session import errors, fields, files
 from full4d_jax.source import depth_stage, options, video_source
-from full4d_jax.source.depth import depth_file, estimators
+from full4d_jax.source.depth import any_network, file_network
 from full4d_jax.source.size import size_of_result
 from input_pipeline.selection import evenly
 from input_pipeline.whole_files import whole_file
@@ -26,7 +26,7 @@ def write_video_depth(video: options.VideoOptions, out: Path) -> None:
     """
     fields.check_fields(video)
     errors.require_ending(out, ".npy")
-    network = estimators.open_network(
+    network = any_network.open_network(
         video.measured.depth_network, video.measured.depth_kind
     )
     size = size_of_result(config.DEFAULT, video, enlarged=True)
@@ -37,7 +37,7 @@ def write_video_depth(video: options.VideoOptions, out: Path) -> None:
     errors.tell(f"source: {source.about.note}")
     if source.about.warning:
         errors.tell(f"warning: {source.about.warning}")
-    if isinstance(network, depth_file.DepthFile):
+    if isinstance(network, file_network.FileNetwork):
         print(network.description)
     measured, _, metres, swept, _ = depth_stage.measure_depth(source, network)
     if swept:

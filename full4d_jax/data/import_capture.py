@@ -16,7 +16,7 @@ from full4d_jax.data.data_options import Writing
 from full4d_jax.media import pictures
 from full4d_jax.session import buckets, fields, files, progress, stages
 from full4d_jax.session.errors import InputError, input_errors, tell
-from full4d_jax.source.depth.estimators import estimator_mark, load_estimator
+from full4d_jax.source.depth.any_network import estimator_mark, load_estimator
 from full4d_jax.source.films_without_cameras import find_captures, read_scene_captures
 from input_pipeline.addresses import PROBE, address_of, stored_files
 from input_pipeline.capture import Capture, turned

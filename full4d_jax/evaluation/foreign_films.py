@@ -25,7 +25,7 @@ from full4d_jax.grid import Grid, grid_arrays
 from full4d_jax.media.pictures import to_model, to_uint8
 from full4d_jax.session import errors, fields, stages
 from full4d_jax.source import capture_source, kinds, options
-from full4d_jax.source.depth.estimators import OURS, open_network, source_depth
+from full4d_jax.source.depth.any_network import OURS, open_network, source_depth
 from input_pipeline import capture_clips, media_files, transforms
 from input_pipeline.capture import Capture, View, make_view
 from input_pipeline.plain_files import check_field

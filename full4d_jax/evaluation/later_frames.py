@@ -29,7 +29,7 @@ from full4d_jax.grid import Grid, all_real, points_in, seen_in
 from full4d_jax.media.pictures import to_model, to_unit
 from full4d_jax.session import errors, fields
 from full4d_jax.source import size, video_source
-from full4d_jax.source.depth.estimators import AnyNetwork, source_depth
+from full4d_jax.source.depth.any_network import AnyNetwork, source_depth
 from full4d_jax.source.handheld import path_scale
 from full4d_jax.source.options import VideoOptions
 from input_pipeline.depth_alignment import MIN_MATCHES, SparseDepth

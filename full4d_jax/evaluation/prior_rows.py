@@ -33,8 +33,8 @@ from full4d_jax.geometry import depth_maps, image_motion
 from full4d_jax.grid import Grid, all_real
 from full4d_jax.media.pictures import save_picture, to_model, to_uint8, to_unit
 from full4d_jax.session import errors, fields, files, stages
-from full4d_jax.source.depth import depth_file, estimators
-from full4d_jax.source.depth.estimate import depth_errors
+from full4d_jax.source.depth import any_network, file_network
+from full4d_jax.source.depth.our_network import depth_errors
 from full4d_jax.source.options import DepthKind
 from input_pipeline.datasets.dataset import Records
 from input_pipeline.plain_files import check_field
@@ -58,7 +58,7 @@ class Judge(NamedTuple):
 
     config: Config
     prior: Prior
-    depth: estimators.AnyNetwork
+    depth: any_network.AnyNetwork
     lpips: fidelity.Lpips = None
     depth_name: str = "ours"
     made_of: Mapping[str, Any] = MappingProxyType({})
@@ -80,12 +80,12 @@ def open_judge(
     files.hold_folder(folder)
     checkpoint = prior_path(config.model, checkpoint)
     prior = open_prior(config, checkpoint)
-    network = estimators.open_network(depth_network, depth_kind)
-    if isinstance(network, depth_file.DepthFile):
+    network = any_network.open_network(depth_network, depth_kind)
+    if isinstance(network, file_network.FileNetwork):
         print(network.description)
-    file = estimators.network_file(depth_network)
+    file = any_network.network_file(depth_network)
     made_of = prior_settings(config, checkpoint) | {"network": file, "kind": depth_kind}
-    name = Path(depth_network or estimators.OURS).name
+    name = Path(depth_network or any_network.OURS).name
     return Judge(config, prior, network, fidelity.open_lpips(), name, made_of)
 
 
@@ -145,7 +145,7 @@ def noise_key(judge: Judge, scene: int) -> PRNGKeyArray:
 def rows_of_clip(judge: Judge, scene: int, truth: Grid) -> fidelity.ClipRows:
     """Fill the views around the source of a clip in every way, beside their truth."""
     source = to_model(truth.frames[:1])
-    estimate = estimators.source_depth(judge.depth, source[0])
+    estimate = any_network.source_depth(judge.depth, source[0])
     # Without edges, as in training; for the baselines too.
     depths = {judge.depth_name: depth_maps.drop_depth_edges(estimate)}
     absrel = None

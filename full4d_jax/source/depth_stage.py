@@ -1,14 +1,14 @@
 """The stage that measures the depth of a grid's real rows: from a file, known, or by a network.
 
 Estimates smear edges, which count as unknown: the prior was trained so. And they are made to agree
-with facts, one after the other (`hold_facts`):
+with constraints, one after the other (`hold_constraints`):
 
     planes are planes, lines straight and upright ones upright (`planes`) -> what stands is upright
     (`upright`) -> what moves lies before what it hides (`set_before`)
 
 What the camera does not see is found between the last two (`clean_plate`).
 Silhouettes of people, animals, vehicles and whatever moves come first (`source.subjects`): they are
-no part of a plane, and the other two facts are about them. Then an edge of depth runs where a
+no part of a plane, and the other two constraints are about them. Then an edge of depth runs where a
 silhouette does, so that nothing lies between a person and the wall.
 
 Of a camera that moves, what stands still is seen from several places:
@@ -18,14 +18,16 @@ the camera's path have one unit.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float
 
 from full4d_jax.config import DataConfig
 from full4d_jax.geometry.arrays import Map, Maps, Picture
-from full4d_jax.geometry.depth_maps import drop_depth_edges, fuse_depth
+from full4d_jax.geometry.depth_maps import drop_depth_edges, fuse_depth, nearest
 from full4d_jax.geometry.stereo_depth import stereo_depth
 from full4d_jax.grid import (
     CleanPlate,
@@ -37,47 +39,49 @@ from full4d_jax.grid import (
     points_in,
 )
 from full4d_jax.media.pictures import to_model
+from full4d_jax.session.errors import input_errors
 from full4d_jax.session.fields import refuse
 from full4d_jax.session.files import Arrays
 from full4d_jax.session.stages import Stages
 from full4d_jax.source import options
-from full4d_jax.source.depth import estimators, lines, planes, resting_scene
-from full4d_jax.source.depth.depth_file import DepthFile
-from full4d_jax.source.depth.estimate import depth_from_file
+from full4d_jax.source.depth import any_network, lines, planes, resting_scene
+from full4d_jax.source.depth.file_network import FileNetwork
+from full4d_jax.source.depth.our_network import align_median
 from full4d_jax.source.depth.upright import forget_rim, stand_upright
 from full4d_jax.source.handheld import path_scale
 from full4d_jax.source.lens import LensEstimate
 from full4d_jax.source.subjects import find_subjects
+from input_pipeline.plain_files import check_field, load_array, load_arrays
 
 
 @dataclass(frozen=True)
 class DepthInputs:
-    """What depth is measured by, read before the first stage replaces an earlier one.
+    """Network, file and options of the stage, read before an earlier run's arrays are replaced.
 
     Attributes:
-      asked: the options.
+      chosen: the options.
       network: the depth network.
       depth: that of the file in the options; None without one.
     """
 
-    asked: options.NetworkOptions
-    network: estimators.AnyNetwork
+    chosen: options.NetworkOptions
+    network: any_network.AnyNetwork
     depth: Maps | None
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What the measured depth depends on beside the grid, for `stages.fingerprint`."""
+        """Everything that depth depends on beside the grid, for `stages.fingerprint`."""
         return {
-            "file": self.asked.depth,
-            "net": estimators.network_file(self.asked.depth_network),
-            "kind": self.asked.depth_kind,
-            "keep_estimate": self.asked.keep_estimate,
+            "file": self.chosen.depth,
+            "net": any_network.network_file(self.chosen.depth_network),
+            "kind": self.chosen.depth_kind,
+            "keep_estimate": self.chosen.keep_estimate,
         }
 
 
-def lens_estimate(network: estimators.AnyNetwork) -> LensEstimate | None:
+def lens_estimate(network: any_network.AnyNetwork) -> LensEstimate | None:
     """Return a depth network's estimate of a clip's lens; None where it has none."""
-    if isinstance(network, DepthFile) and network.signature.focal:
+    if isinstance(network, FileNetwork) and network.signature.focal:
         return network.fov
     return None
 
@@ -90,15 +94,54 @@ def read_depth_inputs(source: options.SampleOptions, size: DataConfig) -> DepthI
       size: of the result, which the file has too.
 
     Raises:
-      InputError: One of them is unusable, or both are asked for.
+      InputError: One of them is unusable, or both are given.
     """
-    asked = source.measured or options.NetworkOptions()
+    chosen = source.measured or options.NetworkOptions()
     depth = None
-    if asked.depth is not None:
-        refuse({"depth_network": asked.depth_network}, "none beside --depth")
-        depth = depth_from_file(asked.depth, size.frames, size.height, size.width)
-    network = estimators.open_network(asked.depth_network, asked.depth_kind)
-    return DepthInputs(asked, network, depth)
+    if chosen.depth is not None:
+        refuse({"depth_network": chosen.depth_network}, "none beside --depth")
+        depth = depth_from_file(chosen.depth, size.frames, size.height, size.width)
+    network = any_network.open_network(chosen.depth_network, chosen.depth_kind)
+    return DepthInputs(chosen, network, depth)
+
+
+def depth_from_file(path: Path, t: int, h: int, w: int) -> Float[np.ndarray, "t h w"]:
+    """Read a video's depth from a `.npy` file or the first array of an `.npz`, in world units.
+
+    The array is (t, h, w), or (h, w) where scene and camera stand still; larger and smaller
+    pictures of the same shape are resampled to the nearest pixel. Its unit is free.
+
+    Raises:
+      InputError: there is no such file, it holds no array, the array has other times or another
+        shape, or its values are no depth.
+    """
+    # Least depth of a file, in its unit; the largest is one over it.
+    least_depth = 1e-18
+    # Pixels by which sides of a result may be off the shape of its source.
+    rounded_pixels = 4
+    do = "give one depth map per frame of the clip, cropped like the video, by numpy.save"
+    with input_errors("depth file", do, path):
+        packed = path.suffix == ".npz"
+        arrays = (
+            [*load_arrays(path).values()] if packed else [load_array(path, "depth")]
+        )
+        # Infinite numbers are refused below.
+        with np.errstate(over="ignore"):
+            depth = np.asarray(arrays[0], np.float32)
+        depth = np.broadcast_to(depth, (t, *depth.shape)) if depth.ndim == 2 else depth
+        expected = f"({t}, {h}, {w}) or ({h}, {w}) or another size of that shape"
+        check_field(path, depth.ndim == 3 and len(depth) == t, depth.shape, expected)
+        # The sides of a result are rounded to multiples, see `cameras.sides`.
+        off = abs(depth.shape[1] * w - depth.shape[2] * h) / max(*depth.shape[1:], h, w)
+        check_field(path, off <= rounded_pixels, depth.shape, expected)
+        is_depth = (depth == 0) | ((depth >= least_depth) & (depth <= 1 / least_depth))
+        found = "NaN, infinite or negative values, or beyond single precision"
+        bounds = f"0 where unknown, or z from {least_depth:g} to {1 / least_depth:g}"
+        check_field(path, is_depth.all(), found, bounds)
+        check_field(
+            path, depth[0].any(), "no known depth at t = 0", "z > 0 in some pixels"
+        )
+    return np.asarray(align_median(jnp.asarray(nearest(depth, h, w))))
 
 
 def run_depth(stages: Stages, grid: Grid, inputs: DepthInputs) -> Grid:
@@ -109,7 +152,7 @@ def run_depth(stages: Stages, grid: Grid, inputs: DepthInputs) -> Grid:
         the unit of the path could be found.
     """
     if inputs.depth is not None:
-        path_scale.check_moves(grid, inputs.depth, str(inputs.asked.depth))
+        path_scale.check_moves(grid, inputs.depth, str(inputs.chosen.depth))
     arrays = stages.run(
         "depth", inputs.settings, lambda: measure(grid, inputs, stages.say)
     )
@@ -128,14 +171,16 @@ def measure(grid: Grid, inputs: DepthInputs, say: Callable[[str], None]) -> Arra
     Raises:
       InputError: see `run_depth`.
     """
-    facts = not inputs.asked.keep_estimate
+    constrained = not inputs.chosen.keep_estimate
     plate = None
     if inputs.depth is not None:
         depth, unit = path_scale.settle_scale(grid, inputs.depth, estimated=False)
     else:
-        if grid.depth is None and isinstance(inputs.network, DepthFile):
+        if grid.depth is None and isinstance(inputs.network, FileNetwork):
             say(inputs.network.description)
-        depth, unit, _, swept, plate = measure_depth(grid, inputs.network, facts=facts)
+        depth, unit, _, swept, plate = measure_depth(
+            grid, inputs.network, constrained=constrained
+        )
         if swept:
             say(describe_sweep(swept))
         size = grid.frames.shape[2:4]
@@ -148,7 +193,9 @@ def measure(grid: Grid, inputs: DepthInputs, say: Callable[[str], None]) -> Arra
     rows = [np.asarray(depth)]
     for view in range(1, grid.real_rows):
         assert grid.about.distances is not None, "a rig knows how far the scene is"
-        other, own, *_ = measure_depth(alone(grid, view), inputs.network, facts=facts)
+        other, own, *_ = measure_depth(
+            alone(grid, view), inputs.network, constrained=constrained
+        )
         scaled = other * (own * float(grid.about.distances[view]) / unit)
         rows.append(scaled.astype(np.float32))
     arrays = {"depth": np.stack(rows), "path_unit": np.asarray(unit)}
@@ -156,14 +203,14 @@ def measure(grid: Grid, inputs: DepthInputs, say: Callable[[str], None]) -> Arra
 
 
 def measure_depth(
-    source: Grid, network: estimators.AnyNetwork, *, facts: bool = False
+    source: Grid, network: any_network.AnyNetwork, *, constrained: bool = False
 ) -> tuple[Maps, float, float | None, float, CleanPlate | None]:
     """Return the depth that is known with a source, or else what a network estimates.
 
     Args:
       source: of one camera.
       network: estimates depth that is not known.
-      facts: whether what stands and moves is found, so that estimates agree with facts about it.
+      constrained: whether estimates are made to agree with constraints on what stands and moves.
 
     Returns:
       Z-depth in world units, 0 where unknown; what a world unit is in units of the source's path
@@ -181,27 +228,27 @@ def measure_depth(
     # Depth of the first look: recorded, from a file, or of the network.
     known = depth_in(source)
     estimated = known is None
-    if known is None and isinstance(network, DepthFile):
-        own = estimators.clip_depth(network, frames, still=still)
+    if known is None and isinstance(network, FileNetwork):
+        own = any_network.file_network_depth(network, frames, still=still)
         unknown = own == 0
         middle = path_scale.first_median(own)
-        known = estimators.as_far(own) / middle
+        known = any_network.as_far(own) / middle
         metres = middle if network.kind == "metric" else None
     elif known is None:
-        known = np.asarray(estimators.source_depth(network, frames, still=still))
+        known = np.asarray(any_network.source_depth(network, frames, still=still))
     settled, unit = path_scale.settle_scale(source, known, estimated=estimated)
     placed = path_scale.in_unit(source, unit)
 
     def estimate(picture: Picture) -> Map:
         """Return the depth of a picture, of any scale; what is unknown is far away."""
-        seen = estimators.source_depth(network, to_model(picture[None]))
-        return estimators.as_far(np.asarray(seen))[0]
+        seen = any_network.source_depth(network, to_model(picture[None]))
+        return any_network.as_far(np.asarray(seen))[0]
 
-    # Of a camera at rest, facts about the picture correct an estimate.
+    # Of a camera at rest, constraints from the picture correct an estimate.
     if not estimated or still:
-        if estimated and facts:
+        if estimated and constrained:
             known = replace(placed, depth=np.asarray(settled)[None])
-            settled, plate = hold_facts(known, estimate)
+            settled, plate = hold_constraints(known, estimate)
         depth = _without_edges(settled)
         return np.where(unknown, 0, depth), unit, metres, swept, plate
     # Of a camera that moves, a plane sweep corrects it, where points tell a common unit.
@@ -217,9 +264,9 @@ def measure_depth(
     camera = map(jnp.asarray, placed.source_camera)
     shown = jnp.asarray(_without_edges(settled))
     depth = np.asarray(fuse_depth(frames, shown, *camera))
-    if facts:
+    if constrained:
         known = replace(placed, depth=depth[None])
-        depth, plate = hold_facts(known, estimate)
+        depth, plate = hold_constraints(known, estimate)
         depth = _without_edges(depth)
     return np.where(unknown, 0, depth), unit, metres, swept, plate
 
@@ -235,10 +282,10 @@ def _without_edges(depth: Maps) -> Maps:
     return np.asarray(drop_depth_edges(jnp.asarray(depth)))
 
 
-def hold_facts(
+def hold_constraints(
     source: Grid, estimate: resting_scene.Estimate
 ) -> tuple[Maps, CleanPlate]:
-    """Return depth with which the facts agree, and the plate of what the camera does not see.
+    """Return depth that meets the constraints, and the plate of what the camera does not see.
 
     Args:
       source: of one camera, with estimated depth in world units, 0 where unknown.

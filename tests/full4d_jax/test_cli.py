@@ -20,7 +20,7 @@ from full4d_jax.config import Config
 from full4d_jax.generation.cascade import WEIGHTS as UPSAMPLER
 from full4d_jax.session.fields import Shown
 from full4d_jax.source import kinds, options
-from full4d_jax.source.depth.estimate import WEIGHTS as DEPTH
+from full4d_jax.source.depth.our_network import WEIGHTS as DEPTH
 
 VERBS = {"run": run, "sample": sample, "lift": lift}
 PRESET = "import dataclasses\nfrom full4d_jax.config import DEFAULT\n"

@@ -21,7 +21,7 @@ from full4d_jax.models.dit.dit import init_params
 from full4d_jax.models.weights import save_params
 from full4d_jax.session.files import read_arrays
 from full4d_jax.session.stage_arrays import GENERATION
-from full4d_jax.source.depth.estimate import estimate_depth, load_depth
+from full4d_jax.source.depth.our_network import estimate_depth, load_depth
 from full4d_jax.source.handheld.path_scale import settle_scale
 from input_pipeline.pinhole import relative_to, rescale
 

@@ -19,7 +19,7 @@ from full4d_jax.geometry.paths import travels
 from full4d_jax.geometry.tracking import steadied
 from full4d_jax.grid import Grid, points_in
 from full4d_jax.session.errors import InputError
-from full4d_jax.source.depth.estimators import fit_scale_and_shift
+from full4d_jax.source.depth.any_network import fit_scale_and_shift
 from gaussians.fitting.stillness import camera_moves
 from input_pipeline.depth_alignment import MIN_MATCHES, SparseDepth
 from input_pipeline.pinhole import rescale

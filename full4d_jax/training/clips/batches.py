@@ -27,7 +27,7 @@ from full4d_jax.media.pictures import to_model
 from full4d_jax.media.video_io import read_video
 from full4d_jax.models.dit.sharding import put_batch, rows_here, spec
 from full4d_jax.session import errors, fields
-from full4d_jax.source.depth.estimate import DepthNetwork, estimate_depth, load_depth
+from full4d_jax.source.depth.our_network import DepthNetwork, estimate_depth, load_depth
 from full4d_jax.training.clips import mixing, pseudo_views
 from input_pipeline import loader, media_files, video_files
 

@@ -9,7 +9,7 @@ from PIL import Image
 from full4d_jax.cli import main
 from full4d_jax.config import DEFAULT
 from full4d_jax.media.video_io import write_video
-from full4d_jax.source.depth.estimate import depth_from_file
+from full4d_jax.source.depth_stage import depth_from_file
 from full4d_jax.source.options import SizeOptions, VideoOptions
 from full4d_jax.source.size import size_of_result
 

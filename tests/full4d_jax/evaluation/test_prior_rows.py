@@ -22,7 +22,7 @@ from full4d_jax.media.pictures import to_model
 from full4d_jax.models.dit.dit import init_params
 from full4d_jax.session.errors import InputError
 from full4d_jax.source.capture_source import open_split
-from full4d_jax.source.depth.estimate import DepthNetwork, estimate_depth, load_depth
+from full4d_jax.source.depth.our_network import DepthNetwork, estimate_depth, load_depth
 from input_pipeline.datasets.dataset import write_dataset
 from input_pipeline.pinhole import centers
 from input_pipeline.transforms import decode

@@ -9,9 +9,9 @@ from handheld_clips import FRAMES, HEIGHT, LENS, WIDTH, arc, film
 from full4d_jax.cameras import Cameras
 from full4d_jax.grid import Grid, all_real, around_source, seen_in
 from full4d_jax.source import depth_stage
-from full4d_jax.source.depth.depth_file import DepthFile
+from full4d_jax.source.depth.file_network import FileNetwork
 from full4d_jax.source.depth.onnx_network import Network
-from full4d_jax.source.depth.signatures import DEPTH_ANYTHING
+from full4d_jax.source.depth.onnx_signatures import DEPTH_ANYTHING
 from full4d_jax.source.handheld.path_scale import settle_scale
 from full4d_jax.source.subjects import Subjects
 from input_pipeline.depth_alignment import SparseDepth
@@ -40,7 +40,7 @@ def room() -> tuple[Grid, np.ndarray]:
     return source, true
 
 
-def network(true: np.ndarray, kind) -> DepthFile:
+def network(true: np.ndarray, kind) -> FileNetwork:
     """What sees these depths up to a scale, or their disparity up to a line, of each frame."""
     rng = np.random.default_rng(0)
     scale, shift = np.exp(rng.normal(0, 0.1, FRAMES)), 0.2 * rng.uniform(0, 1, FRAMES)
@@ -49,7 +49,7 @@ def network(true: np.ndarray, kind) -> DepthFile:
         for s, b, z in zip(scale, shift, true, strict=True)
     )
     called = Network(lambda _: {"depth": next(answers)[None]}, [1, 3, HEIGHT, WIDTH])
-    return DepthFile(Path("x.onnx"), called, DEPTH_ANYTHING, kind)
+    return FileNetwork(Path("x.onnx"), called, DEPTH_ANYTHING, kind)
 
 
 @pytest.mark.parametrize(
@@ -86,6 +86,6 @@ def test_what_is_smeared_between_two_legs_is_the_wall_behind(monkeypatch):
 
     cameras = Cameras(lens[None], rest[None], 120, 160)
     source = around_source(frames[None], depth[None], cameras)
-    held, _ = depth_stage.hold_facts(source, empty_room)
+    held, _ = depth_stage.hold_constraints(source, empty_room)
     np.testing.assert_allclose(held[legs == 1], 1.0, rtol=0.05)
     np.testing.assert_allclose(held[legs == 0], 2.0, rtol=0.05)

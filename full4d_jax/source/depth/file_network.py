@@ -1,8 +1,8 @@
 """Depth networks of others in files: what they take, and what their values mean.
 
 onnxruntime runs .onnx files; all devices of this host run Depth Anything V2's .safetensors.
-`signatures` has the table of published ones. A network sees one picture, (1 3 h w) or, with an axis
-of frames, (1 1 3 h w). Pictures are stretched to an input of fixed sides.
+`onnx_signatures` has the table of published ones. A network sees one picture, (1 3 h w) or, with an
+axis of frames, (1 1 3 h w). Pictures are stretched to an input of fixed sides.
 
 A person may say the kind of the values, but need not. Files of one signature hold networks of
 disparity and of depth alike, and nothing in them says which. So what a file makes of the first
@@ -31,7 +31,7 @@ from full4d_jax.models.nets.depth_anything import (
 )
 from full4d_jax.models.sharded_map import OnLocalDevices
 from full4d_jax.session.errors import InputError, input_errors, tell
-from full4d_jax.source.depth import estimate, onnx_network, signatures
+from full4d_jax.source.depth import onnx_network, onnx_signatures, our_network
 from full4d_jax.source.options import CLIP, DepthKind
 from input_pipeline.plain_files import load_json
 from input_pipeline.selection import evenly
@@ -51,7 +51,7 @@ RELATIVE_ADVICE = "give relative depth, as depth-anything/Depth-Anything-V2-Smal
 
 
 @dataclass(frozen=True)
-class DepthFile:
+class FileNetwork:
     """A depth network of a file, ready to be called.
 
     Attributes:
@@ -64,7 +64,7 @@ class DepthFile:
 
     path: Path
     network: onnx_network.Network
-    signature: signatures.Signature
+    signature: onnx_signatures.Signature
     kind: DepthKind
     note: str = ""
 
@@ -83,7 +83,9 @@ class DepthFile:
 
     def sides(self, height: int, width: int) -> tuple[int, int]:
         """Return rows and columns at which it sees a picture of this size."""
-        return self.network.sides(*signatures.sides_of(self.signature, height, width))
+        return self.network.sides(
+            *onnx_signatures.sides_of(self.signature, height, width)
+        )
 
     def fov(self, frames: Pictures) -> float | None:
         """Return the horizontal field of view of a clip in degrees; None where it gives none.
@@ -135,7 +137,7 @@ class DepthFile:
             raise InputError(WHAT, self.path, found, EXPECTED_NETWORK, EXPORT_ADVICE)
         return values
 
-    def _outputs(self, frame: Picture) -> signatures.Outputs:
+    def _outputs(self, frame: Picture) -> onnx_signatures.Outputs:
         """Return all that the network makes of a picture."""
         colors = resize_colors(frame, *self.sides(*frame.shape[:2]))
         mean = np.array(self.signature.mean, np.float32)
@@ -146,7 +148,7 @@ class DepthFile:
         )
 
 
-def open_depth_file(path: Path, kind: DepthKind | None = None) -> DepthFile:
+def open_file_network(path: Path, kind: DepthKind | None = None) -> FileNetwork:
     """Open the depth network in an .onnx file, and compare it with ours on one frame.
 
     Args:
@@ -164,12 +166,12 @@ def open_depth_file(path: Path, kind: DepthKind | None = None) -> DepthFile:
     for count in network.shape[:-3]:
         if isinstance(count, int) and count > 1:
             raise file.refused(f"an input of {count} pictures")
-    signature = signatures.signature_of(len(network.shape), file.outputs)
-    signature = signatures.with_metadata(signature, file.metadata, path)
-    return _compared(DepthFile(path, network, signature, signature.kind), kind)
+    signature = onnx_signatures.signature_of(len(network.shape), file.outputs)
+    signature = onnx_signatures.with_metadata(signature, file.metadata, path)
+    return _compared(FileNetwork(path, network, signature, signature.kind), kind)
 
 
-def open_depth_anything(path: Path) -> DepthFile:
+def open_depth_anything(path: Path) -> FileNetwork:
     """Open Depth Anything V2's weights, and compare what they make of one frame with ours.
 
     Raises:
@@ -184,7 +186,9 @@ def open_depth_anything(path: Path) -> DepthFile:
         return {"predicted_depth": predict(pictures.transpose(0, 2, 3, 1))}
 
     network = onnx_network.Network(run, [1, 3, None, None])
-    opened = _compared(DepthFile(path, network, signatures.DEPTH_ANYTHING, "disparity"))
+    opened = _compared(
+        FileNetwork(path, network, onnx_signatures.DEPTH_ANYTHING, "disparity")
+    )
     if opened.kind != "disparity":
         raise InputError(WHAT, path, opened.note, "relative disparity", RELATIVE_ADVICE)
     return opened
@@ -224,7 +228,7 @@ def _require_relative(path: Path, stages: tuple[int, ...]) -> None:
             )
 
 
-def _compared(network: DepthFile, named_kind: DepthKind | None = None) -> DepthFile:
+def _compared(network: FileNetwork, named_kind: DepthKind | None = None) -> FileNetwork:
     """Return a network with the kind of its values, corrected unless a person names one.
 
     Args:
@@ -276,10 +280,10 @@ def example_frame() -> Picture:
 def example_disparity() -> Map:
     """Return our network's disparity of that frame."""
     frame = example_frame()
-    network = estimate.load_depth()
+    network = our_network.load_depth()
     size = network.sides(*frame.shape[:2])
     small = cv2.resize(frame, size[::-1], interpolation=cv2.INTER_AREA)
-    depth = estimate.predict_depth(network, to_model(small[None]))[0]
+    depth = our_network.predict_depth(network, to_model(small[None]))[0]
     return 1 / np.asarray(depth, np.float32)
 
 

@@ -1,4 +1,4 @@
-"""Depth of a source video: from our network or from a file, in world units.
+"""Depth of a source video by our network, in world units.
 
 Depth is z along the optical axis and 0 = unknown; the unit is the median known depth at t = 0,
 which any estimate gives. The network (`models.nets.depth_net`) is monocular: it sees one frame at a
@@ -21,7 +21,6 @@ from typing import no_type_check
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from einops import reduce
 from jax.core import Tracer
 from jaxtyping import Array, Float
@@ -36,9 +35,7 @@ from full4d_jax.models.nets.tiefenrausch import (
     SIDE_MULTIPLE,
     load_tiefenrausch,
 )
-from full4d_jax.session.errors import input_errors
 from full4d_jax.source.depth import enlarge
-from input_pipeline.plain_files import check_field, load_array, load_arrays
 
 WEIGHTS = weights.SHIPPED / "depth.safetensors"
 TIEFENRAUSCH = weights.SHIPPED / "tiefenrausch.safetensors"
@@ -193,42 +190,3 @@ def depth_errors(
         "delta125": (jnp.abs(difference) < jnp.log(1.25)).mean(where=known),
         "silog": silog.mean(where=known.any((1, 2))),
     }
-
-
-def depth_from_file(path: Path, t: int, h: int, w: int) -> Float[np.ndarray, "t h w"]:
-    """Read a video's depth from a `.npy` file or the first array of an `.npz`, in world units.
-
-    The array is (t, h, w), or (h, w) where scene and camera stand still; larger and smaller
-    pictures of the same shape are resampled to the nearest pixel. Its unit is free.
-
-    Raises:
-      InputError: there is no such file, it holds no array, the array has other times or another
-        shape, or its values are no depth.
-    """
-    # Least depth of a file, in its unit; the largest is one over it.
-    least_depth = 1e-18
-    # Pixels by which sides of a result may be off the shape of its source.
-    rounded_pixels = 4
-    do = "give one depth map per frame of the clip, cropped like the video, by numpy.save"
-    with input_errors("depth file", do, path):
-        packed = path.suffix == ".npz"
-        arrays = (
-            [*load_arrays(path).values()] if packed else [load_array(path, "depth")]
-        )
-        # Infinite numbers are refused below.
-        with np.errstate(over="ignore"):
-            depth = np.asarray(arrays[0], np.float32)
-        depth = np.broadcast_to(depth, (t, *depth.shape)) if depth.ndim == 2 else depth
-        expected = f"({t}, {h}, {w}) or ({h}, {w}) or another size of that shape"
-        check_field(path, depth.ndim == 3 and len(depth) == t, depth.shape, expected)
-        # The sides of a result are rounded to multiples, see `cameras.sides`.
-        off = abs(depth.shape[1] * w - depth.shape[2] * h) / max(*depth.shape[1:], h, w)
-        check_field(path, off <= rounded_pixels, depth.shape, expected)
-        is_depth = (depth == 0) | ((depth >= least_depth) & (depth <= 1 / least_depth))
-        found = "NaN, infinite or negative values, or beyond single precision"
-        bounds = f"0 where unknown, or z from {least_depth:g} to {1 / least_depth:g}"
-        check_field(path, is_depth.all(), found, bounds)
-        check_field(
-            path, depth[0].any(), "no known depth at t = 0", "z > 0 in some pixels"
-        )
-    return np.asarray(align_median(jnp.asarray(nearest(depth, h, w))))

@@ -3,7 +3,7 @@
     ours            our network, in this package
     X.safetensors   weights that `recipes/train_depth.py` wrote, Tiefenrausch's, or Depth
                     Anything V2's as transformers writes them
-    X.onnx          networks by others (`depth_file`, `signatures`); onnxruntime runs them
+    X.onnx          networks by others (`file_network`, `onnx_signatures`); onnxruntime runs them
 
 A video asks for depth (`source_depth`). A capture asks for values that are affine in 1 / z, with
 any scale, shift, sign and size (`load_estimator`), which `input_pipeline.depth_alignment` brings
@@ -14,7 +14,7 @@ at a time. The frames are made consistent:
 
     disparity   D_t <- s D_t + c, the line that takes most of frame t to the first frame, where the
                 colours stand still; to the frame before where little of the first is left
-    others      and then all: one scale, and the mean over what stands still (`estimate`)
+    others      and then all: one scale, and the mean over what stands still (`our_network`)
 
 One camera's pictures do not determine the shift b. We keep the network's own zero of disparity, as
 infinitely far, while it puts the farthest `FARTHEST_SHARE` of the clip between `MIN_FARTHEST` and
@@ -43,8 +43,8 @@ from full4d_jax.models import sharded_map
 from full4d_jax.models.nets import depth_anything
 from full4d_jax.models.weights import tensor_shapes
 from full4d_jax.session import errors, fields
-from full4d_jax.source.depth import depth_file, enlarge
-from full4d_jax.source.depth.estimate import (
+from full4d_jax.source.depth import enlarge, file_network
+from full4d_jax.source.depth.our_network import (
     WEIGHTS,
     DepthNetwork,
     align_median,
@@ -57,7 +57,7 @@ from full4d_jax.source.depth.estimate import (
 from full4d_jax.source.options import DepthKind
 from input_pipeline.depth_alignment import Estimate
 
-AnyNetwork = DepthNetwork | depth_file.DepthFile
+AnyNetwork = DepthNetwork | file_network.FileNetwork
 
 OURS = "ours"
 # Share of the pixels that are taken as the farthest.
@@ -86,15 +86,15 @@ def open_network(which: str | None, kind: DepthKind | None = None) -> AnyNetwork
     """
     path = network_file(which)
     if path.suffix == ".onnx":
-        return depth_file.open_depth_file(path, kind)
+        return file_network.open_file_network(path, kind)
     if path.suffix != ".safetensors":
         kinds = "ours, or a .safetensors or .onnx file"
         raise errors.InputError(
-            depth_file.WHAT, path, path.suffix or path, kinds, "choose one"
+            file_network.WHAT, path, path.suffix or path, kinds, "choose one"
         )
     fields.refuse({"depth_kind": kind}, "an .onnx file as --depth_network beside it")
     if depth_anything.is_depth_anything(tensor_shapes(path)):
-        return depth_file.open_depth_anything(path)
+        return file_network.open_depth_anything(path)
     return load_depth(path)
 
 
@@ -105,15 +105,15 @@ def load_estimator(which: str, kind: DepthKind | None = None) -> Estimate:
     then on all devices of this host.
     """
     network = open_network(which, kind)
-    if isinstance(network, depth_file.DepthFile):
+    if isinstance(network, file_network.FileNetwork):
         errors.tell(network.description)
         return lambda frame: _affine(network, network.values(frame)[None])[0]
     predict = sharded_map.OnLocalDevices(
         lambda here, x: predict_depth(here, jnp.asarray(x)), network
     )
 
-    def estimate(frame: Picture) -> depth_file.Answer:
-        small = depth_file.resize_colors(frame, *network.sides(*frame.shape[:2]))
+    def estimate(frame: Picture) -> file_network.Answer:
+        small = file_network.resize_colors(frame, *network.sides(*frame.shape[:2]))
         return 1 / predict((small * 2 - 1)[None])[0]
 
     return estimate
@@ -133,13 +133,15 @@ def source_depth(
 
     Unless the camera stands `still`, pixels of different frames are not averaged.
     """
-    if isinstance(network, depth_file.DepthFile):
-        return align_median(jnp.asarray(clip_depth(network, frames, still=still)))
+    if isinstance(network, file_network.FileNetwork):
+        return align_median(
+            jnp.asarray(file_network_depth(network, frames, still=still))
+        )
     return estimate_depth(network, frames, still=still)
 
 
-def clip_depth(
-    network: depth_file.DepthFile, frames: enlarge.Film, *, still: bool = True
+def file_network_depth(
+    network: file_network.FileNetwork, frames: enlarge.Film, *, still: bool = True
 ) -> Maps:
     """Return depth of a video: metres of a metric network, else of any scale; 0 where unknown.
 
@@ -172,7 +174,7 @@ def clip_depth(
     return np.where(known, 1 / disparity, 0).astype(np.float32)
 
 
-def _affine(network: depth_file.DepthFile, values: Maps) -> Maps:
+def _affine(network: file_network.FileNetwork, values: Maps) -> Maps:
     """Return values of a network that are affine in 1 / z; unknown ones are far away."""
     if network.kind == "disparity":
         return values

@@ -11,15 +11,15 @@ from random_depth_anything import write_random
 
 from full4d_jax.media.pictures import to_model
 from full4d_jax.session.errors import InputError
-from full4d_jax.source.depth.depth_file import DepthFile, example_frame
-from full4d_jax.source.depth.estimators import (
-    clip_depth,
+from full4d_jax.source.depth.any_network import (
+    file_network_depth,
     one_line,
     open_network,
     source_depth,
 )
+from full4d_jax.source.depth.file_network import FileNetwork, example_frame
 from full4d_jax.source.depth.onnx_network import Network
-from full4d_jax.source.depth.signatures import DEPTH_ANYTHING
+from full4d_jax.source.depth.onnx_signatures import DEPTH_ANYTHING
 from full4d_jax.source.options import DepthKind
 
 WARNING = "found no config.json of it there, expected V2's"
@@ -31,7 +31,7 @@ def test_run_takes_depth_anything_as_disparity(tmp_path, capsys):
     write_random(path)
     network = open_network(str(path))
     assert f"warning: {path}: {WARNING}" in capsys.readouterr().out
-    assert isinstance(network, DepthFile)
+    assert isinstance(network, FileNetwork)
     said = network.description
     assert "taken as disparity up to scale and shift, as of Depth Anything" in said
     assert "--depth_kind" not in said
@@ -67,7 +67,7 @@ def pretend(answers, kind: DepthKind = "disparity"):
     """A network that gives one answer after another, of sides of their own."""
     answers = iter(answers)
     network = Network(lambda _: {"depth": next(answers)[None]}, [1, 3, HEIGHT, WIDTH])
-    return DepthFile(Path("x.onnx"), network, DEPTH_ANYTHING, kind)
+    return FileNetwork(Path("x.onnx"), network, DEPTH_ANYTHING, kind)
 
 
 def test_frames_with_scales_and_shifts_of_their_own_become_one_clip():
@@ -79,13 +79,13 @@ def test_frames_with_scales_and_shifts_of_their_own_become_one_clip():
     scale, shift = np.polyfit(disparity.ravel(), aligned.ravel(), 1)
     assert np.abs(scale * disparity + shift - aligned).max() < 0.01 * scale
     # What stands still has one depth at all instants, though a box passes.
-    found = clip_depth(pretend(values), frames)
+    found = file_network_depth(pretend(values), frames)
     still = np.abs(disparity - disparity[0]).max(0) == 0
     assert (np.ptp(found, 0) / found.mean(0))[still].max() < 0.02
 
 
 def test_metric_depth_keeps_its_metres():
     disparity, frames = scene(3)
-    found = clip_depth(pretend(2 / disparity, kind="metric"), frames)
+    found = file_network_depth(pretend(2 / disparity, kind="metric"), frames)
     np.testing.assert_allclose(found[0, :9], 2 / disparity[0, :9], rtol=0.02)
     assert np.median(source_depth(pretend(2 / disparity, kind="depth"), frames)[0]) == 1

@@ -7,8 +7,8 @@ from published_graphs import ALONE, FOCAL, GRAPHS, UNSEEN, Graph, near, publishe
 
 from full4d_jax.media.pictures import to_model
 from full4d_jax.session.errors import InputError
-from full4d_jax.source.depth.depth_file import open_depth_file
-from full4d_jax.source.depth.estimators import clip_depth, load_estimator
+from full4d_jax.source.depth.any_network import file_network_depth, load_estimator
+from full4d_jax.source.depth.file_network import open_file_network
 
 pytestmark = pytest.mark.extra("onnx", "onnxruntime")
 
@@ -40,7 +40,7 @@ def frames(count: int) -> np.ndarray:
 @pytest.mark.parametrize("name", GRAPHS)
 def test_a_published_network_sees_its_colours_and_tells_its_values(name, tmp_path):
     whose, kind, sides, colors, has_lens = EXPECTED[name]
-    network = open_depth_file(published(tmp_path, name))
+    network = open_file_network(published(tmp_path, name))
     assert (network.signature.name, network.kind) == (whose, kind)
     assert network.sides(HEIGHT, WIDTH) == sides
     assert network.note == ""  # our network agrees on the sign
@@ -72,15 +72,15 @@ def test_the_other_sign_is_corrected_with_a_note(name, kind, said, tmp_path, cap
         outputs = f"float[b,h,w] sky, {outputs}"
         body = ALONE + "sky = Identity (zeros)\n depth = Identity (near)"
     path = write(tmp_path / "net.onnx", Graph("float[b,3,h,w] image", outputs, body))
-    network = open_depth_file(path)
+    network = open_file_network(path)
     assert network.signature.kind == name
     assert network.kind == kind
     assert said in network.description
     assert f"not {name} as usual" in network.description
-    found = clip_depth(network, jnp.asarray(to_model(frames(1))))[0, :, 0]
+    found = file_network_depth(network, jnp.asarray(to_model(frames(1))))[0, :, 0]
     assert (np.diff(found[2:-2]) < 0).all()  # the floor comes nearer downwards
     # What a person says holds, with a warning.
-    asked = open_depth_file(path, name)  # type: ignore[arg-type]
+    asked = open_file_network(path, name)  # type: ignore[arg-type]
     assert asked.kind == name
     assert f"warning: its values {said}" in asked.description
     # A capture asks for what is affine in disparity.
@@ -96,4 +96,4 @@ def test_what_takes_something_else_is_refused(tmp_path):
     path = write(tmp_path / "net.onnx", Graph(inputs, "float[1,28,28] depth", body))
     expected = r"2 inputs of pictures.* export it from colours \(1 3 h w\)"
     with pytest.raises(InputError, match=expected):
-        open_depth_file(path)
+        open_file_network(path)

@@ -9,7 +9,7 @@
                        long side 504, ByteDance-Seed/Depth-Anything-3, README.md
     Depth Anything     onnx-community/depth-anything-v2-small, and every other file
 
-Networks of metric Depth Anything have the names of its usual ones: `depth_file` distinguishes them.
+Networks of metric Depth Anything have the names of its usual ones: `file_network` tells them apart.
 """
 
 from collections.abc import Callable, Mapping

@@ -11,17 +11,17 @@ import pytest
 
 from full4d_jax.models.nets.tiefenrausch import load_tiefenrausch, log_disparity
 from full4d_jax.session.errors import InputError
-from full4d_jax.source.depth.estimate import (
+from full4d_jax.source.depth.any_network import open_network
+from full4d_jax.source.depth.our_network import (
     TIEFENRAUSCH,
     DepthNetwork,
     align_median,
     depth_errors,
-    depth_from_file,
     load_depth,
     predict_depth,
     stabilise,
 )
-from full4d_jax.source.depth.estimators import open_network
+from full4d_jax.source.depth_stage import depth_from_file
 from input_pipeline.procedural.scene import HELD_OUT_START, procedural_scene
 
 
