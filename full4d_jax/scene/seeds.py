@@ -19,6 +19,7 @@ from numpy import ndarray
 
 from full4d_jax import config, grid
 from full4d_jax.cameras import Cameras
+from full4d_jax.generation import static_points
 from full4d_jax.generation.projection_guidance import (
     Depth,
     Depths,
@@ -29,14 +30,6 @@ from full4d_jax.generation.projection_guidance import (
     fill_holes,
     in_squares,
     project_video,
-)
-from full4d_jax.generation.static_points import (
-    StaticPoints,
-    behind_subjects,
-    fill_open,
-    find_static_points,
-    splat_both,
-    splat_known,
 )
 from full4d_jax.geometry import rays
 from full4d_jax.geometry.image_motion import pixel_velocities
@@ -133,8 +126,8 @@ def grid_depth(
     lens = cameras.intrinsics[0]
     poses = cameras.world_to_camera[0]
     video = 2 * frames[0] - 1
-    known = find_static_points(video, depth[0], lens, poses)
-    hidden = behind_subjects(plate, video, depth[0], lens, poses)
+    known = static_points.find_static_points(video, depth[0], lens, poses)
+    hidden = static_points.behind_subjects(plate, video, depth[0], lens, poses)
     seeds = _grid_depth(frames, depth[0], cameras, known, hidden)
     if not stillness.camera_moves(np.asarray(poses)):
         source = with_passing_rims(np.array(seeds[0]), np.asarray(frames[0]))
@@ -161,8 +154,8 @@ def _grid_depth(
     frames: Frames,
     depth: Depth,
     cameras: Cameras,
-    known: StaticPoints,
-    hidden: StaticPoints | None,
+    known: static_points.StaticPoints,
+    hidden: static_points.StaticPoints | None,
 ) -> Maps:
     """Return depth of the pixels that seed the scene; see `grid_depth`."""
     # Pixels beside something nearer in which a generated view may show its colours.
@@ -187,12 +180,16 @@ def _grid_depth(
         ends = [(lenses[i], poses[i, time]) for i in (0, view + 1)]
         (_, pose), (lens, target_pose) = ends
         relative = rays.relative_pose(target_pose, pose)
-        front = splat_both(frames[0, time], depth[time], known.at(time), *ends)
+        front = static_points.splat_both(
+            frames[0, time], depth[time], known.at(time), *ends
+        )
         # What no instant shows has no seed of the source: views that show it have some.
         whole = front
         if hidden is not None:
-            behind = splat_known(hidden.at(time), ends[1], *depth.shape[1:])
-            whole = fill_open(front, behind)
+            behind = static_points.splat_known(
+                hidden.at(time), ends[1], *depth.shape[1:]
+            )
+            whole = static_points.fill_open(front, behind)
         depth_behind = filled(whole.mask, whole.disparity)
         behind = push_behind_source(
             depth_behind, lens, relative, source[time], lenses[0]

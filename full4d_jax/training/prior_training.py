@@ -16,12 +16,8 @@ from full4d_jax.models.weights import save_params
 from full4d_jax.session.fields import require
 from full4d_jax.training import held_out, run_state, state, training_loop
 from full4d_jax.training.checkpoints.resume import run_record
+from full4d_jax.training.clips import mixing
 from full4d_jax.training.clips.batches import clips_at, training_batches
-from full4d_jax.training.clips.mixing import (
-    contents,
-    held_out_scenes,
-    open_folders,
-)
 from full4d_jax.training.step import train_step
 from input_pipeline.procedural.scene import MAX_AZIMUTH, MAX_ELEVATION
 from input_pipeline.whole_files import write_text
@@ -47,9 +43,9 @@ def train_prior(
     weights_of_codec = codec_weights(config, mesh) if config.runs_codec else None
     record = run_record(config, init, dict(mesh.shape) if mesh else None)
     if config.data.records:
-        folders, weights = open_folders(config)
-        scenes = sorted(held_out_scenes(config, folders))
-        record |= {"records": contents(folders, weights), "held_out": scenes}
+        folders, weights = mixing.open_folders(config)
+        scenes = sorted(mixing.held_out_scenes(config, folders))
+        record |= {"records": mixing.contents(folders, weights), "held_out": scenes}
         if scenes and jax.process_index() == 0:
             print(f"{len(scenes)} scenes are held out of training, first {scenes[0]}")
     if init is not None:

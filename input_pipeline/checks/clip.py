@@ -19,14 +19,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from input_pipeline import pinhole
-from input_pipeline.checks.recording import (
-    check_masks,
-    check_repeats,
-    check_sizes,
-    check_times,
-    exposure,
-    note_light,
-)
+from input_pipeline.checks import recording
 from input_pipeline.decoded_clip import DecodedClip
 from input_pipeline.matches import (
     PARALLAX,
@@ -100,15 +93,15 @@ class ClipCheck(NamedTuple):
 
 def check_clip(example: Example, pictures: DecodedClip) -> ClipCheck:
     """Check a clip by itself; `pictures` are those of `decode_clip`."""
-    timing, drift = check_times(example)
-    stops = exposure(pictures.light)
-    light = note_light(stops)
+    timing, drift = recording.check_times(example)
+    stops = recording.exposure(pictures.light)
+    light = recording.note_light(stops)
     problems = [
         *pictures.damaged,
-        *check_sizes(example, pictures.shapes),
-        *check_masks(example, pictures.shapes),
+        *recording.check_sizes(example, pictures.shapes),
+        *recording.check_masks(example, pictures.shapes),
         *timing,
-        *check_repeats(example),
+        *recording.check_repeats(example),
     ]
     both = example.intrinsics, example.world_to_camera
     if not all(np.isfinite(x).all() for x in both):

@@ -24,15 +24,7 @@ from etils import epath
 from tensorflow_datasets.core.dataset_info import DatasetIdentity
 from tensorflow_datasets.core.splits import SplitDict
 
-from input_pipeline import schema, whole_files
-from input_pipeline.addresses import (
-    address_of,
-    cache_folder,
-    download,
-    read_stored,
-    stored_files,
-    upload,
-)
+from input_pipeline import addresses, schema, whole_files
 from input_pipeline.datasets.card import Facts, card, content_hash
 from input_pipeline.datasets.records import FEATURES, from_bytes
 from input_pipeline.datasets.shards import (
@@ -125,7 +117,7 @@ def write_dataset(
     plan = plan_shards(scene_ids, name=name, splits=splits, shards=shards or 1)
     mark = plan_id(plan, scene_ids, about)
     _check_same_build(folder, plan, mark)
-    if not address_of(folder):
+    if not addresses.address_of(folder):
         whole_files.make_own_folder(folder / FOLDER)
 
     # Files of this part that are complete and unchanged are not written again.
@@ -159,7 +151,7 @@ class Records(Sequence[schema.Example]):
     """
 
     def __init__(self, folder: str | Path, split: str):
-        address = address_of(folder)
+        address = addresses.address_of(folder)
         self.folder = address or str(folder)
         self.split = split
         index = _index(folder)
@@ -207,8 +199,11 @@ class Records(Sequence[schema.Example]):
 
 def _sizes(folder: str | Path) -> dict[str, int]:
     """Return the bytes of the files in a data set's folder."""
-    if address := address_of(folder):
-        return {name: stored.size for name, stored in stored_files(address).items()}
+    if address := addresses.address_of(folder):
+        return {
+            name: stored.size
+            for name, stored in addresses.stored_files(address).items()
+        }
     return {
         path.name: path.stat().st_size
         for path in Path(folder).iterdir()
@@ -218,11 +213,11 @@ def _sizes(folder: str | Path) -> dict[str, int]:
 
 def _cached(address: str, sha256: str) -> str:
     """Return the path of a local copy of a file, which is made where there is none."""
-    path = cache_folder() / "records" / sha256
+    path = addresses.cache_folder() / "records" / sha256
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole_files.whole_file(path) as partial:
-            download(address, partial)
+            addresses.download(address, partial)
             expected = f"sha256 {sha256[:16]}, as the index says"
             check_field(
                 address, file_hash(partial) == sha256, "damaged bytes", expected
@@ -232,11 +227,13 @@ def _cached(address: str, sha256: str) -> str:
 
 def _index(folder: str | Path) -> dict[str, Any]:
     """Return the index of a data set, all of whose files lie in its folder."""
-    address = address_of(folder)
+    address = addresses.address_of(folder)
     path = Path(folder, INDEX)
     expected = "a finished dataset; give the command that makes it again"
     check_field(f"dataset {folder}", address or path.exists(), f"no {INDEX}", expected)
-    text = read_stored(f"{address}/{INDEX}") if address else read_regular(path)
+    text = (
+        addresses.read_stored(f"{address}/{INDEX}") if address else read_regular(path)
+    )
     where = f"dataset {folder}, {INDEX}"
     index = parse_json(text, where)
     require_layout(index, {"version": int}, where)
@@ -255,7 +252,7 @@ def damaged_files(folder: str | Path) -> list[str]:
 
     All of them are read, about a second for each GB.
     """
-    path = epath.Path(address_of(folder) or folder)
+    path = epath.Path(addresses.address_of(folder) or folder)
     hashes = {name: entry["sha256"] for name, entry in _index(folder)["files"].items()}
     found = {name: file_hash(path / name) for name in hashes}
     return [
@@ -284,8 +281,8 @@ def open_dataset(folder: str | Path, split: str = "train") -> Records:
 def _check_same_build(folder: Path, plan: Sequence[Shard], mark: str) -> None:
     """Refuse a folder with files that are not of this build."""
     planned = {shard.file: shard for shard in plan}
-    if address := address_of(folder):
-        names = stored_files(f"{address}/{FOLDER}")
+    if address := addresses.address_of(folder):
+        names = addresses.stored_files(f"{address}/{FOLDER}")
     else:
         names = [path.name for path in (folder / FOLDER).glob("*.json")]
     for name in sorted(names):
@@ -314,7 +311,7 @@ def _finish(
     digest = content_hash({file: entry["sha256"] for file, entry in entries.items()})
     page = card(name, about, splits, size, digest)
     whole_files.write_text(folder / "README.md", page)
-    address = address_of(folder)
+    address = addresses.address_of(folder)
     # Killed builds leave partial files in a folder; a bucket has whole objects alone.
     if not address:
         for shard in plan:
@@ -349,7 +346,7 @@ def _finish(
         info.write_to_directory(scratch)
         for path in sorted(Path(scratch).iterdir()):
             if address:
-                upload(path, f"{address}/{path.name}")
+                addresses.upload(path, f"{address}/{path.name}")
             else:
                 path.replace(folder / path.name)
     # Readers ask for the index first: written last, it never names a file that is not there.
