@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 import full4d_jax
-from full4d_jax.config import DataConfig
+from full4d_jax.config import Size
 from full4d_jax.media.pictures import contact_sheet, save_picture, to_uint8
 from full4d_jax.source.camera_paths import grid_cameras, read_targets
 from full4d_jax.source.options import PathOptions
@@ -39,7 +39,7 @@ def main(
     poses = np.array(clip.world_to_camera)
     poses[..., :3, 3] /= unit
     source = full4d_jax.Cameras(np.asarray(clip.intrinsics), poses, SIDE, SIDE)
-    size = DataConfig(views=5, frames=INSTANTS, height=SIDE, width=SIDE)
+    size = Size(views=5, frames=INSTANTS, height=SIDE, width=SIDE)
     targets = read_targets(PathOptions("arc", azimuth=AZIMUTH), size)
     cameras = grid_cameras(source, targets)
 

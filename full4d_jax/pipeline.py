@@ -22,6 +22,7 @@ grid of two videos is fitted where its cameras are known. `generation.complete` 
 model, and `scene.lift` by the grid (`fit_kind`).
 """
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import get_args
@@ -32,13 +33,7 @@ from full4d_jax.generation.complete import run_grid
 from full4d_jax.generation.prior import prior_path
 from full4d_jax.grid import Grid
 from full4d_jax.media.pictures import write_grid
-from full4d_jax.scene import reading, renders
-from full4d_jax.scene.fit_settings import (
-    FitKind,
-    check_lift,
-    distillation_form,
-    fit_kind,
-)
+from full4d_jax.scene import fit_settings, reading, renders
 from full4d_jax.scene.lift import run_scene
 from full4d_jax.scene.show_options import RenderOptions
 from full4d_jax.session import errors, fields, files, report
@@ -97,13 +92,13 @@ def run(
         else:
             opened = source
         loaded = run_files.read_run_files(config, opened, checkpoint)
-        check_lift(config.lift, None, loaded.kind)
+        fit_settings.check_lift(config.lift, None, loaded.kind)
         files.hold_folder(out)
         grid = _sample(stages, config, opened, loaded, lifted=True)
         look = partial(renders.show_first_look, stages, grid)
         scene = run_scene(stages, config, grid, loaded.kind, checkpoint, look)
         used = _weights_name(config, checkpoint)
-        form = distillation_form(config.lift, loaded.kind)
+        form = fit_settings.distillation_form(config.lift, loaded.kind)
     renders.show_scene(stages, grid, scene, show)
     return report.write_report(
         stages,
@@ -158,18 +153,18 @@ def lift(
     """
     check_config(config)
     if isinstance(source, options.FittedOptions):
-        kind = FitKind.CAPTURED
+        kind = fit_settings.FitKind.CAPTURED
         stages, _, _ = _open_and_lift(config, out, source, checkpoint)
         described = to_dict(config)
     else:
         stages = Stages(Path(out))
         grid, sampled = reading.read_grid(stages)
-        kind = fit_kind(grid)
-        check_lift(config.lift, checkpoint, kind)
+        kind = fit_settings.fit_kind(grid)
+        fit_settings.check_lift(config.lift, checkpoint, kind)
         described = {**sampled, "lift": to_dict(config)["lift"]}
         files.hold_folder(out)
         run_scene(stages, config, grid, kind, checkpoint)
-    form = distillation_form(config.lift, kind)
+    form = fit_settings.distillation_form(config.lift, kind)
     used = _weights_name(config, checkpoint) if form != "none" else None
     lifted = source or options.GridOptions(Path(out))
     return report.write_report(
@@ -214,8 +209,8 @@ def _open_and_lift(
 ) -> tuple[Stages, Grid, files.Arrays]:
     """Open a capture and fit a scene to it; `out` is touched once the capture has been read."""
     stages = Stages(Path(out))
-    kind = FitKind.CAPTURED
-    check_lift(config.lift, checkpoint, kind)
+    kind = fit_settings.FitKind.CAPTURED
+    fit_settings.check_lift(config.lift, checkpoint, kind)
     fields.check_fields(source)
     grid = opening.open_source(config.data, source)
     files.hold_folder(out)
@@ -234,7 +229,8 @@ def _sample(
     """Open the source, measure its depth and complete the grid; `lifted` if a scene follows."""
     if note := run_files.cost_of_run(config, loaded, config.lift if lifted else None):
         stages.say(note)
-    grid = opening.run_source(stages, loaded.size, source, loaded.depth)
+    data = replace(config.data, **loaded.size._asdict())
+    grid = opening.run_source(stages, data, source, loaded.depth)
     if loaded.depth is not None:
         grid = depth_stage.run_depth(stages, grid, loaded.depth)
     if loaded.targets is not None and source.cameras is not None:

@@ -3,10 +3,10 @@
 They are read, and refused, before anything long is done.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-from full4d_jax.config import DEFAULT, Config, DataConfig, LiftConfig, check_config
+from full4d_jax.config import DEFAULT, Config, LiftConfig, Size, check_config
 from full4d_jax.generation import cascade, complete
 from full4d_jax.generation.prior import (
     Prior,
@@ -26,7 +26,7 @@ class RunFiles:
     """The files, read before the first stage replaces an earlier one.
 
     Attributes:
-      size: views, instants and sides of the result, in a data section.
+      size: of the result.
       checkpoint: weights of the prior.
       prior: the prior.
       upsampler: brings the prior's grid to the size of the result; None where that is its own.
@@ -36,7 +36,7 @@ class RunFiles:
         None for a model without poses.
     """
 
-    size: DataConfig
+    size: Size
     checkpoint: Path
     prior: Prior
     upsampler: cascade.Upsampler | None = None
@@ -49,9 +49,7 @@ class RunFiles:
         """The kind of the grid for a fit; `fit_kind` returns that of a grid in a file."""
         if not self.prior.model.needs_cameras:
             return FitKind.CAPTURED
-        size = self.size
-        shape = size.views, size.frames, size.height, size.width
-        enlarged = cascade.enlarges(self.upsampler, *shape)
+        enlarged = cascade.enlarges(self.upsampler, self.size)
         return FitKind.ENLARGED if enlarged else FitKind.AROUND_SOURCE
 
 
@@ -72,18 +70,18 @@ def read_run_files(
     checkpoint = prior_path(config.model, checkpoint)
     prior = open_prior(config, checkpoint)
     if not config.model.needs_cameras:
-        return RunFiles(config.data, checkpoint, prior)
+        return RunFiles(config.data.size, checkpoint, prior)
     weights = source.size.upsampler if source.size else None
     upsampler = complete.upsampler_for(config, weights)
     size = size_of_result(config, source, enlarged=upsampler is not None)
     if upsampler is not None:
-        prior = cascade.in_parts(prior, DEFAULT.data)
+        prior = cascade.in_parts(prior, DEFAULT.data.size)
     targets = aiming.read_target_cameras(source, size)
     # A file may have any number of cameras.
     if targets is not None:
-        size = replace(size, views=1 + len(targets.world_to_camera))
+        size = size._replace(views=1 + len(targets.world_to_camera))
     if upsampler is None:
-        check_grid(prior, size.views, size.frames, size.height, size.width)
+        check_grid(prior, size)
     depth = depth_stage.read_depth_inputs(source, size)
     trained = trained_range(checkpoint)
     return RunFiles(size, checkpoint, prior, upsampler, depth, targets, trained)

@@ -88,17 +88,14 @@ def generate_video(plan: Plan) -> UInt8[np.ndarray, "t h w 3"]:
     sampler = replace(prior.sampler, guidance=1.0, text_guidance=wan.guidance)
     prior = replace(prior, sampler=sampler, text=text, negative_text=avoided)
 
-    data = config.data
+    size = config.data.size._replace(views=1)
     calls = sampler.steps * (1 + (wan.guidance != 1))
-    shape = f"{data.frames} frames of {data.height}x{data.width}"
+    shape = f"{size.frames} frames of {size.height}x{size.width}"
     print(f"making {shape} by {calls} calls of the network ...", flush=True)
     start = time.monotonic()
-    size = data.height, data.width
-    frames = make_video(
-        prior, data.frames, size, jax.random.key(config.seed), plan.first
-    )
+    frames = make_video(prior, size, jax.random.key(config.seed), plan.first)
     taken = time.monotonic() - start
-    print(f"{data.frames / data.fps:.1f} s of video, made in {taken:.0f} s")
+    print(f"{size.frames / config.data.fps:.1f} s of video, made in {taken:.0f} s")
     return frames
 
 

@@ -137,8 +137,8 @@ def _inspect_prior(
     cut = {name: n for name, n in mesh.shape.items() if n > 1}
     # What stands before compiling: weights and work, by formula.
     held = dry_run.weights_bytes(dry_run.prior_shapes(config, mesh, program))
-    views, frames = dry_run.queried_size(config, program)
-    grid = f"{views} views of {frames} frames"
+    queried = dry_run.queried_size(config, program)
+    grid = f"{queried.views} views of {queried.frames} frames"
     print(f"{config.name}: {grid}, mesh {cut or 'of one device'}")
     for name, size in held.items():
         print(f"  {name:19} {size / compiling.BYTES_PER_GIB:.2f} GiB on a device")
@@ -147,13 +147,11 @@ def _inspect_prior(
     work = f"{flops / 1e15:.4g} PFLOP{' a step' * step}"
     print(f"  work                {work} (the network's, by formula)")
     if program == "lift":
-        size = config.data
+        size = config.data.size
         settings = sized(
             config.lift, size.height, size.width, kind=FitKind.AROUND_SOURCE
         )
-        still = memory_note(
-            settings, (size.views, size.frames, size.height, size.width, 3)
-        )
+        still = memory_note(settings, (*size, 3))
         print(f"  the fit, alone      {still}; more where much moves")
     if not isinstance(mesh, Mesh):
         return

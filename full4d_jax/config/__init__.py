@@ -10,6 +10,7 @@ from full4d_jax.config.experiment import (
     ModelConfig,
     OptimizerConfig,
     SamplerConfig,
+    Size,
     TrainingConfig,
     to_dict,
 )

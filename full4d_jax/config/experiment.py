@@ -5,7 +5,7 @@ here imports jax, so that `--help` is quick.
 """
 
 from dataclasses import asdict, dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import tyro
 
@@ -116,6 +116,15 @@ class ModelConfig:
         return Strides(self.codec_stride, 1, 3 * self.codec_stride**2)
 
 
+class Size(NamedTuple):
+    """Views, instants, and rows and columns in pixels."""
+
+    views: int
+    frames: int
+    height: int
+    width: int
+
+
 @dataclass(frozen=True)
 class DataConfig:
     """Clips for training."""
@@ -171,6 +180,11 @@ class DataConfig:
     videos: str = ""
     """Folder of videos, without those in its subfolders; every fifth by name is held out. Without
     it, procedural views are warped."""
+
+    @property
+    def size(self) -> Size:
+        """The size of a clip."""
+        return Size(self.views, self.frames, self.height, self.width)
 
 
 @dataclass(frozen=True)

@@ -30,9 +30,9 @@ def write_video_depth(video: options.VideoOptions, out: Path) -> None:
         video.measured.depth_network, video.measured.depth_kind
     )
     size = size_of_result(config.DEFAULT, video, enlarged=True)
-    source = video_source.open_video_source(
-        size, video, depth_stage.lens_estimate(network)
-    )
+    estimate = depth_stage.lens_estimate(network)
+    usual = config.DEFAULT.data.fps
+    source = video_source.open_video_source(size, video, usual, estimate)
     files.open_folder(out.parent)
     errors.tell(f"source: {source.about.note}")
     if source.about.warning:

@@ -72,7 +72,7 @@ def open_film(
       InputError: it is unusable, or its camera's path is unknown.
     """
     larger = size.size_of_result(config, options, enlarged=True)
-    source = video_source.open_video_source(larger, options)
+    source = video_source.open_video_source(larger, options, config.data.fps)
     widest = RANGES[-1][-1]
     with errors.input_errors("video", "give --poses, or another --start"):
         points = points_in(source)
@@ -161,7 +161,7 @@ def rows_of_film(judge: Judge, upsampler: cascade.Upsampler, grid: Grid) -> Clip
     clip = compare(grid, {judge.depth_name: depth[0]})
     unseen = clip.regions["_unseen"]
     cameras = jax.tree.map(jnp.asarray, grid.known_cameras)
-    prior = cascade.in_parts(judge.prior, DEFAULT.data)
+    prior = cascade.in_parts(judge.prior, DEFAULT.data.size)
     key = jax.random.key(judge.config.seed)
     made, _ = cascade.generate_large(
         prior, upsampler, to_model(grid.frames[:1]), depth, cameras, key

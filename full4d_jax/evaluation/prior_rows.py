@@ -214,7 +214,7 @@ def score_clips(
 def evaluate_held_out(judge: Judge, folder: Path, scenes: range) -> None:
     """Evaluate procedural scenes, beyond every training index."""
     data = judge.config.data
-    make = scene_program(data.views, data.frames, data.height, data.width, data.worlds)
+    make = scene_program(*data.size, data.worlds)
 
     def grid_of(scene: int) -> Grid:
         clip = make(HELD_OUT_START + scene)

@@ -23,7 +23,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from full4d_jax.cameras import Cameras, sides
-from full4d_jax.config import DEFAULT, DataConfig
+from full4d_jax.config import DEFAULT, Size
 from full4d_jax.generation.generate import generate_grid
 from full4d_jax.generation.prior import Prior
 from full4d_jax.generation.projection_guidance import (
@@ -138,18 +138,16 @@ def small_size(prior: Prior, height: int, width: int, rows: int) -> tuple[int, i
     return sides(height, width, rows, prior.model.patch * prior.model.codec_stride)
 
 
-def enlarges(
-    upsampler: Upsampler | None, views: int, frames: int, height: int, width: int
-) -> bool:
+def enlarges(upsampler: Upsampler | None, size: Size) -> bool:
     """Return whether a grid is larger than what the prior in the package was trained on."""
     if upsampler is None:
         return False
     trained = DEFAULT.data
-    larger = min(height, width) > trained.height
-    return larger or frames > trained.frames or views > trained.views
+    larger = min(size.height, size.width) > trained.height
+    return larger or size.frames > trained.frames or size.views > trained.views
 
 
-def in_parts(prior: Prior, trained: DataConfig) -> Prior:
+def in_parts(prior: Prior, trained: Size) -> Prior:
     """Return the prior with groups of views and windows of frames as large as it was trained on.
 
     What the sampler already says stays.

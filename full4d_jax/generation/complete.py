@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, UInt8
 
 from full4d_jax.cameras import Cameras
-from full4d_jax.config import Config
+from full4d_jax.config import Config, Size
 from full4d_jax.generation import cascade, sampling
 from full4d_jax.generation.generate import fill_grid, generate_grid
 from full4d_jax.generation.prior import Prior, prior_settings
@@ -132,7 +132,7 @@ def complete(
         raise errors.InputError("grid", "origin", found, expected, do)
     shown = to_model(grid.frames[:real]), jnp.asarray(grid.known_depth[:real])
     given = *shown, grid.known_cameras, key
-    enlarged = cascade.enlarges(upsampler, *grid.frames.shape[:4])
+    enlarged = cascade.enlarges(upsampler, Size(*grid.frames.shape[:4]))
     share = 1.0
     if upsampler is not None and min(rows, columns) > upsampler.prior_rows:
         made, projection = cascade.generate_large(prior, upsampler, *given, grid.plate)

@@ -64,7 +64,8 @@ def generate_grid(
     Raises:
       InputError: the model cannot divide the video into tokens, or the mesh the tokens.
     """
-    check_grid(prior, cameras.intrinsics.shape[0], *frames.shape[1:4])
+    views = cameras.intrinsics.shape[0]
+    check_grid(prior, config.Size(views, *frames.shape[1:4]))
 
     def generate(frames, depth, cameras, key_data, known):
         guides, projection = guides_program(
@@ -292,7 +293,7 @@ def fill_grid(
         of the grid is real.
     """
     model = prior.model
-    check_grid(prior, *frames.shape[:4])
+    check_grid(prior, config.Size(*frames.shape[:4]))
     strides = model.strides
     codecs.check_video(model.codec, strides, *frames.shape[1:4])
     # A latent frame is real where all of its frames are; the first stands for one frame.

@@ -13,9 +13,9 @@ from jaxtyping import Array, Float
 from full4d_jax.config import (
     DEFAULT,
     Config,
-    DataConfig,
     ModelConfig,
     SamplerConfig,
+    Size,
     masks,
 )
 from full4d_jax.models.codec import Weights
@@ -198,27 +198,27 @@ def check_offload(sampler: SamplerConfig, mesh: Mesh | AbstractMesh | None) -> N
         raise errors.InputError("config", "sampler.offload", found, "on one device", do)
 
 
-def check_grid(prior: Prior, views: int, frames: int, height: int, width: int) -> None:
+def check_grid(prior: Prior, size: Size) -> None:
     """Refuse a grid whose frames do not divide into tokens, or whose tokens not over the mesh.
 
     Raises:
       InputError: they do not.
     """
     model = prior.model
-    check_size(model, height, width)
+    check_size(model, size.height, size.width)
     if prior.mesh is None:
         return
     strides = model.strides
-    frames = strides.latent_frames(frames)
+    frames = strides.latent_frames(size.frames)
     # What the network sees at once; without poses every part has the first instant.
-    views = _part(views, prior.sampler.group_views)
+    views = _part(size.views, prior.sampler.group_views)
     window = prior.sampler.window_frames
     frames = (
         min(frames, window or frames) if model.needs_cameras else _part(frames, window)
     )
     frames = 1 + (frames - 1) * strides.frames
-    data = DataConfig(views=views, frames=frames, height=height, width=width)
-    check_grid_mesh(prior.mesh, model, data)
+    seen = size._replace(views=views, frames=frames)
+    check_grid_mesh(prior.mesh, model, seen)
 
 
 def _part(count: int, size: int) -> int:

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, UInt8
 
-from full4d_jax.config import ModelConfig, codecs
+from full4d_jax.config import ModelConfig, Size, codecs
 from full4d_jax.flow import Latents
 from full4d_jax.generation import batch, generate, sampling
 from full4d_jax.generation.prior import Prior, check_grid
@@ -37,8 +37,7 @@ NETWORK_TIMES = 1000
 
 def make_video(
     prior: Prior,
-    frames: int,
-    size: tuple[int, int],
+    size: Size,
     key: PRNGKeyArray,
     first: UInt8[np.ndarray, "h w 3"] | None = None,
 ) -> UInt8[np.ndarray, "t h w 3"]:
@@ -47,8 +46,7 @@ def make_video(
     Args:
       prior: a model with text and a projection as frames: a preset of Wan. Its `text` says what the
         video shows; `sampler.text_guidance` leads towards it.
-      frames: how many; with a causal codec 1 + 4 n.
-      size: rows and columns.
+      size: of the video, which is one view; with a causal codec it has 1 + 4 n frames.
       key: randomness of the initial noise.
       first: the first frame, of that size, for a model with `first_frame`.
 
@@ -59,11 +57,11 @@ def make_video(
     model = prior.model
     check_model(model, has_first=first is not None)
     strides = model.strides
-    height, width = size
-    check_grid(prior, 1, frames, height, width)
+    check_grid(prior, size)
+    views, frames, height, width = size
     codecs.check_video(model.codec, strides, frames, height, width)
     sides = height // strides.pixels, width // strides.pixels
-    shape = 1, 1, strides.latent_frames(frames), *sides, strides.channels
+    shape = 1, views, strides.latent_frames(frames), *sides, strides.channels
     start = None
     if first is not None:
         start = _start_program(prior.for_codec, to_model(first[None]))

@@ -63,14 +63,15 @@ def _of_one_grid(mesh: sharding.AnyMesh) -> tuple[Any, Any, Any]:
 
 
 def check_grid_mesh(
-    mesh: sharding.AnyMesh, model: config.ModelConfig, data: config.DataConfig
+    mesh: sharding.AnyMesh, model: config.ModelConfig, size: config.Size
 ) -> None:
-    """Refuse a mesh that does not divide a grid of the views, frames and size of `data`.
+    """Refuse a mesh that does not divide a grid of this size.
 
     Raises:
       InputError: naming the field.
     """
     samples = mesh.shape["data"] * mesh.shape["fsdp"]
+    data = config.DataConfig(**size._asdict())
     training = config.TrainingConfig(batch=samples)
     sharding.check_mesh(config.Config(model=model, data=data, training=training), mesh)
 

@@ -15,7 +15,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from full4d_jax.cameras import Cameras
-from full4d_jax.config import Config
+from full4d_jax.config import Config, Size
 from full4d_jax.generation.generate import flow_program, guides_program, views_program
 from full4d_jax.generation.prior import Prior, check_grid, check_offload
 from full4d_jax.models import flops, grid_mesh
@@ -39,8 +39,8 @@ def sample_programs(config: Config, mesh: Mesh) -> Programs:
       InputError: the grid does not divide over the mesh.
     """
     prior = prior_shapes(config, mesh, "sample")
-    frames, depth, key = _inputs(config, config.data.frames)
-    inputs = prior.for_codec, frames, depth, _cameras(config), None
+    frames, depth, key = _inputs(config.data.size)
+    inputs = prior.for_codec, frames, depth, _cameras(config.data.size), None
     # Where programs leave what others take.
     left = grid_mesh.around_devices(mesh)
     guides = shapes_on(left, jax.eval_shape(guides_program, *inputs)[0])
@@ -64,8 +64,8 @@ def lift_programs(config: Config, mesh: Mesh) -> Programs:
     """
     prior = prior_shapes(config, mesh, "lift")
     settings = config.lift
-    source, depth, key = _inputs(config, config.data.frames)
-    cameras = _cameras(config)
+    source, depth, key = _inputs(config.data.size)
+    cameras = _cameras(config.data.size)
     form = "gradient" if settings.distillation == "gradient" else "cached"
     part = {"views": settings.distilled_views, "frames": settings.distilled_frames}
     ask = partial(teacher_between, form, cameras=cameras, **part)
@@ -79,12 +79,13 @@ def lift_programs(config: Config, mesh: Mesh) -> Programs:
         prior=prior, guides=shapes_on(left, asked.params.guides)
     )
     asked = replace(asked, params=params)
-    views, instants = queried_size(config, "lift")
-    window, seen, _ = _inputs(config, instants)
-    video = jax.ShapeDtypeStruct((views - 1, *window.shape[1:]), jnp.float32)
+    size = queried_size(config, "lift")
+    window, seen, _ = _inputs(size)
+    novel = size.views - 1
+    video = jax.ShapeDtypeStruct((novel, *window.shape[1:]), jnp.float32)
     tau = jax.ShapeDtypeStruct((), jnp.float32)
     z = shapes_on(left, jax.eval_shape(distillation.encode_shown, asked, video))
-    inputs = prior.for_codec, window, seen, cameras.frames(slice(instants))
+    inputs = prior.for_codec, window, seen, cameras.frames(slice(size.frames))
     programs: Programs = {
         "projection and codec": partial(guides_program.trace, *inputs),
         "encoding": partial(distillation.encode_shown.trace, asked, video),
@@ -95,7 +96,7 @@ def lift_programs(config: Config, mesh: Mesh) -> Programs:
             **programs,
             "decoding": partial(distillation.decode_taught.trace, asked, z),
         }
-    drawn = (jax.ShapeDtypeStruct(shape, jnp.int32) for shape in ((views - 1,), ()))
+    drawn = (jax.ShapeDtypeStruct(shape, jnp.int32) for shape in ((novel,), ()))
     return {
         "judging": partial(
             distillation.judge_latents.trace, asked, z, *drawn, tau, key
@@ -107,23 +108,24 @@ def lift_programs(config: Config, mesh: Mesh) -> Programs:
     }
 
 
-def queried_size(config: Config, program: Literal["sample", "lift"]) -> tuple[int, int]:
-    """Return the views, the source included, and the instants that the prior is asked about.
+def queried_size(config: Config, program: Literal["sample", "lift"]) -> Size:
+    """Return the size of the grid, the source included, that the prior is asked about.
 
     Raises:
       InputError: no program of `lift` queries the prior.
     """
-    data = config.data
+    size = config.data.size
     settings = config.lift
     if program == "sample":
-        return data.views, data.frames
+        return size
     form = settings.distillation
     expected = "cached or gradient, which query the prior"
     require("lift.distillation", form, form != "none", expected)
     if form == "cached":
-        return data.views, data.frames
-    novel = settings.distilled_views or data.views - 1
-    return 1 + novel, settings.distilled_frames or data.frames
+        return size
+    novel = settings.distilled_views or size.views - 1
+    frames = settings.distilled_frames or size.frames
+    return size._replace(views=1 + novel, frames=frames)
 
 
 def query_flops(config: Config, program: Literal["sample", "lift"]) -> float:
@@ -139,8 +141,9 @@ def query_flops(config: Config, program: Literal["sample", "lift"]) -> float:
     if program == "lift" and config.lift.distillation == "gradient":
         steps = 1
     guides = 1 + (sampler.guidance != 1) + (sampler.text_guidance != 1)
-    about = queried_size(config, program)
-    return guides * steps * flops.forward_flops(config, *about)
+    size = queried_size(config, program)
+    one = flops.forward_flops(config, size.views, size.frames)
+    return guides * steps * one
 
 
 def weights_bytes(prior: Prior) -> dict[str, int]:
@@ -170,22 +173,19 @@ def prior_shapes(
     texts = load_text(config), load_text(config, "negative_text")
     shape = mesh.abstract_mesh if mesh.size > 1 else None
     prior = Prior(config.model, config.sampler, params, codec, *texts, mesh=shape)
-    check_grid(
-        prior, *queried_size(config, program), config.data.height, config.data.width
-    )
+    check_grid(prior, queried_size(config, program))
     return prior
 
 
-def _inputs(config: Config, frames: int) -> tuple[Any, Any, Any]:
-    """Return the shapes of so many frames of the source, of their depth, and of the key."""
-    size = 1, frames, config.data.height, config.data.width
-    source, depth = (jax.ShapeDtypeStruct(x, jnp.float32) for x in ((*size, 3), size))
+def _inputs(size: Size) -> tuple[Any, Any, Any]:
+    """Return the shapes of the source's frames, of their depth, and of the key."""
+    one = size._replace(views=1)
+    source, depth = (jax.ShapeDtypeStruct(x, jnp.float32) for x in ((*one, 3), one))
     return source, depth, jax.eval_shape(jax.random.key, 0)
 
 
-def _cameras(config: Config) -> Cameras:
+def _cameras(size: Size) -> Cameras:
     """Return as many cameras as the grid has views; where they stand costs nothing."""
-    data = config.data
-    lenses = np.tile(np.eye(3, dtype=np.float32), (data.views, 1, 1))
-    poses = np.tile(np.eye(4, dtype=np.float32), (data.views, data.frames, 1, 1))
-    return Cameras(lenses, poses, data.height, data.width)
+    lenses = np.tile(np.eye(3, dtype=np.float32), (size.views, 1, 1))
+    poses = np.tile(np.eye(4, dtype=np.float32), (size.views, size.frames, 1, 1))
+    return Cameras(lenses, poses, size.height, size.width)

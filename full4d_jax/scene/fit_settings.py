@@ -5,6 +5,7 @@ cores: of grids around a source at 256 x 456 with 16 instants and 5 views, of gr
 64 to 192 rows with 4 and 8 views and instants.
 """
 
+import math
 import os
 from dataclasses import replace
 from enum import Enum
@@ -14,7 +15,7 @@ from typing import Literal
 import jax
 import numpy as np
 
-from full4d_jax.config import Config, DataConfig, LiftConfig
+from full4d_jax.config import Config, LiftConfig, Size
 from full4d_jax.geometry.image_motion import moving_pixels
 from full4d_jax.grid import Grid
 from full4d_jax.session.errors import InputError
@@ -155,9 +156,7 @@ def distillation_form(settings: LiftConfig, kind: FitKind) -> Form:
     return FORMS[kind][0] if form == "auto" else form
 
 
-def queried_as_trained(
-    settings: LiftConfig, grid: Grid, trained: DataConfig
-) -> LiftConfig:
+def queried_as_trained(settings: LiftConfig, grid: Grid, trained: Size) -> LiftConfig:
     """Return settings that query no more views and instants than the prior was trained on."""
     views, instants = grid.frames.shape[:2]
     return replace(
@@ -217,14 +216,14 @@ def memory_note(settings: LiftConfig, shape: tuple[int, ...]) -> str:
 
 
 def cost_note(
-    size: DataConfig, config: Config, lift: LiftConfig | None, kind: FitKind
+    size: Size, config: Config, lift: LiftConfig | None, kind: FitKind
 ) -> str:
     """Return a sentence on what a run needs, with a fit if there are settings for one.
 
     Raises:
       InputError: The machine has less memory.
     """
-    pixels = size.views * size.frames * size.height * size.width
+    pixels = math.prod(size)
     needed = 0.9 * BYTES_PER_GIB + BYTES_PER_GRID_PIXEL * pixels
     seconds = 40 + 0.8e-5 * pixels
     do = "give fewer --rows, --seconds or views"

@@ -134,8 +134,8 @@ def fit_scene(
     asked_rows = 0
     if prior is not None and kind is fit_settings.FitKind.ENLARGED:
         # It is asked about as much as it has learned to see at once.
-        prior = in_parts(prior, DEFAULT.data)
-        settings = fit_settings.queried_as_trained(settings, grid, DEFAULT.data)
+        prior = in_parts(prior, DEFAULT.data.size)
+        settings = fit_settings.queried_as_trained(settings, grid, DEFAULT.data.size)
         asked_rows = min(config.data.height, config.data.width)
     with progress.Progress("fitting", settings.steps) as report:
         scene = source_fit.lift_grid(

@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from full4d_jax.cameras import Cameras, sides
+from full4d_jax.config import Size
 from full4d_jax.generation import batch, cascade, sampling
 from full4d_jax.generation.generate import (
     BoundPrior,
@@ -89,7 +90,7 @@ def teacher_between(
         (seen,), (depth,), asked = cascade.shrink(
             source[None], depth[None], asked, size
         )
-    check_grid(prior, 1 + (views or count), frames, *seen.shape[1:3])
+    check_grid(prior, Size(1 + (views or count), frames, *seen.shape[1:3]))
     bind = partial(_bind_windows, prior, starts=starts, frames=frames)
     bound = processes.mesh_arrays(prior.mesh, bind, 2 * seen - 1, depth, asked)
     if prior.sampler.offload:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from full4d_jax.config import DataConfig
+from full4d_jax.config import Size
 from full4d_jax.grid import Grid, with_missing
 from full4d_jax.session.fields import require
 from full4d_jax.source import camera_paths, options
@@ -13,7 +13,7 @@ from full4d_jax.source.handheld.path_scale import seen_from_first, source_moves
 
 
 def read_target_cameras(
-    source: options.SampleOptions, size: DataConfig
+    source: options.SampleOptions, size: Size
 ) -> camera_paths.TargetCameras | None:
     """Return the target cameras that options choose; None where the source comes with its own.
 

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from full4d_jax.cameras import Cameras
-from full4d_jax.config import DataConfig
+from full4d_jax.config import Size
 from full4d_jax.geometry import arrays, image_motion
 from full4d_jax.session.errors import input_errors
 from full4d_jax.source.depth.lines import UP, Direction
@@ -67,44 +67,44 @@ def directions(
     )
 
 
-def read_targets(options: PathOptions, data: DataConfig) -> TargetCameras:
+def read_targets(options: PathOptions, size: Size) -> TargetCameras:
     """Return the target cameras that options ask for: a preset, or those of a JSON file.
 
     Raises:
       InputError: the camera file is unusable.
     """
     if options.path in PRESETS:
-        phase = _phases(options.path, data.views - 1)
+        phase = _phases(options.path, size.views - 1)
         angles = directions(options.path, phase, options.azimuth, options.elevation)
         still = pinhole.orbit(angles[:, 0], angles[:, 1])[:, None]
-        return TargetCameras(None, np.repeat(still, data.frames, 1).astype(np.float32))
+        return TargetCameras(None, np.repeat(still, size.frames, 1).astype(np.float32))
     path = Path(options.path)
     with input_errors("camera file", FORMAT, path):
         content = load_json(path)
         found = type(content).__name__
         check_field(path, isinstance(content, dict), found, "a JSON object")
         if {"camera_path", "frames"} & content.keys():
-            return _along(path, data)
-        return _listed(path, content, data)
+            return _along(path, size)
+        return _listed(path, content, size)
 
 
-def _along(path: Path, data: DataConfig) -> TargetCameras:
+def _along(path: Path, size: Size) -> TargetCameras:
     """Return still cameras evenly spaced along a path of nerfstudio's, both ends included."""
     read = read_path(path)
     own = read.world_to_camera
-    chosen = np.linspace(0, len(own) - 1, data.views - 1).round().astype(int)
-    poses = np.repeat(own[chosen][:, None], data.frames, 1).astype(np.float32)
+    chosen = np.linspace(0, len(own) - 1, size.views - 1).round().astype(int)
+    poses = np.repeat(own[chosen][:, None], size.frames, 1).astype(np.float32)
     if read.intrinsics is None or read.size is None:
         return TargetCameras(None, poses)
     rows, columns = read.size
     scaled = pinhole.resize_intrinsics(
-        read.intrinsics, rows=data.height / rows, columns=data.width / columns
+        read.intrinsics, rows=size.height / rows, columns=size.width / columns
     )
     lenses = np.repeat(scaled[None], len(poses), 0).astype(np.float32)
     return TargetCameras(lenses, poses)
 
 
-def _listed(path: Path, content: dict[str, Any], data: DataConfig) -> TargetCameras:
+def _listed(path: Path, content: dict[str, Any], size: Size) -> TargetCameras:
     """Return the target cameras that a JSON file lists.
 
     The file holds `world_to_camera`, (v, 4, 4) or for moving cameras (v, t, 4, 4), in the world of
@@ -114,7 +114,7 @@ def _listed(path: Path, content: dict[str, Any], data: DataConfig) -> TargetCame
     Raises:
       ValueError: the file holds a wrong shape, NaN or no rigid motion.
     """
-    frames, width, height = data.frames, data.width, data.height
+    frames, width, height = size.frames, size.width, size.height
     where = f"{path}, world_to_camera"
     listed = field(content, "world_to_camera", str(path))
     poses = numbers(listed, np.shape(listed), where)
@@ -194,10 +194,10 @@ def up_of(world_to_camera: RigPoses) -> Float[ndarray, "3"]:
     return up if up @ np.asarray(UP) > 0 else -up
 
 
-def still_camera(lens: arrays.Lens, data: DataConfig) -> Cameras:
+def still_camera(lens: arrays.Lens, size: Size) -> Cameras:
     """Return the camera of a source: the world is its own frame at all instants."""
-    poses = np.broadcast_to(np.eye(4, dtype=np.float32), (1, data.frames, 4, 4))
-    return Cameras(lens[None].astype(np.float32), poses, data.height, data.width)
+    poses = np.broadcast_to(np.eye(4, dtype=np.float32), (1, size.frames, 4, 4))
+    return Cameras(lens[None].astype(np.float32), poses, size.height, size.width)
 
 
 def grid_cameras(source: Cameras, targets: TargetCameras) -> Cameras:

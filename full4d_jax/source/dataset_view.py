@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from full4d_jax.cameras import Cameras
-from full4d_jax.config import DataConfig
+from full4d_jax.config import Size
 from full4d_jax.geometry.arrays import Maps, Pictures
 from full4d_jax.grid import About, Grid, Place, Points, all_real, seen_in, with_missing
 from full4d_jax.session import errors, fields
@@ -50,7 +50,9 @@ class _RealView(NamedTuple):
     note: str
 
 
-def open_dataset_view(data: DataConfig, options: DatasetViewOptions) -> Grid:
+def open_dataset_view(
+    size: Size, options: DatasetViewOptions, usual_fps: float
+) -> Grid:
     """Read views of a data set's clip, their depth if they have any, and the cameras of all views.
 
     Without depth the cameras are scaled by `_rig_scale`, and the depth is estimated later. The real
@@ -61,13 +63,13 @@ def open_dataset_view(data: DataConfig, options: DatasetViewOptions) -> Grid:
         instants, or no depth in a real view and no scale for it.
     """
     records, example = open_rig(options)
-    instants = _instants(example, data, options)
+    instants = _instants(example, size.frames, options, usual_fps)
     real = options.view
     order = [*real, *(view for view in range(len(example.frames)) if view not in real)]
     views = []
     for view in real:
         own_first = np.array([view, *(x for x in order if x != view)])
-        views.append(_open_view(data, options, select(example, own_first, instants)))
+        views.append(_open_view(size, options, select(example, own_first, instants)))
     first = views[0]
     frames = np.stack([view.frames for view in views])
     distances = [view.unit / first.unit for view in views]
@@ -87,7 +89,7 @@ def open_dataset_view(data: DataConfig, options: DatasetViewOptions) -> Grid:
         note=f"view {shown} of {len(order)}, clip {options.clip} of {options.dataset}, "
         f"{options.split}, {times[0]:.2f} to {times[-1]:.2f} s; other cameras: targets{first.note}",
         place=place,
-        rate=options.fps or data.fps,
+        rate=options.fps or usual_fps,
         distances=np.array(distances),
     )
     grid = Grid(
@@ -118,16 +120,14 @@ def open_rig(options: DatasetViewOptions) -> tuple[Records, Example]:
     return records, example
 
 
-def _open_view(
-    data: DataConfig, options: DatasetViewOptions, example: Example
-) -> _RealView:
+def _open_view(size: Size, options: DatasetViewOptions, example: Example) -> _RealView:
     """Return the first view of a clip, with the cameras of all."""
     depth = None
     points = None
     note = ""
     do = "measure its depth, or choose another clip, view or --start"
     with errors.input_errors("dataset", do), named(f"{options.dataset}, "):
-        clip = decode(example, height=data.height, width=data.width)
+        clip = decode(example, height=size.height, width=size.width)
         if all(example.depth16[0]):
             depth, poses = to_source(clip.depth[0], clip.world_to_camera)
             unit = first_median(clip.depth[0])
@@ -142,27 +142,27 @@ def _open_view(
             unit, points, origin = _rig_scale(example, clip, poses)
             note = f"; its depth is estimated, in a unit from {origin}"
             poses = rescale(poses, unit).astype(np.float32)
-    cameras = Cameras(clip.intrinsics, poses, data.height, data.width)
+    cameras = Cameras(clip.intrinsics, poses, size.height, size.width)
     return _RealView(clip.frames[0], cameras, depth, points, unit, note)
 
 
 def _instants(
-    example: Example, data: DataConfig, options: DatasetViewOptions
+    example: Example, frames: int, options: DatasetViewOptions, usual_fps: float
 ) -> Int[np.ndarray, " t"]:
     """Return the clip's instants nearest to `--start` and every 1 / `--fps` seconds from there."""
     # How much faster than a clip instants may be asked for, at most.
     most_speed_up = 1.5
     times = example.timestamps[options.view[0]].astype(np.float64)
-    chosen = instants_from(times, options.start, rate(times, options.fps, data.fps))
+    chosen = instants_from(times, options.start, rate(times, options.fps, usual_fps))
     own = rate(times, None, np.inf) if len(times) > 1 else np.inf
-    if len(chosen) < data.frames or (options.fps or 0) > most_speed_up * own:
+    if len(chosen) < frames or (options.fps or 0) > most_speed_up * own:
         found = f"{len(times)} instants to {times[-1]:.2f} s, {own:.3g} a second"
         asked = f", {options.fps:g} a second" if options.fps else ""
-        expected = f"{data.frames} from {options.start:.2f} s on{asked}"
+        expected = f"{frames} from {options.start:.2f} s on{asked}"
         where = f"{options.dataset}, scene {example.scene_id}"
         do = "change --start, --fps or data.frames"
         raise errors.InputError("dataset", where, found, expected, do)
-    return chosen[: data.frames]
+    return chosen[:frames]
 
 
 def _rig_scale(

@@ -25,7 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from full4d_jax.config import DataConfig
+from full4d_jax.config import Size
 from full4d_jax.geometry.arrays import Map, Maps, Picture
 from full4d_jax.geometry.depth_maps import drop_depth_edges, fuse_depth, nearest
 from full4d_jax.geometry.stereo_depth import stereo_depth
@@ -86,7 +86,7 @@ def lens_estimate(network: any_network.AnyNetwork) -> LensEstimate | None:
     return None
 
 
-def read_depth_inputs(source: options.SampleOptions, size: DataConfig) -> DepthInputs:
+def read_depth_inputs(source: options.SampleOptions, size: Size) -> DepthInputs:
     """Read the depth network, and the file of depth where the options name one.
 
     Args:

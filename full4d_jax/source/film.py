@@ -30,7 +30,7 @@ import numpy as np
 from av.error import FFmpegError
 from jaxtyping import Float, UInt8
 
-from full4d_jax.config import DataConfig
+from full4d_jax.config import Size
 from full4d_jax.geometry.tracking import (
     Gray,
     spread_corners,
@@ -56,15 +56,15 @@ MAX_PICTURES_AROUND = 12
 
 
 def read_shot(
-    path: Path, frames: int, data: DataConfig, options: VideoOptions | TwoVideosOptions
+    path: Path, size: Size, options: VideoOptions | TwoVideosOptions, usual_fps: float
 ) -> Video:
-    """Read frames of a video in the size of a grid.
+    """Read frames of a video.
 
     Args:
       path: the video.
-      frames: how many.
-      data: their size and usual rate.
+      size: how many frames of which size.
       options: where they begin, and their rate.
+      usual_fps: their rate where the options name none.
 
     Raises:
       InputError: the video is unusable, or shows two shots; the message says where the second
@@ -72,12 +72,12 @@ def read_shot(
     """
     video = read_video(
         path,
-        height=data.height,
-        width=data.width,
-        frames=frames,
+        height=size.height,
+        width=size.width,
+        frames=size.frames,
         fps=options.fps,
         start=options.start or 0.0,
-        usual=data.fps,
+        usual=usual_fps,
     )
     cut = find_cut(video, path)
     if cut is None:

@@ -25,7 +25,7 @@ def open_source(
     """Open what a run starts from, whatever it is.
 
     Args:
-      data: how many frames of which size.
+      data: the size, the usual rate, and the world of procedural scenes.
       source: what it is.
       estimate: a depth network's field of view of a video; None without one that knows.
 
@@ -34,13 +34,13 @@ def open_source(
     """
     match source:
         case options.VideoOptions():
-            return video_source.open_video_source(data, source, estimate)
+            return video_source.open_video_source(data.size, source, data.fps, estimate)
         case options.DemoOptions():
-            return video_source.open_demo(data, source)
+            return video_source.open_demo(data.size, source)
         case options.DatasetViewOptions():
-            return dataset_view.open_dataset_view(data, source)
+            return dataset_view.open_dataset_view(data.size, source, data.fps)
         case options.TwoVideosOptions():
-            return row_and_column.open_two_videos(data, source)
+            return row_and_column.open_two_videos(data.size, source, data.fps)
         case options.DemoGridOptions():
             return row_and_column.open_demo_grid(data, source)
         case options.DatasetClipOptions():

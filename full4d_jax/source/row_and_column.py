@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from full4d_jax.cameras import Cameras
-from full4d_jax.config import DataConfig
+from full4d_jax.config import DataConfig, Size
 from full4d_jax.geometry.arrays import Lens, Picture, Pictures, Poses
 from full4d_jax.geometry.paths import interpolate_poses
 from full4d_jax.grid import About, Grid, Origin
@@ -25,13 +25,7 @@ from full4d_jax.source.handheld import find_path
 from full4d_jax.source.lens import lens_of
 from full4d_jax.source.options import DemoGridOptions, TwoVideosOptions
 from full4d_jax.source.video_source import POINTS_SIDE
-from input_pipeline.pinhole import (
-    centers,
-    nearest_to_axes,
-    relative_to,
-    rescale,
-    resize_intrinsics,
-)
+from input_pipeline import pinhole
 from input_pipeline.procedural import clips, scene
 from input_pipeline.video_files import frame_times
 
@@ -42,8 +36,13 @@ class NoCameras(ValueError):
     """The views of a grid have no cameras; the message says why."""
 
 
-def open_two_videos(data: DataConfig, options: TwoVideosOptions) -> Grid:
+def open_two_videos(size: Size, options: TwoVideosOptions, usual_fps: float) -> Grid:
     """Read the first row and the first column of a grid, or one of them.
+
+    Args:
+      size: of the grid.
+      options: the videos, and where and how fast they are read.
+      usual_fps: frames a second where the options name none.
 
     Raises:
       InputError: a video is unusable or shows two shots, or the poses are unusable.
@@ -52,26 +51,27 @@ def open_two_videos(data: DataConfig, options: TwoVideosOptions) -> Grid:
     if film is None:
         of_film = {"poses": options.poses, "fov": options.fov}
         fields.refuse(of_film, "none without --freeze_time, whose camera it tells of")
-    frames, origin = _empty_grid(data)
-    rate = options.fps or data.fps
-    times = np.arange(data.frames) / rate
+    frames, origin = _empty_grid(size)
+    rate = options.fps or usual_fps
+    times = np.arange(size.frames) / rate
     notes = []
     warning = ""
     sound = None
     cameras = None
     unposed = "without --freeze_time nothing tells where its views are"
     if film is not None:
-        column = read_shot(film, data.views, data, options)
+        shots = size._replace(frames=size.views)
+        column = read_shot(film, shots, options, usual_fps)
         frames[:, 0] = column.frames
         origin[:, 0] = Origin.REAL
         try:
-            cameras, note = _cameras_of(column, film, data, options)
+            cameras, note = _cameras_of(column, film, size, options)
             unposed = ""
         except NoCameras as error:
             unposed = note = f"{error}"
         notes += [f"column: {column.note}", note]
     if options.fixed_view is not None:
-        row = read_shot(options.fixed_view, data.frames, data, options)
+        row = read_shot(options.fixed_view, size, options, usual_fps)
         if film is not None:
             warning = _disagreement(row.frames[0], frames[0, 0])
         frames[0] = row.frames
@@ -86,13 +86,12 @@ def open_two_videos(data: DataConfig, options: TwoVideosOptions) -> Grid:
 
 def open_demo_grid(data: DataConfig, options: DemoGridOptions) -> Grid:
     """Render the first row and the first column of a held-out procedural scene."""
-    frames, origin = _empty_grid(data)
+    frames, origin = _empty_grid(data.size)
     origin[0] = Origin.REAL
     if data.frames > 1:
         origin[:, 0] = Origin.REAL
     real = origin == Origin.REAL
-    size = data.views, data.frames, data.height, data.width
-    draw = clips.scene_program(*size, data.worlds, orbit=data.orbit)
+    draw = clips.scene_program(*data.size, data.worlds, orbit=data.orbit)
     clip = draw(scene.HELD_OUT_START + options.scene)
     frames[real] = to_uint8(clip.frames)[real]
     rate = options.fps or data.fps
@@ -102,7 +101,7 @@ def open_demo_grid(data: DataConfig, options: DemoGridOptions) -> Grid:
     try:
         lens = np.asarray(clip.intrinsics[0], np.float64)
         poses = np.asarray(clip.world_to_camera[:, 0], np.float64)
-        cameras = place_views(lens, poses, data)
+        cameras = place_views(lens, poses, data.size)
         note += "; its cameras are known"
     except NoCameras as error:
         unposed = f"{error}"
@@ -123,7 +122,7 @@ def require_cameras(grid: Grid) -> None:
         raise errors.InputError("grid", "its cameras", found, expected, FILM_ADVICE)
 
 
-def place_views(lens: Lens, world_to_camera: Poses, data: DataConfig) -> Cameras:
+def place_views(lens: Lens, world_to_camera: Poses, size: Size) -> Cameras:
     """Return cameras that stand still at these places, in the world of the first.
 
     The unit is the distance of the first from the place that all look at.
@@ -131,19 +130,19 @@ def place_views(lens: Lens, world_to_camera: Poses, data: DataConfig) -> Cameras
     Raises:
       NoCameras: they look at no common place.
     """
-    poses = relative_to(world_to_camera, world_to_camera[0])
-    middle = nearest_to_axes(poses)
+    poses = pinhole.relative_to(world_to_camera, world_to_camera[0])
+    middle = pinhole.nearest_to_axes(poses)
     if middle is None:
         close = "the cameras of its views stand too close together"
         raise NoCameras(f"{close}, or look past the scene")
-    scaled = rescale(poses, float(np.linalg.norm(middle)))
-    still = np.repeat(scaled[:, None], data.frames, 1)
+    scaled = pinhole.rescale(poses, float(np.linalg.norm(middle)))
+    still = np.repeat(scaled[:, None], size.frames, 1)
     lenses = np.repeat(lens[None], len(poses), 0).astype(np.float32)
-    return Cameras(lenses, still.astype(np.float32), data.height, data.width)
+    return Cameras(lenses, still.astype(np.float32), size.height, size.width)
 
 
 def _cameras_of(
-    column: Video, film: Path, data: DataConfig, options: TwoVideosOptions
+    column: Video, film: Path, size: Size, options: TwoVideosOptions
 ) -> tuple[Cameras, str]:
     """Return the cameras of all views, and where they come from.
 
@@ -164,7 +163,7 @@ def _cameras_of(
         read = find_path.path_from_poses(poses, file, film, column.timestamps, large)
         path = read.world_to_camera
         note = f"cameras of {file}"
-    cameras = place_views(lens, path, data)
+    cameras = place_views(lens, path, size)
     apart = _angle(np.asarray(cameras.world_to_camera[:, 0], np.float64))
     return cameras, f"{note}; they stand {apart:.0f} degrees apart at most; {seen}"
 
@@ -224,22 +223,22 @@ def _large_film(
         fps=column.fps * more,
         start=float(column.timestamps[0]),
     )
-    wide_lens = resize_intrinsics(lens, rows=scale, columns=scale)
+    wide_lens = pinhole.resize_intrinsics(lens, rows=scale, columns=scale)
     return large.frames, wide_lens, large.timestamps
 
 
 def _angle(world_to_camera: Poses) -> float:
     """Return the largest angle between views of the place that all look at, degrees."""
-    middle = nearest_to_axes(world_to_camera)
+    middle = pinhole.nearest_to_axes(world_to_camera)
     assert middle is not None, "they were placed so"
-    rays = centers(world_to_camera) - middle
+    rays = pinhole.centers(world_to_camera) - middle
     rays /= np.linalg.norm(rays, axis=-1, keepdims=True)
     return float(np.degrees(np.arccos(np.clip((rays @ rays.T).min(), -1, 1))))
 
 
-def _empty_grid(data: DataConfig) -> tuple[np.ndarray, np.ndarray]:
+def _empty_grid(size: Size) -> tuple[np.ndarray, np.ndarray]:
     """Return the frames of a grid, all black, and their origin: all are missing."""
-    frames = np.zeros((data.views, data.frames, data.height, data.width, 3), np.uint8)
+    frames = np.zeros((*size, 3), np.uint8)
     return frames, np.full(frames.shape[:2], Origin.MISSING, np.uint8)
 
 

@@ -7,13 +7,12 @@ are larger: whole frames of `USUAL_ROWS` rows (the short side), `USUAL_SECONDS` 
 """
 
 import math
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
 from full4d_jax import cameras
-from full4d_jax.config import DEFAULT, Config, DataConfig
+from full4d_jax.config import DEFAULT, Config, Size
 from full4d_jax.media.video_io import check_file
 from full4d_jax.models.nets import unet
 from full4d_jax.session.errors import InputError, input_errors
@@ -51,10 +50,8 @@ class Footage(NamedTuple):
     views: int | None = None
 
 
-def size_of_result(
-    config: Config, options: SampleOptions, *, enlarged: bool
-) -> DataConfig:
-    """Return the data section with the size of the result in place of the prior's own.
+def size_of_result(config: Config, options: SampleOptions, *, enlarged: bool) -> Size:
+    """Return the size of the result.
 
     Args:
       config: the experiment.
@@ -67,7 +64,7 @@ def size_of_result(
     data = config.data
     asked = options.size
     if asked is None:
-        return data
+        return data.size
     multiple = config.model.patch * config.model.codec_stride
     views = data.views
     if enlarged:
@@ -88,14 +85,14 @@ def size_of_result(
         views = options.size.views or views
     seconds = asked.seconds or (USUAL_SECONDS if enlarged else None)
     if asked.rows is None and seconds is None:
-        return replace(data, views=views)
+        return data.size._replace(views=views)
     match options:
         case DemoOptions():
             footage = Footage(*DEMO_SHAPE, math.inf, data.fps)
         case DatasetViewOptions():
-            footage = _clip_footage(data, options)
+            footage = _clip_footage(options, data.fps)
         case VideoOptions():
-            footage = _video_footage(data, options, seconds)
+            footage = _video_footage(options, data.fps, seconds)
     frames = data.frames
     if seconds is not None:
         # Of a slow clip, whose views are its own, more seconds.
@@ -106,22 +103,21 @@ def size_of_result(
         rows = USUAL_ROWS
         if footage.views:
             rows = max(data.height, min(rows, footage.height, footage.width))
-    size = data.height, data.width
+    sides = data.height, data.width
     if rows is not None:
-        size = cameras.sides(footage.height, footage.width, rows, multiple)
-    views = footage.views or views
-    return replace(data, views=views, frames=frames, height=size[0], width=size[1])
+        sides = cameras.sides(footage.height, footage.width, rows, multiple)
+    return Size(footage.views or views, frames, *sides)
 
 
 def _video_footage(
-    data: DataConfig, options: VideoOptions, seconds: float | None
+    options: VideoOptions, usual_fps: float, seconds: float | None
 ) -> Footage:
     """Return what a video has from its start on.
 
     Raises:
       InputError: The video is unusable.
     """
-    fps = options.fps or data.fps
+    fps = options.fps or usual_fps
     # A part that is chosen has as many frames.
     start = options.start or 0.0
     check_file(options.video)
@@ -144,7 +140,7 @@ def _video_footage(
     return Footage(height, width, max(1, min(len(left), span)), fps)
 
 
-def _clip_footage(data: DataConfig, options: DatasetViewOptions) -> Footage:
+def _clip_footage(options: DatasetViewOptions, usual_fps: float) -> Footage:
     """Return what a data set's clip has, at least one frame.
 
     Raises:
@@ -153,7 +149,7 @@ def _clip_footage(data: DataConfig, options: DatasetViewOptions) -> Footage:
     records, example = dataset_view.open_rig(options)
     times = example.timestamps[options.view[0]].astype(np.float64)
     facts = records.clips[options.clip]
-    fps = capture_source.rate(times, options.fps, data.fps)
+    fps = capture_source.rate(times, options.fps, usual_fps)
     # Where the start is after its end, those who read it refuse it.
     left = max(1, len(capture_source.instants_from(times, options.start, fps)))
     height, width = int(facts["height"]), int(facts["width"])

@@ -8,7 +8,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from full4d_jax import cameras, config, grid
+from full4d_jax import cameras, grid
+from full4d_jax.config import Size
 from full4d_jax.geometry.arrays import Lens, Pictures
 from full4d_jax.media import pictures, sound
 from full4d_jax.media.video_io import Video, check_file, read_video
@@ -26,13 +27,17 @@ POINTS_SIDE = 960
 
 
 def open_video_source(
-    data: config.DataConfig, options: VideoOptions, estimate: LensEstimate | None = None
+    size: Size,
+    options: VideoOptions,
+    usual_fps: float,
+    estimate: LensEstimate | None = None,
 ) -> grid.Grid:
     """Read a video of one camera, and find the camera's path.
 
     Args:
-      data: how many frames of which size.
+      size: how many frames of which size.
       options: what is read.
+      usual_fps: frames a second where the options name none.
       estimate: a depth network's field of view (`lens_of`); None without one that knows.
 
     Raises:
@@ -40,21 +45,21 @@ def open_video_source(
     """
     poses = find_path.read_poses(options.poses, options.video)
     choice = ""
-    fps = options.fps or data.fps
+    fps = options.fps or usual_fps
     if options.start is None:
         check_file(options.video)
         # Poses and depth that are given are those from the video's start on.
         start = 0.0
         if not (options.poses or options.measured.depth):
-            start = film.best_start(options.video, data.frames / fps)
+            start = film.best_start(options.video, size.frames / fps)
         options = replace(options, start=start)
         if start:
             choice = "; the part with most motion (another by --start)"
-    video = film.read_shot(options.video, data.frames, data, options)
+    video = film.read_shot(options.video, size, options, usual_fps)
     lens, seen = lens_of(video, options.video, options.fov, poses, estimate)
     wanted = round((options.size.seconds or 0) * fps)
-    short = f"; {wanted} frames were asked for" * (wanted > data.frames)
-    path = _path_of_video(video, lens, data, options, poses)
+    short = f"; {wanted} frames were asked for" * (wanted > size.frames)
+    path = _path_of_video(video, lens, size, options, usual_fps, poses)
     note = f"{video.note}{choice}; {seen}{short}"
     # Else the camera in between is unknown.
     rests = not camera_moves(path.world_to_camera)
@@ -63,7 +68,7 @@ def open_video_source(
         frames=video.frames[None],
         origin=grid.all_real(video.frames[None]),
         times=video.timestamps,
-        cameras=cameras.Cameras(lenses, poses, data.height, data.width),
+        cameras=cameras.Cameras(lenses, poses, size.height, size.width),
         points=grid.seen_in(0, path.points),
         between=video.between if rests else None,
         around=film.pictures_around(options.video, video) if rests else None,
@@ -79,8 +84,9 @@ def open_video_source(
 def _path_of_video(
     video: Video,
     lens: Lens,
-    data: config.DataConfig,
+    size: Size,
     options: VideoOptions,
+    usual_fps: float,
     poses: CameraPath | None,
 ) -> find_path.SourcePath:
     """Return the path of a video's camera; its points are in pixels of the video's frames.
@@ -88,24 +94,25 @@ def _path_of_video(
     Args:
       video: the clip.
       lens: intrinsics of its frames, pixels.
-      data: their size.
+      size: theirs.
       options: where the video and its poses are.
+      usual_fps: frames a second where the options name none.
       poses: what the file of poses holds; None without one.
 
     Raises:
       InputError: the poses do not fit the video.
     """
-    scale = max(1, POINTS_SIDE // max(data.height, data.width))
+    scale = max(1, POINTS_SIDE // max(size.height, size.width))
 
     def large() -> tuple[Pictures, Lens]:
         again = read_video(
             options.video,
-            height=scale * data.height,
-            width=scale * data.width,
-            frames=data.frames,
+            height=scale * size.height,
+            width=scale * size.width,
+            frames=size.frames,
             fps=options.fps,
             start=options.start or 0.0,
-            usual=data.fps,
+            usual=usual_fps,
         )
         return again.frames, resize_intrinsics(lens, rows=scale, columns=scale)
 
@@ -127,14 +134,12 @@ def _gray_lens(video: Video, lens: Lens) -> Lens:
     return np.array([[focal, 0, columns / 2], [0, focal, rows / 2], [0, 0, 1]])
 
 
-def open_demo(data: config.DataConfig, options: DemoOptions) -> grid.Grid:
+def open_demo(size: Size, options: DemoOptions) -> grid.Grid:
     """Render the source view of a held-out procedural scene, whose camera stands still.
 
     Its true depth is known, unless a depth network is asked for.
     """
-    draw = clips.scene_program(
-        1, data.frames, data.height, data.width, "rich", orbit=True
-    )
+    draw = clips.scene_program(*size._replace(views=1), "rich", orbit=True)
     clip = draw(scene.HELD_OUT_START + options.scene)
     frames = pictures.to_uint8(clip.frames)
     knows = options.measured.depth_network is None
@@ -146,7 +151,7 @@ def open_demo(data: config.DataConfig, options: DemoOptions) -> grid.Grid:
         frames=frames,
         origin=grid.all_real(frames),
         times=np.asarray(clip.timestamps),
-        cameras=camera_paths.still_camera(np.asarray(clip.intrinsics[0]), data),
+        cameras=camera_paths.still_camera(np.asarray(clip.intrinsics[0]), size),
         depth=np.asarray(clip.depth) if knows else None,
         about=grid.About(note=note),
     )

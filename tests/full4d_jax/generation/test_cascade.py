@@ -65,7 +65,7 @@ def test_the_grid_has_the_source_the_full_size_and_its_projection():
     near = np.abs(grid[1:] - expected.frames)[seen]
     assert np.median(near) < 0.15  # untrained, it pastes the projection
     # In groups of views and windows of frames as small as those of training.
-    parts = in_parts(prior, config.data)
+    parts = in_parts(prior, config.data.size)
     assert (parts.sampler.group_views, parts.sampler.window_frames) == (2, 1)
     again, _ = generate_large(parts, upsampler, *given, jax.random.key(2))
     assert again.shape == grid.shape

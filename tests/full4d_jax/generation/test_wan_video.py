@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from random_weights import random_params
 
-from full4d_jax.config import SamplerConfig
+from full4d_jax.config import SamplerConfig, Size
 from full4d_jax.config.wan import WAN
 from full4d_jax.generation.prior import Prior
 from full4d_jax.generation.wan_video import (
@@ -30,7 +30,7 @@ SIZES = {
 }
 MODEL = replace(WAN.model, **SIZES, remat="none", first_frame=True)
 SAMPLER = SamplerConfig(steps=3, noise=1.0, shift=5.0, text_guidance=4.0)
-SIZE = (12, 16)
+SIZE = Size(1, 3, 12, 16)
 
 
 @pytest.fixture(scope="module")
@@ -41,21 +41,21 @@ def prior() -> Prior:
 
 @pytest.fixture(scope="module")
 def spoken(prior):
-    return make_video(prior, 3, SIZE, jax.random.key(0))
+    return make_video(prior, SIZE, jax.random.key(0))
 
 
 def test_the_first_frame_is_the_picture(prior, spoken):
-    first = np.random.default_rng(1).integers(0, 256, (*SIZE, 3)).astype(np.uint8)
-    video = make_video(prior, 3, SIZE, jax.random.key(0), first)
+    first = np.random.default_rng(1).integers(0, 256, (*SIZE[2:], 3)).astype(np.uint8)
+    video = make_video(prior, SIZE, jax.random.key(0), first)
     np.testing.assert_allclose(video[0], first, atol=1)
     assert np.abs(video[1:].astype(int) - spoken[1:]).max() > 3
 
 
 def test_models_that_make_no_such_video_are_refused(prior):
     model = replace(MODEL, first_frame=False)
-    first = np.zeros((*SIZE, 3), np.uint8)
+    first = np.zeros((*SIZE[2:], 3), np.uint8)
     with pytest.raises(InputError, match=r"model\.first_frame: found False"):
-        make_video(replace(prior, model=model), 3, SIZE, jax.random.key(0), first)
+        make_video(replace(prior, model=model), SIZE, jax.random.key(0), first)
 
 
 def curved(x, tau):

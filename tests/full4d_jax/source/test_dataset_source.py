@@ -1,13 +1,11 @@
 """One view of a dataset's clip is the source; the others' cameras are the targets."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 from textured_room import make_room
 
-from full4d_jax.config import DEFAULT
-from full4d_jax.grid import points_in
+from full4d_jax.config import Size
+from full4d_jax.grid import DEFAULT_FPS, points_in
 from full4d_jax.session.errors import InputError
 from full4d_jax.source.capture_source import open_dataset_clip
 from full4d_jax.source.dataset_view import open_dataset_view
@@ -18,7 +16,7 @@ from input_pipeline.pinhole import invert
 from input_pipeline.procedural.clips import ProceduralClips
 from input_pipeline.transforms import decode
 
-DATA = dataclasses.replace(DEFAULT.data, frames=3, height=16, width=16)
+SIZE = Size(views=3, frames=3, height=16, width=16)
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +40,7 @@ def fps_of(clip):
 def test_the_source_leads_and_its_frame_is_the_world(dataset, clips):
     fps = fps_of(clips[1])
     options = DatasetViewOptions(dataset, clip=1, view=(2,), fps=fps, start=1 / fps)
-    found = open_dataset_view(DATA, options)
+    found = open_dataset_view(SIZE, options, DEFAULT_FPS)
     assert found.about.place is not None
     assert found.depth is not None
     assert found.about.place.views.tolist() == [2, 0, 1]
@@ -69,9 +67,9 @@ def test_the_source_leads_and_its_frame_is_the_world(dataset, clips):
 
 def test_what_is_not_there_is_refused(dataset):
     with pytest.raises(InputError, match="--clip: found 2, expected 0 to 1"):
-        open_dataset_view(DATA, DatasetViewOptions(dataset, clip=2))
+        open_dataset_view(SIZE, DatasetViewOptions(dataset, clip=2), DEFAULT_FPS)
     with pytest.raises(InputError, match=r"found 5 instants .* expected 3 from 9.00"):
-        open_dataset_view(DATA, DatasetViewOptions(dataset, start=9.0))
+        open_dataset_view(SIZE, DatasetViewOptions(dataset, start=9.0), DEFAULT_FPS)
 
 
 class Clips(list):
@@ -90,8 +88,9 @@ def test_points_that_views_share_tell_the_unit(tmp_path):
     """Their depth is the room's, in the unit that the cameras then have."""
     room = make_room(views=3, height=120, width=160)
     write_dataset(tmp_path / "room", Clips([bare(room)]), name="room")
-    data = dataclasses.replace(DATA, frames=2, height=96, width=128)
-    found = open_dataset_view(data, DatasetViewOptions(tmp_path / "room"))
+    size = Size(views=3, frames=2, height=96, width=128)
+    options = DatasetViewOptions(tmp_path / "room")
+    found = open_dataset_view(size, options, DEFAULT_FPS)
     points = points_in(found)
     assert points is not None
     assert found.about.place is not None

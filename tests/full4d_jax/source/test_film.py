@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from handheld_clips import arc, film
 
-from full4d_jax.config import DataConfig
+from full4d_jax.config import Size
 from full4d_jax.media.video_io import read_video, write_video
 from full4d_jax.session.errors import InputError
 from full4d_jax.source.film import (
@@ -22,7 +22,7 @@ from full4d_jax.source.video_source import open_video_source
 
 FPS = 8
 SIZE: dict[str, Any] = {"height": 72, "width": 128}
-DATA = DataConfig(frames=16, fps=FPS, **SIZE)  # 2 s
+TWO_SECONDS = Size(views=1, frames=16, **SIZE)
 
 
 @pytest.fixture
@@ -57,12 +57,11 @@ def test_a_cut_is_refused_and_what_is_said_helps(path):
     with pytest.raises(
         InputError, match=r"film.mp4.*0.75 s.*--start 0.75.*--seconds 0.75"
     ):
-        open_video_source(DataConfig(frames=12, fps=FPS, **SIZE), VideoOptions(path))
-    six = DataConfig(frames=6, fps=FPS, **SIZE)
+        open_video_source(Size(1, 12, **SIZE), VideoOptions(path), FPS)
+    six = Size(1, 6, **SIZE)
     for start in (0.0, 0.75):
-        assert (
-            open_video_source(six, VideoOptions(path, start=start)).frames.shape[1] == 6
-        )
+        shot = open_video_source(six, VideoOptions(path, start=start), FPS)
+        assert shot.frames.shape[1] == 6
 
 
 def test_a_fast_camera_and_few_frames_a_second_are_no_cut(path):
@@ -84,7 +83,9 @@ def test_the_part_with_motion_and_no_cut_is_taken(path):
     start = best_start(path, 2.0)
     assert start == pytest.approx(5, abs=0.3)
     assert start >= 5
-    video = open_video_source(DATA, VideoOptions(path))  # which refuses cuts
+    video = open_video_source(
+        TWO_SECONDS, VideoOptions(path), FPS
+    )  # which refuses cuts
     assert video.times[0] >= 5
 
 

@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 from tagged_videos import write_video
 
-from full4d_jax.config import DataConfig
+from full4d_jax.config import Size
+from full4d_jax.grid import DEFAULT_FPS
 from full4d_jax.source.lens import (
     EXIF_BLOCK_TAG,
     QUICKTIME_FOCAL_LENGTH,
@@ -18,7 +19,7 @@ from full4d_jax.source.options import VideoOptions
 from full4d_jax.source.video_source import open_video_source
 
 FOCAL, ORIENTATION = 0xA405, 0x112
-SIZE = DataConfig(views=2, frames=1, height=32, width=32)
+SIZE = Size(views=2, frames=1, height=32, width=32)
 
 
 def write_picture(path, equivalent):
@@ -40,11 +41,11 @@ def test_metadata_tell_the_lens(name, write, tmp_path):
     path = tmp_path / name
     write(path)
     assert focal_length(path) == 26
-    source = open_video_source(SIZE, VideoOptions(path))
+    source = open_video_source(SIZE, VideoOptions(path), DEFAULT_FPS)
     assert "of 26 mm (as on 35 mm film) in the file's metadata" in source.about.note
     focal = 26 / 43.2666 * np.hypot(60, 40) * 32 / 40
     assert source.known_cameras.intrinsics[0, 0, 0] == pytest.approx(focal, rel=1e-3)
-    of_option = open_video_source(SIZE, VideoOptions(path, fov=40.0))
+    of_option = open_video_source(SIZE, VideoOptions(path, fov=40.0), DEFAULT_FPS)
     assert "40 before cropping" in of_option.about.note
     assert "metadata" not in of_option.about.note
 

@@ -7,15 +7,15 @@ import pytest
 from handheld_clips import HEIGHT, LENS, arc, film, path_error, write_poses
 from textured_room import FOV
 
-from full4d_jax.config import DataConfig
-from full4d_jax.grid import grid_arrays, grid_from
+from full4d_jax.config import Size
+from full4d_jax.grid import DEFAULT_FPS, grid_arrays, grid_from
 from full4d_jax.media.video_io import write_video
 from full4d_jax.source import row_and_column
 from full4d_jax.source.options import TwoVideosOptions
 from full4d_jax.source.row_and_column import open_two_videos
 from input_pipeline.pinhole import centers, nearest_to_axes, relative_to, rescale
 
-DATA = DataConfig(views=3, frames=2, height=32, width=32)
+SIZE = Size(views=3, frames=2, height=32, width=32)
 TAKEN = slice(0, None, 4)  # frames of the films that are the column
 # World-to-camera of a camera that walks around a place, which all frames look at.
 WALK = arc(9)
@@ -30,14 +30,14 @@ def write(folder: Path, poses: np.ndarray) -> Path:
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
     """Points are sought in frames of the films' own size, which takes seconds less."""
-    monkeypatch.setattr(row_and_column, "POINTS_SIDE", 5 * DATA.height)
+    monkeypatch.setattr(row_and_column, "POINTS_SIDE", 5 * SIZE.height)
 
 
 def test_poses_place_the_views_where_the_column_was_filmed(tmp_path):
     poses = write_poses(tmp_path / "poses.json", rescale(WALK, 0.2))
     column = write(tmp_path, WALK)
     source = open_two_videos(
-        DATA, TwoVideosOptions(freeze_time=column, poses=poses, fps=3)
+        SIZE, TwoVideosOptions(freeze_time=column, poses=poses, fps=3), DEFAULT_FPS
     )
     cameras = grid_from(grid_arrays(source)).known_cameras
     assert source.about.unposed == ""
@@ -50,7 +50,7 @@ def test_poses_place_the_views_where_the_column_was_filmed(tmp_path):
     unit = float(np.linalg.norm(middle))
     np.testing.assert_allclose(found[:, 0], rescale(true, unit), atol=1e-4)
     # The picture is the middle of the film's, whose lens the file tells.
-    focal = LENS[0, 0] * DATA.height / HEIGHT
+    focal = LENS[0, 0] * SIZE.height / HEIGHT
     np.testing.assert_allclose(cameras.intrinsics[:, 0, 0], focal, rtol=1e-3)
     assert any(f"stand {angle} degrees apart" in source.about.note for angle in (8, 9))
 
@@ -58,7 +58,7 @@ def test_poses_place_the_views_where_the_column_was_filmed(tmp_path):
 @pytest.mark.extra("pycolmap")
 def test_structure_from_motion_places_them_by_more_frames_than_the_column_has(tmp_path):
     way = TwoVideosOptions(freeze_time=write(tmp_path, WALK), fps=3, fov=FOV)
-    source = open_two_videos(DATA, way)
+    source = open_two_videos(SIZE, way, DEFAULT_FPS)
     assert "of 9 frames placed" in source.about.note
     found = np.asarray(source.known_cameras.world_to_camera[:, 0], np.float64)
     assert path_error(found, WALK[TAKEN]) < 0.05

@@ -1,7 +1,6 @@
 """A path from a file in each format, at the instants of a clip; files that do not fit."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +17,8 @@ from handheld_clips import (
 )
 from textured_room import FOV
 
-from full4d_jax.config import DataConfig
-from full4d_jax.grid import grid_arrays, grid_from
+from full4d_jax.config import Size
+from full4d_jax.grid import DEFAULT_FPS, grid_arrays, grid_from
 from full4d_jax.session.errors import InputError
 from full4d_jax.source import video_source
 from full4d_jax.source.handheld.path_scale import in_unit, settle_scale
@@ -28,7 +27,7 @@ from full4d_jax.source.video_source import open_video_source
 from input_pipeline.conventions import convert
 from input_pipeline.pinhole import centers, invert, orbit, relative_to, rescale
 
-DATA = DataConfig(frames=FRAMES, height=HEIGHT, width=WIDTH)
+SIZE = Size(1, FRAMES, HEIGHT, WIDTH)
 UNIT = 7.0  # of the files, in which a unit of the room is so long
 
 
@@ -74,7 +73,7 @@ def write_transforms(folder: Path, poses: np.ndarray) -> Path:
 @pytest.mark.parametrize("write", [write_json, write_transforms])
 def test_every_format_gives_the_path_and_settles_its_unit(tmp_path, video, write):
     file = write(tmp_path, world())
-    source = open_video_source(DATA, VideoOptions(video, poses=file))
+    source = open_video_source(SIZE, VideoOptions(video, poses=file), DEFAULT_FPS)
     poses = relative_to(arc(), arc()[0])
     assert source.points is not None
     found = np.asarray(source.known_cameras.world_to_camera[0])
@@ -98,12 +97,12 @@ def test_every_format_gives_the_path_and_settles_its_unit(tmp_path, video, write
 def test_poses_at_another_rate_lie_between(tmp_path, video):
     """Every second frame, over the whole video: the others lie half-way."""
     file = write_json(tmp_path, world()[::2])
-    source = open_video_source(DATA, VideoOptions(video, poses=file))
+    source = open_video_source(SIZE, VideoOptions(video, poses=file), DEFAULT_FPS)
     found = centers(np.asarray(source.known_cameras.world_to_camera[0, : FRAMES - 1]))
     expected = centers(relative_to(world(), world()[0]))[: FRAMES - 1]
     np.testing.assert_allclose(found, expected, atol=0.01 * UNIT)
     options = VideoOptions(video, poses=write_json(tmp_path, world()), start=0.5)
-    late = open_video_source(replace(DATA, frames=3), options)
+    late = open_video_source(SIZE._replace(frames=3), options, DEFAULT_FPS)
     expected = relative_to(world()[4:7], world()[4])
     np.testing.assert_allclose(
         late.known_cameras.world_to_camera[0], expected, atol=1e-4
@@ -120,5 +119,5 @@ def test_poses_at_another_rate_lie_between(tmp_path, video):
 def test_poses_that_do_not_fit_are_refused(tmp_path, video, change, said):
     file = write_json(tmp_path, change(world()))
     with pytest.raises(InputError, match=said) as error:
-        open_video_source(DATA, VideoOptions(video, poses=file))
+        open_video_source(SIZE, VideoOptions(video, poses=file), DEFAULT_FPS)
     assert "path.json" in str(error.value)
