@@ -80,7 +80,7 @@ class SplitOptions(kinds.SourceOptions):
 
 
 @dataclass(frozen=True)
-class FilmOptions(kinds.SourceOptions):
+class ClipOptions(kinds.SourceOptions):
     """A clip of a still scene: later frames are the truth for its first one."""
 
     path_kinds = (kinds.VIDEO,)
@@ -101,13 +101,13 @@ class FilmOptions(kinds.SourceOptions):
 
 
 @dataclass(frozen=True)
-class ForeignFilmsOptions(kinds.SourceOptions):
+class MethodVideosOptions(kinds.SourceOptions):
     """Videos of any origin, one a camera, scored against those of a capture (docs/evaluation.md); a
     capture without --truth is scored alone."""
 
     path_kinds = kinds.CAPTURE, kinds.FILMS
 
-    films: options.SourcePath
+    videos: options.SourcePath
     """A folder of videos, or of folders of pictures, with the names of the cameras of --truth."""
     truth: Path | None = None
     """The capture whose cameras they are of."""
@@ -140,16 +140,16 @@ class MadeOptions(kinds.SourceOptions):
     networks: Annotated[NetworkFiles, options.Flat] = NetworkFiles()
 
 
-Prior = SceneOptions | SplitOptions | FilmOptions | GridOptions
+Prior = SceneOptions | SplitOptions | ClipOptions | GridOptions
 
 
 def evaluate(
     config: Annotated[Config, Shown(("name", "seed", *SIZES, "sampler", "lift"))],
     *,
-    source: Prior | ForeignFilmsOptions | MadeOptions,
+    source: Prior | MethodVideosOptions | MadeOptions,
     out: Path | None = None,
 ) -> None:
-    """Write scores of each clip, and evaluation.md, evaluation.json and pictures.
+    """Write scores of each clip, evaluation.md, evaluation.json and pictures.
 
     Running again with the same weights and settings continues; more scenes add to those done.
 
@@ -161,8 +161,8 @@ def evaluate(
     match source:
         case MadeOptions():
             _score_made(source, out)
-        case ForeignFilmsOptions():
-            _score_films(source, out)
+        case MethodVideosOptions():
+            _score_videos(source, out)
         case _:
             check_config(config)
             several = source.judge.several
@@ -170,7 +170,7 @@ def evaluate(
 
             if several.are_several:
                 check_shares(config)
-            name = source.video.stem if isinstance(source, FilmOptions) else config.name
+            name = source.video.stem if isinstance(source, ClipOptions) else config.name
             with output_of(several, _folder(out, name)) as folder:
                 _judge_prior(config, source, folder)
 
@@ -180,7 +180,7 @@ def _folder(out: Path | None, name: str) -> Path:
 
 
 def _judge_prior(config: Config, source: Prior, folder: Path) -> None:
-    """Score what a prior makes; what cannot be read is refused before the prior is opened."""
+    """Score a prior; unreadable files are refused before the prior is opened."""
     from full4d_jax.evaluation import later_frames, prior_rows
     from full4d_jax.source.capture_source import open_split
 
@@ -191,7 +191,7 @@ def _judge_prior(config: Config, source: Prior, folder: Path) -> None:
             dataset = open_split(source.dataset, source.split)
             prior_rows.check_split(dataset, config.data)
             prior_rows.evaluate_split(judge(), folder, dataset)
-        case FilmOptions():
+        case ClipOptions():
             size = options.SizeOptions(rows=source.rows, seconds=source.seconds)
             video = options.VideoOptions(
                 source.video,
@@ -232,7 +232,7 @@ def _score_made(made: MadeOptions, out: Path | None) -> None:
     score_folder(made.folder, loaded, out, made.reference, made.split or "train")
 
 
-def _score_films(source: ForeignFilmsOptions, out: Path | None) -> None:
+def _score_videos(source: MethodVideosOptions, out: Path | None) -> None:
     """Score videos against a capture, or a capture alone.
 
     Raises:
@@ -245,19 +245,19 @@ def _score_films(source: ForeignFilmsOptions, out: Path | None) -> None:
     from full4d_jax.source.capture_source import open_capture
 
     networks = load_scoring_networks(vars(source.networks))
-    name = source.row or source.films.resolve().name
+    name = source.row or source.videos.resolve().name
     measures = vars(source.measures)
     if source.truth is None:
         unused = measures | {"source_camera": source.source_camera}
         refuse(unused, "a --truth beside it")
         expected = "a capture whose cameras these are of, or cameras.json beside them"
-        fits = kinds.kind_of(source.films) == kinds.CAPTURE
+        fits = kinds.kind_of(source.videos) == kinds.CAPTURE
         require("truth", "none", fits, expected, what="option")
-        grid = open_capture(options.CaptureOptions(source.films, rows=source.rows))
+        grid = open_capture(options.CaptureOptions(source.videos, rows=source.rows))
         score_capture(grid, name, hold_folder(_folder(out, name)), networks)
         return
     filmed = foreign_films.read_films(
-        source.films, source.truth, source.source_camera, source.rows
+        source.videos, source.truth, source.source_camera, source.rows
     )
     folder = hold_folder(_folder(out, source.truth.resolve().name))
     foreign_films.score_films(*filmed, name, folder, networks, **measures)

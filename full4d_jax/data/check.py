@@ -44,7 +44,7 @@ def check_dataset(
     with whole_file(folder / REPORT) as partial:
         partial.write_text(json.dumps({"clips": total, "checked": summaries}, indent=1))
     for line in problems:
-        errors.tell(f"problem: {line}")
+        errors.log(f"problem: {line}")
     print(f"report: {out / REPORT}, pages: {out}/clip-*.png")
     if problems:
         found = f"{len(problems)} problems, the first: {problems[0]}"
@@ -76,7 +76,7 @@ def _check(
     save_picture(page, clip_page(example, *shown, f"{title}: {count}", checked.points))
     verdict = checked.notes[0] if checked.notes else "no problems"
     verdict = f"{count}, {checked.problems[0]}" if checked.problems else verdict
-    errors.tell(f"{title}: {verdict}")
+    errors.log(f"{title}: {verdict}")
     return title, _summary(index, example, checked) | {"page": page.name}
 
 

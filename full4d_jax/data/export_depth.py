@@ -34,9 +34,9 @@ def write_video_depth(video: options.VideoOptions, out: Path) -> None:
     usual = config.DEFAULT.data.fps
     source = video_source.open_video_source(size, video, usual, estimate)
     files.open_folder(out.parent)
-    errors.tell(f"source: {source.about.note}")
+    errors.log(f"source: {source.about.note}")
     if source.about.warning:
-        errors.tell(f"warning: {source.about.warning}")
+        errors.log(f"warning: {source.about.warning}")
     if isinstance(network, file_network.FileNetwork):
         print(network.description)
     measured, _, metres, swept, _ = depth_stage.measure_depth(source, network)

@@ -15,7 +15,7 @@ from full4d_jax.data.clip_page import preview
 from full4d_jax.data.data_options import Writing
 from full4d_jax.media import pictures
 from full4d_jax.session import buckets, fields, files, progress, stages
-from full4d_jax.session.errors import InputError, input_errors, tell
+from full4d_jax.session.errors import InputError, input_errors, log
 from full4d_jax.source.depth.any_network import estimator_mark, load_estimator
 from full4d_jax.source.films_without_cameras import find_captures, read_scene_captures
 from input_pipeline.addresses import PROBE, address_of, stored_files
@@ -162,15 +162,15 @@ def _read(
         captures += read
         if number >= most_described:
             continue
-        tell(f"{folder}: {name}, since {why}")
+        log(f"{folder}: {name}, since {why}")
         if other_layouts:
-            tell(f"  also fits: {', '.join(other_layouts)}; choose by --layout")
+            log(f"  also fits: {', '.join(other_layouts)}; choose by --layout")
         for capture in read:
             _describe(capture)
     if skipped:
         names = ", ".join(skipped[:most_described])
         names += ", ..." * (len(skipped) > most_described)
-        tell(
+        log(
             f"{path}: left out {len(skipped)} folders that have no known layout: {names}"
         )
     if len(scenes) > most_described:
@@ -189,11 +189,11 @@ def _describe(capture: Capture) -> None:
     unit = f"{capture.unit:g} m" if capture.unit else "unknown"
     line = f"  {capture.scene_id}: {len(views)} views of {frames} frames"
     line += f", {progress.duration(span)}, world unit {unit}"
-    tell(line + f", with {' and '.join(extras)}" * bool(extras))
+    log(line + f", with {' and '.join(extras)}" * bool(extras))
     for note in filter(None, capture.note.split("; ")):
-        tell(f"  note: {note}")
+        log(f"  note: {note}")
     if capture.warning:
-        tell(f"  warning: {capture.warning}")
+        log(f"  warning: {capture.warning}")
 
 
 def _mark(captures: list[Capture], folder: Path, marks: Mapping[str, str]) -> str:

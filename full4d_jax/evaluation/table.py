@@ -179,7 +179,7 @@ def write_results(
     write_text(folder / f"{name}.md", page)
     if picture is not None:
         save_picture(folder / f"{name}.png", picture)
-    errors.tell(page)
+    errors.log(page)
     print(f"wrote {folder}/{name}.json and {name}.md")
 
 

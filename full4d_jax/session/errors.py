@@ -81,7 +81,7 @@ def printable(text: str) -> str:
     return "".join(c if shown(c) else repr(c)[1:-1] for c in text)
 
 
-def tell(line: str) -> None:
+def log(line: str) -> None:
     """Print a line that may hold names from a stranger's files, with control characters escaped."""
     print(printable(line))
 

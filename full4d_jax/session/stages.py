@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from full4d_jax.session.errors import InputError, input_errors, tell
+from full4d_jax.session.errors import InputError, input_errors, log
 from full4d_jax.session.files import Arrays, read_arrays, save_arrays
 from full4d_jax.session.progress import duration
 from full4d_jax.session.stage_arrays import MARKS, STAGES, check_saved
@@ -43,7 +43,7 @@ class Stages:
     """
 
     folder: Path
-    say: Callable[[str], None] = tell
+    say: Callable[[str], None] = log
     seconds: dict[str, float] = field(default_factory=dict)
     fingerprints: dict[str, str] = field(default_factory=dict)
     arrays: dict[str, Arrays] = field(default_factory=dict)
@@ -80,7 +80,7 @@ class Stages:
             try:
                 check_saved(name, saved, str(path))
                 self.say(f"{name}: kept from {path}")
-                return self._told(name, saved)
+                return self._warn_and_keep(name, saved)
             except ValueError as error:
                 self.say(f"{error}; it is made again")
         self.say(f"{name} ...")
@@ -91,7 +91,7 @@ class Stages:
         saved = arrays | {key: np.array(value) for key, value in marks.items()}
         save_arrays(path, saved)
         self.say(f"{name}: {duration(seconds)}")
-        return self._told(name, saved)
+        return self._warn_and_keep(name, saved)
 
     def before(self, after: str | None = None) -> dict[str, str]:
         """Return the fingerprints of all earlier stages, or of the one that is named."""
@@ -131,19 +131,19 @@ class Stages:
 
     @contextlib.contextmanager
     def timed(self, name: str) -> Iterator[None]:
-        """Note how long something took that saves no arrays."""
+        """Record the seconds of work that saves no arrays."""
         start = time.perf_counter()
         yield
         self.seconds[name] = time.perf_counter() - start
 
     def _mark(self, name: str) -> str:
-        """Return the fingerprint of what a stage made, empty where there is nothing."""
+        """Return the fingerprint of a stage's saved arrays, empty where there are none."""
         if name not in self.fingerprints:
             return str(read_arrays(self.folder / f"{name}.npz").get("fingerprint", ""))
         return self.fingerprints[name]
 
-    def _told(self, name: str, saved: Arrays) -> Arrays:
-        """Remember a stage and say its warnings, which may be a reason to stop the command now."""
+    def _warn_and_keep(self, name: str, saved: Arrays) -> Arrays:
+        """Log the new warnings of a stage, a reason to stop the command early, and remember it."""
         earlier = self.warnings
         for line in str(saved.get("warning", "")).splitlines():
             if line not in earlier:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from full4d_jax.geometry.rig import Rig, find_rig, moving_cameras
-from full4d_jax.session.errors import tell
+from full4d_jax.session.errors import log
 from input_pipeline import capture_clips, media_files, pinhole, transforms
 from input_pipeline.capture import Capture, make_capture, make_view
 from input_pipeline.importers import detect, opencv
@@ -88,7 +88,7 @@ def with_cameras(path: Path, capture: Capture) -> Capture:
     )[0]
     height, width = transforms.view_size(example.frames.item(0, 0))
     frames = transforms.decode(example, height=height, width=width).frames
-    tell(f"{path}: looking for the cameras of {len(names)} films, which takes minutes")
+    log(f"{path}: looking for the cameras of {len(names)} films, which takes minutes")
     rig = find_rig(frames, f"{path}")
     moving = ", ".join(names[number] for number in moving_cameras(frames))
     seems = f"the camera of film {moving} seems to move" * bool(moving)

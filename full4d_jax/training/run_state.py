@@ -136,7 +136,7 @@ def start_or_resume(
             start.like,
             lambda saved, step: resume.check_same_run(saved, record, out, step),
         )
-        resume.tell_differences(saved, record)
+        resume.log_differences(saved, record)
         summary = saved["summary"]
         record = {**record, "init": saved["init"]}
         losses = from_json(saved["watch"])

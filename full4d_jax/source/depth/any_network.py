@@ -106,7 +106,7 @@ def load_estimator(which: str, kind: DepthKind | None = None) -> Estimate:
     """
     network = open_network(which, kind)
     if isinstance(network, file_network.FileNetwork):
-        errors.tell(network.description)
+        errors.log(network.description)
         return lambda frame: _affine(network, network.values(frame)[None])[0]
     predict = sharded_map.OnLocalDevices(
         lambda here, x: predict_depth(here, jnp.asarray(x)), network

@@ -30,7 +30,7 @@ from full4d_jax.models.nets.depth_anything import (
     stages_of,
 )
 from full4d_jax.models.sharded_map import OnLocalDevices
-from full4d_jax.session.errors import InputError, input_errors, tell
+from full4d_jax.session.errors import InputError, input_errors, log
 from full4d_jax.source.depth import onnx_network, onnx_signatures, our_network
 from full4d_jax.source.options import CLIP, DepthKind
 from input_pipeline.plain_files import load_json
@@ -211,7 +211,7 @@ def _require_relative(path: Path, stages: tuple[int, ...]) -> None:
         fields = load_json(config) if config.is_file() else {}
         if fields.get("model_type") != "depth_anything":
             expected = "expected V2's: weights of V1 look the same"
-            tell(f"warning: {path}: found no config.json of it there, {expected}")
+            log(f"warning: {path}: found no config.json of it there, {expected}")
             return
         # As the first metric files name it.
         older = fields.get("depth_estimation", "relative")

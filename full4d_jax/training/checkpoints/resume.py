@@ -145,7 +145,7 @@ def check_same_run(
         raise errors.InputError("training run", place, found, f"at most {steps}", do)
 
 
-def tell_differences(stored: dict[str, Any], present: dict[str, Any]) -> None:
+def log_differences(stored: dict[str, Any], present: dict[str, Any]) -> None:
     """Report on stderr what changed besides the config, since bits may change with it."""
     for name in ("versions", "devices", "mesh", "flags", "git"):
         new = present[name]
