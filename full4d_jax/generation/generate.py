@@ -102,7 +102,7 @@ def guides_program(
     cameras: Cameras,
     known: static_points.StaticPoints | None = None,
 ) -> tuple[sampling.Guides, Projection]:
-    """Return the conditions that the sampler's guidance asks with, and the projection."""
+    """Return the conditions of the sampler's guidance, and the projection."""
     condition = partial(make_conditions, prior.model)
     weights = prior.codec_weights
     seen, projection = condition(frames, depth, cameras, weights, known)
@@ -202,8 +202,8 @@ class BoundPrior(NamedTuple):
 
     Attributes:
       prior: the network.
-      guides: conditions that the sampler's guidance asks with, of the source and the cameras at
-        which it is asked; batches of one.
+      guides: conditions of the sampler's guidance, of the source and the queried cameras; batches
+        of one.
       noise: noise of the source's latents (1 t h w c) where the prior generates the source too
         (projection as frames), else None.
     """
@@ -216,7 +216,7 @@ class BoundPrior(NamedTuple):
 def bind_prior(
     prior: Prior, frames: Videos, depth: Depths, cameras: Cameras
 ) -> BoundPrior:
-    """Bind a prior to real views in [-1, 1] and the cameras at which it is asked.
+    """Bind a prior to real views in [-1, 1] and the cameras at which it is queried.
 
     Raises:
       InputError: the codec cannot encode the video.
@@ -234,7 +234,7 @@ def target_velocity(
     """Return the prior's velocity of the target views, with its sampler's guidance.
 
     Where the prior generates the source view too, it gets the input video there, with one fixed
-    sample of noise at tau. Views beyond `sampler.group_views` are asked about in groups, always the
+    sample of noise at tau. Views beyond `sampler.group_views` are queried in groups, always the
     same.
 
     Args:
@@ -250,8 +250,8 @@ def target_velocity(
         at = sampling.velocity_of_groups(prior.sampler, bind, guides, generated)
         if noise is not None:
             z = jnp.concatenate([(1 - tau) * projection[0, :1] + tau * noise, z])
-        moved = at(jnp.int32(0))(z[None], jnp.reshape(tau, (1,)))[0]
-        return moved if noise is None else moved[1:]
+        velocity = at(jnp.int32(0))(z[None], jnp.reshape(tau, (1,)))[0]
+        return velocity if noise is None else velocity[1:]
 
 
 def gathered(tree: Any) -> Any:
@@ -324,7 +324,7 @@ def conditions_program(
     real: Bool[Array, "v f"],
     motion: Float[Array, "v t h w 5"] | None,
 ) -> sampling.Guides:
-    """Return the conditions that the sampler's guidance asks with."""
+    """Return the conditions of the sampler's guidance."""
     latents = batch.encode_videos(prior.model, prior.codec_weights, frames[None])
     views, times = latents.shape[1:3]
     # Where cameras stand is not known: all of them look alike.

@@ -1,7 +1,7 @@
 """Sampling a flow: a schedule of flow times and a velocity, in one scan of Euler's steps.
 
 More views or frames than the network has learned to see at once are sampled in parts. At every step
-the target views are divided into other groups (`view_groups`), and each group is asked about
+the target views are divided into other groups (`view_groups`), and each group is queried
 together with the source. Frames are sampled in windows that overlap, one after the other, each of
 which begins with what the one before ended with. With both, every window is sampled in groups.
 
@@ -33,7 +33,7 @@ Velocity = Callable[..., State]
 VelocityAt = Callable[[Int[Array, ""]], Velocity]
 # Conditions without an axis of time.
 STILL = ("intrinsics", "text")
-# Several, where guidance asks several times.
+# Several, where guidance queries the network several times.
 Guides = tuple[Conditions, ...]
 Bind = Callable[[Guides], Velocity]
 
@@ -173,8 +173,8 @@ def sample_in_windows(
 
         def held(step):
             # What is known goes straight from noise to where it is clean.
-            moved = at(step)
-            return lambda z, tau: jnp.where(is_known, initial - part, moved(z, tau))
+            own = at(step)
+            return lambda z, tau: jnp.where(is_known, initial - part, own(z, tau))
 
         end = integrate(held, initial, times)
         part = jnp.where(is_known, part, end)
@@ -286,8 +286,8 @@ def _velocity_of_parts(
                 flow = bind(tuple(instants_of(x, instants) for x in part))
                 return flow(z.swapaxes(1, 2), tau).swapaxes(1, 2)
 
-            moved = in_groups(of_part, of_frames)(step)(rows.swapaxes(1, 2), tau)
-            return moved.swapaxes(1, 2)
+            velocity = in_groups(of_part, of_frames)(step)(rows.swapaxes(1, 2), tau)
+            return velocity.swapaxes(1, 2)
 
         return in_groups(of_group, of_views)(step)
 

@@ -49,13 +49,13 @@ class Turning(NamedTuple):
 
     Attributes:
       rotations: from the first camera's axes to those at every instant.
-      moved: the largest motion of the background, as a share of the picture's width.
+      background_shift: the largest motion of the background, as a share of the picture's width.
       left: the same after undoing the rotations: what they do not explain.
       lost: number of frames to which too little could be tracked.
     """
 
     rotations: Turns
-    moved: float
+    background_shift: float
     left: float
     lost: int
 

@@ -24,9 +24,9 @@ def read_target_cameras(
         return None
     targets = camera_paths.read_targets(source.cameras, size)
     views = 1 + len(targets.world_to_camera)
-    asked = source.size.views
-    fits = asked in (None, views)
-    require("views", asked, fits, f"{views}, as --path has", what="option")
+    wanted = source.size.views
+    fits = wanted in (None, views)
+    require("views", wanted, fits, f"{views}, as --path has", what="option")
     return targets
 
 

@@ -1,4 +1,4 @@
-"""What rests before a camera that stays in its place, and what moves before that.
+"""Background of a camera that stays in its place, and whatever moves before it.
 
 The background is the median over the instants at which no subject is seen, or least of one, so that
 a person who stays for most of the clip is not in it. Of a camera that rests, pictures from before
@@ -31,7 +31,7 @@ MOVING_LEVELS = 30
 
 
 class Backdrop(NamedTuple):
-    """What rests before a camera.
+    """Background of a camera that stays in its place.
 
     Attributes:
       frame: sRGB, 0 to 255.
@@ -189,7 +189,7 @@ def find_backdrop(
     """Return the median colour over the instants that show least of a subject.
 
     An arm that is held up for most of a clip is faintly seen by the network, and does not count
-    where other pictures show even less. These are asked nowhere else: what rests in the clip may
+    where other pictures show even less. These count nowhere else: what rests in the clip may
     have come before it, and go after it.
 
     Args:

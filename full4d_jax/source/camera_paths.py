@@ -68,7 +68,7 @@ def directions(
 
 
 def read_targets(options: PathOptions, size: Size) -> TargetCameras:
-    """Return the target cameras that options ask for: a preset, or those of a JSON file.
+    """Return the target cameras of the options: a preset, or those of a JSON file.
 
     Raises:
       InputError: the camera file is unusable.

@@ -83,8 +83,8 @@ def open_dataset_clip(options: DatasetClipOptions) -> Grid:
     instants = np.arange(example.timestamps.shape[1])
     name = f"{options.dataset}, {options.split}, clip {number}"
     with input_errors("dataset", "make the dataset again"):
-        facts = records.clips[number]
-        size = facts["height"], facts["width"]
+        entry = records.clips[number]
+        size = entry["height"], entry["width"]
         arrays = _decoded(name, select(example, views, instants), size)
     content, split = records.content, records.split
     place = Place(content, split, number, int(views[0]), views, instants, 1.0)
@@ -332,7 +332,7 @@ def held_out_pictures(
     The last instant is fitted, so that the clip keeps its length.
 
     Raises:
-      InputError: fewer than eight of what is asked for.
+      InputError: fewer than eight of what is to be held out.
     """
     period = 8
     # The first that is held out; then each eighth.
@@ -375,8 +375,8 @@ def load_points(
         fits = np.abs(np.concatenate([places, colors], 1)) <= pinhole.MAX_TRANSLATION
         most = f"numbers of at most {pinhole.MAX_TRANSLATION:g}"
         check_field(path, fits.all(), "NaN, infinite or huge ones", most)
-    moved = (places @ pose[:3, :3].T + pose[:3, 3]) / unit
-    return np.concatenate([moved, colors], 1)
+    in_world = (places @ pose[:3, :3].T + pose[:3, 3]) / unit
+    return np.concatenate([in_world, colors], 1)
 
 
 def _of_ply(path: Path) -> tuple[Float[ndarray, "n 3"], Float[ndarray, "n 3"]]:

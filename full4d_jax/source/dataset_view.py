@@ -104,7 +104,7 @@ def open_dataset_view(
 
 
 def open_rig(options: DatasetViewOptions) -> tuple[Records, Example]:
-    """Open a data set and read the clip that is asked for.
+    """Open a data set and read the clip of the options.
 
     Raises:
       InputError: there is no such data set, split or clip; or the clip lacks one of the views, or a
@@ -150,15 +150,15 @@ def _instants(
     example: Example, frames: int, options: DatasetViewOptions, usual_fps: float
 ) -> Int[np.ndarray, " t"]:
     """Return the clip's instants nearest to `--start` and every 1 / `--fps` seconds from there."""
-    # How much faster than a clip instants may be asked for, at most.
+    # How much faster than a clip instants may be wanted, at most.
     most_speed_up = 1.5
     times = example.timestamps[options.view[0]].astype(np.float64)
     chosen = instants_from(times, options.start, rate(times, options.fps, usual_fps))
     own = rate(times, None, np.inf) if len(times) > 1 else np.inf
     if len(chosen) < frames or (options.fps or 0) > most_speed_up * own:
         found = f"{len(times)} instants to {times[-1]:.2f} s, {own:.3g} a second"
-        asked = f", {options.fps:g} a second" if options.fps else ""
-        expected = f"{frames} from {options.start:.2f} s on{asked}"
+        wanted = f", {options.fps:g} a second" if options.fps else ""
+        expected = f"{frames} from {options.start:.2f} s on{wanted}"
         where = f"{options.dataset}, scene {example.scene_id}"
         do = "change --start, --fps or data.frames"
         raise errors.InputError("dataset", where, found, expected, do)

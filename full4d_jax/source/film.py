@@ -1,4 +1,4 @@
-"""What is looked at in a film: the shot that is taken, where it begins, and what is around it.
+"""Parts of a video that are read: the shot, where it begins, and pictures around it.
 
 A scene needs one shot. Between two frames of one shot some corners can be tracked, or the pictures
 are alike as a whole. Where neither holds for two frames that were taken, the frames of the file
@@ -177,8 +177,8 @@ def _step_score(before: Gray, after: Gray) -> float:
     first, second = before.astype(np.float32), after.astype(np.float32)
     (right, down), _ = cv2.phaseCorrelate(first, second, window)
     shift = np.array([[1, 0, right], [0, 1, down]], np.float32)
-    moved = cv2.warpAffine(before, shift, size, borderMode=cv2.BORDER_REPLICATE)
-    moving = (cv2.absdiff(moved, after) > CHANGED_LEVELS).mean()
+    steadied = cv2.warpAffine(before, shift, size, borderMode=cv2.BORDER_REPLICATE)
+    moving = (cv2.absdiff(steadied, after) > CHANGED_LEVELS).mean()
     return float(
         min(moving, MOST_MOVING_SHARE) - np.hypot(right, down) / before.shape[1]
     )

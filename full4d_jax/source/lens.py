@@ -45,7 +45,7 @@ def lens_of(
       file: where it was read from.
       fov: horizontal field of view of the upright video in degrees; None where it is unknown.
       poses: what a file of poses holds; None without one.
-      estimate: that of a depth network, asked where neither a person nor a file gives it; None
+      estimate: that of a depth network, taken where neither a person nor a file gives it; None
         without one that knows.
     """
     # Degrees along the long side, of a phone's main camera.

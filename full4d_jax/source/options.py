@@ -39,10 +39,10 @@ class NetworkOptions:
     """The network that estimates depth."""
 
     depth_network: str | None = None
-    """ours (the default), or a .safetensors or .onnx file (docs/howto.md)."""
+    """ours (default), or a .safetensors or .onnx file (docs/howto.md)."""
     depth_kind: DepthKind | None = None
-    """What an .onnx file gives: disparity, depth up to a scale, or metres; by default what its
-    outputs and a comparison with ours give."""
+    """Values of an .onnx file: disparity, depth up to a scale, or metres; default: by its outputs
+    and a comparison with ours."""
     keep_estimate: bool = False
     """Leave estimated depth as it is (docs/depth.md)."""
     depth: ClassVar[Path | None] = None
@@ -63,39 +63,39 @@ class PathOptions:
     path: str = "arc"
     """Target cameras: arc, ring, spiral or a JSON file (docs/cameras.md)."""
     azimuth: Annotated[float, Between(0, 180)] = 15.0
-    """How far a preset path goes to the sides, degrees."""
+    """Reach of a preset path to the sides, degrees."""
     elevation: Annotated[float, Between(0, 85)] = 8.0
-    """How far ring and spiral go up and down, degrees."""
+    """Reach of ring and spiral up and down, degrees."""
     follow: bool = False
     """Let the target cameras move with the source's, in place of standing where it began."""
 
 
 @dataclass(frozen=True)
 class FrameOptions:
-    """How large the pictures of the result are, and how long it is.
+    """Size of the result's pictures, and its length.
 
     With weights that no upsampler belongs to, the defaults are those of the config.
     """
 
     rows: Rows = None
-    """Short side of the result, pixels; by default 256, of a data set its own, 64 to 256."""
+    """Short side of the result, pixels; default: 256, of a data set its own, 64 to 256."""
     seconds: Seconds = None
-    """Seconds of the source to take; by default 2."""
+    """Seconds of the source to take; default: 2."""
     upsampler: Path | None = None
-    """Weights that enlarge the prior's grid; by default ours."""
+    """Weights that enlarge the prior's grid; default: ours."""
 
 
 @dataclass(frozen=True)
 class SizeOptions(FrameOptions):
-    """How large the result is, where the number of views is free."""
+    """Size of the result, where the number of views is free."""
 
     views: Annotated[int, Between(2, 64)] | None = None
-    """How many views the grid has, source included; else 5."""
+    """Views of the grid, source included; default: 5."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class OneViewOptions(SourceOptions):
-    """What sources of one view share: the size of the result, its cameras, and depth."""
+    """Common options of sources of one view: the size of the result, its cameras, and depth."""
 
     size: Annotated[SizeOptions, Flat] = SizeOptions()
     cameras: Annotated[PathOptions, Flat] = PathOptions()
@@ -109,16 +109,16 @@ class VideoOptions(OneViewOptions):
     path_kinds = "", kinds.VIDEO
 
     video: SourcePath = CLIP
-    """The video; by default a clip of a shop in the package."""
+    """The video; default: a clip of a shop in the package."""
     start: Start | None = None
-    """Seconds into the video; by default the part with most motion (0 with --poses or --depth)."""
+    """Seconds into the video; default: the part with most motion (0 with --poses or --depth)."""
     fps: Rate | None = None
-    """Frames a second to take; by default 8 (data.fps)."""
+    """Frames a second to take; default: 8 (data.fps)."""
     fov: Fov = None
-    """Horizontal field of view, degrees; by default that of the file or the depth network, else 65
+    """Horizontal field of view, degrees; default: that of the file or the depth network, else 65
     along the long side."""
     poses: Path | None = None
-    """The camera's path: JSON, a COLMAP model or transforms.json; by default found in the video."""
+    """The camera's path: JSON, a COLMAP model or transforms.json; default: found in the video."""
 
 
 @dataclass(frozen=True)
@@ -130,10 +130,10 @@ class WanOptions:
     text_encoder: Path | None = None
     """Folder of umT5, for words; see full4d embed-text --help."""
     negative: str = ""
-    """What the video shall not show: words or .npz; by default the empty prompt, or without an
-    encoder Wan's padding."""
+    """Negative prompt, words or .npz; default: the empty prompt, or without an encoder Wan's
+    padding."""
     guidance: Weight = 5.0
-    """How strongly the words lead; 1 is off and takes half the time."""
+    """Weight of the prompt; 1 is off and takes half the time."""
     image: Path | None = None
     """The first frame; it is cut and resized. For wan22_5b."""
 
@@ -145,17 +145,17 @@ class WordsOptions(OneViewOptions):
     selecting_flags = ("prompt",)
 
     prompt: str
-    """What the video shows: words, or text.npz that `full4d embed-text` wrote."""
+    """Prompt of the video: words, or text.npz that `full4d embed-text` wrote."""
     wan: str = "wan22_5b"
     """Preset of Wan for the video; --config is that of the scene."""
     codec: Path | None = None
     """Weights of the preset's codec, a file of `full4d convert codec`."""
     film: Annotated[WanOptions, Flat] = WanOptions()
     fov: Fov = None
-    """Horizontal field of view, degrees; by default that of the depth network, else 65 along the
-    long side."""
+    """Horizontal field of view, degrees; default: that of the depth network, else 65 along the long
+    side."""
     start: Start | None = None
-    """Seconds into the video; by default the part with most motion (0 with --depth)."""
+    """Seconds into the video; default: the part with most motion (0 with --depth)."""
 
 
 @dataclass(frozen=True)
@@ -180,11 +180,11 @@ class DatasetViewOptions(ClipOptions):
     cameras: ClassVar[None] = None
 
     view: tuple[Number, ...] = (0,)
-    """Which cameras of the clip are real: the source, and up to 3 more; the others are made."""
+    """Cameras of the clip that are real: the source, and up to 3 more; the others are made."""
     start: Start = 0.0
     """Seconds into the clip."""
     fps: Rate | None = None
-    """Frames a second to take; by default 8 or data.fps, or all of a slower clip."""
+    """Frames a second to take; default: 8 or data.fps, or all of a slower clip."""
     size: Annotated[FrameOptions, Flat] = FrameOptions()
     measured: Annotated[NetworkOptions, Flat] = NetworkOptions()
 
@@ -200,7 +200,7 @@ class DemoOptions(OneViewOptions):
 
 
 class RowAndColumnOptions(SourceOptions):
-    """What sources of a first row and a first column share: the size and views of the config."""
+    """Common options of sources of a first row and a first column: size and views of the config."""
 
     model_needs_cameras = False
     size: ClassVar[None] = None
@@ -222,12 +222,12 @@ class TwoVideosOptions(RowAndColumnOptions):
     start: Start = 0.0
     """Seconds into both videos."""
     fps: Rate | None = None
-    """Frames a second to take; by default 8 or data.fps, or fewer to fill a shorter clip."""
+    """Frames a second to take; default: 8 or data.fps, or fewer to fill a shorter clip."""
     fov: Fov = None
-    """Horizontal field of view of the upright videos in degrees; by default what the metadata of
-    the second video tell, else 65 along its long side."""
+    """Horizontal field of view of the upright videos in degrees; default: by the metadata of
+    the second video, else 65 along its long side."""
     poses: Path | None = None
-    """The camera's path in the second video: JSON, a COLMAP model or transforms.json; by default
+    """The camera's path in the second video: JSON, a COLMAP model or transforms.json; default:
     found in it. Only a scene needs it, the grid does not."""
 
 
@@ -238,16 +238,16 @@ class DemoGridOptions(RowAndColumnOptions):
     scene: SceneNumber = 3
     """Number of the procedural scene."""
     fps: Rate | None = None
-    """Frames a second of grid.mp4; by default 8 or data.fps."""
+    """Frames a second of grid.mp4; default: 8 or data.fps."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FittedOptions(SourceOptions):
-    """What sources share whose pictures are fitted as they are."""
+    """Common options of sources whose pictures are fitted as they are."""
 
     held_out: HeldOut = "auto"
-    """What to hold out and score: auto (every 8th view; of fewer than 8 views every 8th instant;
-    with --views of a data set no more), views, instants or none."""
+    """Held-out pictures, which score the scene: auto (every 8th view; of fewer than 8 views every
+    8th instant; with --views of a data set no more), views, instants or none."""
     points: Path | None = None
     """Points in the cameras' world to start from, where there is no depth: COLMAP's points3D.bin or
     .txt, or a .ply file."""
@@ -262,23 +262,23 @@ class CaptureOptions(FittedOptions):
     capture: SourcePath
     """The folder of a capture (docs/data.md), a .r3d file, or an .npz with frames (v t h w 3)
     uint8, intrinsics (v 3 3), world_to_camera (v 4 4) or (v t 4 4), and if known depth and masks
-    (v t h w), see docs/fitting.md; the prior is not asked."""
+    (v t h w), see docs/fitting.md; the prior is not queried."""
     rows: Rows = None
-    """Short side of a folder's pictures; by default their own, of a generator or an RGB-D
+    """Short side of a folder's pictures; default: their own, of a generator or an RGB-D
     camera at most 256."""
     seconds: Seconds = None
-    """Seconds of a folder's films to take; by default all."""
+    """Seconds of a folder's films to take; default: all."""
     fps: Rate | None = None
-    """Frames a second of a folder to take; by default all, at most 8 of a generator or an RGB-D
+    """Frames a second of a folder to take; default: all, at most 8 of a generator or an RGB-D
     camera, and fewer of a long film."""
 
 
 @dataclass(frozen=True)
 class DatasetClipOptions(ClipOptions, FittedOptions):
-    """All views of a data set's clip, or some, to be lifted as they are; the prior is not asked."""
+    """All views of a data set's clip, or some, to be lifted as they are, without the prior."""
 
     views: tuple[int, ...] = ()
-    """Which cameras of the clip to fit, not how many; by default all but what is held out. `full4d
+    """Cameras of the clip to fit, not how many; default: all but what is held out. `full4d
     evaluate OUT --scene --truth DATASET` then scores the others."""
 
 
@@ -289,7 +289,7 @@ class GridOptions(SourceOptions):
     path_kinds = "", kinds.RUN
 
     folder: SourcePath = Path("out")
-    """The folder of a run, where scene.npz is written too; by default `out`."""
+    """The folder of a run, where scene.npz is written too; default: `out`."""
 
 
 SampleOptions = (

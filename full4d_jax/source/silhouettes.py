@@ -75,8 +75,8 @@ def _look_at(
     limb_reach = 0.1
     box = cv2.boundingRect(backdrop.as_bytes(piece))
     windows = _windows(box, len(piece))
-    looks = (_shares_in(params, frame, window) for window in windows)
-    for smaller, larger in pairwise(looks):
+    nested = (_shares_in(params, frame, window) for window in windows)
+    for smaller, larger in pairwise(nested):
         shares = (smaller + larger) / 2
         agree = _overlap(smaller > 0.5, larger > 0.5) > min_agreement
         if agree and _overlap(shares > 0.5, piece) > min_overlap:

@@ -1,4 +1,4 @@
-"""The size of a result: what is asked for, within what the source has.
+"""The size of a result: as wanted, within what the source has.
 
 The prior works at the size in the config's data section. Where an upsampler belongs to it, results
 are larger: whole frames of `USUAL_ROWS` rows (the short side), `USUAL_SECONDS` seconds,
@@ -33,7 +33,7 @@ DEMO_SHAPE = (9, 16)
 
 
 class Footage(NamedTuple):
-    """What a source has to offer.
+    """Pictures that a source has to offer.
 
     Attributes:
       height: rows of its pictures.
@@ -55,26 +55,26 @@ def size_of_result(config: Config, options: SampleOptions, *, enlarged: bool) ->
 
     Args:
       config: the experiment.
-      options: the source, with the size that is asked for.
+      options: the source, with the wanted size.
       enlarged: whether an upsampler belongs to the prior.
 
     Raises:
-      InputError: The source is unusable, or the size is asked for by fields that do not set it.
+      InputError: The source is unusable, or config fields are given that do not set the size.
     """
     data = config.data
-    asked = options.size
-    if asked is None:
+    wanted = options.size
+    if wanted is None:
         return data.size
     multiple = config.model.patch * config.model.codec_stride
     views = data.views
     if enlarged:
         multiple = math.lcm(multiple, unet.SIDE_MULTIPLE)
         views = USUAL_VIEWS
-        asks = {"frames": "--seconds and --fps"}
+        refused = {"frames": "--seconds and --fps"}
         # Without target cameras the source has its own views.
         if options.cameras is not None:
-            asks["views"] = "--views"
-        for name, option in asks.items():
+            refused["views"] = "--views"
+        for name, option in refused.items():
             value = getattr(data, name)
             own = getattr(DEFAULT.data, name)
             if value != own:
@@ -83,8 +83,8 @@ def size_of_result(config: Config, options: SampleOptions, *, enlarged: bool) ->
                 raise InputError("config", f"data.{name}", value, expected, do)
     if options.cameras is not None:
         views = options.size.views or views
-    seconds = asked.seconds or (USUAL_SECONDS if enlarged else None)
-    if asked.rows is None and seconds is None:
+    seconds = wanted.seconds or (USUAL_SECONDS if enlarged else None)
+    if wanted.rows is None and seconds is None:
         return data.size._replace(views=views)
     match options:
         case DemoOptions():
@@ -96,9 +96,9 @@ def size_of_result(config: Config, options: SampleOptions, *, enlarged: bool) ->
     frames = data.frames
     if seconds is not None:
         # Of a slow clip, whose views are its own, more seconds.
-        least = data.frames if asked.seconds is None and footage.views else 1
+        least = data.frames if wanted.seconds is None and footage.views else 1
         frames = int(min(max(least, round(seconds * footage.fps)), footage.frames))
-    rows = asked.rows
+    rows = wanted.rows
     if rows is None and enlarged:
         rows = USUAL_ROWS
         if footage.views:
@@ -148,9 +148,9 @@ def _clip_footage(options: DatasetViewOptions, usual_fps: float) -> Footage:
     """
     records, example = dataset_view.open_rig(options)
     times = example.timestamps[options.view[0]].astype(np.float64)
-    facts = records.clips[options.clip]
+    entry = records.clips[options.clip]
     fps = capture_source.rate(times, options.fps, usual_fps)
     # Where the start is after its end, those who read it refuse it.
     left = max(1, len(capture_source.instants_from(times, options.start, fps)))
-    height, width = int(facts["height"]), int(facts["width"])
+    height, width = int(entry["height"]), int(entry["width"])
     return Footage(height, width, left, fps, len(example.frames))

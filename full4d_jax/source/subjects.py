@@ -59,7 +59,7 @@ SMALLEST_THING_SHARE = 3e-4
 
 
 class Subjects(NamedTuple):
-    """What stands in a clip.
+    """People, animals, vehicles and things in a clip.
 
     Attributes:
       labels: number of the subject at each pixel, 0 for none.
@@ -280,7 +280,7 @@ def outline(
 
 def _lost(mask: arrays.Mask, refined: arrays.Mask) -> arrays.Mask:
     """Return the pieces of a mask most of which its refinement lacks: colours do not show them."""
-    # Of the pixels of a piece, or colours are not asked.
+    # Of the pixels of a piece, or colours do not count.
     surviving_share = 0.5
     return mask & (
         count_pieces(mask, refined) < surviving_share * count_pieces(mask, mask)

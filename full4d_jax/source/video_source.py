@@ -58,7 +58,7 @@ def open_video_source(
     video = film.read_shot(options.video, size, options, usual_fps)
     lens, seen = lens_of(video, options.video, options.fov, poses, estimate)
     wanted = round((options.size.seconds or 0) * fps)
-    short = f"; {wanted} frames were asked for" * (wanted > size.frames)
+    short = f"; {wanted} frames requested" * (wanted > size.frames)
     path = _path_of_video(video, lens, size, options, usual_fps, poses)
     note = f"{video.note}{choice}; {seen}{short}"
     # Else the camera in between is unknown.
@@ -137,7 +137,7 @@ def _gray_lens(video: Video, lens: Lens) -> Lens:
 def open_demo(size: Size, options: DemoOptions) -> grid.Grid:
     """Render the source view of a held-out procedural scene, whose camera stands still.
 
-    Its true depth is known, unless a depth network is asked for.
+    Its true depth is known, unless a depth network is given.
     """
     draw = clips.scene_program(*size._replace(views=1), "rich", orbit=True)
     clip = draw(scene.HELD_OUT_START + options.scene)

@@ -5,7 +5,7 @@
                     Anything V2's as transformers writes them
     X.onnx          networks by others (`file_network`, `onnx_signatures`); onnxruntime runs them
 
-A video asks for depth (`source_depth`). A capture asks for values that are affine in 1 / z, with
+A video takes depth (`source_depth`). A capture takes values that are affine in 1 / z, with
 any scale, shift, sign and size (`load_estimator`), which `input_pipeline.depth_alignment` brings
 into the units of the cameras.
 
@@ -19,8 +19,8 @@ at a time. The frames are made consistent:
 One camera's pictures do not determine the shift b. We keep the network's own zero of disparity, as
 infinitely far, while it puts the farthest `FARTHEST_SHARE` of the clip between `MIN_FARTHEST` and
 `MAX_FARTHEST` times the median depth; else they are put at the nearer of these limits. No depth is
-beyond twice `MAX_FARTHEST` medians, or nearer than `NEAREST_DEPTH`. Neither floor nor horizon are
-asked: a plane is one at any shift.
+beyond twice `MAX_FARTHEST` medians, or nearer than `NEAREST_DEPTH`. Neither floor nor horizon
+count: a plane is one at any shift.
 
 With perfect disparity of 40 held-out `rich` scenes, known up to these, depth errs by 3 % (AbsRel,
 medians aligned) where the zero is right, 12 % where it is half as far away as the farthest point,

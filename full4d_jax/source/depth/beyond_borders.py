@@ -1,4 +1,4 @@
-"""What lies beyond the borders of a picture: lines that cross them go straight on.
+"""Pictures continued beyond their borders: lines that cross them go straight on.
 
 With g the gradient of grey, and sums over what is near the right border and near row y, lines that
 cross it there have the slope, rows a column,

@@ -92,12 +92,12 @@ class FileNetwork:
 
         It is the median of some frames'.
         """
-        asked_frames = 3
+        queried_frames = 3
         focal = self.signature.focal
         if focal is None:
             return None
         width = self.sides(*frames.shape[1:3])[1]
-        chosen = evenly(len(frames), asked_frames)
+        chosen = evenly(len(frames), queried_frames)
         each = [focal(self._outputs(frames[i]), width) for i in chosen]
         # Over the width of the picture: 157 and 3 degrees.
         focals = [x for x in each if x is not None and 0.1 < x < 20]

@@ -179,8 +179,8 @@ def deviations_aside(piece: SegmentPoints, lens: arrays.Lens) -> arrays.Values:
     """Return how far a segment deviates from a line at -+`AZIMUTH_DEGREES`, as shares."""
     points = rays(piece.points, lens) * piece.depth[:, None]
     poses = orbit(np.array([-AZIMUTH_DEGREES, AZIMUTH_DEGREES]), 0.0)
-    moved = points @ poses[:, :3, :3].mT + poses[:, None, :3, 3]
-    seen = moved @ np.asarray(lens, float).T
+    aside = points @ poses[:, :3, :3].mT + poses[:, None, :3, 3]
+    seen = aside @ np.asarray(lens, float).T
     image = seen[..., :2] / np.maximum(seen[..., 2:], 1e-3)
     centred = image - image.mean(1, keepdims=True)
     turned = centred @ np.linalg.svd(centred, full_matrices=False)[2].mT

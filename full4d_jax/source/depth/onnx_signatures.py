@@ -117,7 +117,7 @@ def _output(outputs: Outputs, word: str) -> ndarray:
 
 
 class Signature(NamedTuple):
-    """What networks of one origin have in common.
+    """Common properties of networks of one origin.
 
     Attributes:
       name: whose they are.

@@ -74,8 +74,8 @@ def find_path(gray: tracking.GrayFilm, lens: Lens, large: Large) -> SourcePath:
     # Of the corners that stay, if the background stands.
     least_standing = 0.1
     turning = tracking.find_turning(gray, lens)
-    if turning.moved < NOTICEABLE_MOTION or (
-        turning.moved < uncertain_motion
+    if turning.background_shift < NOTICEABLE_MOTION or (
+        turning.background_shift < uncertain_motion
         and tracking.standing_share(gray) > least_standing
     ):
         return still_path(len(gray))
@@ -231,10 +231,12 @@ def _turned(turning: tracking.Turning, why: str) -> SourcePath:
     path = paths.turning_path(turning.rotations)
     if not why:
         return SourcePath(path, None, note)
-    moved = f"the background shifts by {100 * turning.moved:.1f} % of the width"
+    moved = (
+        f"the background shifts by {100 * turning.background_shift:.1f} % of the width"
+    )
     rest = f"rotations alone leave {100 * turning.left:.1f} %"
     seen = f"{moved}; {rest}, and {why}"
-    if turning.left > undone_share * turning.moved or turning.lost:
+    if turning.left > undone_share * turning.background_shift or turning.lost:
         warning = "the camera seems to move but is taken to stand; the scene will smear"
         return still_path(len(path))._replace(warning=f"{warning}: {seen}")
     return SourcePath(path, None, note, f"the camera moves: {seen}")
