@@ -12,10 +12,8 @@ def procedural_batch(indices: Int[Array, "b"], config: DataConfig) -> Batch:
     """Render the procedural scenes with these indices, one after the other."""
 
     def one(index):
-        names = ("views", "frames", "height", "width", "orbit", "worlds")
-        clip = procedural_scene(
-            index, **{name: getattr(config, name) for name in names}
-        )
+        size = config.size._asdict()
+        clip = procedural_scene(index, **size, orbit=config.orbit, worlds=config.worlds)
         frames = clip.frames * 2 - 1
         return Batch(frames, clip.depth[0], clip.intrinsics, clip.world_to_camera)
 
