@@ -64,7 +64,8 @@ def make_codec(config: ModelConfig, weights: Weights | None = None) -> Codec:
         return Codec(missing, missing)
     from full4d_jax.models.wan import vae
 
-    params: Any = computing_weights(config, weights)
+    product = linear.product_type(config)
+    params: Any = jax.tree.map(lambda x: x.astype(product), weights)
     kind = vae.with_widths(KINDS[config.codec], params)
 
     def encode(frames):
@@ -73,11 +74,6 @@ def make_codec(config: ModelConfig, weights: Weights | None = None) -> Codec:
 
     decode = partial(vae.decode, kind, params)
     return Codec(encode, partial(_one_by_one, decode))
-
-
-def computing_weights(config: ModelConfig, weights: Weights | None) -> Weights | None:
-    """Return weights in the type in which the codec computes; those of `pixels` are None."""
-    return jax.tree.map(lambda x: x.astype(linear.product_type(config)), weights)
 
 
 def pool_frames(

@@ -13,7 +13,6 @@ from toy_wan import SMALL, random_wan
 from full4d_jax.cli import main
 from full4d_jax.config import MeshConfig, check_config, load_config
 from full4d_jax.media.video_io import write_video
-from full4d_jax.models.codec import computing_weights
 from full4d_jax.models.codec_files import codec_weights
 from full4d_jax.models.dit.sharding import dotted
 from full4d_jax.models.initial_params import start_from
@@ -91,7 +90,7 @@ def converted(config, tmp_path_factory):
 @pytest.mark.slow
 def test_training_synchronizes_and_changes_no_bit_of_wan(config, converted):
     params = start_from(config.model, converted, jax.random.key(0))
-    weights = computing_weights(config.model, codec_weights(config))
+    weights = codec_weights(config)
     before, step = state_from_params(config, params), jax.jit(train_step(config))
 
     def losses(state) -> np.ndarray:
