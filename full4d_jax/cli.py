@@ -186,7 +186,7 @@ def call(function: Callable[..., Any], prog: str, words: list[str]) -> None:
 
 
 def read_options(
-    function: Callable[..., Any], prog: str, words: Sequence[str], path: str = ""
+    function: Callable[..., Any], prog: str, words: Sequence[str]
 ) -> partial[Any]:
     """Return the call of a verb with the options that its words give.
 
@@ -194,7 +194,6 @@ def read_options(
       function: the function of the verb.
       prog: the words before.
       words: the words.
-      path: SOURCE, which decides on the options; by default the first word.
 
     Raises:
       InputError: there is no such config or SOURCE, or it is one of another verb.
@@ -206,14 +205,14 @@ def read_options(
     candidates = get_args(hints.get("source"))
     if not candidates:
         return _parse(function, prog, rest, config, None)
-    path = path or (rest[0] if rest and rest[0][:1] != "-" else "")
+    path = rest[0] if rest and rest[0][:1] != "-" else ""
     chosen = choose_source(candidates, path, rest, config)
     bound = _parse(function, prog, rest, config, chosen)
-    given = bound.keywords["source"].given_path
-    if path or given is None:
+    behind_options = bound.keywords["source"].given_path
+    if path or behind_options is None:
         return bound
-    # SOURCE stands behind options.
-    return read_options(function, prog, words, str(given))
+    chosen = choose_source(candidates, str(behind_options), rest, config)
+    return _parse(function, prog, rest, config, chosen)
 
 
 def _load_config(prog: str, words: Sequence[str]) -> tuple[Any, list[str]]:

@@ -238,7 +238,7 @@ def _depths(
 def _best(
     queries: Float32[ndarray, "n c"], candidates: Float32[ndarray, "m c"]
 ) -> dict:
-    """Return the other that is nearest to each query, where it is much nearer than the next."""
+    """Return the nearest candidate of each query, by its number, where the ratio test passes."""
     # The most that the best distance may be of the second best.
     most_distance_ratio = 0.8
     pairs = cv2.BFMatcher(cv2.NORM_L2).knnMatch(queries, candidates, 2)

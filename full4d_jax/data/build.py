@@ -1,7 +1,7 @@
-"""Datasets written with progress, whole or in parts; those of rendered clips, or with depth."""
+"""Writers of datasets, whole or in parts: of rendered clips, and of clips with estimated depth."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 
@@ -17,44 +17,46 @@ from input_pipeline.procedural.clips import ProceduralClips, textures_mark
 from input_pipeline.procedural.gltf_scene import GltfClips
 
 
-def write_files(
-    out: Path,
-    clips: ClipSource,
-    writing: Writing,
-    name: str,
-    splits: dict[str, float],
-    about: str,
-) -> int:
-    """Write a dataset with progress of `name`; see `write_dataset`.
+class Card(NamedTuple):
+    """Description of a dataset.
+
+    Attributes:
+      name: of the dataset.
+      splits: shares of the scenes in each split.
+      about: how the clips were made.
+    """
+
+    name: str
+    splits: dict[str, float]
+    about: str
+
+
+def write_files(out: Path, clips: ClipSource, writing: Writing, card: Card) -> int:
+    """Write a dataset with a progress bar; see `write_dataset`.
 
     Returns:
       The number of files that other parts have not written yet.
     """
     words: dict[str, Any] = writing._asdict() | {"shards": writing.shards or None}
-    words |= {"name": name, "splits": splits, "about": about}
-    with progress.Progress(name, len(clips)) as report:
-        return write_dataset(out, clips, **words, report=report)
+    with progress.Progress(card.name, len(clips)) as report:
+        return write_dataset(out, clips, **words, **card._asdict(), report=report)
 
 
 def build_dataset(
     out: Path,
     clips: ClipSource,
     writing: Writing,
-    name: str,
-    splits: dict[str, float],
-    about: str,
+    card: Card,
     then: str,
     do: str = "choose another --out or option",
 ) -> bool:
-    """Write a dataset and say how it goes.
+    """Write a dataset, and print where its description lies and the next command.
 
     Args:
       out: folder of the dataset.
       clips: what to write.
       writing: how many files by how many processes.
-      name: of the dataset.
-      splits: shares of the scenes in each split.
-      about: how the clips were made.
+      card: its description.
       then: the command that may follow.
       do: what to try where the build is refused.
 
@@ -65,7 +67,7 @@ def build_dataset(
       InputError: the clips or the folder cannot be used.
     """
     with errors.input_errors("dataset", do):
-        missing = write_files(out, clips, writing, name, splits, about)
+        missing = write_files(out, clips, writing, card)
     if not is_done(out, missing):
         return False
     print(shown(f"{out}: {out / 'README.md'} says what is in it"))
@@ -81,7 +83,7 @@ def is_done(out: Path, missing: int) -> bool:
 
 
 def train_and_test(test: float) -> dict[str, float]:
-    """Splits in which `test` has this share of the scenes; with 0 there is none."""
+    """Return splits in which `test` has this share of the scenes; with 0 there is none."""
     return {"train": 1 - test} | ({"test": test} if test else {})
 
 
@@ -104,7 +106,9 @@ def build_procedural(
             mark = textures_mark(clips.textures)
         about += f" Colours of pictures in {Path(clips.textures).name} ({mark})."
     then = f"train --config PRESET --data.records {out}"
-    build_dataset(out, clips, writing, "procedural", train_and_test(test), about, then)
+    build_dataset(
+        out, clips, writing, Card("procedural", train_and_test(test), about), then
+    )
 
 
 def build_gltf(out: Path, clips: GltfClips, writing: Writing, *, test: float) -> None:
@@ -116,7 +120,7 @@ def build_gltf(out: Path, clips: GltfClips, writing: Writing, *, test: float) ->
         "full4d_jax."
     )
     then = f"train --config PRESET --data.records {out} (or mixed, {out}=1 OTHER=3)"
-    build_dataset(out, clips, writing, "gltf", train_and_test(test), about, then)
+    build_dataset(out, clips, writing, Card("gltf", train_and_test(test), about), then)
 
 
 def _size(clips: ProceduralClips | GltfClips) -> str:
@@ -153,4 +157,4 @@ def estimate_dataset_depth(
     about += f"depth by {estimator_mark(network[0])} ({scale})."
     writing = writing._replace(threads=jax.local_device_count())
     then = f"data check {out} --split {split}"
-    build_dataset(out, clips, writing, "depth", {split: 1.0}, about, then, do)
+    build_dataset(out, clips, writing, Card("depth", {split: 1.0}, about), then, do)

@@ -283,8 +283,8 @@ def encode_dataset(
     about += "."
     writing = writing._replace(threads=jax.local_device_count())
     then = f"train --config PRESET --data.records {out}"
-    splits = {split: 1.0}
-    if build.build_dataset(out, clips, writing, "latents", splits, about, then, do):
+    card = build.Card("latents", {split: 1.0}, about)
+    if build.build_dataset(out, clips, writing, card, then, do):
         save_picture(
             out / "preview.png", clip_page.preview(open_dataset(out, split)[0])
         )
@@ -292,7 +292,7 @@ def encode_dataset(
 
 
 def _describe_rate(config: Config, records: Records) -> str:
-    """Say how fast time goes in windows."""
+    """Return a sentence on the frame rates of the windows."""
     data = config.data
     lasting = [clip for clip in records.clips if clip["seconds"] > 0]
     rates = [

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from full4d_jax.data.build import is_done, train_and_test, write_files
+from full4d_jax.data.build import Card, is_done, train_and_test, write_files
 from full4d_jax.data.clip_page import preview
 from full4d_jax.data.data_options import Writing
 from full4d_jax.media import pictures
@@ -121,8 +121,8 @@ def _write(
     name = re.sub(r"[^a-z0-9]", "_", out.name.lower()).strip("_") or "capture"
     try:
         with input_errors("capture", DO):
-            splits = train_and_test(test)
-            if missing := write_files(folder, clips, writing, name, splits, about):
+            card = Card(name, train_and_test(test), about)
+            if missing := write_files(folder, clips, writing, card):
                 return missing
             first = dataset.open_dataset(folder)[0]
             pictures.save_picture(folder / PREVIEW, preview(first))
