@@ -1,4 +1,4 @@
-"""`full4d VERB [SOURCE] [--config PRESET] --field.sub value`: finds the verb, reads its options.
+"""Command line `full4d VERB [SOURCE] [--config PRESET] --field.sub value`.
 
 SOURCE is a path, and what lies there decides on the options. PRESET is the name of a file in
 `configs/`, or a Python file with a `config`; by default it is the one in the package. Every config
@@ -289,7 +289,7 @@ def _parse(
 
 
 def _hide_fields(values: Any, shown: Shown, prefix: str = "") -> Any:
-    """Return a dataclass of the same values of which tyro's help shows the chosen fields alone."""
+    """Return the same dataclass with all but the shown fields hidden from tyro's help."""
     import tyro
 
     fields = []

@@ -1,4 +1,4 @@
-"""The one value that the stages of a run pass on: V views at T instants, and where each is from.
+"""The Grid, which the stages of a run pass on: frames of V views at T instants, and their origin.
 
     one video           row 0 is real                 a model with poses makes the other rows
     a rig               rows 0 to k are real          likewise
@@ -289,7 +289,7 @@ class Grid:
 
     @property
     def follows_source(self) -> bool:
-        """Whether depth of the source placed what a prior made: then real views count more."""
+        """Whether a prior generated frames from the source's depth: then real views count more."""
         is_mixed = self.has(Origin.GENERATED) and self.has(Origin.REAL)
         return self.depth is not None and is_mixed
 
@@ -305,7 +305,7 @@ class Grid:
         return bool(column.all()) and self.has(Origin.GENERATED)
 
     def has(self, origin: Origin) -> bool:
-        """Return whether any frame is from there."""
+        """Return whether any frame has this origin."""
         return bool((self.origin == origin).any())
 
 
@@ -331,7 +331,7 @@ def around_source(
 
 
 def points_in(grid: Grid, view: int = 0) -> SparseDepth | None:
-    """Return the still points that a view sees; None where there are none, or none was sought."""
+    """Return the static points that a view sees; None if there are none, or none was sought."""
     if grid.points is None:
         return None
     here = grid.points.views == view

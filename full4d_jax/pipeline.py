@@ -1,4 +1,4 @@
-"""The story from one video to a 4D scene, one stage after another.
+"""From one video to a 4D scene, one stage after another.
 
     open source -> measure depth -> complete the grid -> lift it to a scene -> show
 
@@ -178,7 +178,7 @@ def lift(
 
 
 def render(out: str | Path, show: RenderOptions, path: Path | None = None) -> Path:
-    """Write videos and a page of the scene that lies in `out`; with a camera path, its film alone.
+    """Write videos and a page of the scene that lies in `out`; with a camera path, its video alone.
 
     Raises:
       InputError: There is no scene, a number is out of bounds, or the path cannot be read.

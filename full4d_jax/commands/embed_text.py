@@ -1,4 +1,4 @@
-"""Turn a prompt into the embedding that Wan's transformer reads."""
+"""Encode a prompt into the embedding that Wan's transformer reads."""
 
 from pathlib import Path
 

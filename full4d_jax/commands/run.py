@@ -17,7 +17,7 @@ def run(
     checkpoint: Path | None = None,
     show: Annotated[RenderOptions, Flat],
 ) -> None:
-    """Make a 4D scene of a video or a capture; run again to go on where it ended.
+    """Make a 4D scene of a video or a capture; run again to resume.
 
     What SOURCE is decides on the options: give it before --help. A model without poses (--config
     four_real) takes two videos instead.

@@ -1,4 +1,4 @@
-"""Make a video from words, or from words and its first picture, with Wan's weights."""
+"""Generate a video from text, or from text and a first frame, with Wan's weights."""
 
 from pathlib import Path
 from typing import Annotated
@@ -20,7 +20,7 @@ def video(
     wan: Annotated[WanOptions, Flat],
     out: Path = Path("video.mp4"),
 ) -> None:
-    """Make a video of what PROMPT says: words, or text.npz that `full4d embed-text` wrote.
+    """Generate a video from PROMPT: text, or text.npz that `full4d embed-text` wrote.
 
     Needs --config of a preset of Wan (docs/wan.md); nothing is downloaded. Frames follow each other
     as the preset says, 24 or 16 a second. `full4d run --prompt WORDS` makes a scene of it, too.

@@ -61,7 +61,7 @@ def _check(
     instants: int,
     owners: dict[bytes, str],
 ) -> tuple[str, dict[str, Any]]:
-    """Check a clip, say how it is and draw its page; return its title and its entry."""
+    """Check a clip, print the verdict and draw its page; return its title and its entry."""
     try:
         example = records[index]
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""A picture of a clip: some of its frames, and where its cameras stand."""
+"""A picture of a clip: some of its frames, and its camera frustums."""
 
 from collections.abc import Sequence
 

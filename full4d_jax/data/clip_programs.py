@@ -23,7 +23,7 @@ Programs = dict[str, Callable[[], Any]]
 
 
 def encode_programs(config: Config, mesh: Mesh) -> Programs:
-    """Return what `data encode` runs for each window of `config.data`.
+    """Return the programs of `data encode` for a window of `config.data`.
 
     Args:
       config: the experiment.
@@ -50,7 +50,7 @@ def encode_programs(config: Config, mesh: Mesh) -> Programs:
 
 
 def depth_programs(config: Config, mesh: Mesh) -> Programs:
-    """Return what `data depth` runs for each picture of the size of `config.data`, by our network.
+    """Return the program of `data depth` for a picture of `config.data`, by our network.
 
     Args:
       config: the experiment.

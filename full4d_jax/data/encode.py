@@ -308,7 +308,7 @@ def _describe_rate(config: Config, records: Records) -> str:
 def caption_embedder(
     config: Config, records: Records, text_encoder: Path | None, file: Path | None
 ) -> tuple[str, Captions | None]:
-    """Return what a dataset's card says about captions, and the function that embeds them, if any.
+    """Return the card's sentence about captions, and the function that embeds them, if any.
 
     Args:
       config: names the width of the model's text.

@@ -1,4 +1,4 @@
-"""Depth of a video or picture in a file that `full4d run --depth` takes."""
+"""Write the depth of a video or picture as a file for `full4d run --depth`."""
 
 import shlex
 from pathlib import Path
@@ -17,7 +17,7 @@ from input_pipeline.whole_files import whole_file
 
 
 def write_video_depth(video: options.VideoOptions, out: Path) -> None:
-    """Write z-depth (t h w) of the frames that `run` takes, and a picture of it; say so.
+    """Write z-depth (t h w) of the frames that `run` takes, and a picture of it.
 
     Smeared edges are unknown, 0, as `run` leaves them out.
 

@@ -223,7 +223,7 @@ def _stamp(file: Path, folder: Path, marks: Mapping[str, str]) -> list[str | int
 
 
 def _require_new(out: Path) -> None:
-    """Refuse to import a whole data set to where something else is.
+    """Refuse to write a whole data set to a path that exists.
 
     In object storage, where files have their names at once, an import that was stopped goes on.
 
@@ -243,7 +243,7 @@ def _require_new(out: Path) -> None:
 
 
 def _check(path: Path, layout: str | None) -> None:
-    """Refuse a path without a capture, and a layout that there is not; raises InputError."""
+    """Refuse a path without a capture, and an unknown layout; raises InputError."""
     do = "give the folder of the capture"
     if not (path.is_dir() or (path.exists() and record3d.is_packed(path))):
         found = "a file" if path.exists() else "no such folder"

@@ -28,7 +28,7 @@ AnyMap = TypeVar("AnyMap", np.ndarray, jax.Array)
 
 
 def nearest(values: AnyMap, height: int, width: int) -> AnyMap:
-    """Return maps (... r q) at another size (... height width), each pixel that of the nearest.
+    """Resize maps (... r q) to (... height width) by nearest neighbours.
 
     Means, as of depth, would smear edges.
     """
@@ -63,7 +63,7 @@ def fuse_depth(
     lens: Float[Array, "3 3"],
     poses: Float[Array, "t 4 4"],
 ) -> Float[Array, "t h w"]:
-    """Return depth in which what stands still has the median of its estimates.
+    """Return depth in which static points have the median of their estimates.
 
     Args:
       frames: the clip, [-1, 1].

@@ -1,4 +1,4 @@
-"""Motion in pictures: what differs from rest, optical flow (OpenCV's DIS), and where it leads.
+"""Motion in pictures: moving pixels, optical flow (OpenCV's DIS), and backward warps by it.
 
 A pixel has the colour of what rests there at most instants, so that its median over time is that
 colour. How large a difference is motion depends on what the answer is for: callers have thresholds
@@ -120,7 +120,7 @@ def warp(
     interpolation: int = cv2.INTER_LINEAR,
     border: int = cv2.BORDER_CONSTANT,
 ) -> Float32[ndarray, "h w c"]:
-    """Return the image where the flow leads; outside what OpenCV's `border` says, else 0."""
+    """Return the backward warp of an image by a flow; OpenCV's `border` fills the outside."""
     ends = _ends(flow)
     warped = cv2.remap(
         image.astype(np.float32), *ends, interpolation, borderMode=border
@@ -135,7 +135,7 @@ def _ends(flow: Flow) -> tuple[arrays.Map, arrays.Map]:
 
 
 def flow_agrees(there: Flow, back: Flow) -> arrays.Mask:
-    """Return where the flow there and back leads home, inside the picture."""
+    """Return the pixels whose forward and backward flow agree, inside the picture."""
     # Of squared flow, and pixels: Sundaram et al. 2010, as in Lai et al.
     share, allowance = 0.01, 0.5
     h, w = there.shape[:2]
@@ -157,7 +157,7 @@ def pixel_velocities(
     view: int = 0,
     flows: Flows | None = None,
 ) -> Video:
-    """Return equation 1 for the moving pixels of one view, world units per clip; 0 for others.
+    """Return the velocity (equation 1) of one view's moving pixels, world units per clip; else 0.
 
     `gaussians.initialize` takes it in this form.
 
@@ -280,7 +280,7 @@ def fine_flow(now: arrays.Picture, then: arrays.Picture) -> Flow:
 def warp_inside(
     image: Float32[ndarray, "h w c"], flow: Flow
 ) -> Float32[ndarray, "h w c"]:
-    """Return the image where the flow leads; outside, the nearest pixel inside."""
+    """Return the backward warp of an image by a flow; outside, the nearest pixel inside."""
     return warp(image, flow, border=cv2.BORDER_REPLICATE)
 
 

@@ -1,4 +1,4 @@
-"""Paths of a camera: poses at every instant, whether they move, and what lies between them.
+"""Paths of a camera: poses at every instant, tests of motion, interpolation.
 
 And points of a still scene whose depth a known path gives: SIFT points of two of the clip's own
 frames that lie on each other's epipolar lines are triangulated. The same lines judge the path:
@@ -21,7 +21,7 @@ NO_DISTORTION = np.zeros(8)
 
 
 def turning_path(rotations: Float[np.ndarray, "t 3 3"]) -> Poses:
-    """Return the poses of a camera that turns on its place."""
+    """Return the poses of a camera that only rotates."""
     return rigid(rotations, np.zeros((len(rotations), 3)))
 
 
@@ -35,7 +35,7 @@ def travels(poses: Poses) -> bool:
 def interpolate_poses(
     poses: Float[np.ndarray, "n 4 4"], times: Values, wanted: Float[np.ndarray, " t"]
 ) -> Poses:
-    """Return the poses at other times: places along straight lines, turns at constant speed.
+    """Interpolate poses at other times: positions linearly, rotations at constant speed.
 
     Before the first time and after the last one the camera stands still.
     """
@@ -136,6 +136,6 @@ def seen_points(matched: Matched, path: Poses) -> SparseDepth:
 def joined(
     sightings: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]],
 ) -> SparseDepth:
-    """Return all points of which instants, pixels and depth are given in parts."""
+    """Concatenate parts of points: instants, pixels and depth."""
     none = (np.zeros(0, int), np.zeros((0, 2)), np.zeros(0))
     return SparseDepth(*map(np.concatenate, zip(none, *sightings, strict=True)))

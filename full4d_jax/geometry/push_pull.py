@@ -1,4 +1,4 @@
-"""Holes of pictures filled from their surroundings, by weighted averages on coarser grids."""
+"""Fill holes of pictures by push-pull: weighted averages on ever coarser grids."""
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 def push_pull(
     frames: Float[Array, "*b h w c"], weights: Float[Array, "*b h w 1"]
 ) -> Float[Array, "*b h w c"]:
-    """Fill what finer grids do not know by weighted averages on ever coarser ones.
+    """Fill pixels without weight by weighted averages on ever coarser grids.
 
     Frames are padded with unknown pixels until the pyramid can halve down to one row or column.
     """

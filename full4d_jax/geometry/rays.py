@@ -41,7 +41,7 @@ def relative_pose(
 def pixels_of(
     places: Float[Array, "*n 3"], height: int, width: int
 ) -> tuple[Int[Array, "*n"], Int[Array, "*n"], Bool[Array, "*n"]]:
-    """Return in which pixels points lie, whose homogeneous places are (u, v, w).
+    """Return the pixels of points with homogeneous coordinates (u, v, w).
 
     These are rows and columns, clipped to the picture, and whether a point lies ahead of the camera
     and in its picture.

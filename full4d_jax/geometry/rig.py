@@ -49,7 +49,7 @@ class Rig(NamedTuple):
 
 
 def find_rig(frames: Videos, what: str) -> Rig | None:
-    """Return where the cameras of synchronized videos stand; None where no two fit together.
+    """Return the poses of the cameras of synchronized videos; None if no two fit together.
 
     Args:
       frames: the videos at some instants.

@@ -1,4 +1,4 @@
-"""Depth by plane sweep, of posed photographs and of what stands still before a camera that travels.
+"""Depth by plane sweep, of posed photographs and of static scenes before a travelling camera.
 
 Every view is compared with its nearest neighbours on planes parallel to its own image, evenly
 spaced in inverse depth. The score of a pixel on a plane is the zero-mean normalised
@@ -51,7 +51,7 @@ def sweep(
     far: float,
     neighbours: Sequence[Int[np.ndarray, "_"]] | None = None,
 ) -> Maps:
-    """Depth z in world units where it is sure, else 0; hypotheses lie from `near` to `far`.
+    """Return z-depth, world units, 0 where uncertain; hypotheses lie from `near` to `far`.
 
     Each view is compared with its `neighbours`, or else with the nearest ones. Of a view that has
     none, nothing is sure.
@@ -80,7 +80,7 @@ def sweep(
 
 
 def nearest_views(poses: Poses) -> Int[np.ndarray, "v n"]:
-    """Return the nearest cameras that look the same way as each; none if they are too few."""
+    """Return for each camera the nearest that look the same way; none if they are too few."""
     most_neighbours = 6
     largest_turn = 50.0  # degrees
     eyes = -np.einsum("vji,vj->vi", poses[:, :3, :3], poses[:, :3, 3])
@@ -134,7 +134,7 @@ def _best_plane(
 
 
 def _warp(neighbour: Map, homography: Float[np.ndarray, "3 3"]) -> tuple[Map, Mask]:
-    """Return what a camera sees through a plane, and where the whole window is in its picture."""
+    """Warp a picture by a plane; also return the pixels whose whole window lies in that picture."""
     h, w = neighbour.shape
     # OpenCV's pixels have centres at 0.
     half = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
@@ -186,7 +186,7 @@ def _agreement(
 def stereo_depth(
     frames: Pictures, depth: Maps, lens: Lens, poses: Poses
 ) -> tuple[Maps, float]:
-    """Return depth that a plane sweep corrects, and the share of the pixels of which it is sure.
+    """Correct depth by a plane sweep; also return the share of pixels where the sweep is certain.
 
     Where the camera's places are too near to each other, or too little of the scene has texture,
     depth stays and the share is 0.
@@ -228,7 +228,7 @@ def stereo_depth(
 
 
 def compared(poses: Poses, distance: float) -> list[Int[np.ndarray, "_"]]:
-    """Return the numbers of the frames that each is compared with, none where they are too few.
+    """Return for each frame the numbers of those it is compared with; none if they are too few.
 
     The angle between two frames is that of their rays to the point on the first one's axis at
     `distance`; those nearest to `best_angle` come first.
@@ -260,7 +260,7 @@ def compared(poses: Poses, distance: float) -> list[Int[np.ndarray, "_"]]:
 
 
 def agrees_with_neighbours(frame: Float[np.ndarray, "h w 3"], swept: Map) -> Mask:
-    """Return where most of what has a pixel's colour near it is sure of the same depth.
+    """Return the pixels whose neighbours of similar colour mostly have the same certain depth.
 
     The window of a pixel beside an edge sees the edge, so a plain background takes its depth there.
     """

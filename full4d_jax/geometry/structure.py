@@ -64,7 +64,7 @@ class Structure(NamedTuple):
 def find_structure(
     frames: Pictures, lens: Lens, *, frozen: bool = False
 ) -> Structure | None:
-    """Return the path of a video's camera; None where nothing fits together.
+    """Return the path of a video's camera; None if structure from motion fails.
 
     Args:
       frames: the video.
@@ -98,7 +98,7 @@ def find_structure(
 
 
 def still_masks(frames: Pictures, lens: Lens) -> UInt8[np.ndarray, "t h w"]:
-    """Return pictures that are 0 where corners move by themselves, 255 elsewhere.
+    """Return masks: 0 at corners that move by themselves, else 255.
 
     Corners of all parts of the pictures count alike, so that the larger part stands still. All is
     255 where most corners seem to move.

@@ -76,7 +76,7 @@ def track_step(before: Gray, after: Gray) -> Step | None:
 
 
 def standing_share(gray: GrayFilm) -> float:
-    """Return the share of corners that stay where the first frame has them, in the worst frame.
+    """Return the share of the first frame's corners that stay in place, in the worst frame.
 
     Where something fills most of a still picture, homographies follow it, but some corners stay;
     where the camera moves, hardly any does.
@@ -134,7 +134,7 @@ def spread_corners(gray: Gray, most: int = MOST_CORNERS) -> Float32[ndarray, "n 
 
 
 def find_turning(gray: GrayFilm, lens: Lens) -> Turning:
-    """Return the rotations of a clip's camera, and how well they explain its motion.
+    """Return the rotations of a clip's camera, and their fit to its motion.
 
     Args:
       gray: the clip in gray, some 300 pixels across.
@@ -205,7 +205,7 @@ def steadied(
 
 
 def homographies(rotations: Turns, lens: Lens) -> Turns:
-    """Return where the pixels of each frame lie in the first, of a camera that turns on its place.
+    """Return homographies from each frame to the first, for a camera that only rotates.
 
     OpenCV counts pixels from their centres, so these differ by half a pixel from those of `lens`.
     """

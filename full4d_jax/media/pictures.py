@@ -1,4 +1,4 @@
-"""Pictures for people: labelled contact sheets, coloured depth, and where the cameras stand."""
+"""Pictures for people: labelled contact sheets, coloured depth, camera frustums."""
 
 import textwrap
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ REAL_BORDER = (240, 130, 20)
 
 
 def to_uint8(frames: Float[ArrayLike, "..."]) -> UInt8[ndarray, "..."]:
-    """Return pictures in [0, 1] as bytes; what lies outside is clipped."""
+    """Return pictures in [0, 1] as bytes, clipped."""
     return np.round(np.clip(np.asarray(frames, np.float32), 0, 1) * 255).astype(
         np.uint8
     )
@@ -43,7 +43,7 @@ def to_model(pictures: Shaped[ndarray | Array, "*shape"]) -> Float[Array, "*shap
 
 
 def to_unit(frames: Float[ArrayLike, "..."]) -> Float[ndarray, "..."]:
-    """Map [-1, 1] to [0, 1]; what a model puts beyond is clipped."""
+    """Map [-1, 1] to [0, 1], clipped."""
     return np.clip(np.asarray(frames, np.float32) / 2 + 0.5, 0, 1)
 
 
@@ -183,7 +183,7 @@ def frustums(
 
 
 def save_picture(path: str | Path, picture: Picture) -> None:
-    """Write a picture; the name's ending says the format."""
+    """Write a picture in the format of the name's ending."""
     with whole_files.whole_file(Path(path)) as partial:
         Image.fromarray(picture).save(partial)
 
@@ -191,7 +191,7 @@ def save_picture(path: str | Path, picture: Picture) -> None:
 def write_grid(
     folder: Path, grid: Grid, projection: UInt8[ndarray, "n t h w 3"] | None
 ) -> None:
-    """Write `grid.mp4`, all views side by side, and `grid.png`, a sheet of what made them."""
+    """Write `grid.mp4`, all views side by side, and `grid.png`, a sheet of sources and results."""
     write_side_by_side(folder / "grid.mp4", grid.frames, grid.fps)
     sheet = (
         filled_sheet(grid) if projection is None else projected_sheet(grid, projection)

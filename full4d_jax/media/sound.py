@@ -43,7 +43,7 @@ def read_sound(
 
 
 def _samples(path: Path, start: float, count: int) -> Float32[ndarray, " n"] | None:
-    """Return so many samples from a second on, 0 where there is no sound; None without any.
+    """Return `count` samples from a second on, 0 where there is no sound; None without any.
 
     Raises:
       FileRefusal: it is no file.

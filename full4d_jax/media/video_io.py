@@ -1,4 +1,4 @@
-"""Ordinary video files in and out, through PyAV.
+"""Read and write ordinary video files, through PyAV.
 
 Reading takes any size, rate, pixel format, rotation flag and variable frame rate: frames are picked
 by their own timestamps, turned upright, cropped at the centre to the wanted shape and reduced by
@@ -126,7 +126,7 @@ def read_video(
 
 
 def damage_note(shown: video_files.Timeline) -> str:
-    """Return what is damaged in a part of a video, to end a sentence; "" where nothing is."""
+    """Return a phrase about damage in a part of a video; "" for none."""
     parts = []
     if shown.damaged.any():
         seconds = shown.times[shown.damaged]
@@ -232,7 +232,7 @@ def without_dark_rim(picture: Picture) -> Picture:
 
 
 def resize_note(size: tuple[int, int], resized: tuple[int, int]) -> str:
-    """Return what `crop_resize` does to a picture, in words.
+    """Describe the crop and the scaling of `crop_resize`.
 
     Args:
       size: rows and columns of the picture.

@@ -1,4 +1,4 @@
-"""Buckets on the command line: what a command reads is copied to disk, what it made is copied up.
+"""Mirror bucket paths of the command line: download what is read, upload what changed.
 
 A command that names `gs://bucket/run` works in a folder of the cache, into which it first copies
 what is new in the bucket. At its end, also after an error, the first process uploads the files that
@@ -74,7 +74,7 @@ class Copies:
                     print(f"warning: {failed}", file=sys.stderr)
 
     def of(self, address: str) -> Path:
-        """Return the copy of an address, brought up to date when it is first asked for.
+        """Return the copy of an address, updated at its first use.
 
         Raises:
           InputError: it cannot be read, or the disk has no room for it.
@@ -91,7 +91,7 @@ class Copies:
         return copy_of(address)
 
     def readable(self, address: str) -> Path:
-        """Return what a command reads an address by: of a data set itself, else its copy.
+        """Return the path to read an address by: a data set's own address, else a local copy.
 
         Raises:
           InputError: as `of`.
@@ -172,7 +172,7 @@ def _with_copies(value: Any, hint: Any, path_of: Callable[[str], Path]) -> Any:
 
 
 def _download_changes(address: str) -> None:
-    """Copy what is new at an address; what changed on this machine alone stays, to be uploaded.
+    """Download new files of an address; files that changed here alone stay, to be uploaded.
 
     Where a file changed both there and here, that there is taken.
 
@@ -225,7 +225,7 @@ def _download(address: str, name: str) -> list[int]:
 
 
 def _upload_changes(address: str) -> None:
-    """Upload the files of a copy that changed, the index of a data set last, and say how many.
+    """Upload the changed files of a copy, the index of a data set last, and print their number.
 
     Checkpoints that are gone here are removed there.
     """
@@ -272,14 +272,14 @@ def _is_copied(address: str, name: str) -> bool:
 
 
 def _marks_file(address: str) -> Path:
-    """Return the file in which marks of a copy stand."""
+    """Return the file that holds the marks of a copy."""
     folder = cache_folder() / "marks"
     folder.mkdir(parents=True, exist_ok=True)
     return folder / f"{hashlib.sha256(address.encode()).hexdigest()[:32]}.json"
 
 
 def _marks(address: str) -> Marks:
-    """Return the marks of the files in a copy that are as they are at the address."""
+    """Return the marks of the files in a copy that equal those at the address."""
     with contextlib.suppress(ValueError, OSError):
         return json.loads(_marks_file(address).read_text())
     return {}

@@ -1,4 +1,4 @@
-"""The one exception for input that a person can mend: what, where, found, expected, what to do.
+"""Errors of bad input as one line: what, where, found, expected, what to do.
 
 Anything the user gave us (a file, a field, a checkpoint) that cannot be used raises `InputError`
 before long work starts; the command line prints it as one line and leaves with exit code 2.
@@ -67,7 +67,7 @@ class InputError(ValueError):
 
 
 class PeerError(InputError):
-    """Another process that died or failed: the same commands may go on, so the code is 75."""
+    """Another process died or failed. The same commands may resume, so the exit code is 75."""
 
     exit_code = os.EX_TEMPFAIL
 
@@ -133,7 +133,7 @@ def input_errors(what: str, do: str, where: str | Path = "") -> Iterator[None]:
 
 
 def _is_of_a_reader(error: Exception) -> bool:
-    """Return whether readers raise such errors for what stands in a file; a full disk is not."""
+    """Return whether readers raise such errors for a file's content; a full disk is not one."""
     if isinstance(error, OSError) and error.errno in errno.errorcode:
         return False
     library = type(error).__module__.partition(".")[0]

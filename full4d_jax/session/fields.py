@@ -1,4 +1,4 @@
-"""Bounds that stand on a field, and the one check that reads them there.
+"""Bounds of config fields and options as annotations, and their check.
 
     steps: Count = 1500
     \"\"\"Optimiser steps.\"\"\"
@@ -18,7 +18,7 @@ from full4d_jax.session.errors import InputError
 
 
 class Between(NamedTuple):
-    """Numbers from `low` to `high`; `words` says so in messages."""
+    """Numbers from `low` to `high`; messages say `words`."""
 
     low: float
     high: float
@@ -30,7 +30,7 @@ class Between(NamedTuple):
 
 
 class Streamed(NamedTuple):
-    """Stands on an option whose address is read or written in place, without a local copy."""
+    """Mark an option whose address is read or written in place, without a local copy."""
 
 
 class Shown(NamedTuple):
@@ -83,7 +83,7 @@ def check_fields(
 def misfits(
     value: Any, hint: Any = None, name: str = ""
 ) -> Iterator[tuple[str, Any, str]]:
-    """Yield dotted name, value, and what it may be, of each field of nested dataclasses that errs.
+    """Yield dotted name, value and allowed values of each wrong field of nested dataclasses.
 
     Args:
       value: of a field, or a dataclass.

@@ -42,7 +42,7 @@ ERRORS = (
 
 
 class Stopped(KeyboardInterrupt):
-    """A signal asked this process to end: it ends as after Ctrl-C, and leaves no half file."""
+    """A signal to end this process: it ends as after Ctrl-C, and leaves no half file."""
 
     def __init__(self, number: int):
         self.number = number
@@ -93,7 +93,7 @@ def stop_on_signals() -> Iterator[None]:
 
 
 def tolerate_streams() -> None:
-    """Print what a stream cannot encode as escapes, and nothing where a stream is closed."""
+    """Print characters that a stream cannot encode as escapes, and nothing to a closed stream."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         # The parent process has closed it.
@@ -106,7 +106,7 @@ def tolerate_streams() -> None:
 
 
 def check_machine() -> None:
-    """Refuse an environment in which libraries would end the process without a word.
+    """Refuse an environment in which libraries would end the process without a message.
 
     Raises:
       InputError: naming the limit or the variable.

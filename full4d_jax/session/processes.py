@@ -1,4 +1,4 @@
-"""Several processes that share one model or one data set: how they find each other, and wait."""
+"""Several processes of one command: joining, sharing files, waiting for each other."""
 
 import contextlib
 import json
@@ -42,12 +42,12 @@ class ProcessOptions:
 
     @property
     def are_several(self) -> bool:
-        """Whether there are others."""
+        """Whether there are other processes."""
         return self.distributed or bool(self.coordinator)
 
     @property
     def flag(self) -> str:
-        """The option that asks for others."""
+        """The option that was given for other processes."""
         return "--coordinator" if self.coordinator else "--distributed"
 
 
@@ -260,7 +260,7 @@ def on_mesh(mesh: Any, make: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def mesh_arrays(mesh: Any, make: Callable[..., Any], *arguments: Any) -> Any:
-    """Return what `on_mesh` returns, but where it lies: each process has its part."""
+    """Return the result of `on_mesh` without gathering it: each process has its part."""
     import jax
     from jax.core import Tracer
 

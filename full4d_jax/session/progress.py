@@ -1,4 +1,4 @@
-"""Progress of long stages on stderr: how far, how fast, how long still, and numbers to watch."""
+"""Progress of long stages on stderr: steps done, speed, time left, metrics."""
 
 import sys
 import time

@@ -1,4 +1,4 @@
-"""Stages that save what they made, so that running again continues where the last run ended.
+"""Stages that save their results, so that the same command resumes where the last run ended.
 
 A stage is a function from inputs to named arrays, kept as `NAME.npz` in the output folder. Beside
 the arrays stands the fingerprint of everything the stage depends on: its settings, the files it
@@ -31,7 +31,7 @@ STAGE_VERSION = 23
 
 @dataclass
 class Stages:
-    """The output folder of one run, and the stages that are finished there.
+    """The output folder of one run, and its finished stages.
 
     Attributes:
       folder: where everything is written.
@@ -125,7 +125,7 @@ class Stages:
 
     @property
     def warnings(self) -> list[str]:
-        """Warnings of the stages, one sentence each; what a later one repeats counts once."""
+        """Warnings of the stages, one sentence each, without repetitions."""
         texts = [str(arrays.get("warning", "")) for arrays in self.arrays.values()]
         return list(dict.fromkeys(line for text in texts for line in text.splitlines()))
 
