@@ -21,7 +21,7 @@ STILL_FPS = 1.0
 
 
 class View(NamedTuple):
-    """One camera and what it filmed."""
+    """One camera and its files."""
 
     name: str
     files: tuple[Path, ...]
@@ -240,7 +240,7 @@ def turned(captures: Sequence[Capture], degrees: Mapping[str, int]) -> list[Capt
 def fit_to_file(
     file: Path, intrinsics: Lens, size: tuple[int, int]
 ) -> tuple[Lens, str]:
-    """Adapt intrinsics of pictures of `size` to an actual picture; also return what was done.
+    """Adapt intrinsics of pictures of `size` to an actual picture; also return a note.
 
     Pictures of the same shape were resized. Of another shape they are understood only where black
     bars show that they were resized to fit and padded around the middle, as ffmpeg does.

@@ -128,7 +128,7 @@ class CaptureClips(Sequence[schema.Example]):
         )
 
         def flat(values: ndarray, method: int = cv2.INTER_NEAREST_EXACT) -> ndarray:
-            """Resized, without the lens's distortion, and turned; depth and masks not averaged."""
+            """Resize, undistort and turn an image; depth and masks are not averaged."""
             if values.shape[:2] != (rows, columns):
                 values = cv2.resize(values, (columns, rows), interpolation=method)
             straight = lenses.undistort(values, lens, view.distortion)[0]
@@ -164,7 +164,7 @@ class CaptureClips(Sequence[schema.Example]):
         return files, lenses.flat_lens(lens, view.distortion, *size), size
 
     def _pictures(self, view: View, taken: Int[ndarray, " t"]) -> Iterable[ndarray]:
-        """These frames of a view, decoded when they are read."""
+        """Yield these frames of a view, decoded when they are read."""
         video = view.files[0]
         if video.suffix.lower() not in media_files.VIDEOS:
             return map(media_files.read_picture, [view.files[i] for i in taken])
@@ -174,7 +174,7 @@ class CaptureClips(Sequence[schema.Example]):
 
 
 def align(views: Sequence[View], where: str) -> Int[ndarray, "v t"]:
-    """Return the frame of each view that shows each shared instant.
+    """Return for each shared instant the frame of each view.
 
     Instants are the frames of the view that has fewest while all views video. A view shows one by
     the frame nearest in time, at most half an interval away; no frame is taken twice, and instants

@@ -135,5 +135,5 @@ def _named(name: str) -> Convention:
 
 
 def _axes(convention: Convention) -> Poses:
-    """Maps OpenCV camera coordinates to those of the convention."""
+    """Return the matrix from OpenCV camera coordinates to those of the convention."""
     return rigid(np.array([AXES[x] for x in convention.axes], np.float64), np.zeros(3))

@@ -1,4 +1,4 @@
-"""A clip's pictures, decoded once for all that looks at them."""
+"""A clip's pictures, decoded once for all checks and matches."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""Estimated depth in the units of the cameras, from what several of them see of the same points.
+"""Align estimated depth to the units of the cameras, by points that several of them see.
 
 A network that sees one picture gives disparity up to a scale and a shift: 1 / z = a d + b. Matches
 between views have a z by triangulation; a and b are the line through most of them, one line for

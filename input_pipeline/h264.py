@@ -70,7 +70,7 @@ def encode_stream(
 
 
 def decode_stream(pieces: Iterable[bytes]) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
-    """The sRGB frame of each piece in turn.
+    """Yield the sRGB frame of each piece.
 
     Raises:
       ValueError: the next piece does not decode.
@@ -94,7 +94,7 @@ def decode_stream(pieces: Iterable[bytes]) -> Iterator[UInt8[np.ndarray, "h w 3"
 def take(
     files: Shaped[np.ndarray, "t"], times: Sequence[int] | Int[np.ndarray, "n"]
 ) -> Shaped[np.ndarray, "n"]:
-    """The files of these frames of a view, in any order: JPEG files, or the pieces of a stream."""
+    """Return the files of these frames of a view, in any order: JPEG, or pieces of a stream."""
     if not is_stream(files.item(0)):
         return files[list(times)]
     taken = []

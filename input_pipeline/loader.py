@@ -51,7 +51,7 @@ def make_loader(
     rows: Sequence[int] | None = None,
     threads: int = 4,
 ) -> Iterator[Any]:
-    """Shuffled batches without end, from batch number `start_step` on.
+    """Return endless shuffled batches, from batch number `start_step` on.
 
     Args:
       source: random access to records, by any thread; or a `range` of scene indices (of any length

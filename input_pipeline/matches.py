@@ -1,4 +1,4 @@
-"""Match points between views by pictures alone, and measure how far cameras miss them.
+"""Match points between views by pictures alone; measure their distance from epipolar lines.
 
 Points are SIFT's (Lowe 2004), matched both ways by the ratio of the two best distances. Cameras are
 compared with them through epipolar lines: a point of one view lies on a line of the other, whatever
@@ -28,7 +28,7 @@ PARALLAX = np.radians(0.5)
 
 
 class Features(NamedTuple):
-    """Points of one picture and what their surroundings look like."""
+    """Points of one picture, and descriptors of their surroundings."""
 
     points: Points
     """Pixels of the picture, centres at +0.5."""
@@ -121,7 +121,7 @@ def verify(points: Pairs) -> Float[ndarray, "m 2 2"]:
 
 
 def match_views(features: Sequence[Features], instant: int, most: int) -> list[Matches]:
-    """Matches of all pairs of views, or of the `most` that are nearest in number."""
+    """Match all pairs of views, or the `most` pairs that are nearest in number."""
     v = len(features)
     matches = []
     for i, j in [(i, i + step) for step in range(1, v) for i in range(v - step)][:most]:
@@ -131,7 +131,7 @@ def match_views(features: Sequence[Features], instant: int, most: int) -> list[M
 
 
 def find_matches(example: Example, pictures: DecodedClip) -> list[Matches]:
-    """Matches of pairs of views at the instants that were kept."""
+    """Match pairs of views at the instants that were kept."""
     # The most pairs of views of an instant.
     most_pairs = 60
     undecoded = np.zeros((1, 1, 3), np.uint8)
@@ -167,7 +167,7 @@ def near_pixels(shapes: list[list[tuple[int, int]]]) -> float:
 def epipolar_distances(
     points: Pairs, intrinsics: TwoLenses, world_to_camera: Float[ndarray, "... 2 4 4"]
 ) -> Float[ndarray, "... n"]:
-    """Sampson's distance in pixels of matches from what two cameras say.
+    """Return Sampson's distance, pixels, of matches from the epipolar lines of two cameras.
 
     Infinite where the point that both see would lie behind one of them (and they see it from
     directions that differ enough to determine it), and where the cameras stand in one place.
@@ -205,7 +205,7 @@ def epipolar_distances(
 def triangulate(
     points: Pairs, intrinsics: TwoLenses, world_to_camera: Float[ndarray, "2 4 4"]
 ) -> tuple[Float[ndarray, "n 2"], Float[ndarray, " n"]]:
-    """z-depth of matches in both cameras, world units, and the angle between the rays, radians.
+    """Return the z-depth of matches in both cameras, world units, and the rays' angle, radians.
 
     Each depth belongs to the point of its ray that is nearest to the other ray.
     """
@@ -224,7 +224,7 @@ def _homogeneous(points: Float[ndarray, "... 2"]) -> Places:
 def _depths(
     first: Places, second: Places, offset: Places
 ) -> tuple[ndarray, ndarray, ndarray]:
-    """a and b with offset + a first nearest to b second, and the angle between the two rays."""
+    """Return a and b with offset + a first nearest to b second, and the angle of the two rays."""
     aa = (first * first).sum(-1)
     bb = (second * second).sum(-1)
     ab = (first * second).sum(-1)

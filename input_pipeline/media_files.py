@@ -1,4 +1,4 @@
-"""Files on disk: which are pictures and videos, in what order, and reading one."""
+"""Picture and video files on disk: finding, sorting and reading them."""
 
 import contextlib
 import re
@@ -24,7 +24,7 @@ VIDEO_FOLDERS = (".", "videos", "videos/dense", "images")
 
 
 def natural(path: Path | str) -> list:
-    """Sorts cam2 before cam10."""
+    """Return a key that sorts cam2 before cam10."""
     parts = re.split(r"(\d+)", path.name if isinstance(path, Path) else path)
     return [(int(part), part) if part.isdigit() else (-1, part) for part in parts]
 
@@ -35,7 +35,7 @@ def first_file(folder: Path, names: Sequence[str]) -> Path | None:
 
 
 def picture_named(place: Path) -> Path:
-    """Return the picture at a place whose ending may be left out; the place where none is."""
+    """Return the picture at a path that may lack its ending; the path itself if there is none."""
     files = [place.with_name(place.name + ending) for ending in ("", *sorted(PICTURES))]
     return next((file for file in files if file.is_file()), place)
 

@@ -1,4 +1,4 @@
-"""The one door to files that are read: regular ones, and JSON, `.npy` and `.npz` of strangers.
+"""Safe reading of untrusted files: regular files only, JSON, `.npy` and `.npz`.
 
 The names in a folder are its owner's choice: links to files of the user, pipes that may never
 begin, devices that never end, files of the kernel that are read by asking it.
@@ -55,7 +55,7 @@ class FileRefusal(ValueError):
 
 
 def check_field(where: object, holds: object, found: object, expected: object) -> None:
-    """Refuse what does not hold.
+    """Raise an error unless a field holds.
 
     Raises:
       ValueError: in the words of all of this package.
@@ -66,7 +66,7 @@ def check_field(where: object, holds: object, found: object, expected: object) -
 
 @contextlib.contextmanager
 def named(where: str) -> Iterator[None]:
-    """Say in messages of errors where they arose.
+    """Prefix messages of errors by the place where they arose.
 
     Raises:
       ValueError: what was raised in this context, behind `where`.
@@ -240,7 +240,7 @@ def load_lines(path: Path, layout: Any) -> list[Any]:
 
 
 def field(table: Any, name: str, where: str) -> Any:
-    """`table[name]`.
+    """Return `table[name]`.
 
     Raises:
       ValueError: naming what lacks the field.

@@ -108,7 +108,7 @@ def make_example(
     masks: Files | None = None,
     **others: Any,
 ) -> Example:
-    """A clip without latents. Missing fields are empty; one row of times is that of all views.
+    """Return a clip without latents. Missing fields are empty; one row of times serves all views.
 
     Its pictures have no distortion. Of `others`, which are texts and numbers, it needs scene_id,
     fps, source and license. Only `validate` checks anything.
@@ -133,7 +133,7 @@ def make_example(
 
 
 def validate(example: Example) -> Example:
-    """Return the example if every field keeps its promise.
+    """Return the example if every field is valid.
 
     Raises:
       ValueError: naming the field, what was found and what was expected.

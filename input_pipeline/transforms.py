@@ -80,7 +80,7 @@ def _fit(
 
 
 def decode_view(files: Shaped[ndarray, "t"]) -> Iterator[UInt8[ndarray, "h w 3"]]:
-    """The sRGB frames of one view of a record, JPEG files or a video, as they are stored.
+    """Yield the sRGB frames of one view of a record, from JPEG files or H.264, as stored.
 
     Raises:
       ValueError: the next frame cannot be decoded.
@@ -98,7 +98,7 @@ def decode_frame(files: Shaped[ndarray, "t"], number: int) -> UInt8[ndarray, "h 
 def encode_view(
     frames: Iterable[UInt8[ndarray, "h w 3"]], film: bool, *, finest: bool = False
 ) -> Shaped[ndarray, "t"]:
-    """Return the frames of one view as a video, or as JPEG files, with hardly a loss if `finest`.
+    """Return the frames of one view as H.264 or as JPEG files, almost without loss if `finest`.
 
     Errors are those of `encode_stream`.
     """
@@ -108,7 +108,7 @@ def encode_view(
 
 
 def decode_depths(example: Example, out: Float32[ndarray, "v t h w"]) -> None:
-    """The depth of a record, written to `out` in its size, as `decode` does; 0 where unknown.
+    """Write the depth of a record to `out` in its size, as `decode` does; 0 where unknown.
 
     Raises:
       ValueError: naming the scene and file that cannot be decoded.
@@ -119,7 +119,7 @@ def decode_depths(example: Example, out: Float32[ndarray, "v t h w"]) -> None:
 def _decode_beside(
     example: Example, field: str, decode: Callable, out: ndarray
 ) -> None:
-    """Decode what lies beside the frames, never averaged; 0 where there is no file."""
+    """Decode the files beside the frames, never averaged; 0 where there is no file."""
     for (i, j), file in np.ndenumerate(getattr(example, field)):
         out[i, j] = 0
         if file:
@@ -131,7 +131,7 @@ def _decode_beside(
 def to_source(
     depth: Float32[ndarray, "t h w"], world_to_camera: Float32[ndarray, "v t 4 4"]
 ) -> tuple[Float32[ndarray, "t h w"], Float32[ndarray, "v t 4 4"]]:
-    """Depth of view 0 and cameras, in that view's frame at t=0, its median depth there as unit.
+    """Return depth and cameras in view 0's frame at t=0, with its median depth there as unit.
 
     Raises:
       ValueError: if no depth is known at t=0.
@@ -208,7 +208,7 @@ def decode_jpeg(file: bytes) -> UInt8[ndarray, "h w 3"]:
 
 
 def encode_depth(depth: Float[ndarray, "h w"]) -> bytes:
-    """z-depth as a PNG file of float16 bits: 11 significant bits at every distance.
+    """Return z-depth as a PNG file of float16 bits: 11 significant bits at every distance.
 
     Distances that half floats do not reach (65,504 units) are unknown, 0.
     """
@@ -231,7 +231,7 @@ def decode_mask(file: bytes) -> UInt8[ndarray, "h w"]:
 
 
 def decode_depth(file: bytes) -> Float32[ndarray, "h w"]:
-    """z-depth of a PNG file of float16 bits.
+    """Return the z-depth of a PNG file of float16 bits.
 
     Raises:
       ValueError: if the file is no readable picture of 16-bit grey levels.

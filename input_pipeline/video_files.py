@@ -52,7 +52,7 @@ class Frame(NamedTuple):
 
 
 class Shown(NamedTuple):
-    """One frame of the decoder's, or one that does not come."""
+    """One frame of the decoder, or a missing one."""
 
     time: float
     """Seconds since the first frame."""
@@ -93,7 +93,7 @@ def open_video(path: Path) -> InputContainer:
 
 
 def decoded_stream(container: InputContainer, path: Path) -> av.VideoStream:
-    """Return the video's video.
+    """Return the video stream of a container.
 
     Raises:
       FFmpegError: there is no decoder for it.
@@ -121,7 +121,7 @@ def decode_frames(
     spacing: float = 0.0,
     threads: int = 0,
 ) -> Iterator[Frame]:
-    """All frames in order; with `start` from a key frame at or before that second on.
+    """Yield all frames in order, with `start` from a key frame at or before that second on.
 
     Args:
       path: the file.
@@ -191,7 +191,7 @@ def first_frame(path: Path) -> UInt8[np.ndarray, "h w 3"]:
 def read_frames(
     path: Path, times: Sequence[float] | Float64[np.ndarray, "t"]
 ) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
-    """The frames at these increasing times of `frame_times`, one after another.
+    """Yield the frames at these increasing times of `frame_times`.
 
     Raises:
       ValueError: naming the file and the second at which a frame is damaged or missing.
@@ -215,7 +215,7 @@ def read_frames(
 
 
 def timeline(path: Path, first: float, last: float, least: int) -> Timeline:
-    """Return when the frames of a part of a video are shown, and which are damaged.
+    """Return the times of the frames of a part of a video, and which are damaged.
 
     No picture is kept: an hour of them would not fit into memory.
 
@@ -273,7 +273,7 @@ def _spread_damage(facts: list[tuple]) -> Bool[np.ndarray, " t"]:
 def _frames_from(
     container: InputContainer, stream: av.VideoStream, start: float
 ) -> Iterator[Shown]:
-    """Frames in order, from a key frame at or before `start` on; all where the index misleads."""
+    """Yield frames in order from a key frame at or before `start` on; all if the index misleads."""
     decoded = _decoded(container, stream)
     head = []
     for shown in decoded:
@@ -300,7 +300,7 @@ def _frames_from(
 
 
 def _decoded(container: InputContainer, stream: av.VideoStream) -> Iterator[Shown]:
-    """Frames from where the container is on, by the stream's clock, and what does not come."""
+    """Yield frames from the container's place on, by the stream's clock, and missing ones."""
     rate = float(stream.average_rate or 25)
     count = 0
     latest = -np.inf

@@ -1,4 +1,4 @@
-"""The one door to files that are written: they appear when complete, and output follows no link."""
+"""Safe writing of files: they appear when complete, and output follows no link."""
 
 import contextlib
 import os
@@ -74,7 +74,7 @@ def make_own_folder(path: Path) -> Path:
 
 
 def require_own(path: Path) -> None:
-    """Refuse a name in an output folder that is a link: what lies behind it is not the folder's.
+    """Refuse a name in an output folder that is a link to another place.
 
     Raises:
       FileRefusal: naming the path.
@@ -103,7 +103,7 @@ def remove_leftovers(path: Path) -> None:
 
 
 def runs(process: int) -> bool:
-    """Return whether a process of this machine is there."""
+    """Return whether a process of this machine runs."""
     try:
         # Signal 0 only asks.
         os.kill(process, 0)

@@ -111,7 +111,7 @@ def record_bad_step(
     losses: RunningLoss,
     batch: Any,
 ) -> str:
-    """Write the batch of a bad step to `bad_batches.jsonl`; return a line that says so, or stop.
+    """Write the batch of a bad step to `bad_batches.jsonl`; return a line about it, or stop.
 
     The batch is what it holds, in plain values.
     A run that stops here saves nothing: its newest checkpoint is from before the bad step.

@@ -1,4 +1,4 @@
-"""Few steps: adapters learn to do in one step of the sampler what the network does in many.
+"""Few-step distillation: adapters learn one step for several of the network's.
 
 Phased consistency distillation (arXiv 2405.18407). The sampler's flow times 1 = s_0 > ... > s_n = 0
 divide each path into n = `flow.segments` segments, and finer times divide those into

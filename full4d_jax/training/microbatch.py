@@ -1,4 +1,4 @@
-"""A part of a batch, of which several are computed one after the other (`training.accumulate`)."""
+"""Microbatches: parts of a batch that are computed in turn (`training.accumulate`)."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""Reports of a run: a line on stderr, `metrics.jsonl`, boards, the speed, and what holds it up.
+"""Reports of a run: a line on stderr, `metrics.jsonl`, boards, speed and bottlenecks.
 
 Only the first of several processes writes. Times are wall times between two reports, saving and
 sheets included, without validation and the first step, which compiles. A process whose data does
@@ -97,7 +97,7 @@ class Monitor(contextlib.ExitStack):
         self.waited += time.perf_counter() - start
 
     def _say_stalled(self, step: int, seconds: float) -> None:
-        """Print, in any process, that the data of a step does not come."""
+        """Print, in any process, that the data of a step is late."""
         host = self.hosts[jax.process_index()]
         usual = f"; a step takes {self.step_seconds:.3g} s" if self.step_seconds else ""
         print(

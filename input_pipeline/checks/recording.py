@@ -1,4 +1,4 @@
-"""Checks that every frame of a clip is a whole picture of its own, at its own time, and as bright.
+"""Checks of recordings: whole pictures, their sizes, times, exposure and repetitions.
 
 `check_*` return a line for each problem, `field: found X, expected Y`.
 """
@@ -48,7 +48,7 @@ def check_masks(example: Example, shapes: list[list[tuple[int, int]]]) -> list[s
 
 
 def check_times(example: Example) -> tuple[list[str], float]:
-    """Find views that run apart, gaps and a wrong rate; return the drift in seconds too."""
+    """Find drifting views, gaps and a wrong rate; also return the drift in seconds."""
     # Share of a frame's time that a view may be later than the slowest.
     most_delay = 0.5
     # The time between two frames, in frames.

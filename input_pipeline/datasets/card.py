@@ -1,4 +1,4 @@
-"""The index and the card of a data set: its content, clip by clip and in all."""
+"""The index and the card of a data set: the content of each clip and of all."""
 
 import hashlib
 from collections import Counter

@@ -81,7 +81,7 @@ def write_dataset(
     about: str = "",
     report: Callable[[int], None] = lambda _: None,
 ) -> int:
-    """Write those files that are not there yet; with the last one of all, the dataset is done.
+    """Write the missing files; with the last one the dataset is finished.
 
     Each file is written whole or not at all, so that a build that was stopped goes on where it
     was; files that are there are read, and written again where their SHA-256 is another. The files

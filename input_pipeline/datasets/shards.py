@@ -106,7 +106,7 @@ class ClipSource(Protocol):
         ...
 
     def __getitem__(self, index: int, /) -> schema.Example:
-        """A pure function of the index."""
+        """Return one clip, a pure function of the index."""
         ...
 
 
@@ -167,7 +167,7 @@ def _encode_here(index: int, scene_id: str) -> tuple[bytes, Facts]:
 def write_shard(
     folder: Path, shard: Shard, records: Iterator[tuple[bytes, Facts]], plan: str
 ) -> None:
-    """Write a shard and what is known of it.
+    """Write a shard and its facts.
 
     Both appear under their names when they are complete, the shard first.
 
@@ -197,7 +197,7 @@ def write_shard(
 
 @contextlib.contextmanager
 def _system_errors(path: Path) -> Iterator[None]:
-    """Raise OSError for what array_record reports of the system, in words only."""
+    """Raise OSError for system errors that array_record reports as text."""
     try:
         yield
     except RuntimeError as error:

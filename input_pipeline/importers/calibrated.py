@@ -1,4 +1,4 @@
-"""Calibrated cameras and the footage beside them."""
+"""Calibrated cameras and the videos beside them."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -32,7 +32,7 @@ def make_rig(
     cameras: Mapping[str, CalibratedCamera],
     depth_scale: float | None = None,
 ) -> list[capture.View]:
-    """Return the views of cameras, by the names that their footage carries.
+    """Return the views of cameras, by the names of their videos.
 
     Args:
       path: the capture's folder, with videos or folders of pictures here, in `videos` or `images`.
@@ -54,12 +54,12 @@ def make_rig(
 
 
 def pair(videos: Videos, cameras: Sequence[str], where: Path) -> dict[str, str]:
-    """For each camera the name of its footage: the same, or one that contains the other.
+    """Return for each camera the name of its video: the same, or one that contains the other.
 
     A number is contained as a whole only: the video cam10 is not that of the camera cam1.
 
     Raises:
-      ValueError: naming cameras and footage without the other.
+      ValueError: naming cameras without video, and videos without camera.
     """
     pairs: dict[str, str] = {}
     for camera in cameras:
@@ -107,7 +107,7 @@ def check_lengths(videos: Videos, where: Path) -> None:
 
 
 def moving(cameras: Sequence[CalibratedCamera], where: str) -> CalibratedCamera:
-    """Return the camera that stands as these do, one a frame.
+    """Return the moving camera of these cameras, one per frame.
 
     Raises:
       ValueError: its lens changes.

@@ -40,7 +40,7 @@ def matches(path: Path) -> Path | None:
 
 
 def read(path: Path, fps: float | None) -> list[capture.Capture]:
-    """Return one capture: cameras that filmed, or every photo a view of one instant.
+    """Return one capture: video cameras, or every photo as a view of one instant.
 
     Raises:
       ValueError: naming the file or camera that does not fit.

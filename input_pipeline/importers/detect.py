@@ -79,7 +79,7 @@ def detect(path: Path) -> tuple[str, str, list[str]]:
 
 
 def needs(layout: str) -> str:
-    """Return in words the files of a layout: the first line of its module."""
+    """Return a description of the files of a layout: the first line of its module."""
     return (LAYOUTS[layout].__doc__ or layout).partition("\n")[0]
 
 
@@ -124,7 +124,7 @@ def read_captures(path: Path, layout: str, fps: float | None) -> list[Capture]:
 
 
 def apply_sync(path: Path, captures: list[Capture]) -> list[Capture]:
-    """Return the captures on the clock that `path` declares; as they are where it declares none.
+    """Return the captures on the clock that `path` declares, if it declares one.
 
     Raises:
       ValueError: a camera that is not there, or times that do not fit its frames or go

@@ -24,8 +24,7 @@ def matches(path: Path) -> Path | None:
 
 
 def read(path: Path, fps: float | None) -> list[capture.Capture]:
-    """One capture; rows belong to the files in the order of their names as LLFF sorts them, by
-    character (cam10 before cam2).
+    """Return one capture; rows belong to the files sorted by character (cam10 before cam2).
 
     Raises:
       ValueError: a broken table, or as many files as rows are not there.
@@ -53,7 +52,7 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
 
 
 def _videos(path: Path, count: int) -> dict[Path, list[Path]]:
-    """The first videos, photos or folders of frames that are as many as the poses, by their place.
+    """Return the first videos, photos or folders of frames as numerous as the poses, by path.
 
     The video that photos were taken from may lie beside them, and frames in cam00/images.
 

@@ -145,7 +145,7 @@ def _view(file: Path, name: str, video: list[dict], seconds: float) -> capture.V
 
 
 def _videos(file: Path, frames: list[dict]) -> dict[str, list[dict]]:
-    """Frames in order of time, by folder, or by the beginnings of names in a folder of many videos.
+    """Group frames, in order of time, by folder, or by name prefixes in a folder of several videos.
 
     Raises:
       ValueError: a time comes twice in one video.

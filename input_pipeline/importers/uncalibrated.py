@@ -1,4 +1,4 @@
-"""Results of generators that write no cameras: they are recognized, and the missing file is named.
+"""Recognize results of generators that write no cameras, and name the missing file.
 
     SynCamMaster        prompt0_merged.mp4: two views side by side
     TrajectoryCrafter   gen.mp4, render.mp4, mask.mp4: around a point at a depth that is not kept

@@ -216,7 +216,7 @@ def animation_seconds(mesh: SkinnedMesh, animation: str) -> float:
 def skinned_positions(
     mesh: SkinnedMesh, animation: str | None = None, time: float = 0.0
 ) -> Float[ndarray, "p 3"]:
-    """Vertices at `time` seconds of a looped animation, or of the rest pose without one."""
+    """Return vertices at `time` seconds of a looped animation, or those of the rest pose."""
     pose = dict(mesh.rest)
     if animation is not None:
         time = time % animation_seconds(mesh, animation)

@@ -199,7 +199,7 @@ def gltf_clip(
 def standing_triangles(
     mesh: gltf_mesh.SkinnedMesh, animation: str, times: Float[np.ndarray, "t"]
 ) -> Float[np.ndarray, "t f 3 3"]:
-    """Skinned triangles at each time, of ASSET_LENGTH, standing on y = 0 around the origin."""
+    """Skin triangles at each time, of ASSET_LENGTH, standing on y = 0 around the origin."""
     low = mesh.positions.min(0)
     high = mesh.positions.max(0)
     anchor = np.array([(low[0] + high[0]) / 2, low[1], (low[2] + high[2]) / 2])
@@ -277,7 +277,7 @@ def cast_rays(
 def _room(
     eye: Float[Array, "3"], rays: Float[Array, "x 3"]
 ) -> tuple[Float[Array, "x 3"], Float[Array, "x"]]:
-    """Colour and depth where rays from inside leave the room."""
+    """Return colour and depth where rays from inside leave the room."""
     high = jnp.array(ROOM)
     low = jnp.array([-ROOM[0], 0.0, -ROOM[2]])
     rays = jnp.where(jnp.abs(rays) < 1e-6, 1e-6, rays)
@@ -298,7 +298,7 @@ def _room(
 def _bilinear(
     texture: Float[Array, "y x 3"], texcoords: Float[Array, "n 2"]
 ) -> Float[Array, "n 3"]:
-    """Texture at glTF coordinates (origin top left, repeating), texel centres at +0.5."""
+    """Read a texture at glTF coordinates (origin top left, repeating), texel centres at +0.5."""
     height, width = texture.shape[:2]
     column = texcoords[:, 0] * width - 0.5
     row = texcoords[:, 1] * height - 0.5

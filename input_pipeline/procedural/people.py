@@ -105,7 +105,7 @@ def person_at(person: Person, floor: Scalar, time: Scalar) -> Objects:
 
 
 def _limb(top, angles, away, forward, out, size, lengths):
-    """Centres and axes of two segments that hang from a joint.
+    """Return centres and axes of two segments that hang from a joint.
 
     Args:
       top: the joint.

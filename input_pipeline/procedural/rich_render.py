@@ -223,7 +223,7 @@ def photo_colors(
     number: Numbers,
     at: Surface,
 ) -> list[Pixels]:
-    """Red, green and blue of the photo on each material, and 1 where there is one, else 0."""
+    """Return red, green and blue of each material's photo, and 1 where there is one, else 0."""
     # Of the materials, where there are photos.
     photo_share = 0.5
     # Cells of a material's grid that a photo spans.
@@ -259,7 +259,7 @@ def _numbers(materials: rich_world.RichMaterials) -> Float[Array, "m 6"]:
 
 
 def _fractal(u: Vector, cells: Array) -> tuple[Array, Array]:
-    """Noise in [0, 1] of all octaves, and of the two finest alone."""
+    """Return noise in [0, 1] of all octaves, and of the two finest alone."""
     octaves = 4
     total = jnp.zeros(cells.shape)
     fine = jnp.zeros(cells.shape)
@@ -277,7 +277,7 @@ def _fractal(u: Vector, cells: Array) -> tuple[Array, Array]:
 
 
 def _across(u: Vector, normal: Vector) -> tuple[Array, Array]:
-    """The two coordinates across the longest component of the normal, the vertical one last."""
+    """Return the two coordinates across the longest component of the normal, the vertical last."""
     x, y, z = (jnp.abs(n) for n in normal)
     along_x = (x >= y) & (x >= z)
     along_y = y >= z
@@ -285,7 +285,7 @@ def _across(u: Vector, normal: Vector) -> tuple[Array, Array]:
 
 
 def _bricks(p: Array, q: Array) -> tuple[Array, Array]:
-    """1 inside and 0 in the joints of a unit grid, and a number in [0, 1] for each brick."""
+    """Return 1 inside and 0 in the joints of a unit grid, and a number in [0, 1] for each brick."""
     p_in = p - jnp.floor(p)
     q_in = q - jnp.floor(q)
     inside = jnp.minimum(jnp.minimum(p_in, 1 - p_in) * 2, jnp.minimum(q_in, 1 - q_in))

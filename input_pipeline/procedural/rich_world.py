@@ -175,7 +175,7 @@ def _people(uniform: world.Uniform) -> people.Person:
 
 
 def _things(uniform: world.Uniform, floor: Scalar):
-    """Objects beside people, how they sway and spin, and which are there."""
+    """Draw the objects beside people, their swaying and spinning, and which are present."""
     ball = uniform((BALLS, 1), 0.04, 0.12) * uniform((BALLS, 3), 0.7, 1.3)
     x = uniform(BALLS, -0.6, 0.6)
     lift = uniform(BALLS, 0.1, 0.7)

@@ -310,7 +310,7 @@ def _inside(world: AnyWorld, center: Float[Array, "n 3"]) -> Float[Array, "n 3"]
 
 
 def camera_towards(center: Place, target: Place, up: Place) -> Pose:
-    """Camera-to-world with OpenCV axes: z towards `target`, x right, y down (against `up`)."""
+    """Return camera-to-world, OpenCV axes: z towards `target`, x right, y down (against `up`)."""
     forward = target - center
     forward = forward / jnp.linalg.norm(forward)
     right = jnp.cross(forward, up)

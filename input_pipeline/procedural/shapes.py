@@ -75,7 +75,7 @@ class Spans(NamedTuple):
 
 
 def dot(a: Vector, b: Vector) -> Array:
-    """Scalar product."""
+    """Return the scalar product."""
     return a.x * b.x + a.y * b.y + a.z * b.z
 
 
@@ -107,12 +107,12 @@ def rows(rotation: Float[Array, "*s 3 3"]) -> list[Vector]:
 
 
 def lookup(table: Float[Array, "m c"], which: Numbers) -> list[Pixels]:
-    """table[which], one array per column: a gather of rows takes twice as long."""
+    """Return table[which], one array per column: a gather of rows takes twice as long."""
     return [table[:, c][which] for c in range(table.shape[1])]
 
 
 def in_blocks(function: Callable[..., Any], arrays: Any) -> Any:
-    """function(arrays), all (p,), on a CPU in parts of up to most_rays pixels one after the other.
+    """Return function(arrays), all (p,), on a CPU in parts of up to most_rays pixels in turn.
 
     Their values fit the cache, and are computed once: without the loop XLA computes what feeds
     three channels three times. Accelerators, which would wait for each small part, do all at once.
@@ -226,7 +226,7 @@ def surface_points(
     depth: Pixels,
     which: Numbers,
 ) -> Surface:
-    """Surfaces of `first_surface`: `which` counts the objects and then the faces of the room."""
+    """Return surfaces of `first_surface`: `which` counts objects, then the faces of the room."""
     count = sum(spans)
     is_object = which < count
     axis = (which - count) // 2
@@ -248,7 +248,7 @@ def surface_points(
 
 
 def first_root(a, half_b, c) -> Array:
-    """Smaller root of a x^2 + 2 half_b x + c, MISSED without a real one."""
+    """Return the smaller root of a x^2 + 2 half_b x + c, MISSED without a real one."""
     discriminant = half_b * half_b - a * c
     root = (-half_b - jnp.sqrt(jnp.maximum(discriminant, 0))) / jnp.maximum(a, 1e-9)
     return jnp.where(discriminant > 0, root, MISSED)
@@ -292,7 +292,7 @@ def _capsule(origin: Vector, rays: Vector, size: Vector) -> Array:
 
 
 def value_noise(point: Vector) -> Pixels:
-    """Trilinear noise on an integer lattice of hashed values in [0, 1]."""
+    """Return trilinear noise on an integer lattice of hashed values in [0, 1]."""
     corner = Vector(*map(jnp.floor, point))
     rises = [*map(smooth, point - corner)]
     total = jnp.zeros(point.x.shape)

@@ -50,7 +50,7 @@ def _texture(
     is_object: Bool[Array, "p"],
     axis: shapes.Numbers,
 ) -> shapes.Pixels:
-    """Six solid textures with smooth edges: the share of the second of two colours."""
+    """Return the share of the second of two colours, by six solid textures with smooth edges."""
     m = world.materials
     numbers = [m.kind[:, None].astype(jnp.float32), m.frequency[:, None], m.phase]
     table = jnp.concatenate([*numbers, m.rotation.reshape(-1, 9)], 1)

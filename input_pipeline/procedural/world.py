@@ -1,4 +1,4 @@
-"""Random dynamic worlds: what is in a procedural scene and where it is at a given time.
+"""Random dynamic worlds: the objects of a procedural scene and their poses at any time.
 
 A world is a box room or (35 %) an open ground under a sky, eleven primitives (ellipsoids, boxes,
 capsules), most of them moving, and in half of the worlds an articulated walker that borrows six of
@@ -111,7 +111,7 @@ class World(NamedTuple):
 
 
 def rotation_of(vector: Float[Array, "*s 3"]) -> Float[Array, "*s 3 3"]:
-    """Rodrigues' formula; finite at zero."""
+    """Return a rotation by Rodrigues' formula; finite at zero."""
     angle = jnp.sqrt((vector * vector).sum(-1) + 1e-9)[..., None, None]
     x, y, z = jnp.moveaxis(vector / angle[..., 0], -1, 0)
     o = jnp.zeros_like(x)
@@ -121,7 +121,7 @@ def rotation_of(vector: Float[Array, "*s 3"]) -> Float[Array, "*s 3 3"]:
 
 
 def uniform_stream(key: PRNGKeyArray) -> Uniform:
-    """Consecutive slices of one vector of draws: one random call compiles faster than thirty."""
+    """Return slices of one vector of draws: one random call compiles faster than thirty."""
     # Uniform numbers that a world may use.
     most_draws = 1024
     draws = jax.random.uniform(key, (most_draws,))
@@ -233,7 +233,7 @@ def random_colors(uniform: Uniform, count: int) -> Float[Array, "m 3"]:
 
 
 def _walker_at(walker: Walker, floor: Scalar, time: Scalar) -> Objects:
-    """Torso, head, two legs and two arms that swing in opposite phase."""
+    """Return torso, head, two legs and two arms that swing in opposite phase."""
     scale = walker.size
     leg = 1.1 * walker.size
     heading = walker.heading + walker.turning * time

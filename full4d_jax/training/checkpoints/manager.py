@@ -234,7 +234,7 @@ class Checkpoints:
         self.manager.reload()
 
     def _newest(self) -> str:
-        """Say, after an error of the disk, which checkpoint is still complete."""
+        """Return a sentence on the newest complete checkpoint, for an error of the disk."""
         self.manager.reload()
         return f"the newest complete one is {self.latest}"
 

@@ -1,4 +1,4 @@
-"""Places of checkpoints that no installed library can reach, or that hold no files, are refused."""
+"""Refuse places of checkpoints that no installed library can reach, or that hold no files."""
 
 from pathlib import Path
 

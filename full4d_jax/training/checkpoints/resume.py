@@ -146,7 +146,7 @@ def check_same_run(
 
 
 def log_differences(stored: dict[str, Any], present: dict[str, Any]) -> None:
-    """Report on stderr what changed besides the config, since bits may change with it."""
+    """Report on stderr all changes besides the config, since bits may change with them."""
     for name in ("versions", "devices", "mesh", "flags", "git"):
         new = present[name]
         old = stored.get(name, new)

@@ -1,4 +1,4 @@
-"""The batches of a training run: each is whole from one of its sources, which a share mixes.
+"""The batches of a training run, each from one source, mixed by a share.
 
 A source gives batch `number` of its own as a pure function of the seed and that number, and the mix
 says which source, and which number, a step takes. So a run resumes at any step to the bit.
@@ -228,7 +228,7 @@ def reprojected(
     keys: Key[Array, "b"],
     videos: UInt8[Array, "b t h w 3"],
 ) -> Batch:
-    """Return clips of what another camera would see of each video, the video, and turned views.
+    """Return clips of each video: reprojected into another camera, itself, and turned views.
 
     Args:
       size: views, rows and columns of the clips.
@@ -305,7 +305,7 @@ def _render(
 
 
 def _as_floats(videos: Shaped[Array, "*p t h w 3"]) -> Float[Array, "*p t h w 3"]:
-    """Return videos in [-1, 1]; those that were rendered are so already."""
+    """Return videos in [-1, 1]; rendered ones are already."""
     return videos if videos.dtype == jnp.float32 else to_model(videos)
 
 

@@ -1,4 +1,4 @@
-"""Views from one ordinary video: planar warps of it, or what another camera would see of it.
+"""Views from one ordinary video: planar warps, or reprojections into another camera.
 
 Pseudo-4D (4Real-Video, section 4): view v shows the video through a homography H_v, the same at all
 times. The path of homographies starts at the centre crop and moves evenly. Half of the paths are
@@ -81,7 +81,7 @@ def pseudo_grid(
 def warped(
     video: Video, homography: Matrix, height: int, width: int
 ) -> Float[Array, "t h w 3"]:
-    """Return the pictures that a homography takes to the video, both with corners at (+-1, +-1)."""
+    """Warp a video by a homography from the picture to it, both with corners at (+-1, +-1)."""
     rows, columns = video.shape[1:3]
     centers = ((2 * np.arange(side) + 1) / side - 1 for side in (height, width))
     y, x = np.meshgrid(*centers, indexing="ij")

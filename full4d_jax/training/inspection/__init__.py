@@ -1,1 +1,1 @@
-"""The compiled training step without a run: memory, FLOPs and collectives of a TPU slice."""
+"""Memory, FLOPs and collectives of compiled programs, without running them."""

@@ -92,7 +92,7 @@ def report_programs(
 def compile_program(
     trace: Callable[[], Any], kind: str, flops: float | None, devices: int
 ) -> dict[str, Any]:
-    """Compile a program for the devices of its mesh, and return what is known of it.
+    """Compile a program for the devices of its mesh, and return its numbers.
 
     Args:
       trace: returns the program, traced.

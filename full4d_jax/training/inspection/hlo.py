@@ -1,4 +1,4 @@
-"""The one reader of optimised HLO: its instructions, how often each runs, and what that adds up to.
+"""Reader of optimised HLO: instructions, how often each runs, collectives and cycles.
 
 XLA writes one computation after the other. A computation runs as often as its callers do; loops
 multiply by their trip count, the constant that their condition compares with, or 1 where there is

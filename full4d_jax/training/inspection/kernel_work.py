@@ -1,4 +1,4 @@
-"""Work of a compiled program: on a GPU what it moves and multiplies, on a TPU its Pallas kernels.
+"""Work of a compiled program: bytes and products on a GPU, Pallas kernels on a TPU.
 
 Of a GPU's program every operation of a scheduled computation is a kernel, which reads its operands
 from memory and writes its result there, as if nothing stayed in a cache. A fusion reads of an

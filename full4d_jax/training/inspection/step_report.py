@@ -39,7 +39,7 @@ from full4d_jax.training.step import train_step
 
 
 def batch_shapes(config: Config, mesh: AnyMesh) -> Batch | ProjectedBatch:
-    """Return a batch as training takes it, sharded over samples: pictures, or what is encoded."""
+    """Return the shapes of a batch of training, sharded over samples: pictures or latents."""
     model = config.model
     data = config.data
     views = data.views
@@ -156,7 +156,7 @@ def describe(
     efficiency: float = 1.0,
     copies: int = 1,
 ) -> dict[str, Any]:
-    """Return what is known of a program before it compiles, and print its time.
+    """Return the facts of a program before compilation, and print its time.
 
     Args:
       config: the experiment.
