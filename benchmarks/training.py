@@ -45,6 +45,7 @@ from full4d_jax.config import (
     Config,
     DataConfig,
     MeshConfig,
+    RealFrames,
     TrainingConfig,
     check_config,
 )
@@ -120,7 +121,7 @@ def of_size(
         cameras=(),
         camera_projector=False,
         remat="none",
-        projection="none",
+        guide=RealFrames(),
     )
     data = DataConfig(views=2, frames=frames, height=side * STRIDE, width=side * STRIDE)
     config = Config(model=model, data=data, training=TrainingConfig(batch=batch))

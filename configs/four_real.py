@@ -8,17 +8,16 @@ Two streams with soft synchronization, on an AMD EPYC machine, in float32, 64 x 
    full4d train --config four_real_base
 2. everything, on grids of which a quarter are planar warps of one view (2,200 steps, 59 minutes on
    one core):
-   full4d train --config four_real --init runs/four_real_base/prior.safetensors \
-     --model.no-moves-base
+   full4d train --config four_real --init runs/four_real_base/prior.safetensors
 3. LPIPS beside the errors of the regressed clips (300 steps, 10 minutes on one busy core):
    full4d train --config four_real --init runs/four_real/prior.safetensors --seed 1 \
-     --out runs/four_real_2 --model.no-moves-base --flow.perceptual 0.3 --training.steps 300 \
+     --out runs/four_real_2 --flow.perceptual 0.3 --training.steps 300 \
      --optimizer.learning_rate 0.005 --optimizer.adam_learning_rate 0.0005 \
      --optimizer.decay_share 0.9 --optimizer.warmup 20
 4. LPIPS of full weight, half of the clips warped from real videos (.4 of 4 are 2; 1,000 steps, 78
    minutes on one busy core), which gains .016 LPIPS for .2 dB:
    full4d train --config four_real --init runs/four_real_2/prior.safetensors --seed 2 \
-     --out runs/four_real_3 --model.no-moves-base --data.videos VIDEOS --data.pseudo 0.4 \
+     --out runs/four_real_3 --data.videos VIDEOS --data.pseudo 0.4 \
      --flow.perceptual 1.0 --optimizer.learning_rate 0.006 --optimizer.adam_learning_rate 0.0006 \
      --optimizer.decay_share 0.75 --optimizer.warmup 30 --training.steps 1000
 5. the nearest frame moves as the row does, by a second head that learns the true frames' optical
@@ -40,8 +39,8 @@ Two streams with soft synchronization, on an AMD EPYC machine, in float32, 64 x 
      --flow.motion 0.5 --optimizer.learning_rate 0.006 --optimizer.adam_learning_rate 0.0008 \
      --optimizer.decay_share 0.9 --optimizer.warmup 10 --training.steps 560
 
-VIDEOS is a folder of clips (docs/model_card.md). wider.safetensors is stage 6's result with zeros
-for what was new in the last.
+Stages 2 to 4 had `parametrisation=Residual()` in this file. VIDEOS is a folder of clips
+(docs/model_card.md). wider.safetensors is stage 6's result with zeros for what was new in the last.
 
 The paper trains the synchronization alone, around a large frozen base
 (`--optimizer.trainable synchronization`). Around this small base that learned little in 400 steps;
@@ -54,8 +53,11 @@ from full4d_jax.config import (
     DataConfig,
     FlowConfig,
     ModelConfig,
+    MovedBase,
     OptimizerConfig,
+    RealFrames,
     TrainingConfig,
+    TwoStreams,
 )
 
 config = Config(
@@ -64,11 +66,11 @@ config = Config(
         width=160,
         heads=4,
         ffn=512,
-        projection="none",
-        attention="two_stream_soft",
+        guide=RealFrames(),
+        parametrisation=MovedBase(),
+        attention=TwoStreams(),
         cameras=(),
         rope_folds_views=True,
-        moves_base=True,
     ),
     data=DataConfig(orbit=True, pseudo=0.25),
     flow=FlowConfig(mean_share=0.75),

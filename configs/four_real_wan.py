@@ -25,7 +25,7 @@ with this program yet: batch and learning rate are first guesses.
 
 from dataclasses import replace
 
-from full4d_jax.config import MeshConfig
+from full4d_jax.config import MeshConfig, RealFrames, TwoStreams
 from full4d_jax.config.wan import WAN
 
 config = replace(
@@ -39,8 +39,8 @@ config = replace(
         layers=30,
         heads=24,
         ffn=14336,
-        projection="none",
-        attention="two_stream_soft",
+        guide=RealFrames(),
+        attention=TwoStreams(),
         cameras=(),
         camera_projector=False,
     ),

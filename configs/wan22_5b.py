@@ -16,7 +16,7 @@ learning rates are first guesses.
 
 from dataclasses import replace
 
-from full4d_jax.config import MeshConfig
+from full4d_jax.config import MeshConfig, ProjectionAsFrames
 from full4d_jax.config.wan import WAN
 
 config = replace(
@@ -30,7 +30,7 @@ config = replace(
         layers=30,
         heads=24,
         ffn=14336,
-        first_frame=True,
+        guide=ProjectionAsFrames(first_frame=True),
     ),
     data=replace(WAN.data, height=384, width=672, fps=24.0),
     flow=replace(WAN.flow, shift=5.0),

@@ -12,6 +12,7 @@ from jaxtyping import Bool
 from numpy import ndarray
 
 from full4d_jax import init_state, load_config, train_step
+from full4d_jax.config import Fused
 from full4d_jax.config.masks import Frames, allowed_frames
 from full4d_jax.generation.procedural import procedural_batch
 
@@ -31,9 +32,13 @@ def near(i: Frames, j: Frames) -> Bool[ndarray, "..."]:
 def main() -> tuple[float, float]:
     """Return the share of the pairs of frames that the rule allows, and a loss with it."""
     config = load_config("debug")
-    mask = f"{__file__}:near"  # as in `full4d train --model.mask FILE.py:NAME`
+    mask = (
+        f"{__file__}:near"  # as in `full4d train --model.attention.mask FILE.py:NAME`
+    )
     data = replace(config.data, frames=INSTANTS)
-    config = replace(config, model=replace(config.model, mask=mask), data=data)
+    config = replace(
+        config, model=replace(config.model, attention=Fused(mask)), data=data
+    )
     allowed = allowed_frames(data.views, data.frames, cross_half=False, mask=mask)
     print(
         f"{data.views} views of {data.frames} frames: {np.mean(allowed):.0%} of the pairs"

@@ -28,7 +28,7 @@ def main(steps: int = 3) -> list[float]:
         config, jax.random.key(config.seed), mesh, optimizer=rule
     )
     make_batch = jax.jit(lambda indices: procedural_batch(indices, config.data))
-    step = jax.jit(full4d_jax.train_step(config, rule), donate_argnums=0)
+    step = jax.jit(full4d_jax.train_step(config, optimizer=rule), donate_argnums=0)
 
     losses = []
     clips = mesh.shape["data"]  # of a step: one for each group of devices

@@ -98,7 +98,7 @@ def check_source(
     check_config(config)
     fields.check_fields(source)
     if source.model_needs_cameras != config.model.needs_cameras:
-        expected = f"none, with {config.model.projection}"
+        expected = f"none, with {config.model.guide}"
         do = "give another config, or another source"
         raise errors.InputError("source", type(source).__name__, "one", expected, do)
 

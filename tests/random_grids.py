@@ -56,7 +56,7 @@ def random_grid(model: ModelConfig) -> tuple[jax.Array, Conditions]:
         intrinsics=put(lenses),
         text=put(text) if model.text_width else None,
     )
-    generated = V if model.projection == "frames" else V - 1
+    generated = V if model.guide.projected_half else V - 1
     return put(rng.normal(size=(B, generated, *shape[2:]))), conditions
 
 

@@ -127,7 +127,7 @@ def _inspect_prior(
 
     # Chips are those of a slice by name, or simulated ones.
     fits = config.model.needs_cameras
-    fields.require("program", program, fits, "step with model.projection none")
+    fields.require("program", program, fits, f"step with {config.model.guide}")
     if topology:
         chips = slice_devices(topology, 1)
         mesh = grid_mesh(config.mesh, chips) or make_mesh(MeshConfig(data=1), chips[:1])

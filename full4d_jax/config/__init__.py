@@ -7,12 +7,23 @@ from full4d_jax.config.experiment import (
     FlowConfig,
     LiftConfig,
     MeshConfig,
-    ModelConfig,
     OptimizerConfig,
     SamplerConfig,
     Size,
     TrainingConfig,
     to_dict,
+)
+from full4d_jax.config.model import (
+    Fused,
+    ModelConfig,
+    MovedBase,
+    ProjectionAsChannels,
+    ProjectionAsFrames,
+    RealFrames,
+    Residual,
+    Sequential,
+    TwoStreams,
+    Velocity,
 )
 from full4d_jax.config.presets import load_config
 from full4d_jax.config.rules import check_config

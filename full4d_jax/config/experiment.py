@@ -4,12 +4,13 @@ Bounds stand on the fields (`session.fields`); `rules` holds the checks between 
 here imports jax, so that `--help` is quick.
 """
 
-from dataclasses import asdict, dataclass
+import dataclasses
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, NamedTuple
 
 import tyro
 
-from full4d_jax.config.codecs import KINDS, Strides
+from full4d_jax.config.model import ModelConfig, Part
 from full4d_jax.session.fields import (
     LARGEST_INT,
     Between,
@@ -31,89 +32,9 @@ Seed = Annotated[
 ]
 Quality = Literal["draft", "normal", "high"]
 Rate = Annotated[float, Between(1e-3, 1000)]
-# Far above any network that is trained; more would take all memory before anything is said.
-Channels = Annotated[int, Between(1, 2**17)]
-Layers = Annotated[int, Between(1, 1000)]
 ViewCount = Annotated[
     int, Between(2, LARGEST_INT, "at least 2, the source included, and below 2^31")
 ]
-
-
-@dataclass(frozen=True)
-class ModelConfig:
-    """The multi-view diffusion transformer (Wan's parametrisation) and its codec."""
-
-    codec: Literal["pixels", "wan21", "wan22"] = "pixels"
-    """Codec between frames and latents; all but `pixels` need `codec_weights`."""
-    codec_stride: Count = 1
-    """Pixels per side of a latent pixel: any with `pixels`, 16 with `wan22`, else 8."""
-    width: Channels = 192
-    """Channels of a token."""
-    layers: Layers = 4
-    """Transformer blocks."""
-    heads: Channels = 3
-    """Attention heads; `width / heads` is even."""
-    ffn: Channels = 576
-    """Hidden channels of the feed-forward network."""
-    patch: Count = 8
-    """Side of a token in latent pixels."""
-    text_width: CountOrZero = 0
-    """Width of the text embedding; 0 builds no cross-attention."""
-    projection: Literal["frames", "channels", "none"] = "channels"
-    """How projection guidance enters; with none, some frames of the grid are real."""
-    attention: Literal[
-        "fused", "full", "sequential", "two_stream_hard", "two_stream_soft"
-    ] = "fused"
-    """How views and times are joined: in one attention, one after the other, or as two streams
-    (docs/attention.md)."""
-    mask: str = "time_view"
-    """Which frames read which in fused attention: time_view, without_cross_half, windowed,
-    neighbours, causal, or a function of yours, FILE.py:FUNCTION (docs/attention.md)."""
-    first_frame: bool = False
-    """Give the source's first latent frame clean at flow time 0 (Wan2.2-TI2V)."""
-    cameras: tuple[Literal["linear", "plucker", "prope"], ...] = ("linear", "plucker")
-    """How tokens learn their camera, any of these (docs/attention.md)."""
-    camera_projector: bool = False
-    """Add an identity-initialised linear after attention, for pretrained backbones."""
-    rope_theta: Positive = 100.0
-    """Base of the rotary frequencies."""
-    rope_folds_views: bool = False
-    """Give view v at time t the rotary position v * frames + t; else t."""
-    prediction: Literal["velocity", "residual"] = "residual"
-    """Network output: the velocity, or a residual of the filled projection."""
-    refiner: Annotated[int, Between(0, 2**17)] = 12
-    """Channels of the convolutional head; 0 leaves a linear head."""
-    moves_base: bool = False
-    """Move the nearest real frame and the first row's, and mix them, before the residual, by
-    motion that the row carries over and a second convolutional head corrects; for models without
-    projection."""
-    lora_rank: Annotated[int, Between(0, 2**17)] = 0
-    """Rank of the adapters for `optimizer.trainable` lora or adapters; 0 builds none."""
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Precision of products on tokens; auto is bfloat16 except on CPU."""
-    remat: Literal["none", "block", "attention", "products"] = "none"
-    """Save memory: recompute nothing, whole blocks, all but attention, or all but attention and
-    products with parameters."""
-    gpu_attention: Literal["flash", "cudnn"] = "flash"
-    """What attends within views on GPUs: our kernel, or cuDNN, which makes attention 1.4 times as
-    fast, but whose gradients repeat with a flag only (docs/attention.md)."""
-
-    @property
-    def needs_cameras(self) -> bool:
-        """Whether it makes views at known cameras, from a projection; else it fills grids."""
-        return self.projection != "none"
-
-    @property
-    def reads_filled(self) -> bool:
-        """Whether it reads filled projections (`Conditions.base`) in more than real frames."""
-        return self.projection == "channels" or self.prediction == "residual"
-
-    @property
-    def strides(self) -> Strides:
-        """Strides of the codec; `pixels` folds squares with sides of `codec_stride`."""
-        if self.codec in KINDS:
-            return KINDS[self.codec].strides
-        return Strides(self.codec_stride, 1, 3 * self.codec_stride**2)
 
 
 class Size(NamedTuple):
@@ -200,7 +121,7 @@ class FlowConfig:
     moving: Weight = 0.0
     """Additional weight in the regression of what differs from instant 0 of its view."""
     motion: Weight = 0.0
-    """Weight of the motion's error with `model.moves_base`, in units of 4 pixels."""
+    """Weight of the motion's error in models that move their base, in units of 4 pixels."""
     segments: Annotated[int, Between(0, 64)] = 0
     """Euler steps in which adapters learn to do what the network does in 16 times as many; 0 is
     off."""
@@ -374,5 +295,12 @@ DEFAULT = Config(
 
 
 def to_dict(config: Any) -> dict[str, Any]:
-    """Return nested plain values, ready for JSON."""
-    return asdict(config)
+    """Return nested plain values, ready for JSON; parts of the network have their class as kind."""
+    plain: dict[str, Any] = {}
+    if isinstance(config, Part):
+        plain["kind"] = type(config).__name__
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        is_nested = dataclasses.is_dataclass(value)
+        plain[field.name] = to_dict(value) if is_nested else value
+    return plain

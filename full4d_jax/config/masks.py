@@ -4,7 +4,7 @@ A mask is a function of two sets of frames to booleans: may frame i read frame j
 that of Full-4D; one softmax runs over all tokens of all frames that a token may read. The fields of
 `Frames` are arrays that broadcast against each other, so a mask is written for one pair:
 
-    def near(i, j):                                   # --model.mask mine.py:near
+    def near(i, j):                                   # --model.attention.mask mine.py:near
         return abs(i.view - j.view) + abs(i.time - j.time) < 3
 
 A grid that the network makes in parts (`sampler.group_views`, `sampler.window_frames`) has one mask
@@ -19,6 +19,7 @@ from typing import NamedTuple, cast
 import numpy as np
 from jaxtyping import Bool, Int
 
+from full4d_jax.config.model import PAPER_MASK
 from full4d_jax.config.presets import value_in
 from full4d_jax.session.errors import InputError, require_file
 
@@ -41,7 +42,7 @@ class Frames(NamedTuple):
 
 Allowed = Bool[np.ndarray, "..."]
 Mask = Callable[[Frames, Frames], Allowed]
-ADVICE = "change --model.mask (docs/attention.md)"
+ADVICE = "change --model.attention.mask (docs/attention.md)"
 
 
 def time_view(i: Frames, j: Frames) -> Allowed:
@@ -70,6 +71,11 @@ def causal(i: Frames, j: Frames) -> Allowed:
     return time_view(i, j) & (j.time <= i.time)
 
 
+def full(i: Frames, j: Frames) -> Allowed:
+    """Every frame reads every frame."""
+    return (i.view == i.view) & (j.view == j.view)
+
+
 def same_instant(i: Frames, j: Frames) -> Allowed:
     """All views at one time within the same half."""
     return (i.time == j.time) & (i.half == j.half)
@@ -80,10 +86,10 @@ def input_video(i: Frames, j: Frames) -> Allowed:
     return (i.half == 0) & (j.half == 1) & (i.time == j.time) & (j.view == SOURCE_VIEW)
 
 
-PAPER = "time_view"
+PAPER = PAPER_MASK
 MASKS: dict[str, Mask] = {
     mask.__name__: mask
-    for mask in (time_view, without_cross_half, windowed, neighbours, causal)
+    for mask in (time_view, without_cross_half, windowed, neighbours, causal, full)
 }
 
 
@@ -110,7 +116,7 @@ def mask_file(name: str) -> Path | None:
     path, colon, _ = name.rpartition(":")
     if not colon:
         expected = f"one of {', '.join(MASKS)}, or FILE.py:FUNCTION"
-        raise InputError("config", "model.mask", repr(name), expected, ADVICE)
+        raise InputError("config", "model.attention.mask", repr(name), expected, ADVICE)
     require_file("mask", path, "a Python file", ADVICE)
     return Path(path)
 

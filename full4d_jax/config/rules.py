@@ -39,7 +39,7 @@ def check_config(config: Config) -> None:
     model = config.model
     if model.mask != PAPER:
         # What is no mask of this grid is refused.
-        cross_half = model.projection == "frames"
+        cross_half = model.guide.projected_half
         frames = model.strides.latent_frames(config.data.frames) * (1 + cross_half)
         allowed_frames(config.data.views, frames, cross_half, model.mask)
 
@@ -68,12 +68,19 @@ def _rules(config: Config) -> Iterator[Rule]:
         "a rank above 0 with --optimizer.trainable lora or adapters, and 0 without"
     )
     yield "model.lora_rank", fits, expected
-    fits = model.attention.startswith("two_stream") or trainable != "synchronization"
+    fits = model.attention.streams > 1 or trainable != "synchronization"
     yield "optimizer.trainable", fits, "what the model has: it has one stream"
-    fits = not model.needs_cameras or model.attention in ("fused", "full")
-    yield "model.attention", fits, "fused or full with a projection"
+    fits = not model.needs_cameras or model.attention.is_whole
+    yield "model.attention", fits, "one attention over the grid, with a projection"
     fits = model.needs_cameras or not model.cameras
     yield "model.cameras", fits, "none without a projection: no camera is given"
+    can_move = not model.needs_cameras and model.refiner > 0
+    can_move &= model.codec == "pixels" and model.codec_stride == 1
+    yield (
+        "model.parametrisation",
+        can_move or not model.parametrisation.moves_base,
+        "one that moves no base, or refined residuals of pixels without a projection",
+    )
     width = model.width // model.heads
     fits = (
         width % 8 == 0 and width <= MOST_CUDNN_CHANNELS and model.precision != "float32"
@@ -150,21 +157,13 @@ def _effects(config: Config) -> Iterator[Rule]:
     model = config.model
     data = config.data
     is_projected = model.needs_cameras
-    can_move = not is_projected and model.codec == "pixels" and model.codec_stride == 1
-    can_move &= model.prediction == "residual" and model.refiner > 0
+    moves = model.parametrisation.moves_base
     queries_parts = config.lift.distillation == "gradient"
     overlaps = is_projected and config.sampler.steps > 1 and config.sampler.noise > 0
     differ = data.captions or config.text != config.negative_text
     has_texts = model.text_width > 0 and differ
     texts = "a model with text, and captions or a text that is not also negative_text"
-    yield "model.mask", model.attention == "fused", "model.attention fused"
-    yield "model.first_frame", model.projection == "frames", "model.projection frames"
-    yield (
-        "model.moves_base",
-        can_move,
-        "refined residuals of pixels without a projection",
-    )
-    yield "flow.motion", model.moves_base, "model.moves_base"
+    yield "flow.motion", moves, "a parametrisation that moves the base"
     yield "flow.teacher_guidance", config.flow.segments > 0, "--flow.segments"
     yield "flow.teacher_guidance data.drop_text sampler.text_guidance", has_texts, texts
     yield "data.buckets data.held_out", bool(data.records), "--data.records"

@@ -28,7 +28,7 @@ from full4d_jax.geometry.image_motion import carried_motion, resting_picture
 from full4d_jax.grid import Grid, all_real
 from full4d_jax.media import metrics
 from full4d_jax.media.pictures import contact_sheet, to_model, to_uint8, to_unit
-from full4d_jax.models.dit.warp import mixture
+from full4d_jax.models.dit.moved_base import mixture
 from full4d_jax.session.extras import has
 from input_pipeline.pinhole import nearest_to_axes, relative_to, rescale
 from input_pipeline.selection import evenly

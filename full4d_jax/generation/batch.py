@@ -157,9 +157,8 @@ def for_model(
 ) -> EncodedBatch:
     """Return the latents that the model generates of these, with their conditions."""
     # The source is real, not generated.
-    if model.projection == "channels":
-        latents = latents[:, 1:]
-    elif model.first_frame:
+    latents = latents[:, model.guide.clean_views :]
+    if model.guide.gives_first_frame:
         conditions = conditions._replace(real=mark_first_frame(*latents.shape[:3]))
     return EncodedBatch(latents, conditions)
 

@@ -162,7 +162,7 @@ def flow_program(prior: Prior, guides: sampling.Guides, key: PRNGKeyArray) -> La
     """Return the generated latents, by all steps of the sampler."""
     base, real = guides[0].base, guides[0].real
     # The source is real, not generated.
-    generated = base[:, 1:] if prior.model.projection == "channels" else base
+    generated = base[:, prior.model.guide.clean_views :]
     start = prior.sampler.noise * jax.random.normal(key, generated.shape)
     # The network holds real frames at flow time 0: there the path stands still.
     if real is not None:
@@ -176,7 +176,7 @@ def views_program(
     prior: Prior, latents: Float[Array, "1 n f i j c"], frames: Videos
 ) -> Frames:
     """Return the real views, and the others decoded."""
-    latents = latents[:, len(frames) - (prior.model.projection == "channels") :]
+    latents = latents[:, len(frames) - prior.model.guide.clean_views :]
     made = batch.decode_videos(prior.model, prior.codec_weights, latents)[0]
     return jnp.concatenate([frames, jnp.clip(made, -1, 1)])
 
@@ -189,7 +189,7 @@ def bind_guided(prior: Prior, guides: sampling.Guides) -> sampling.Velocity:
       guides: all conditions; then for each scale that is not 1 the same without what it guides to,
         the projection before the text.
     """
-    network = dit.velocity(prior.model, prior.params)
+    network = dit.velocity(prior.model, prior.params, prior.attend)
     flow, *without = (lambda z, tau, x=x: network(z, tau, x) for x in guides)
     scales = [
         x for x in (prior.sampler.guidance, prior.sampler.text_guidance) if x != 1
@@ -223,7 +223,7 @@ def bind_prior(
     """
     guides, _ = guides_program(prior.for_codec, frames, depth, cameras)
     noise = None
-    if prior.model.projection == "frames":
+    if prior.model.guide.clean_views == 0:
         noise = jax.random.normal(jax.random.key(0), guides[0].projection[0, :1].shape)
     return BoundPrior(prior, guides, noise)
 
@@ -244,7 +244,7 @@ def target_velocity(
     """
     prior, guides, noise = bound
     projection = guides[0].projection
-    generated = projection.shape[1] - (prior.model.projection == "channels")
+    generated = projection.shape[1] - prior.model.guide.clean_views
     bind = partial(bind_guided, prior)
     with around(prior.mesh):
         at = sampling.velocity_of_groups(prior.sampler, bind, guides, generated)
@@ -262,7 +262,7 @@ def gathered(tree: Any) -> Any:
 def _batch_of_one(model: config.ModelConfig, conditions: Conditions) -> Conditions:
     """Add an axis of samples to the conditions, and what the model is always given."""
     conditions = jax.tree.map(lambda x: x[None], conditions)
-    if model.first_frame:
+    if model.guide.gives_first_frame:
         return conditions._replace(
             real=batch.mark_first_frame(*conditions.base.shape[:3])
         )
@@ -278,7 +278,7 @@ def fill_grid(
     """Generate the hidden frames of a grid by the prior's sampler.
 
     Args:
-      prior: a model with `projection="none"`; see `prior.open_prior`.
+      prior: a model of real frames (`config.RealFrames`); see `prior.open_prior`.
       frames: in [-1, 1]; hidden ones are not read, unless a causal codec looks back at them from a
         later frame that is real.
       real: which frames are. Those that a codec encodes together count as real where all of them
@@ -305,7 +305,7 @@ def fill_grid(
         expected = f"the first of a view, or the {strides.frames} frames of a later one"
         raise InputError("grid", "real", found, expected, "give more frames")
     motion = None
-    if model.moves_base:
+    if model.parametrisation.moves_base:
         motion = carried_motion(to_uint8(to_unit(np.asarray(frames))))
 
     def fill(frames, real, key_data, motion):

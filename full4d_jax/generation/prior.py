@@ -20,6 +20,7 @@ from full4d_jax.config import (
 )
 from full4d_jax.models.codec import Weights
 from full4d_jax.models.codec_files import codec_weights
+from full4d_jax.models.dit.attention.fused import Attend
 from full4d_jax.models.functional import Params
 from full4d_jax.models.grid_mesh import check_grid_mesh, grid_mesh, parameter_shapes
 from full4d_jax.models.wan.text import load_text
@@ -32,7 +33,7 @@ from full4d_jax.session import errors, processes
 @partial(
     jax.tree_util.register_dataclass,
     data_fields=["params", "codec_weights", "text", "negative_text"],
-    meta_fields=["model", "sampler", "mesh"],
+    meta_fields=["model", "sampler", "mesh", "attend"],
 )
 @dataclass(frozen=True)
 class Prior:
@@ -47,6 +48,7 @@ class Prior:
       negative_text: embedding of the prompt that text guidance leads away from.
       mesh: over which the parameters are sharded (`grid_mesh`), static under jit; None is one
         device.
+      attend: attention in place of `fused_attention`, static under jit; None is that.
     """
 
     model: ModelConfig
@@ -56,6 +58,7 @@ class Prior:
     text: Float[Array | np.ndarray, "n e"] | None = None
     negative_text: Float[Array | np.ndarray, "n e"] | None = None
     mesh: AbstractMesh | None = None
+    attend: Attend | None = None
 
     @property
     def for_codec(self) -> "Prior":
@@ -72,22 +75,40 @@ class Prior:
         return self.sampler.offload and self.mesh is None
 
 
-def open_prior(config: Config = DEFAULT, checkpoint: Path | None = None) -> Prior:
+def open_prior(
+    config: Config = DEFAULT,
+    checkpoint: Path | None = None,
+    attend: Attend | None = None,
+) -> Prior:
     """Read a checkpoint, or the one shipped in the package, and what generating reads beside it.
 
     With a `config.mesh` that divides grids the parameters are read shard by shard; several
     processes call this together.
 
+    Args:
+      config: the experiment.
+      checkpoint: weights; None for those in the package.
+      attend: the attention that they were trained with, if a function of yours.
+
     Raises:
       PeerError: another process cannot read it.
       InputError: the model cannot divide `config.data`'s frames into tokens; or a file is missing
-        or unusable; or the checkpoint was trained with another `config.model`; or the device has no
-        kernel for its heads; or the devices do not fit the mesh, or are several that offload.
+        or unusable; or the checkpoint was trained with another `config.model`, or with an attention
+        of its own and none is given; or the device has no kernel for its heads; or the devices do
+        not fit the mesh, or are several that offload.
     """
     check_size(config.model, config.data.height, config.data.width)
     mesh = grid_mesh(config.mesh)
     check_offload(config.sampler, mesh)
-    prior = prior_with(config, load_network(config, checkpoint, mesh), mesh)
+    path = prior_path(config.model, checkpoint)
+    trained_with = load_metadata(path).get("attend")
+    if trained_with is not None and attend is None:
+        do = "open it with open_prior(config, checkpoint, attend), in Python"
+        raise errors.InputError(
+            "checkpoint", f"{path}, attend", trained_with, "that function", do
+        )
+    params = load_network(config, path, mesh)
+    prior = replace(prior_with(config, params, mesh), attend=attend)
     processes.agree()
     return prior
 
@@ -151,7 +172,7 @@ def prior_settings(config: Config, checkpoint: Path) -> dict[str, Any]:
     """Return what a grid depends on beside what is real of it, for `stages.fingerprint`.
 
     Raises:
-      InputError: there is no mask `config.model.mask`.
+      InputError: there is no such mask.
     """
     # Where weights lie changes no grid.
     sampler = replace(config.sampler, offload=False)

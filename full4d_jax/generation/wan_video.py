@@ -77,11 +77,11 @@ def check_model(model: ModelConfig, *, has_first: bool) -> None:
     Raises:
       InputError: the message names the field of the config.
     """
-    begins = model.first_frame or not has_first
+    begins = model.guide.gives_first_frame or not has_first
+    expected = "ProjectionAsFrames" + ", first_frame" * has_first
     needed = {
         "text_width": (model.text_width > 0, "a model that reads text"),
-        "projection": (model.projection == "frames", "frames"),
-        "first_frame": (begins, "true, to begin with a picture"),
+        "guide": (model.guide.projected_half and begins, expected),
     }
     for name, (fits, expected) in needed.items():
         if not fits:

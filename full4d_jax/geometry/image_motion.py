@@ -40,7 +40,7 @@ from full4d_jax.geometry import arrays
 
 # Shorter side in pixels to which small pictures are enlarged for their flow.
 FINE_SIDE_PIXELS = 192
-# Logit of the row's share where it changed: .31 after `models.dit.warp.RARE_LOGIT`.
+# Logit of the row's share where it changed: .31 after `models.dit.moved_base.RARE_LOGIT`.
 ROW_SHARE_LOGIT = 4.2
 
 
@@ -231,7 +231,7 @@ def _spread(
 def carried_motion(frames: Frames) -> Float32[ndarray, "v t h w 5"]:
     """Return w and to_0_v of all frames, pixels, x then y, and the logit of the row's share.
 
-    All are 0 in the first row and the first column. `models.dit.warp.mixture` applies them.
+    All are 0 in the first row and the first column. `models.dit.moved_base.mixture` applies them.
 
     Args:
       frames: of which the first row and the first column alone are read.

@@ -45,13 +45,19 @@ PEAKS = {
 # What lies before layers, by the beginning of their names: nothing trained, or these parameters.
 # Before all others lies a layer that is trained, or a block, of which all are one compiled loop.
 FIRST_LAYERS = (
-    *("patch_embedding", "source_embedding", "mask_embedding", "motion_embedding"),
-    *("plucker_embedding", "text_in", "time_in", "blocks.camera"),
+    *("guide.patch_embedding", "guide.source_embedding", "guide.mask_embedding"),
+    *(
+        "parametrisation.motion_embedding",
+        "plucker_embedding",
+        "text_in",
+        "time_in",
+        "blocks.camera",
+    ),
 )
 BEFORE_LAYERS: dict[str, tuple[str, ...]] = dict.fromkeys(FIRST_LAYERS, ()) | {
     "text_out": ("text_in.",),
     "time_out": ("time_in.",),
-    "time_projection": ("time_in.", "context"),
+    "time_projection": ("time_in.", trainable.CONTEXT),
     "synchronization_time": ("time_in.",),
     "blocks.text_attention.key": ("text_out.",),
     "blocks.text_attention.value": ("text_out.",),
@@ -150,29 +156,29 @@ def _work(
 
 def _rows(model: ModelConfig, grid: TokenGrid, text: int) -> dict[str, int]:
     """Return how many rows, or pixels, of one sample kernels multiply, by how names begin."""
-    is_guided = model.projection == "channels"
+    clean = model.guide.clean_views
     tokens = math.prod(grid)
-    source = tokens // grid.views if is_guided else 0
-    generated = (grid.views - is_guided) * grid.frames * grid.tokens * model.patch**2
-    if model.projection == "frames":
+    source = tokens // grid.views * clean
+    generated = (grid.views - clean) * grid.frames * grid.tokens * model.patch**2
+    if model.guide.projected_half:
         generated //= 2
-    streams = 2 if model.attention.startswith("two_stream") else 1
+    streams = model.attention.streams
     # How often a block sees every token.
-    passes = 1 if model.attention in ("fused", "full") else 2
+    passes = 1 if model.attention.is_whole else 2
     # That tokens of a sample have: clean, and noisy.
     flow_times = 2
     return {
         "": tokens,
-        "patch_embedding.": tokens - source,
-        "source_embedding.": source,
+        "guide.patch_embedding.": tokens - source,
+        "guide.source_embedding.": source,
         "text_": text,
         "time_": flow_times,
         "time_projection.": passes * flow_times,
         "synchronization_time.": flow_times,
-        "head.": streams * tokens,
-        "mover_head.": streams * tokens,
-        "refiner.": generated,
-        "mover.": generated,
+        "parametrisation.head.": streams * tokens,
+        "parametrisation.mover_head.": streams * tokens,
+        "parametrisation.refiner.": generated,
+        "parametrisation.mover.": generated,
         "blocks.": passes * tokens,
         "blocks.text_attention.key.": passes * text,
         "blocks.text_attention.value.": passes * text,
@@ -193,10 +199,8 @@ def _gradients(name: str, trained: set[str]) -> int:
 def _allowed_pairs(model: ModelConfig, grid: TokenGrid) -> int:
     """Count the pairs of tokens that a block's self-attention may relate."""
     views, frames, tokens = grid
-    if model.attention == "full":
-        pairs = (views * frames) ** 2
-    elif model.attention == "fused":
-        half = model.projection == "frames"
+    if model.attention.is_whole:
+        half = model.guide.projected_half
         pairs = int(masks.allowed_frames(views, frames, half, model.mask).sum())
     else:
         # Along views at each instant, and along times in each view.

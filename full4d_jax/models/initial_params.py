@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 from jaxtyping import PRNGKeyArray
 
-from full4d_jax.config import ModelConfig
+from full4d_jax.config import Fused, ModelConfig, Residual
 from full4d_jax.models import grid_mesh, weights
 from full4d_jax.models.dit import dit, sharding
 from full4d_jax.models.functional import Params, by_name, nested
@@ -17,9 +17,10 @@ from full4d_jax.models.trainable import SYNCHRONIZATION, without_adapters
 # These fields say which tokens attend to each other, what is real, which heads there are besides,
 # and how training goes on. All others decide what a network's parameters mean, often without
 # changing a shape.
-FREE = ("attention", "mask", "first_frame", "lora_rank", "moves_base")
+FREE = ("attention", "guide.first_frame", "lora_rank")
 # Has more inputs where the base moves.
-REFINER = "refiner.enter.kernel"
+REFINER = "parametrisation.refiner.enter.kernel"
+MOVER = "parametrisation.mover."
 
 
 def start_from(
@@ -59,11 +60,12 @@ def check_start(model: ModelConfig, checkpoint: Path) -> ModelConfig:
     """
     names = weights.tensor_shapes(checkpoint)
     plain = without_adapters(model)
-    weights.require_model(checkpoint, plain, free=FREE)
     if not any(name.startswith(SYNCHRONIZATION) for name in names):
-        plain = dataclasses.replace(plain, attention="fused")
-    if not any(name.startswith("mover.") for name in names):
-        plain = dataclasses.replace(plain, moves_base=False)
+        plain = dataclasses.replace(plain, attention=Fused())
+    moves = plain.parametrisation.moves_base
+    if moves and not any(name.startswith(MOVER) for name in names):
+        plain = dataclasses.replace(plain, parametrisation=Residual())
+    weights.require_model(checkpoint, plain, free=FREE)
     weights.check_params(checkpoint, dit.abstract_params(plain))
     return plain
 
@@ -77,7 +79,8 @@ def complete_params(
     get zeros.
     """
     flat = by_name(params)
-    if model.moves_base and not any(name.startswith("mover.") for name in flat):
+    moves = model.parametrisation.moves_base
+    if moves and not any(name.startswith(MOVER) for name in flat):
         shapes = by_name(dit.abstract_params(model))
         more = shapes[REFINER].shape[2] - flat[REFINER].shape[2]
         flat[REFINER] = jnp.pad(flat[REFINER], ((0, 0), (0, 0), (0, more), (0, 0)))

@@ -14,12 +14,14 @@ from full4d_jax.models.functional import Params, by_name, nested
 
 # 4Real-Video's.
 SYNCHRONIZATION = ("blocks.synchronization.", "synchronization_time.")
+# Of freeze-time and fixed-view videos.
+CONTEXT = "guide.freeze_or_fixed"
 # What Wan has not.
 ADDED = (
-    "mask_embedding.",
+    "guide.mask_embedding.",
     "blocks.camera.",
     "blocks.projector.",
-    "context",
+    CONTEXT,
     *SYNCHRONIZATION,
 )
 
@@ -28,7 +30,7 @@ def is_trained(trainable: str, name: str) -> bool:
     """Return whether the parameter with this dotted name may change."""
     starts = {
         "all": "",
-        "synchronization": (*SYNCHRONIZATION, "context"),
+        "synchronization": (*SYNCHRONIZATION, CONTEXT),
         "adapters": (),
         "lora": ADDED,
         "attention": (*ADDED, "blocks.attention."),

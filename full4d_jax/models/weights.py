@@ -157,7 +157,8 @@ def require_model(path: str | Path, model: Any, *, free: tuple[str, ...] = ()) -
     Args:
       path: of the checkpoint.
       model: the model that it should be, a dataclass.
-      free: fields that may differ, besides those that say how to compute the same.
+      free: fields that may differ, with what is nested in them, besides those that say how to
+        compute the same.
 
     Raises:
       InputError: as `load_metadata` does, or a field differs; the message names the first.
@@ -166,16 +167,16 @@ def require_model(path: str | Path, model: Any, *, free: tuple[str, ...] = ()) -
     if "model" not in metadata:
         return
     free = (*free, "precision", "remat", "gpu_attention")
-    wanted, defaults = (
-        json.loads(json.dumps(to_dict(x))) for x in (model, type(model)())
+    wanted, defaults, stored = (
+        by_name(json.loads(json.dumps(x)))
+        for x in (to_dict(model), to_dict(type(model)()), metadata["model"])
     )
-    stored = defaults | metadata["model"]
-    for name, value in wanted.items():
-        if name not in free and stored[name] != value:
-            do = "use the config that it was trained with"
-            raise InputError(
-                "checkpoint", f"{path}, model.{name}", stored[name], value, do
-            )
+    for name in (*wanted, *stored):
+        value = wanted.get(name)
+        found = stored.get(name, defaults.get(name))
+        if not name.startswith(free) and found != value:
+            do = "use the config, and the version, that it was trained with"
+            raise InputError("checkpoint", f"{path}, model.{name}", found, value, do)
 
 
 def model_of_metadata(path: str | Path, kind: type[Model]) -> Model:

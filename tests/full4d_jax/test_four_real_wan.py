@@ -23,7 +23,7 @@ from full4d_jax.training.step import train_step
 PRESET = ["--config", "four_real_wan"]
 STEPS = 25
 TRAINED = {  # and nothing else
-    "context",
+    "guide.freeze_or_fixed",
     "synchronization_time.kernel",
     "synchronization_time.bias",
     "blocks.synchronization.mix.kernel",

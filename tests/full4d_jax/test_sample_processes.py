@@ -30,7 +30,7 @@ def small_model(name: str, folder: Path) -> list[str]:
     """Return options of a preset that is made small, and of its random weights."""
     path = folder / "prior.safetensors"
     preset = load_config(name).model
-    sizes = SMALL | {"refiner": 4 if preset.moves_base else 0}
+    sizes = SMALL | {"refiner": 4 if preset.parametrisation.moves_base else 0}
     model = dataclasses.replace(preset, **sizes)
     save_params(path, random_params(model), {})
     options = [

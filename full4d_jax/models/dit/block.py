@@ -8,7 +8,6 @@
 The six modulation vectors are a shared projection of the flow time plus a table of the block.
 """
 
-import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -20,12 +19,13 @@ from jaxtyping import Array, Float
 from full4d_jax.config import ModelConfig
 from full4d_jax.models.dit.attention import mask, positions
 from full4d_jax.models.dit.attention.fused import (
+    Attend,
     attention_on_mesh,
     cross_attention_on_mesh,
-    fused_attention,
 )
+from full4d_jax.models.dit.cameras import CAMERA_CHANNELS, Transforms
 from full4d_jax.models.dit.linear import PRODUCT, linear
-from full4d_jax.models.dit.tokens import CAMERA_CHANNELS, Moments, Tokens
+from full4d_jax.models.dit.tokens import Moments, Tokens
 
 Heads = Float[Array, "*b k c"]
 
@@ -36,10 +36,11 @@ class BlockInputs(NamedTuple):
     Attributes:
       modulation: shared projection (6 d) of the flow time.
       angles: rotary angles.
-      cameras: camera of each token, see `tokens.camera_vectors`.
+      cameras: camera of each token, see `cameras.camera_vectors`.
       text: embedded text for the cross-attention; None without it.
       pattern: which tokens read which.
       transforms: cameras that act inside attention; None without prope.
+      attend: attention between the tokens of a grid; None is `fused_attention`.
     """
 
     modulation: Moments
@@ -47,7 +48,8 @@ class BlockInputs(NamedTuple):
     cameras: Float[Array, "b n 16"]
     text: Float[Array, "b m d"] | None
     pattern: mask.Pattern
-    transforms: positions.Transforms | None
+    transforms: Transforms | None
+    attend: Attend | None
 
 
 def layer_norm(x: Float[Array, "... d"]) -> Float[Array, "... d"]:
@@ -152,14 +154,14 @@ class Block(nnx.Module):
         k, v = self.attention.keys_values(h)
         q = positions.rotate(q, inputs.angles)
         k = positions.rotate(k, inputs.angles)
-        pattern = inputs.pattern
-        attend = functools.partial(
-            fused_attention,
-            cross_half=pattern.cross_half,
-            mask=pattern.mask,
-            rows_by_cudnn=self.rows_by_cudnn,
+        out = attention_on_mesh(
+            inputs.attend,
+            q,
+            k,
+            v,
+            inputs.transforms,
+            inputs.pattern,
+            self.rows_by_cudnn,
         )
-        through_cameras = functools.partial(positions.prope, attend)
-        out = attention_on_mesh(through_cameras, q, k, v, inputs.transforms, pattern)
         out = self.attention.out(out.reshape(h.shape))
         return self.projector(out) if hasattr(self, "projector") else out

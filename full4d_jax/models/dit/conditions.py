@@ -2,11 +2,9 @@
 
 from typing import NamedTuple
 
-import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from full4d_jax.flow import Latents
-from full4d_jax.models.dit import warp
 
 Planes = Float[Array, "b v t h w"]
 Poses = Float[Array, "b v t 4 4"]
@@ -47,15 +45,3 @@ class Conditions(NamedTuple):
     real: Bool[Array, "b v t"] | None = None
     motion: Motion | None = None
     row: Latents | None = None
-
-    @property
-    def known_motion(self) -> Motion:
-        """The motion, 0 where there is none."""
-        still = (*self.base.shape[:-1], warp.MOTION_CHANNELS)
-        return jnp.zeros(still) if self.motion is None else self.motion
-
-    def moved(self, motion: Motion) -> warp.MixedFrames:
-        """Move and mix `base` and `row`."""
-        return warp.mixture(
-            self.base, self.base if self.row is None else self.row, motion
-        )

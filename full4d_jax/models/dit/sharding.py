@@ -199,7 +199,7 @@ def frames_and_tokens(config: Config, frames: int) -> tuple[int, int]:
     """Return latent frames of a view of so many, the projected half too, and tokens of each."""
     model = config.model
     data = config.data
-    halves = 2 if model.projection == "frames" else 1
+    halves = 2 if model.guide.projected_half else 1
     strides = model.strides
     side = model.patch * strides.pixels
     tokens = (data.height // side) * (data.width // side)
@@ -225,7 +225,7 @@ def check_mesh(config: Config, mesh: AnyMesh) -> None:
     divided = math.gcd(views, times)
     of_tokens = f"sizes whose product divides all views, {views}, and times, {times}"
     queries = 1
-    if model.attention in ("fused", "full"):
+    if model.attention.is_whole:
         divided = frames * tokens
         of_tokens = f"sizes whose product divides {frames} frames of {tokens} tokens"
         queries = math.prod(

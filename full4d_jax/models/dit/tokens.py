@@ -1,4 +1,4 @@
-"""The tokens of a grid in one row, and the pictures, times and cameras that they are made from.
+"""The tokens of a grid in one row, and the pictures and times that they are made from.
 
 Tokens are kept flattened, (b n d) with n in the order (view, time, token), so that a mesh may cut
 them anywhere: only attention looks beyond a token.
@@ -12,14 +12,10 @@ from einops import rearrange
 from jaxtyping import Array, Bool, Float, Shaped
 
 from full4d_jax.flow import Latents, Times
-from full4d_jax.models.dit.conditions import Lenses, Poses
 from full4d_jax.models.dit.sharding import constrain
-from gaussians.precision import exact_products
 
 Tokens = Float[Array, "b n d"]
 TIME_CHANNELS = 256
-# R and t relative to the source camera, fx fy cx cy.
-CAMERA_CHANNELS = 16
 Axis = Literal["views", "times", "all"]
 VIDEOS = {"views": "(b t) 1 v ...", "times": "(b v) 1 t ...", "all": "b v t ..."}
 
@@ -128,30 +124,3 @@ def sinusoids(tau: Float[Array, "..."]) -> Float[Array, "... k"]:
     frequencies = (10000.0 ** (-np.arange(half) / half)).astype(np.float32)
     angles = 1000.0 * tau[..., None] * frequencies.reshape((1,) * tau.ndim + (-1,))
     return jnp.concatenate([jnp.cos(angles), jnp.sin(angles)], -1)
-
-
-def camera_vectors(poses: Poses, lenses: Lenses) -> Float[Array, "b v t 16"]:
-    """Return [R | t] row by row, then fx, fy, cx, cy in units of the image size."""
-    pose = rearrange(poses[..., :3, :], "b v t i j -> b v t (i j)")
-    places = ((0, 0), (1, 1), (0, 2), (1, 2))
-    lens = jnp.stack([lenses[..., i, j] for i, j in places], -1)
-    lens = jnp.broadcast_to(lens[:, :, None], (*pose.shape[:3], 4))
-    return jnp.concatenate([pose, lens], -1)
-
-
-@exact_products
-def plucker_rays(
-    poses: Poses, lenses: Lenses, rows: int, columns: int
-) -> Float[Array, "b v t s 6"]:
-    """Return direction and moment of the ray through every token's centre, world frame."""
-    centres = [(np.arange(n) + 0.5) / n for n in (rows, columns)]
-    y, x = np.meshgrid(*centres, indexing="ij")
-    points = np.stack([x, y, np.ones_like(x)], -1).reshape(-1, 3).astype(np.float32)
-    rotation = poses[..., :3, :3]
-    shift = poses[..., :3, 3]
-    local = jnp.einsum("bvij,sj->bvsi", jnp.linalg.inv(lenses), points)
-    rays = jnp.einsum("bvtij,bvsi->bvtsj", rotation, local)
-    rays = rays / jnp.linalg.norm(rays, axis=-1, keepdims=True)
-    center = -jnp.einsum("bvtij,bvti->bvtj", rotation, shift)[:, :, :, None]
-    moments = jnp.cross(jnp.broadcast_to(center, rays.shape), rays)
-    return jnp.concatenate([rays, moments], -1)

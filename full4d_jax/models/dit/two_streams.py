@@ -25,9 +25,10 @@ import jax.numpy as jnp
 from einops import rearrange
 from flax import nnx
 
-from full4d_jax.config import ModelConfig
-from full4d_jax.models.dit.backbone import GridInputs, Maps, MultiViewDiT
+from full4d_jax.config import ModelConfig, TwoStreams
+from full4d_jax.models.dit.backbone import GridInputs, MultiViewDiT
 from full4d_jax.models.dit.block import Block
+from full4d_jax.models.dit.guides import Maps
 from full4d_jax.models.dit.linear import linear
 from full4d_jax.models.dit.tokens import (
     VIDEOS,
@@ -52,7 +53,9 @@ class Synchronization(nnx.Module):
 
     def __init__(self, config: ModelConfig, rngs: nnx.Rngs):
         d = config.width
-        self.is_hard = config.attention == "two_stream_hard"
+        attention = config.attention
+        assert isinstance(attention, TwoStreams), "it alone has two streams"
+        self.is_hard = attention.synchronization == "hard"
         self.mix = linear(2 * d, d if self.is_hard else 2 * d, rngs, zero=True)
         if self.is_hard:
             self.mix.kernel[...] = jnp.concatenate([jnp.eye(d), jnp.eye(d)]) / 2

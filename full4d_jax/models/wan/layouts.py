@@ -17,7 +17,7 @@ import jax
 import numpy as np
 from einops import rearrange
 
-from full4d_jax.config import ModelConfig
+from full4d_jax.config import ModelConfig, Velocity
 from full4d_jax.models import functional, trainable
 from full4d_jax.models.dit import dit, tokens
 from full4d_jax.models.wan.text import TEXT_TOKENS
@@ -29,13 +29,13 @@ Layout = Literal["diffusers", "original"]
 LAYOUTS: tuple[Layout, ...] = ("diffusers", "original")
 # Our modules and tables: names in diffusers' layout, and in the original one.
 MODULES = {
-    "patch_embedding": ("patch_embedding", "patch_embedding"),
+    "guide.patch_embedding": ("patch_embedding", "patch_embedding"),
     "time_in": ("condition_embedder.time_embedder.linear_1", "time_embedding.0"),
     "time_out": ("condition_embedder.time_embedder.linear_2", "time_embedding.2"),
     "time_projection": ("condition_embedder.time_proj", "time_projection.1"),
     "text_in": ("condition_embedder.text_embedder.linear_1", "text_embedding.0"),
     "text_out": ("condition_embedder.text_embedder.linear_2", "text_embedding.2"),
-    "head": ("proj_out", "head.head"),
+    "parametrisation.head": ("proj_out", "head.head"),
     "head_modulation": ("scale_shift_table", "head.modulation"),
     "modulation": ("scale_shift_table", "modulation"),
     "text_norm": ("norm2", "norm3"),
@@ -113,7 +113,7 @@ def wan_names(model: ModelConfig, layout: Layout) -> Places:
 
 def from_wan(leaf: str, x: np.ndarray) -> np.ndarray:
     """Return a tensor of Wan as (one layer of) our parameter `leaf`; no value changes."""
-    if leaf == "patch_embedding.kernel":
+    if leaf == "guide.patch_embedding.kernel":
         return rearrange(x, "d c 1 i j -> (i j c) d")
     if leaf.endswith("modulation"):
         return x[0]
@@ -122,7 +122,7 @@ def from_wan(leaf: str, x: np.ndarray) -> np.ndarray:
 
 def to_wan(leaf: str, x: np.ndarray, patch: int) -> np.ndarray:
     """Return (one layer of) our parameter `leaf` as Wan's tensor: the inverse of `from_wan`."""
-    if leaf == "patch_embedding.kernel":
+    if leaf == "guide.patch_embedding.kernel":
         return rearrange(x, "(i j c) d -> d c 1 i j", i=patch, j=patch)
     if leaf.endswith("modulation"):
         return x[None]
@@ -136,8 +136,8 @@ def check_wan_model(model: ModelConfig) -> None:
       InputError: a field differs; the message names the first.
     """
     fits = {
-        "projection": model.projection in ("frames", "none"),
-        "prediction": model.prediction == "velocity",
+        "guide": model.guide.clean_views == 0,
+        "parametrisation": isinstance(model.parametrisation, Velocity),
         "refiner": model.refiner == 0,
         "rope_theta": model.rope_theta == 10000.0,
         "lora_rank": model.lora_rank == 0,

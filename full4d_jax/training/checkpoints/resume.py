@@ -31,7 +31,7 @@ CHANGEABLE = {
     *(f"training.{name}" for name in to_dict(TrainingConfig())),
 } - {"training.batch", "training.accumulate"}
 # A field of the record, not an option.
-MASK_FILE = "contents of the model.mask file"
+MASK_FILE = "contents of the mask's file"
 
 
 def run_record(
@@ -45,12 +45,13 @@ def run_record(
       mesh: sizes of the mesh's axes; None without one.
 
     Raises:
-      InputError: there is no mask `config.model.mask`.
+      InputError: there is no such mask.
     """
     begin = init and {"path": buckets.shown(str(init)), "summary": summary_beside(init)}
     plain = json.loads(buckets.shown(json.dumps(to_dict(config), ensure_ascii=False)))
     # Only priors have a mask.
-    mask = masks.mask_file(plain["model"].get("mask", masks.PAPER))
+    attention = plain["model"].get("attention", {})
+    mask = masks.mask_file(attention.get("mask", masks.PAPER))
     hashes = (
         {} if mask is None else {"mask": hashlib.sha256(mask.read_bytes()).hexdigest()}
     )
@@ -182,6 +183,7 @@ def _fields(record: dict[str, Any]) -> dict[str, Any]:
         fields["data.records"] = record["records"]
     if "mask" in record:
         fields[MASK_FILE] = f"sha256:{record['mask']}"
+    fields |= {name: record[name] for name in ("loss", "attend") if name in record}
     if "init" in record:
         fields["init"] = record["init"] and record["init"]["path"]
     return fields

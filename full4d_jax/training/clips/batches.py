@@ -144,7 +144,7 @@ def rendered_batches(
     config: Config, draws: Iterator[Scenes], mesh: Mesh | None
 ) -> Iterator[Batch]:
     """Return batches of the rendered scenes with these indices."""
-    if not config.model.moves_base:
+    if not config.model.parametrisation.moves_base:
         return _rendered(config, draws, mesh)
     moving = mixing.batches_with_motion(config.model, _rendered(config, draws, None))
     return map(partial(put_batch, mesh), moving)

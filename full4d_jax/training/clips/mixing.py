@@ -189,7 +189,7 @@ def _to_floats(clips: Batch) -> Batch:
 
 def batches_with_motion(model: ModelConfig, batches: Iterator[Any]) -> Iterator[Any]:
     """Return the batches, for a model that moves its base with the motion in each clip."""
-    return map(with_motion, batches) if model.moves_base else batches
+    return map(with_motion, batches) if model.parametrisation.moves_base else batches
 
 
 def with_motion(batch: Batch) -> Batch:
@@ -239,9 +239,7 @@ def _misfits(
             yield has, f"at least {needed}", f"lower --data.{field}"
     if model.needs_cameras and not clip["depth"]:
         expected = "depth of at least one view, for its projection into the others"
-        do = (
-            "make the dataset with depth, or train a model with --model.projection none"
-        )
+        do = "make the dataset with depth, or train a model whose guide is RealFrames"
         yield "no view with depth", expected, do
     if data.captions and clip["text"][1:] != [model.text_width]:
         wide = clip["text"][1:]

@@ -17,6 +17,7 @@ from full4d_jax.config import (
     DataConfig,
     LiftConfig,
     ModelConfig,
+    ProjectionAsFrames,
     SamplerConfig,
     to_dict,
 )
@@ -36,7 +37,7 @@ SIZES = {
 }
 SMALL = replace(
     WAN,
-    model=replace(WAN.model, **SIZES, first_frame=True),
+    model=replace(WAN.model, **SIZES, guide=ProjectionAsFrames(first_frame=True)),
     data=replace(WAN.data, frames=5, height=12, width=16),
     sampler=replace(WAN.sampler, steps=2, shift=5.0),
 )
@@ -121,7 +122,9 @@ def test_the_video_of_a_run_is_made_once(folder, tmp_path, capsys):
 def test_a_run_makes_a_scene_of_words(folder, tmp_path, capsys):
     """Weights by chance flow to one pattern in all frames, which are of one shot."""
     steady = init_params(SMALL.model, jax.random.key(0))
-    steady["head"]["bias"] = 4 * jax.random.normal(jax.random.key(2), (48,))
+    steady["parametrisation"]["head"]["bias"] = 4 * jax.random.normal(
+        jax.random.key(2), (48,)
+    )
     save_params(folder / "steady.safetensors", steady, {"model": to_dict(SMALL.model)})
     params = init_params(SCENE.model, jax.random.key(1))
     save_params(folder / "prior.safetensors", params, {"model": to_dict(SCENE.model)})

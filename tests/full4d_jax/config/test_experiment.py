@@ -11,6 +11,7 @@ from full4d_jax.config import (
     FlowConfig,
     LiftConfig,
     ModelConfig,
+    RealFrames,
     SamplerConfig,
     check_config,
     load_config,
@@ -21,7 +22,7 @@ CONFIGS = Path(__file__).parents[3] / "configs"
 WAN = ModelConfig(codec="wan22", codec_stride=16, patch=2)
 DATA = DataConfig(frames=9)
 TEXT = ModelConfig(text_width=8)
-POSELESS = ModelConfig(projection="none", cameras=())
+POSELESS = ModelConfig(guide=RealFrames(), cameras=())
 MIXED = DataConfig(records=("a",), videos="b", pseudo=0.5)
 GUIDED = SamplerConfig(text_guidance=5.0)
 

@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 from random_weights import random_params
 
-from full4d_jax.config import DEFAULT, ModelConfig, SamplerConfig, check_config
+from full4d_jax.config import (
+    DEFAULT,
+    ModelConfig,
+    RealFrames,
+    SamplerConfig,
+    TwoStreams,
+    check_config,
+)
 from full4d_jax.generation.generate import fill_grid
 from full4d_jax.generation.prior import Prior, prior_with
 from full4d_jax.generation.real_frames import row_and_column
@@ -21,7 +28,7 @@ MODEL = ModelConfig(
     heads=2,
     ffn=16,
     patch=1,
-    projection="none",
+    guide=RealFrames(),
     cameras=(),
     refiner=4,
 )
@@ -74,8 +81,8 @@ KEY = jax.random.key(3)
 def setting():
     """A network with random parameters, and the frames of a grid."""
     model = ModelConfig(
-        width=16, layers=1, heads=1, ffn=16, refiner=0, patch=4, projection="none",
-        attention="two_stream_soft", cameras=(), rope_folds_views=True,
+        width=16, layers=1, heads=1, ffn=16, refiner=0, patch=4, guide=RealFrames(),
+        attention=TwoStreams(), cameras=(), rope_folds_views=True,
     )  # fmt: skip
     rng = np.random.default_rng(0)
     frames = rng.uniform(-1, 1, (VIEWS, FRAMES, SIDE, SIDE, 3)).astype(np.float32)

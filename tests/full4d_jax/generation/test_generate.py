@@ -61,7 +61,7 @@ def test_accelerators_multiply_in_bfloat16(trained, monkeypatch):
     given = clip.frames[:1], clip.depth[None], clip.cameras
     conditions, _ = jax.jit(make_conditions, static_argnums=0)(config.model, *given)
     conditions = jax.tree.map(lambda x: x[None], conditions)
-    views = len(clip.frames) - (config.model.projection == "channels")
+    views = len(clip.frames) - config.model.guide.clean_views
     z, tau = clip.frames[None, -views:], jnp.array([0.5])
     exact = jax.jit(velocity(config.model, params))(z, tau, conditions)
     monkeypatch.setattr(jax, "default_backend", lambda: "tpu")

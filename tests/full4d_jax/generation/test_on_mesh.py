@@ -9,7 +9,17 @@ import pytest
 from random_grids import arc
 from random_weights import random_params
 
-from full4d_jax.config import Config, DataConfig, MeshConfig, ModelConfig, SamplerConfig
+from full4d_jax.config import (
+    Config,
+    DataConfig,
+    MeshConfig,
+    ModelConfig,
+    ProjectionAsFrames,
+    RealFrames,
+    SamplerConfig,
+    TwoStreams,
+    Velocity,
+)
 from full4d_jax.generation.generate import (
     bind_prior,
     fill_grid,
@@ -31,14 +41,13 @@ MODEL = ModelConfig(
     heads=4,
     ffn=32,
     patch=2,
-    projection="frames",
-    prediction="velocity",
-    first_frame=True,
+    guide=ProjectionAsFrames(first_frame=True),
+    parametrisation=Velocity(),
     refiner=0,
 )
 WAN = dataclasses.replace(MODEL, codec="wan22", codec_stride=16, patch=1)
 UNPOSED = dataclasses.replace(
-    MODEL, projection="none", first_frame=False, attention="two_stream_soft", cameras=()
+    MODEL, guide=RealFrames(), attention=TwoStreams(), cameras=()
 )
 
 

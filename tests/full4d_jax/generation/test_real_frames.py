@@ -9,7 +9,17 @@ import pytest
 from random_weights import random_params
 
 from full4d_jax.cameras import Cameras
-from full4d_jax.config import Config, DataConfig, FlowConfig, ModelConfig, SamplerConfig
+from full4d_jax.config import (
+    Config,
+    DataConfig,
+    FlowConfig,
+    ModelConfig,
+    MovedBase,
+    RealFrames,
+    Residual,
+    SamplerConfig,
+    Velocity,
+)
 from full4d_jax.generation.batch import Batch, prepare
 from full4d_jax.generation.generate import fill_grid
 from full4d_jax.generation.prior import Prior
@@ -21,7 +31,7 @@ from full4d_jax.generation.real_frames import (
 from full4d_jax.geometry.image_motion import carried_motion
 from full4d_jax.media.pictures import to_uint8, to_unit
 from full4d_jax.models.dit.dit import velocity
-from full4d_jax.models.dit.warp import mixture
+from full4d_jax.models.dit.moved_base import mixture
 from full4d_jax.training.loss import loss
 
 MODEL = ModelConfig(
@@ -31,7 +41,7 @@ MODEL = ModelConfig(
     ffn=16,
     patch=4,
     refiner=4,
-    projection="none",
+    guide=RealFrames(),
     cameras=(),
 )
 
@@ -51,9 +61,9 @@ def bind(model, params, grid, real):
     return lambda z, tau: apply(z, tau, conditions)
 
 
-@pytest.mark.parametrize("prediction", ["residual", "velocity"])
-def test_given_frames_are_clean_and_stand_still(prediction):
-    model = dataclasses.replace(MODEL, prediction=prediction)
+@pytest.mark.parametrize("parametrisation", [Residual(), Velocity()], ids=str)
+def test_given_frames_are_clean_and_stand_still(parametrisation):
+    model = dataclasses.replace(MODEL, parametrisation=parametrisation)
     grid, real = random_grid(), row_and_column(3, 3)
     apply = bind(model, random_params(model, 0.2), grid, real)
     z = jax.random.normal(jax.random.key(1), (1, *grid.shape))
@@ -68,7 +78,7 @@ def test_given_frames_are_clean_and_stand_still(prediction):
     assert np.abs(np.asarray(changed(z, jnp.ones(1))) - found).max() > 1e-3
 
 
-MOVING = dataclasses.replace(MODEL, moves_base=True)
+MOVING = dataclasses.replace(MODEL, parametrisation=MovedBase())
 
 
 def test_an_untrained_residual_is_the_moved_frame():

@@ -11,7 +11,14 @@ from random_arrays import normal
 from random_grids import arc
 from random_weights import random_params
 
-from full4d_jax.config import Config, DataConfig, ModelConfig, SamplerConfig
+from full4d_jax.config import (
+    Config,
+    DataConfig,
+    ModelConfig,
+    ProjectionAsFrames,
+    SamplerConfig,
+    Velocity,
+)
 from full4d_jax.flow import velocity_from_residual
 from full4d_jax.generation.generate import generate_grid
 from full4d_jax.generation.prior import Prior
@@ -130,7 +137,10 @@ def setting(request):
     model = ModelConfig(width=16, layers=1, heads=1, ffn=16, refiner=0, patch=4)
     if request.param == "frames":
         model = dataclasses.replace(
-            model, projection="frames", prediction="velocity", rope_folds_views=True
+            model,
+            guide=ProjectionAsFrames(),
+            parametrisation=Velocity(),
+            rope_folds_views=True,
         )
     data = DataConfig(views=VIEWS, frames=FRAMES, height=SIDE, width=SIDE)
     rng = np.random.default_rng(0)

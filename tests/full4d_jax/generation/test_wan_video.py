@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from random_weights import random_params
 
-from full4d_jax.config import SamplerConfig, Size
+from full4d_jax.config import ProjectionAsFrames, SamplerConfig, Size
 from full4d_jax.config.wan import WAN
 from full4d_jax.generation.prior import Prior
 from full4d_jax.generation.wan_video import (
@@ -28,7 +28,9 @@ SIZES = {
     "ffn": 32,
     "text_width": 10,
 }
-MODEL = replace(WAN.model, **SIZES, remat="none", first_frame=True)
+MODEL = replace(
+    WAN.model, **SIZES, remat="none", guide=ProjectionAsFrames(first_frame=True)
+)
 SAMPLER = SamplerConfig(steps=3, noise=1.0, shift=5.0, text_guidance=4.0)
 SIZE = Size(1, 3, 12, 16)
 
@@ -52,7 +54,7 @@ def test_the_first_frame_is_the_picture(prior, spoken):
 
 
 def test_models_that_make_no_such_video_are_refused(prior):
-    model = replace(MODEL, first_frame=False)
+    model = replace(MODEL, guide=ProjectionAsFrames())
     first = np.zeros((*SIZE[2:], 3), np.uint8)
     with pytest.raises(InputError, match=r"model\.first_frame: found False"):
         make_video(replace(prior, model=model), SIZE, jax.random.key(0), first)

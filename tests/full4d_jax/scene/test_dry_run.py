@@ -16,7 +16,9 @@ from full4d_jax.config import (
     LiftConfig,
     MeshConfig,
     ModelConfig,
+    ProjectionAsFrames,
     SamplerConfig,
+    Velocity,
 )
 from full4d_jax.generation import generate
 from full4d_jax.generation.generate import generate_grid
@@ -38,8 +40,8 @@ CONFIG = Config(
         heads=4,
         ffn=32,
         patch=2,
-        projection="frames",
-        prediction="velocity",
+        guide=ProjectionAsFrames(),
+        parametrisation=Velocity(),
         refiner=0,
     ),
     data=DataConfig(views=3, frames=2, height=16, width=16),

@@ -17,7 +17,8 @@ from full4d_jax.models.codec_files import codec_weights
 from full4d_jax.models.wan.text import padded
 from full4d_jax.session.errors import InputError
 from full4d_jax.training.clips.batches import training_batches
-from full4d_jax.training.loss import Frozen, loss
+from full4d_jax.training.encoding import Frozen
+from full4d_jax.training.loss import loss
 from full4d_jax.training.state import init_state
 from input_pipeline.datasets.dataset import open_dataset
 

@@ -9,14 +9,16 @@ import pytest
 from changed import changed
 from toy_encoded import encoded_as, on, wan_config
 
+from full4d_jax.config import Residual
 from full4d_jax.generation.batch import Batch, prepare
 from full4d_jax.models.codec_files import codec_weights
 from full4d_jax.models.dit.sharding import put_batch
 from full4d_jax.session.errors import InputError
 from full4d_jax.training import held_out, training_loop
 from full4d_jax.training.clips.batches import training_batches
+from full4d_jax.training.encoding import Frozen
 from full4d_jax.training.inspection.step_report import trace_step
-from full4d_jax.training.loss import Frozen, loss
+from full4d_jax.training.loss import loss
 from full4d_jax.training.prior_training import train_prior
 from full4d_jax.training.state import init_state, training_mesh
 from input_pipeline.datasets.dataset import open_dataset
@@ -95,7 +97,7 @@ def test_inspect_compiles_the_program_that_train_runs(
     monkeypatch.setattr(training_loop, "jit_step", spy)
     # The sheet at the end is drawn by programs of its own, which take longer to compile.
     monkeypatch.setattr(
-        held_out, "draw_sheet", lambda *_: np.zeros((8, 8, 3), np.uint8)
+        held_out, "draw_sheet", lambda *_, **__: np.zeros((8, 8, 3), np.uint8)
     )
     train_prior(config, tmp_path, None)
     mesh = training_mesh(config)
@@ -115,7 +117,7 @@ def test_devices_that_share_a_clip_divide_its_projection_and_its_videos(
 ):
     """The clips that the network sees are those of one device."""
     config = on(config, encoded, projections=0, drop_projection=0.5)
-    config = changed(config, model={"prediction": "residual"})
+    config = changed(config, model={"parametrisation": Residual()})
     batch = next(training_batches(config, 0))
     weights, key = codec_weights(config), jax.random.key(3)
 
@@ -138,6 +140,6 @@ def test_what_does_not_fit_is_refused(config, encoded):
     told = "2 encoded projections, expected 3 that this model reads"
     with pytest.raises(InputError, match=told):
         training_batches(on(config, encoded, projections=3), 0)
-    reads = changed(config, model={"prediction": "residual"})
+    reads = changed(config, model={"parametrisation": Residual()})
     with pytest.raises(InputError, match="none with its holes filled"):
         training_batches(on(reads, encoded), 0)

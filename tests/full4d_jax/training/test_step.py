@@ -8,11 +8,12 @@ from changed import changed
 from random_weights import random_params
 from some_batches import random_batch
 
-from full4d_jax.config import Config, load_config
+from full4d_jax.config import Config, RealFrames, Velocity, load_config
 from full4d_jax.generation.batch import Batch
 from full4d_jax.generation.procedural import procedural_batch
 from full4d_jax.models.dit.dit import init_params
-from full4d_jax.training.loss import Frozen, loss
+from full4d_jax.training.encoding import Frozen
+from full4d_jax.training.loss import loss
 from full4d_jax.training.state import TrainState, init_state, state_from_params
 from full4d_jax.training.step import train_step
 
@@ -61,7 +62,7 @@ def test_prediction_of_the_velocity_is_trained_by_velocity_matching(batch):
     """A new network without a refiner predicts zero, so that the loss is that of u itself."""
     config = changed(
         CONFIG,
-        model={"prediction": "velocity", "layers": 1, "refiner": 0},
+        model={"parametrisation": Velocity(), "layers": 1, "refiner": 0},
         flow={"mean_share": 0.0},
     )
     params, key = init_state(config, jax.random.key(0)).params, jax.random.key(7)
@@ -79,7 +80,7 @@ TEXTS = changed(
     model={
         "layers": 1,
         "refiner": 0,
-        "projection": "none",
+        "guide": RealFrames(),
         "cameras": (),
         "text_width": 8,
     },
@@ -123,7 +124,7 @@ CHANNELS = changed(
 )
 LINES = changed(
     CHANNELS,
-    model={"projection": "none", "cameras": ()},
+    model={"guide": RealFrames(), "cameras": ()},
     data={"lines": True, "orbit": True},
     flow={"mean_share": 0.4},
 )

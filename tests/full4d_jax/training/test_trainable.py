@@ -10,7 +10,16 @@ from changed import changed
 from random_weights import random_params
 from some_batches import random_batch
 
-from full4d_jax.config import MeshConfig, load_config, to_dict
+from full4d_jax.config import (
+    MeshConfig,
+    ProjectionAsFrames,
+    RealFrames,
+    Residual,
+    TwoStreams,
+    Velocity,
+    load_config,
+    to_dict,
+)
 from full4d_jax.models.dit.conditions import Conditions
 from full4d_jax.models.dit.dit import init_params, velocity
 from full4d_jax.models.dit.sharding import make_mesh, tree_shardings
@@ -27,8 +36,8 @@ MODEL = dataclasses.replace(
     DEBUG.model,
     layers=2,
     refiner=0,
-    projection="frames",
-    prediction="velocity",
+    guide=ProjectionAsFrames(),
+    parametrisation=Velocity(),
     cameras=("linear",),
     camera_projector=True,
     text_width=8,
@@ -124,7 +133,7 @@ def without(params):
 # Of one stream, without projection.
 BASE = dataclasses.replace(
     DEBUG.model,
-    projection="none",
+    guide=RealFrames(),
     cameras=(),
     rope_folds_views=True,
     refiner=0,
@@ -143,9 +152,9 @@ def base(tmp_path_factory):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"attention": "two_stream_soft"},
+        {"attention": TwoStreams()},
         {"lora_rank": 2},
-        {"prediction": "residual"},  # what the checkpoint was trained with
+        {"parametrisation": Residual()},  # what the checkpoint was trained with
     ],
     ids=str,
 )

@@ -23,13 +23,14 @@ from full4d_jax.training.clips.mixing import (
     open_records,
     record_names_at,
 )
+from full4d_jax.training.encoding import NOTHING_FROZEN, split_keys
 from full4d_jax.training.held_out import (
     TIME_BINS,
     make_validation,
     validation_losses,
     without_drops,
 )
-from full4d_jax.training.loss import NOTHING_FROZEN, loss, split_keys
+from full4d_jax.training.loss import loss
 from full4d_jax.training.prior_training import train_prior
 from full4d_jax.training.state import TrainState, init_state, training_mesh
 from input_pipeline.datasets.dataset import write_dataset

@@ -14,10 +14,10 @@ gather keys and values (2 X (P - 1) / P bytes).
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import jax
 from einops import rearrange
+from jax.ad_checkpoint import checkpoint_name
 
 from full4d_jax.config.masks import PAPER, allowed_frames
 from full4d_jax.models.dit.attention.flash import (
@@ -26,6 +26,7 @@ from full4d_jax.models.dit.attention.flash import (
     flash_attention,
 )
 from full4d_jax.models.dit.attention.mask import (
+    SAVED,
     Flat,
     Pattern,
     Text,
@@ -35,11 +36,14 @@ from full4d_jax.models.dit.attention.mask import (
 )
 from full4d_jax.models.dit.attention.merged import merged_attention
 from full4d_jax.models.dit.attention.splash import splash_attention, splash_from_frames
+from full4d_jax.models.dit.cameras import Transforms, prope
 from full4d_jax.models.dit.sharding import mesh_around, spec, swap_axes
 from full4d_jax.models.dit.tokens import flatten
+from full4d_jax.session.fields import require
 from gaussians.rendering.gpus import runs_triton
 
-Attend = Callable[[Tokens, Tokens, Tokens, Any], Tokens]
+# Of queries, keys and values of whole grids; a function of yours is one, too.
+Attend = Callable[[Tokens, Tokens, Tokens, Pattern], Tokens]
 # Fewest tokens of a frame that fill the smallest side of splash's tiles.
 SPLASH_TOKENS = 128
 
@@ -94,23 +98,45 @@ def of_platform(
 
 
 def attention_on_mesh(
-    attend: Attend, q: Flat, k: Flat, v: Flat, cameras: Any, pattern: Pattern
+    attend: Attend | None,
+    q: Flat,
+    k: Flat,
+    v: Flat,
+    cameras: Transforms | None,
+    pattern: Pattern,
+    rows_by_cudnn: bool = False,
 ) -> Flat:
     """Attend in the mesh around; without one, call `attend` on the unflattened tokens.
 
     Args:
-      attend: (q, k, v, cameras) -> output, of whole grids of (b v t s k d).
+      attend: attention in whole grids; None is `fused_attention`.
       q: queries.
       k: keys.
       v: values.
-      cameras: a pytree of arrays with a leading axis of samples, handed to `attend`.
-      pattern: which of the n tokens read which, as `attend` computes it.
+      cameras: through which tokens are seen (`cameras.prope`); None for none.
+      pattern: which of the n tokens read which.
+      rows_by_cudnn: as in `fused_attention`.
+
+    Raises:
+      InputError: the mesh shards queries, and `attend`, a function of yours, needs them all.
     """
     grid = pattern.grid
 
+    def in_grid(q, k, v):
+        if attend is not None:
+            return checkpoint_name(attend(q, k, v, pattern), SAVED)
+        return fused_attention(
+            q,
+            k,
+            v,
+            cross_half=pattern.cross_half,
+            mask=pattern.mask,
+            rows_by_cudnn=rows_by_cudnn,
+        )
+
     def whole(q, k, v, cameras):
         q, k, v = (grid.unflatten(x) for x in (q, k, v))
-        return flatten(attend(q, k, v, cameras))
+        return flatten(prope(in_grid, q, k, v, cameras))
 
     mesh = mesh_around()
     if mesh is None:
@@ -120,6 +146,9 @@ def attention_on_mesh(
     swap, rest = swap_axes(heads_here, sizes["view"], sizes["time"])
     if pattern.is_cut:
         swap = rest = ()
+    expected = "sizes that divide the heads: a function of yours attends in whole grids"
+    parts = (sizes["view"], sizes["time"])
+    require("mesh.view, mesh.time", parts, not (rest and attend), expected)
 
     def local(q, k, v, cameras):
         trade = partial(jax.lax.all_to_all, axis_name=swap, tiled=True)

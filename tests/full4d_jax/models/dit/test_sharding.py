@@ -9,7 +9,18 @@ import numpy as np
 import pytest
 from random_weights import random_params
 
-from full4d_jax.config import Config, DataConfig, FlowConfig, MeshConfig, ModelConfig
+from full4d_jax.config import (
+    Config,
+    DataConfig,
+    FlowConfig,
+    Fused,
+    MeshConfig,
+    ModelConfig,
+    ProjectionAsFrames,
+    RealFrames,
+    TwoStreams,
+    Velocity,
+)
 from full4d_jax.generation.batch import EncodedBatch
 from full4d_jax.models.dit.conditions import Conditions
 from full4d_jax.models.dit.sharding import (
@@ -30,11 +41,11 @@ CONFIG = Config(
         ffn=64,
         patch=4,
         text_width=8,
-        projection="frames",
+        guide=ProjectionAsFrames(),
         cameras=("linear",),
         camera_projector=True,
         rope_folds_views=True,
-        prediction="velocity",
+        parametrisation=Velocity(),
         refiner=0,
     ),
     data=DataConfig(views=3, frames=4, height=8, width=8),  # 24 frames of 4 tokens
@@ -44,8 +55,8 @@ SPLIT = replace(
     CONFIG,
     model=replace(
         CONFIG.model,
-        projection="none",
-        attention="two_stream_soft",
+        guide=RealFrames(),
+        attention=TwoStreams(),
         cameras=(),
         camera_projector=False,
         text_width=0,
@@ -63,7 +74,7 @@ def encoded(config: Config) -> EncodedBatch:
     def normal(*shape: int) -> jax.Array:
         return jnp.asarray(rng.normal(size=shape), jnp.float32)
 
-    guided = config.model.projection == "frames"
+    guided = config.model.guide.projected_half
     latents = normal(*shape, 3)
     real = jnp.broadcast_to(jnp.arange(data.frames) == 0, shape[:3])
     conditions = Conditions(
@@ -126,7 +137,7 @@ LAYOUTS = [
 
 
 GATHERED = replace(CONFIG, model=replace(CONFIG.model, heads=2))
-TO_ALL = replace(CONFIG, model=replace(CONFIG.model, heads=2, attention="full"))
+TO_ALL = replace(CONFIG, model=replace(CONFIG.model, heads=2, attention=Fused("full")))
 
 
 def words(sizes):

@@ -9,7 +9,15 @@ from einops import rearrange
 from random_grids import without_projection
 from random_weights import random_params
 
-from full4d_jax.config import ModelConfig
+from full4d_jax.config import (
+    Fused,
+    ModelConfig,
+    RealFrames,
+    Sequential,
+    TwoStreams,
+    Velocity,
+)
+from full4d_jax.config.model import Attention
 from full4d_jax.models.dit.dit import velocity
 from full4d_jax.models.initial_params import complete_params
 
@@ -20,15 +28,15 @@ FUSED = ModelConfig(
     ffn=16,
     patch=4,
     refiner=0,
-    projection="none",
-    prediction="velocity",
+    guide=RealFrames(),
+    parametrisation=Velocity(),
     cameras=(),
     rope_folds_views=True,
 )
 VIEWS, TIMES = 3, 4
 
 
-def of(attention: str, **changes) -> ModelConfig:
+def of(attention: Attention, **changes) -> ModelConfig:
     return dataclasses.replace(FUSED, attention=attention, **changes)
 
 
@@ -44,7 +52,7 @@ def run(model, params, z, tau=0.7):
 
 def test_soft_starts_as_the_base_on_every_row_and_column():
     base = random_params(FUSED, 0.2)
-    model = of("two_stream_soft")
+    model = of(TwoStreams())
     found = run(model, complete_params(model, base, jax.random.key(5)), grid())
     rows = run(FUSED, base, rearrange(grid(), "b v t ... -> (b v) 1 t ..."))
     columns = run(FUSED, base, rearrange(grid(), "b v t ... -> (b t) v 1 ..."))
@@ -54,11 +62,11 @@ def test_soft_starts_as_the_base_on_every_row_and_column():
     np.testing.assert_allclose(found, (rows + columns) / 2, atol=2e-5)
 
 
-def reads(attention: str, layers: int) -> np.ndarray:
+def reads(attention: Attention, layers: int) -> np.ndarray:
     """Which frames (last two axes) the frame (1, 2) depends on."""
     model = of(attention, layers=layers)
     params = random_params(model, 0.2)
-    if attention == "two_stream_soft" and layers == 1:
+    if attention == TwoStreams("soft") and layers == 1:
         # What mixes after the only layer would hide which stream a dependence comes from.
         layer = params["blocks"]["synchronization"]
         layer["mix"] = jax.tree.map(jnp.zeros_like, layer["mix"])
@@ -76,12 +84,12 @@ def test_who_reads_whom():
     cross[1], cross[:, 2] = True, True
     everything = np.ones_like(cross)
     for attention, layers, expected in (
-        ("fused", 1, cross),
-        ("two_stream_soft", 1, cross),
-        ("two_stream_hard", 2, everything),
-        ("sequential", 1, everything),
-        ("full", 1, everything),
+        (Fused(), 1, cross),
+        (TwoStreams("soft"), 1, cross),
+        (TwoStreams("hard"), 2, everything),
+        (Sequential(), 1, everything),
+        (Fused("full"), 1, everything),
     ):
         np.testing.assert_array_equal(
-            reads(attention, layers), expected, err_msg=attention
+            reads(attention, layers), expected, err_msg=str(attention)
         )

@@ -13,7 +13,7 @@ from changed import changed
 from some_batches import grid_batches, is_warp
 
 from full4d_jax import config as configs
-from full4d_jax.config import Config, MeshConfig, ModelConfig, check_config
+from full4d_jax.config import Config, MeshConfig, ModelConfig, RealFrames, check_config
 from full4d_jax.generation.batch import Batch, lines
 from full4d_jax.media.video_io import write_video
 from full4d_jax.models.dit.sharding import make_mesh
@@ -26,7 +26,7 @@ POSED = Config(
     data=configs.DataConfig(views=3, frames=2, height=16, width=16, orbit=True),
     training=configs.TrainingConfig(batch=4),
 )
-POSELESS = dataclasses.replace(POSED, model=ModelConfig(projection="none", cameras=()))
+POSELESS = dataclasses.replace(POSED, model=ModelConfig(guide=RealFrames(), cameras=()))
 
 
 def with_data(config: Config, **values) -> Config:

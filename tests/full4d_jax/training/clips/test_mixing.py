@@ -11,7 +11,7 @@ import pytest
 from changed import changed
 from some_batches import grid_batches
 
-from full4d_jax.config import load_config
+from full4d_jax.config import RealFrames, load_config
 from full4d_jax.data.encode import resized
 from full4d_jax.models.dit.sharding import put_batch, rows_here
 from full4d_jax.session.errors import InputError
@@ -148,11 +148,9 @@ def test_depth_is_asked_for_where_it_is_projected(tmp_path):
     clips = Blind(first=0, count=4, views=3, frames=4, height=32, width=32)
     write_dataset(tmp_path, clips, name="blind")
     config = configured(tmp_path)
-    with pytest.raises(
-        InputError, match=r"no view with depth.*--model.projection none"
-    ):
+    with pytest.raises(InputError, match=r"no view with depth.*RealFrames"):
         training_batches(config, 0)
-    poseless = changed(config, model={"projection": "none", "cameras": ()})
+    poseless = changed(config, model={"guide": RealFrames(), "cameras": ()})
     batch = next(grid_batches(poseless, 0))
     assert not np.asarray(batch.depth).any()
     np.testing.assert_allclose(

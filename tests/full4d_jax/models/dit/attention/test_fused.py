@@ -11,7 +11,7 @@ from dense_mask import oracle, with_gradients
 from random_arrays import normal
 from rows_by_xla import row_backward, row_forward
 
-from full4d_jax.config import Config, MeshConfig, ModelConfig, check_config
+from full4d_jax.config import Config, Fused, MeshConfig, ModelConfig, check_config
 from full4d_jax.config.masks import MASKS, allowed_frames
 from full4d_jax.models.dit.attention import flash
 from full4d_jax.models.dit.attention.flash import attend_to_all, flash_attention
@@ -187,7 +187,7 @@ def test_equals_the_dense_mask_on_a_mesh(mask, heads):
 
     def attend(q, k, v):
         out = attention_on_mesh(
-            lambda q, k, v, _: fused_attention(q, k, v, cross_half=True, mask=mask),
+            None,
             *(flatten(x) for x in (q, k, v)),
             cameras=None,
             pattern=Pattern(grid, False, mask, cross_half=True),
@@ -245,6 +245,6 @@ def test_a_function_of_a_file(tmp_path):
 def test_what_is_no_mask_is_refused(tmp_path):
     file = tmp_path / "mine.py"
     file.write_text("def f(i, j): return (i.view > 0) & (i.view == j.view)")
-    config = Config(model=ModelConfig(mask=f"{file}:f"))
+    config = Config(model=ModelConfig(attention=Fused(f"{file}:f")))
     with pytest.raises(InputError, match=r"read nothing: \[\[0, 0\]\]"):
         check_config(config)

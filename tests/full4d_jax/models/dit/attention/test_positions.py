@@ -15,13 +15,12 @@ from full4d_jax.config.masks import allowed_frames
 from full4d_jax.models.dit import dit
 from full4d_jax.models.dit.attention.fused import fused_attention
 from full4d_jax.models.dit.attention.positions import (
-    projective_transforms,
-    prope,
     rotary_angles,
     rotate,
     turn_by_product,
     turn_in_pairs,
 )
+from full4d_jax.models.dit.cameras import projective_transforms, prope
 from full4d_jax.models.dit.tokens import TokenGrid
 
 TURNED = ModelConfig(width=12, heads=1, cameras=(), rope_theta=100.0)

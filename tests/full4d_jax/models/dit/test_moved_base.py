@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 
-from full4d_jax.models.dit.warp import warp_pictures
+from full4d_jax.models.dit.moved_base import warp_pictures
 
 PICTURES = np.random.default_rng(0).random((2, 6, 7, 3)).astype(np.float32)
 
