@@ -4,31 +4,37 @@ XLA_FLAGS=--xla_force_host_platform_device_count=8 python examples/train_sharded
 """
 
 from dataclasses import replace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 
 import full4d_jax
-from full4d_jax.config import MeshConfig
+from full4d_jax.config import Config, MeshConfig
 from full4d_jax.generation.procedural import procedural_batch
 
 
-def main(steps: int = 3) -> list[float]:
-    """Take some steps on procedural scenes; return their losses."""
+def train(config: Config, steps: int, **own: Any) -> list[float]:
+    """Take some steps on procedural scenes; return their losses.
+
+    Args:
+      config: the experiment.
+      steps: how many.
+      own: what `train_step` takes in place of its own: optimizer, loss, attend.
+    """
     # Two devices or more share the views of each clip; the others share the clips.
     views = 2 if jax.device_count() % 2 == 0 else 1
-    config = replace(full4d_jax.load_config("debug"), mesh=MeshConfig(view=views))
+    config = replace(config, mesh=MeshConfig(view=views))
     mesh = full4d_jax.make_mesh(config.mesh)
     print(f"devices: {dict(mesh.shape)}")
 
-    rule = optax.adamw(1e-3)  # any rule of optax; default: the config's optimizer
     # The state is made where it stays: no device ever holds more than its own part.
     state = full4d_jax.init_state(
-        config, jax.random.key(config.seed), mesh, optimizer=rule
+        config, jax.random.key(config.seed), mesh, optimizer=own.get("optimizer")
     )
     make_batch = jax.jit(lambda indices: procedural_batch(indices, config.data))
-    step = jax.jit(full4d_jax.train_step(config, optimizer=rule), donate_argnums=0)
+    step = jax.jit(full4d_jax.train_step(config, **own), donate_argnums=0)
 
     losses = []
     clips = mesh.shape["data"]  # of a step: one for each group of devices
@@ -40,6 +46,12 @@ def main(steps: int = 3) -> list[float]:
             losses.append(float(metrics["loss"]))
             print(f"step {i + 1}: loss {losses[-1]:.4f}")
     return losses
+
+
+def main(steps: int = 3) -> list[float]:
+    """Train with an optimizer of optax in place of the config's."""
+    rule = optax.adamw(1e-3)
+    return train(full4d_jax.load_config("debug"), steps, optimizer=rule)
 
 
 if __name__ == "__main__":

@@ -6,8 +6,6 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-import pytest
-
 REPOSITORY = Path(__file__).resolve().parent.parent
 PACKAGES = ("full4d_jax", "gaussians", "input_pipeline")
 MODULES = sorted(
@@ -208,7 +206,6 @@ def test_the_method_is_short():
     assert count_lines((package / "models" / "dit").rglob("*.py")) <= 3300
 
 
-@pytest.mark.xfail(strict=True, reason="the method is not composed of parts yet")
 def test_a_step_is_read_to_its_kernel_in_few_lines():
     package = REPOSITORY / "full4d_jax"
     assert count_lines(package / path for path in STEP_TO_KERNEL) <= 1300

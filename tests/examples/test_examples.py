@@ -32,8 +32,12 @@ def test_gaussians_are_fitted(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_sharded_step_learns():
-    losses = load("train_sharded").main(steps=3)
+@pytest.mark.parametrize(
+    "name", ["train_sharded", "own_attention", "own_loss", "own_conditioning"]
+)
+def test_a_sharded_step_learns(name, monkeypatch):
+    monkeypatch.syspath_prepend(EXAMPLES)
+    losses = load(name).main(steps=3)
     assert losses[-1] < losses[0]
 
 

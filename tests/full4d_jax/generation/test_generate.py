@@ -10,7 +10,12 @@ from jax.extend.core import jaxprs_in_params
 from random_grids import arc
 from random_weights import random_params
 
-from full4d_jax.config import SamplerConfig, load_config
+from full4d_jax.config import (
+    ProjectionAsChannels,
+    ProjectionAsFrames,
+    SamplerConfig,
+    load_config,
+)
 from full4d_jax.generation.batch import Batch
 from full4d_jax.generation.generate import make_conditions
 from full4d_jax.models.dit.dit import velocity
@@ -19,13 +24,17 @@ from full4d_jax.training.loss import loss
 DEBUG = load_config("configs/debug.py")
 
 
-def config_with(projection):
-    model = dataclasses.replace(DEBUG.model, projection=projection)
+def config_with(guide):
+    model = dataclasses.replace(DEBUG.model, guide=guide)
     sampler = SamplerConfig(steps=2, noise=1.0)
     return dataclasses.replace(DEBUG, model=model, sampler=sampler)
 
 
-@pytest.fixture(scope="module", params=["channels", "frames"])
+@pytest.fixture(
+    scope="module",
+    params=[ProjectionAsChannels(), ProjectionAsFrames()],
+    ids=["channels", "frames"],
+)
 def trained(request):
     """A config, parameters none of which is zero, and a clip."""
     config = config_with(request.param)
