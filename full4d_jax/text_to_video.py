@@ -62,9 +62,8 @@ def plan_video(config: Config, prompt: str, wan: WanOptions) -> Plan:
     errors.require_file("weights", wan.weights, "a checkpoint of Wan's", do)
     if config.codec_weights:
         do = "write it by full4d convert codec"
-        errors.require_file(
-            "codec", Path(config.codec_weights), "weights of a codec", do
-        )
+        file = Path(config.codec_weights)
+        errors.require_file("codec", file, "weights of a codec", do)
     return Plan(config, prompt, wan, wan.weights, first)
 
 

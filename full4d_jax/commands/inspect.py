@@ -148,9 +148,8 @@ def _inspect_prior(
     print(f"  work                {work} (the network's, by formula)")
     if program == "lift":
         size = config.data.size
-        settings = sized(
-            config.lift, size.height, size.width, kind=FitKind.AROUND_SOURCE
-        )
+        kind = FitKind.AROUND_SOURCE
+        settings = sized(config.lift, size.height, size.width, kind=kind)
         still = memory_note(settings, (*size, 3))
         print(f"  the fit, alone      {still}; more where much moves")
     if not isinstance(mesh, Mesh):

@@ -48,9 +48,8 @@ def check_dataset(
     print(f"report: {out / REPORT}, pages: {out}/clip-*.png")
     if problems:
         found = f"{len(problems)} problems, the first: {problems[0]}"
-        raise errors.InputError(
-            "dataset", dataset, found, "none", f"see {out / REPORT}"
-        )
+        do = f"see {out / REPORT}"
+        raise errors.InputError("dataset", dataset, found, "none", do)
     print(f"next: look at {out}/clip-*.png: the cameras must stand where they were")
 
 

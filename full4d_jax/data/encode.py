@@ -88,9 +88,8 @@ def encoded_projections(
         rows: dict[str, Any] = {
             k: x if x is None else x[place] for k, x in encoded.items()
         }
-        yield projection_to_bytes(
-            Projected(source, poses[place], **rows, nothing=nothing)
-        )
+        arrays = Projected(source, poses[place], **rows, nothing=nothing)
+        yield projection_to_bytes(arrays)
 
 
 @partial(jax.jit, static_argnums=0)
@@ -261,9 +260,8 @@ def encode_dataset(
     clips = EncodedClips(records, config, embed)
     if not len(clips):
         frames = f"clips of at least {clips.span} instants"
-        raise errors.InputError(
-            "dataset", dataset, "none", frames, "lower --data.frames"
-        )
+        do = "lower --data.frames"
+        raise errors.InputError("dataset", dataset, "none", frames, do)
     if clips.left_out:
         print(
             f"left out: {clips.left_out} instants behind the last window of their clip"
@@ -285,9 +283,8 @@ def encode_dataset(
     then = f"train --config PRESET --data.records {out}"
     card = build.Card("latents", {split: 1.0}, about)
     if build.build_dataset(out, clips, writing, card, then, do):
-        save_picture(
-            out / "preview.png", clip_page.preview(open_dataset(out, split)[0])
-        )
+        first = open_dataset(out, split)[0]
+        save_picture(out / "preview.png", clip_page.preview(first))
         print(buckets.shown(f"{out / 'preview.png'} shows the first clip"))
 
 

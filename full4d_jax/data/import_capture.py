@@ -72,9 +72,8 @@ def import_folder(
         with input_errors("capture", DO):
             # The layout is recognized, and cameras are read, before any video is decoded.
             folder = reading.enter_context(record3d.unpacked(path))
-            captures = _read(
-                folder, layout, fps, inside=None if follow_links else folder
-            )
+            inside = None if follow_links else folder
+            captures = _read(folder, layout, fps, inside=inside)
             if license:
                 captures = [capture._replace(license=license) for capture in captures]
             captures = turned(captures, turns)

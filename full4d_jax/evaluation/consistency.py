@@ -95,9 +95,8 @@ def score_folder(
     jobs = {}
     for name, path in folders.items():
         made_of = {"grid": path / "grid.npz", "scene": path / "scene.npz"}
-        jobs["consistency", name] = fingerprint(
-            name, made_of | dict(networks.files), {}
-        )
+        inputs = made_of | dict(networks.files)
+        jobs["consistency", name] = fingerprint(name, inputs, {})
     mark = fingerprint("consistency 3", {}, {})
     scored_jobs = table.score_jobs(out / "consistency.jsonl", mark, jobs, scored)
     records = [scored_jobs[key] for key in jobs]
@@ -198,9 +197,8 @@ def _distances(
     if video is None:
         return {}
     made = frechet.open_set(folder, split)
-    distances, too_few = frechet.compare(
-        made, frechet.open_set(reference, split), video
-    )
+    real = frechet.open_set(reference, split)
+    distances, too_few = frechet.compare(made, real, video)
     absent |= too_few
     if not distances:
         found = "; ".join(f"{name}: {why}" for name, why in too_few.items())

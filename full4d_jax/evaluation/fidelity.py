@@ -105,9 +105,8 @@ def fidelity_scores(
     """Return all measures of images in [0, 1], whole and in regions; None for no value."""
     masks: dict[str, Mask | None] = {"": None, **regions}
     values = dict.fromkeys((x + y for y in masks for x in table.TRUE_HEADS), math.nan)
-    values |= {
-        name: float(value) for name, value in _pixels(image, truth, masks).items()
-    }
+    pixels = _pixels(image, truth, masks)
+    values |= {name: float(value) for name, value in pixels.items()}
     if lpips is not None:
         for region, mask in masks.items():
             values["lpips" + region] = metrics.lpips(lpips, image, truth, mask)
@@ -227,9 +226,8 @@ def rows_of_grid(frames: Frames, real: Bool[np.ndarray, "v t"]) -> dict[str, Fra
     The nearest given frame; the first frame of each view with what changed in the row, exact where
     nothing moves; and the two, moved as the row moves and mixed.
     """
-    nearest = np.asarray(
-        real_frames.copy_nearest(jnp.asarray(frames), jnp.asarray(real))
-    )
+    given = jnp.asarray(frames), jnp.asarray(real)
+    nearest = np.asarray(real_frames.copy_nearest(*given))
     row = np.where(real[..., None, None, None], frames, frames[:1])
     moved = mixture(nearest, row, carried_motion(to_uint8(frames))).picture
     changed = np.clip(frames[:, :1] + frames[:1] - frames[:1, :1], 0, 1)

@@ -189,9 +189,8 @@ def score_films(
     mark = stages.fingerprint("films 4", settings, {})
 
     def scored(_: str, row: str) -> dict[str, Any]:
-        record = fidelity.score(
-            compared._replace(rows={(row, "none"): rows[row]}), lpips
-        )
+        alone = compared._replace(rows={(row, "none"): rows[row]})
+        record = fidelity.score(alone, lpips)
         frames = np.concatenate([truth.frames[:1], to_uint8(rows[row])])
         scores = consistency.grid_scores(frames, truth.known_cameras, networks)
         missing = dict(absent)

@@ -96,9 +96,8 @@ def open_film(
         expected = f"one within {widest} degrees of the first"
         check_field(options.video, later.size, "no later frame", expected)
     # Depth and path get one unit.
-    known = np.asarray(
-        source_depth(network, to_model(source.frames[0, :1]), still=False)
-    )
+    start = to_model(source.frames[0, :1])
+    known = np.asarray(source_depth(network, start, still=False))
     source = replace(source, points=seen_in(0, first))
     settled, unit = path_scale.settle_scale(source, known, estimated=True)
     depth = np.asarray(drop_depth_edges(jnp.asarray(settled)))

@@ -157,9 +157,8 @@ def rows_of_clip(judge: Judge, scene: int, truth: Grid) -> fidelity.ClipRows:
     key = noise_key(judge, scene)
     for name, depth in depths.items():
         cameras = truth.known_cameras
-        frames, _ = generate.generate_grid(
-            judge.prior, source, depth[None], cameras, key
-        )
+        prior = judge.prior
+        frames, _ = generate.generate_grid(prior, source, depth[None], cameras, key)
         rows[table.PRIOR, name] = to_unit(frames[1:])
     return clip._replace(rows=rows, details={"depth_absrel": absrel})
 
@@ -235,9 +234,8 @@ def evaluate_split(judge: Judge, folder: Path, records: Records) -> None:
     """Evaluate all clips of a data set's split, which `check_split` has seen."""
 
     def rows_of(number: int) -> fidelity.ClipRows:
-        return rows_of_clip(
-            judge, number, split_grid(records, judge.config.data, number)
-        )
+        grid = split_grid(records, judge.config.data, number)
+        return rows_of_clip(judge, number, grid)
 
     preface = f"{_size(judge)}, split `{records.split}` of the dataset `{records.content[:16]}`."
     scenes = {records.split: range(len(records))}

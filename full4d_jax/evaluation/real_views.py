@@ -127,9 +127,8 @@ def score_with_truth(
         arrays = stages.Stages(folder).finished("scene")
         targets = truth.known_cameras.views(slice(1, None))
         times = np.linspace(0, 1, len(truth.times))
-        rendered = render_views(
-            from_arrays(arrays), targets, times, background_in(arrays)
-        )
+        scene = from_arrays(arrays)
+        rendered = render_views(scene, targets, times, background_in(arrays))
         pictures = rendered / fidelity.LEVELS
         held_out = np.ones(pictures.shape[:2], bool)
         for own, view in zip(held_out, views, strict=True):

@@ -187,9 +187,8 @@ def generate_large(
       InputError: The prior cannot divide its small frames into tokens.
     """
     real = len(frames)
-    small = generate_small(prior, frames, depth, cameras, key, upsampler.prior_rows)[
-        real:
-    ]
+    rows = upsampler.prior_rows
+    small = generate_small(prior, frames, depth, cameras, key, rows)[real:]
     lenses, poses = cameras.arrays
     known = tuple(map(find_static_points, frames, depth, lenses, poses))
     hidden = behind_subjects(plate, frames[0], depth[0], lenses[0], poses[0])

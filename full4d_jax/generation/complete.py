@@ -143,9 +143,8 @@ def complete(
         made, projection = generate_grid(prior, *given)
     generation = Generation(rows, columns, calls, share)
     about = replace(grid.about, enlarged=enlarged, generation=generation)
-    completed = replace(
-        grid, frames=to_uint8(to_unit(made)), origin=origin, about=about
-    )
+    frames = to_uint8(to_unit(made))
+    completed = replace(grid, frames=frames, origin=origin, about=about)
     return completed, to_uint8(to_unit(projection.frames))
 
 
@@ -197,7 +196,6 @@ def upsampler_for(config: Config, weights: Path | None) -> cascade.Upsampler | N
         upsampler = cascade.load_upsampler(weights)
         if data.height == data.width == upsampler.prior_rows:
             return upsampler
-    fields.refuse(
-        {"upsampler": weights}, f"none beside codec {codec} at {data.height} rows"
-    )
+    expected = f"none beside codec {codec} at {data.height} rows"
+    fields.refuse({"upsampler": weights}, expected)
     return None

@@ -68,9 +68,8 @@ def generate_grid(
     check_grid(prior, config.Size(views, *frames.shape[1:4]))
 
     def generate(frames, depth, cameras, key_data, known):
-        guides, projection = guides_program(
-            prior.for_codec, frames, depth, cameras, known
-        )
+        given = prior.for_codec, frames, depth, cameras, known
+        guides, projection = guides_program(*given)
         key = jax.random.wrap_key_data(jnp.asarray(key_data))
         latents = flow_program(prior.for_network, guides, key)
         return views_program(prior.for_codec, latents, frames), projection
@@ -263,9 +262,8 @@ def _batch_of_one(model: config.ModelConfig, conditions: Conditions) -> Conditio
     """Add an axis of samples to the conditions, and what the model is always given."""
     conditions = jax.tree.map(lambda x: x[None], conditions)
     if model.guide.gives_first_frame:
-        return conditions._replace(
-            real=batch.mark_first_frame(*conditions.base.shape[:3])
-        )
+        real = batch.mark_first_frame(*conditions.base.shape[:3])
+        return conditions._replace(real=real)
     return conditions
 
 

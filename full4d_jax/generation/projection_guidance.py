@@ -236,9 +236,8 @@ def fill_holes(projection: Projection) -> Pictures:
     window = (*ones[1:], reach)
     least = jax.lax.min
     behind = jax.lax.reduce_window(behind, FARTHEST_DEPTH, least, window, ones, "SAME")
-    weight *= jnp.where(
-        disparity > NEARER_DISPARITY_RATIO * behind, weight_in_front, 1.0
-    )
+    is_in_front = disparity > NEARER_DISPARITY_RATIO * behind
+    weight *= jnp.where(is_in_front, weight_in_front, 1.0)
     filled = push_pull(projection.frames, weight[..., None])
     return jnp.where(is_known[..., None], projection.frames, filled)
 
@@ -255,9 +254,8 @@ def _farther_side(disparity: Maps, is_known: Bool[Array, "*n h w"]) -> Maps:
     right = jax.lax.cummin(jnp.where(is_known, place, columns), axis=axis, reverse=True)
     inside = [jnp.clip(x, 0, columns - 1) for x in (left, right)]
     sides = [jnp.take_along_axis(disparity, x, axis) for x in inside]
-    return jnp.where(
-        (left >= 0) & (right < columns), jnp.minimum(*sides), FARTHEST_DEPTH
-    )
+    has_both = (left >= 0) & (right < columns)
+    return jnp.where(has_both, jnp.minimum(*sides), FARTHEST_DEPTH)
 
 
 def project_several(frames: Videos, depth: Depths, cameras: Cameras) -> Projection:

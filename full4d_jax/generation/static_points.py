@@ -144,9 +144,8 @@ def behind_subjects(
     camera = np.asarray(lens, np.float64), np.asarray(path, np.float64)
     wide_lens = camera[0].copy()
     wide_lens[:2, 2] += np.subtract(plate.depth.shape, depth.shape[1:])[::-1] / 2
-    placed = unproject(
-        plate.depth.astype(np.float64), wide_lens, camera[1][plate.instant]
-    )
+    wide_depth = plate.depth.astype(np.float64)
+    placed = unproject(wide_depth, wide_lens, camera[1][plate.instant])
     is_known = np.flatnonzero(plate.depth)
     places = placed.reshape(-1, 3)[is_known]
     colours = plate.frame.reshape(-1, 3)[is_known] / 127.5 - 1

@@ -183,9 +183,8 @@ def check_lift(settings: LiftConfig, checkpoint: Path | None, kind: FitKind) -> 
         expected = f"{' or '.join(FORMS[kind])} with {kind.value}"
         raise InputError("config", "lift.distillation", form, expected, do)
     if form == "none":
-        refuse(
-            {"checkpoint": checkpoint}, f"none without distillation from {kind.value}"
-        )
+        expected = f"none without distillation from {kind.value}"
+        refuse({"checkpoint": checkpoint}, expected)
 
 
 def needed_to_fit(settings: LiftConfig, shape: tuple[int, ...]) -> float:

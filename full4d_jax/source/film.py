@@ -88,9 +88,8 @@ def read_shot(
     if options.size is not None and before > 1:
         do += f", or end before it (--seconds {before / video.fps:.2f})"
     expected = f"one shot from {begin:.2f} s to {end:.2f} s"
-    raise InputError(
-        "video", path, f"a cut to another shot at {cut:.2f} s", expected, do
-    )
+    found = f"a cut to another shot at {cut:.2f} s"
+    raise InputError("video", path, found, expected, do)
 
 
 def find_cut(video: Video, path: Path) -> float | None:
@@ -179,9 +178,8 @@ def _step_score(before: Gray, after: Gray) -> float:
     shift = np.array([[1, 0, right], [0, 1, down]], np.float32)
     steadied = cv2.warpAffine(before, shift, size, borderMode=cv2.BORDER_REPLICATE)
     moving = (cv2.absdiff(steadied, after) > CHANGED_LEVELS).mean()
-    return float(
-        min(moving, MOST_MOVING_SHARE) - np.hypot(right, down) / before.shape[1]
-    )
+    shift = np.hypot(right, down) / before.shape[1]
+    return float(min(moving, MOST_MOVING_SHARE) - shift)
 
 
 def pictures_around(path: Path, video: Video) -> UInt8[np.ndarray, "e h w 3"] | None:

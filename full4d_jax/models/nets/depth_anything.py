@@ -254,9 +254,8 @@ def load_depth_anything(path: Path) -> Params:
         layers are none of Small, Base and Large; the message names the tensor.
     """
     tensors = {name: x.astype(np.float32) for name, x in read_tensors(path).items()}
-    layers = len(
-        {name.split(".")[3] for name in tensors if name.startswith(f"{LAYER}.")}
-    )
+    numbers = {x.split(".")[3] for x in tensors if x.startswith(f"{LAYER}.")}
+    layers = len(numbers)
     side = 2 * PATCH_PIXELS
     with input_errors(WHAT, DO, path):
         expected = f"{' or '.join(map(str, STAGES))} layers"

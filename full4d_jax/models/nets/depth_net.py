@@ -108,9 +108,8 @@ class Head(nnx.Module):
         rough = world + share * (room - world)
 
         disparities = jnp.stack([world, room], -1)
-        fine = self.enter(
-            unet.fold(jnp.concatenate([frames, features, disparities], -1))
-        )
+        inputs = jnp.concatenate([frames, features, disparities], -1)
+        fine = self.enter(unet.fold(inputs))
         coarse = self.coarse_block(self.fine_to_coarse(unet.fold(fine)))
         fine = self.fine_block(fine + unet.unfold(self.coarse_to_fine(coarse)))
         return unet.unfold(self.leave(nnx.relu(self.norm(fine))))[..., 0] - rough

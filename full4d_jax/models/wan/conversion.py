@@ -83,9 +83,8 @@ def import_wan(model: ModelConfig, source: Path, target: Path) -> layouts.Layout
         layouts.check_config_json(model, about)
     for name, place in names.items():
         found = stored[name].shape
-        check_field(
-            f"{source}, tensor {name}", found == place.shape, found, place.shape
-        )
+        where = f"{source}, tensor {name}"
+        check_field(where, found == place.shape, found, place.shape)
 
     slots = {}
     for leaf, x in leaves.items():

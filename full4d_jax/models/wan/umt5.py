@@ -93,9 +93,8 @@ def _pretrained(kind: Any, folder: Path, inner: str) -> Any:
     do = "give a whole download, e.g. of Wan-AI/Wan2.2-TI2V-5B-Diffusers"
     names = ("config.json", "tokenizer_config.json")
     if not any((where / name).is_file() for name in names):
-        raise InputError(
-            "text encoder", where, f"no {' or '.join(names)}", expected, do
-        )
+        found = f"no {' or '.join(names)}"
+        raise InputError("text encoder", where, found, expected, do)
     try:
         # Without it transformers would open a pickle where there is no other file of weights.
         return kind.from_pretrained(where, local_files_only=True, use_safetensors=True)

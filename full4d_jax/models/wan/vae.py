@@ -294,9 +294,8 @@ class FrameAttention(nnx.Module):
         b, t, h, w, _ = x.shape
         tokens = rearrange(self.norm(x), "b t h w c -> (b t) (h w) 1 c")
         mixed = jax.nn.dot_product_attention(*jnp.split(self.to_qkv(tokens), 3, -1))
-        return x + self.to_out(
-            rearrange(mixed, "(b t) (h w) 1 c -> b t h w c", b=b, h=h)
-        )
+        mixed = rearrange(mixed, "(b t) (h w) 1 c -> b t h w c", b=b, h=h)
+        return x + self.to_out(mixed)
 
 
 class Downsample(nnx.Module):
