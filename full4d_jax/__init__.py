@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from full4d_jax.models.dit.dit import velocity
     from full4d_jax.models.dit.sharding import make_mesh, put_batch
     from full4d_jax.pipeline import run
-    from full4d_jax.scene.lift import lift
+    from full4d_jax.scene.scene_stage import lift
     from full4d_jax.training.state import init_state
     from full4d_jax.training.step import train_step
 
@@ -54,7 +54,7 @@ _MODULES = {
     "Grid": "grid",
     "generate": "generation.complete",
     "init_state": "training.state",
-    "lift": "scene.lift",
+    "lift": "scene.scene_stage",
     "load_config": "config",
     "make_mesh": "models.dit.sharding",
     "open_prior": "generation.prior",

@@ -19,7 +19,7 @@ any of them continues where the last run ended.
 
 Words become a video first, by Wan (`text_to_video`). Of a capture some frames may be held out. The
 grid of two videos is fitted where its cameras are known. `generation.complete` chooses by the
-model, and `scene.lift` by the grid (`fit_kind`).
+model, and `scene.scene_stage` by the grid (`fit_kind`).
 """
 
 from dataclasses import replace
@@ -34,7 +34,7 @@ from full4d_jax.generation.prior import prior_path
 from full4d_jax.grid import Grid
 from full4d_jax.media.pictures import write_grid
 from full4d_jax.scene import fit_settings, reading, renders
-from full4d_jax.scene.lift import run_scene
+from full4d_jax.scene.scene_stage import run_scene
 from full4d_jax.scene.show_options import RenderOptions
 from full4d_jax.session import errors, fields, files, report
 from full4d_jax.session.stages import Stages

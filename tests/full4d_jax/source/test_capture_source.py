@@ -12,7 +12,7 @@ from textured_room import make_room
 from full4d_jax.cli import main
 from full4d_jax.grid import Origin
 from full4d_jax.media.video_io import write_video
-from full4d_jax.scene import lift as scene_lift
+from full4d_jax.scene import scene_stage
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.stages import Stages
 from full4d_jax.source.capture_source import held_out_pictures, open_capture
@@ -170,8 +170,8 @@ def test_a_capture_is_lifted_without_a_prior_and_rendered(
     def never(*_):
         raise AssertionError("a prior was looked for")
 
-    monkeypatch.setattr(scene_lift, "prior_path", never)
-    monkeypatch.setattr(scene_lift, "open_prior", never)
+    monkeypatch.setattr(scene_stage, "prior_path", never)
+    monkeypatch.setattr(scene_stage, "open_prior", never)
     capture, out = write(tmp_path / "ball.npz"), tmp_path / "out"
     small = ["--lift.steps", "60", "--lift.capacity", "200"]
     assert main(["lift", str(capture), "--out", str(out), *small]) == 0

@@ -12,7 +12,7 @@ from full4d_jax.config import DEFAULT, LiftConfig
 from full4d_jax.grid import Grid, Origin, all_real
 from full4d_jax.media.pictures import to_uint8
 from full4d_jax.scene import fit_settings
-from full4d_jax.scene.lift import lift
+from full4d_jax.scene.scene_stage import lift
 from full4d_jax.session.errors import InputError
 from gaussians import render
 from input_pipeline import procedural_scene
