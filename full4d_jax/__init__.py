@@ -17,12 +17,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from full4d_jax.cameras import Cameras
     from full4d_jax.config import load_config
-    from full4d_jax.generation.batch import Batch
+    from full4d_jax.generation.batch import Batch, prepare
     from full4d_jax.generation.complete import generate
     from full4d_jax.generation.prior import open_prior
     from full4d_jax.generation.procedural import procedural_batch
     from full4d_jax.generation.sampling import sample
     from full4d_jax.grid import Grid
+    from full4d_jax.models.dit.attention.mask import Pattern
+    from full4d_jax.models.dit.conditions import Conditions
     from full4d_jax.models.dit.dit import velocity
     from full4d_jax.models.dit.sharding import make_mesh, put_batch
     from full4d_jax.pipeline import run
@@ -33,13 +35,16 @@ if TYPE_CHECKING:
 __all__ = [
     "Batch",
     "Cameras",
+    "Conditions",
     "Grid",
+    "Pattern",
     "generate",
     "init_state",
     "lift",
     "load_config",
     "make_mesh",
     "open_prior",
+    "prepare",
     "procedural_batch",
     "put_batch",
     "run",
@@ -51,7 +56,9 @@ __all__ = [
 _MODULES = {
     "Batch": "generation.batch",
     "Cameras": "cameras",
+    "Conditions": "models.dit.conditions",
     "Grid": "grid",
+    "Pattern": "models.dit.attention.mask",
     "generate": "generation.complete",
     "init_state": "training.state",
     "lift": "scene.scene_stage",
@@ -59,6 +66,7 @@ _MODULES = {
     "make_mesh": "models.dit.sharding",
     "open_prior": "generation.prior",
     "procedural_batch": "generation.procedural",
+    "prepare": "generation.batch",
     "put_batch": "models.dit.sharding",
     "run": "pipeline",
     "sample": "generation.sampling",

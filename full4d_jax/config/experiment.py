@@ -92,9 +92,9 @@ class DataConfig:
     orbit: bool = False
     """Place still cameras in equal steps along one arc from the source."""
     lines: bool = False
-    """Train on rows and columns of grids as single videos (`projection=none`)."""
+    """Train on rows and columns of grids as single videos (`RealFrames`)."""
     pseudo: Share = 0.0
-    """Share of the batches that are made of single videos: planar warps (`projection=none`), or
+    """Share of the batches that are made of single videos: planar warps (`RealFrames`), or
     double reprojections (docs/cascade.md)."""
     pseudo_views: ViewCount = 2
     """Views of a clip of double reprojection; those beyond 2 turn and zoom at the video's place."""

@@ -48,7 +48,7 @@ def make_video(
         video shows; `sampler.text_guidance` leads towards it.
       size: of the video, which is one view; with a causal codec it has 1 + 4 n frames.
       key: randomness of the initial noise.
-      first: the first frame, of that size, for a model with `first_frame`.
+      first: the first frame, of that size, for a model that is given it.
 
     Raises:
       InputError: the model takes no text, or no first frame; or it cannot divide the video into

@@ -30,7 +30,7 @@ class Conditions(NamedTuple):
       real: which frames are, clean, in `base`.
       motion: from each pixel to where `base` and `row` show it, pixels, x then y, and the logit of
         the latter's share, as the first row carries them over (`geometry.motion`); None is
-        0, and all that models without `moves_base` have.
+        0, and all that models have that do not move their base.
       row: what the first row shows at the same instant where it is carried over, else `base`; None
         is that everywhere.
     """
