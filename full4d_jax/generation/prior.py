@@ -101,11 +101,11 @@ def open_prior(
     mesh = grid_mesh(config.mesh)
     check_offload(config.sampler, mesh)
     path = prior_path(config.model, checkpoint)
-    trained_with = load_metadata(path).get("attend")
+    trained_with = load_metadata(path).get("own_attention")
     if trained_with is not None and attend is None:
         do = "open it with open_prior(config, checkpoint, attend), in Python"
         raise errors.InputError(
-            "checkpoint", f"{path}, attend", trained_with, "that function", do
+            "checkpoint", f"{path}, own_attention", trained_with, "that function", do
         )
     params = load_network(config, path, mesh)
     prior = replace(prior_with(config, params, mesh), attend=attend)

@@ -52,7 +52,7 @@ def train_prior(
     step = train_step(config, loss=loss, attend=attend)
     weights_of_codec = codec_weights(config, mesh) if config.runs_codec else None
     record = run_record(config, init, dict(mesh.shape) if mesh else None)
-    own = {"loss": loss, "attend": attend}
+    own = {"own_loss": loss, "own_attention": attend}
     record |= {name: name_of(x) for name, x in own.items() if x is not None}
     if config.data.records:
         folders, weights = mixing.open_folders(config)
@@ -128,7 +128,7 @@ def write_weights(
         "views": config.data.views,
     }
     if attend is not None:
-        metadata["attend"] = name_of(attend)
+        metadata["own_attention"] = name_of(attend)
     # The cameras of records may stand anywhere.
     if not config.data.records:
         metadata |= {

@@ -32,6 +32,8 @@ CHANGEABLE = {
 } - {"training.batch", "training.accumulate"}
 # A field of the record, not an option.
 MASK_FILE = "contents of the mask's file"
+# Functions of yours, by their names.
+OWN = ("own_loss", "own_attention")
 
 
 def run_record(
@@ -133,7 +135,7 @@ def check_same_run(
         found = ", ".join(repr(old[name]) for name in differ) + " in its checkpoints"
         expected = ", ".join(repr(new[name]) for name in differ)
         do = "give another --out"
-        if all(old[name] is not None and name != MASK_FILE for name in differ):
+        if all(old[x] is not None and x not in (MASK_FILE, *OWN) for x in differ):
             do = f"resume with {' '.join(_option(name, old[name]) for name in differ)} or {do}"
         raise errors.InputError(
             "training run", f"{out}, {', '.join(differ)}", found, expected, do
@@ -183,7 +185,7 @@ def _fields(record: dict[str, Any]) -> dict[str, Any]:
         fields["data.records"] = record["records"]
     if "mask" in record:
         fields[MASK_FILE] = f"sha256:{record['mask']}"
-    fields |= {name: record[name] for name in ("loss", "attend") if name in record}
+    fields |= {name: record.get(name) for name in OWN}
     if "init" in record:
         fields["init"] = record["init"] and record["init"]["path"]
     return fields
