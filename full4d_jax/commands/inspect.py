@@ -120,7 +120,7 @@ def _inspect_prior(
 
     from full4d_jax.models.dit.sharding import make_mesh
     from full4d_jax.models.grid_mesh import grid_mesh
-    from full4d_jax.scene import dry_run
+    from full4d_jax.scene import query_programs
     from full4d_jax.scene.fit_settings import FitKind, memory_note, sized
     from full4d_jax.training.inspection import compiling, step_report
     from full4d_jax.training.inspection.devices import slice_devices
@@ -136,13 +136,15 @@ def _inspect_prior(
         mesh = step_report.planned_mesh(sizes, devices)
     cut = {name: n for name, n in mesh.shape.items() if n > 1}
     # What stands before compiling: weights and work, by formula.
-    held = dry_run.weights_bytes(dry_run.prior_shapes(config, mesh, program))
-    queried = dry_run.queried_size(config, program)
+    held = query_programs.weights_bytes(
+        query_programs.prior_shapes(config, mesh, program)
+    )
+    queried = query_programs.queried_size(config, program)
     grid = f"{queried.views} views of {queried.frames} frames"
     print(f"{config.name}: {grid}, mesh {cut or 'of one device'}")
     for name, size in held.items():
         print(f"  {name:19} {size / compiling.BYTES_PER_GIB:.2f} GiB on a device")
-    flops = dry_run.query_flops(config, program)
+    flops = query_programs.query_flops(config, program)
     step = program == "lift" and config.lift.distillation == "gradient"
     work = f"{flops / 1e15:.4g} PFLOP{' a step' * step}"
     print(f"  work                {work} (the network's, by formula)")
@@ -161,5 +163,9 @@ def _inspect_prior(
         "program": program,
         "weights_bytes_per_device": held,
     }
-    programs = dry_run.sample_programs if program == "sample" else dry_run.lift_programs
+    programs = (
+        query_programs.sample_programs
+        if program == "sample"
+        else query_programs.lift_programs
+    )
     compiling.report_programs(programs(config, mesh), about, json_file)

@@ -6,7 +6,7 @@ The prior of `generate_grid` makes other views of a video, which is projected in
 
 from collections.abc import Callable
 from functools import partial, wraps
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -194,63 +194,6 @@ def bind_guided(prior: Prior, guides: sampling.Guides) -> sampling.Velocity:
         x for x in (prior.sampler.guidance, prior.sampler.text_guidance) if x != 1
     ]
     return sampling.guided(flow, list(zip(without, scales, strict=True)))
-
-
-class BoundPrior(NamedTuple):
-    """A prior with the conditions of one grid, for distillation; a pytree of arrays.
-
-    Attributes:
-      prior: the network.
-      guides: conditions of the sampler's guidance, of the source and the queried cameras; batches
-        of one.
-      noise: noise of the source's latents (1 t h w c) where the prior generates the source too
-        (projection as frames), else None.
-    """
-
-    prior: Prior
-    guides: sampling.Guides
-    noise: Float[Array, "1 t h w c"] | None
-
-
-def bind_prior(
-    prior: Prior, frames: Videos, depth: Depths, cameras: Cameras
-) -> BoundPrior:
-    """Bind a prior to real views in [-1, 1] and the cameras at which it is queried.
-
-    Raises:
-      InputError: the codec cannot encode the video.
-    """
-    guides, _ = guides_program(prior.for_codec, frames, depth, cameras)
-    noise = None
-    if prior.model.guide.clean_views == 0:
-        noise = jax.random.normal(jax.random.key(0), guides[0].projection[0, :1].shape)
-    return BoundPrior(prior, guides, noise)
-
-
-def target_velocity(
-    bound: BoundPrior, z: Float[Array, "v t h w c"], tau: Float[Array, "..."]
-) -> Float[Array, "v t h w c"]:
-    """Return the prior's velocity of the target views, with its sampler's guidance.
-
-    Where the prior generates the source view too, it gets the input video there, with one fixed
-    sample of noise at tau. Views beyond `sampler.group_views` are queried in groups, always the
-    same.
-
-    Args:
-      bound: the prior and its conditions.
-      z: latents of the target views.
-      tau: flow time, () or (1,).
-    """
-    prior, guides, noise = bound
-    projection = guides[0].projection
-    generated = projection.shape[1] - prior.model.guide.clean_views
-    bind = partial(bind_guided, prior)
-    with around(prior.mesh):
-        at = sampling.velocity_of_groups(prior.sampler, bind, guides, generated)
-        if noise is not None:
-            z = jnp.concatenate([(1 - tau) * projection[0, :1] + tau * noise, z])
-        velocity = at(jnp.int32(0))(z[None], jnp.reshape(tau, (1,)))[0]
-        return velocity if noise is None else velocity[1:]
 
 
 def gathered(tree: Any) -> Any:

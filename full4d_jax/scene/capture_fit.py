@@ -76,7 +76,7 @@ def lift_capture(
     partial: PartialFit | None = None,
     say: Callable[[str], None] = print,
 ) -> Fit:
-    """Fit 4D Gaussians to a grid whose views all count alike; no prior is asked.
+    """Fit 4D Gaussians to a grid whose views all count alike; no prior is queried.
 
     Args:
       settings: how to fit, with steps and capacity (`sized_for`).

@@ -156,16 +156,6 @@ def distillation_form(settings: LiftConfig, kind: FitKind) -> Form:
     return FORMS[kind][0] if form == "auto" else form
 
 
-def queried_as_trained(settings: LiftConfig, grid: Grid, trained: Size) -> LiftConfig:
-    """Return settings that query no more views and instants than the prior was trained on."""
-    views, instants = grid.frames.shape[:2]
-    return replace(
-        settings,
-        distilled_views=settings.distilled_views or min(views, trained.views) - 1,
-        distilled_frames=settings.distilled_frames or min(instants, trained.frames),
-    )
-
-
 def check_lift(settings: LiftConfig, checkpoint: Path | None, kind: FitKind) -> None:
     """Refuse settings, and weights of a prior, that would do nothing.
 

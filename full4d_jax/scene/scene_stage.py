@@ -12,7 +12,6 @@ import jax
 import jax.numpy as jnp
 
 from full4d_jax.config import DEFAULT, Config
-from full4d_jax.generation.cascade import in_parts
 from full4d_jax.generation.prior import Prior, open_prior, prior_path
 from full4d_jax.grid import Grid
 from full4d_jax.scene import (
@@ -131,19 +130,13 @@ def fit_scene(
             )
         say(capture_fit.describe_scores(fitted))
         return capture_fit.fit_arrays(fitted)
-    asked_rows = 0
-    if prior is not None and kind is fit_settings.FitKind.ENLARGED:
-        # It is asked about as much as it has learned to see at once.
-        prior = in_parts(prior, DEFAULT.data.size)
-        settings = fit_settings.queried_as_trained(settings, grid, DEFAULT.data.size)
-        asked_rows = min(config.data.height, config.data.width)
     with progress.Progress("fitting", settings.steps) as report:
         scene = source_fit.lift_grid(
             settings,
             grid,
             key,
             prior=prior,
-            asked_rows=asked_rows,
+            prior_rows=min(config.data.height, config.data.width),
             report=report,
             partial=partial,
             look=None if partial is not None and partial.path.exists() else look,

@@ -1,8 +1,7 @@
 """From a grid that a prior made around its source to 4D Gaussians: one of the two fits of `lift`.
 
 The scene starts from points (`seeds`). Real views weigh more than the generated ones.
-Distillation asks the prior what the scene should look like from cameras half-way between the
-generated ones (`prior_teacher`).
+Distillation queries the prior at cameras half-way between the generated ones (`prior_teacher`).
 """
 
 from collections.abc import Callable
@@ -33,7 +32,7 @@ def lift_grid(
     key: PRNGKeyArray,
     *,
     prior: Prior | None = None,
-    asked_rows: int = 0,
+    prior_rows: int = 0,
     report: Report | None = None,
     partial: PartialFit | None = None,
     look: Callable[[Scene], None] | None = None,
@@ -45,8 +44,8 @@ def lift_grid(
       grid: real views with depth, then generated ones, with cameras; pictures between the instants
         are fitted too.
       key: the result is a function of the arguments and it alone.
-      prior: asked as `settings.distillation` says; None for no prior.
-      asked_rows: short side at which the prior is asked; 0 is that of the grid.
+      prior: queried as `settings.distillation` says; None for no prior.
+      prior_rows: short side of its own frames, where the grid is larger.
       report: called with the step and with metrics from time to time.
       partial: where a fit under way is kept, to go on from.
       look: called with the scene before the first step.
@@ -69,19 +68,9 @@ def lift_grid(
     targets = grid_targets(frames, cameras, real, between)
     if look is not None:
         look(start)
-    # The prior is asked about cameras between those of the grid, once per fit or at each step.
     teacher = None
     if prior is not None and settings.distillation != "none":
-        teacher = prior_teacher.teacher_between(
-            settings.distillation,
-            prior,
-            frames[0],
-            depth[0],
-            cameras,
-            views=settings.distilled_views,
-            frames=settings.distilled_frames,
-            rows=asked_rows,
-        )
+        teacher = prior_teacher.grid_teacher(settings, prior, grid, prior_rows)
 
     def watch(state):
         return {"source_psnr": source_psnr(state, frames[0], cameras)}

@@ -68,7 +68,7 @@ class Distillation:
       flow_steps: Euler steps from tau to data (cached form).
       noise: scale of e in the cached form. With 0 at flow time 1 the prior gives its mean at the
         novel cameras, whatever the scene looks like there.
-      views: novel views that a step of the gradient form asks about, drawn anew; 0 means all.
+      views: novel views that a step of the gradient form queries, drawn anew; 0 means all.
       windows: rows of instants, indices of `times`, of which such a step draws one; None means all
         instants. A row must be a video that `encode` takes.
       part: function of params, views (m) and the number of a row: what `velocity` reads as params
@@ -140,12 +140,12 @@ def distillation_targets(
     video: Video, prior: Distillation, tau: Scalar, key: Array
 ) -> Video:
     """Return the prior's version of a rendered video: noise to `tau`, flow back to data, decode."""
-    return decode_taught(
-        prior, flow_to_data(prior, encode_shown(prior, video), tau, key)
+    return decode_video(
+        prior, flow_to_data(prior, encode_video(prior, video), tau, key)
     )
 
 
-def judge_video(
+def query_gradient(
     video: Video,
     prior: Distillation,
     views: Int[Array, "m"],
@@ -154,10 +154,10 @@ def judge_video(
     key: Array,
 ) -> tuple[Scalar, Video]:
     """Return equation 3 for a part of the video, and its gradient there."""
-    loss, slope = judge_latents(
-        prior, encode_shown(prior, video), views, window, tau, key
+    loss, slope = latent_gradient(
+        prior, encode_video(prior, video), views, window, tau, key
     )
-    return loss, pull_video(prior, video, slope)
+    return loss, video_gradient(prior, video, slope)
 
 
 # Small programs, so that each frees its temporaries. Parameters say which devices there are, even
@@ -166,13 +166,13 @@ program = partial(jax.jit, keep_unused=True)
 
 
 @program
-def encode_shown(prior: Distillation, video: Video) -> Latents:
+def encode_video(prior: Distillation, video: Video) -> Latents:
     """Return the latents of a rendered video."""
     return prior.encode(prior.params, video)
 
 
 @program
-def judge_latents(
+def latent_gradient(
     prior: Distillation,
     z: Latents,
     views: Int[Array, "m"],
@@ -188,7 +188,7 @@ def judge_latents(
 
 
 @program
-def pull_video(prior: Distillation, video: Video, slope: Latents) -> Video:
+def video_gradient(prior: Distillation, video: Video, slope: Latents) -> Video:
     """Return the gradient in a video of a loss whose gradient in the latents is `slope`."""
     _, pull = jax.vjp(partial(prior.encode, prior.params), video)
     return pull(slope)[0]
@@ -208,7 +208,7 @@ def flow_to_data(prior: Distillation, z: Latents, tau: Scalar, key: Array) -> La
 
 
 @program
-def decode_taught(prior: Distillation, z: Latents) -> Video:
+def decode_video(prior: Distillation, z: Latents) -> Video:
     """Return the video of latents, in [0, 1]."""
     return jnp.clip(prior.decode(prior.params, z), 0.0, 1.0)
 
@@ -223,8 +223,8 @@ def flat_cameras(prior: Distillation) -> tuple[Camera, Times]:
     )
 
 
-class NovelPictures(NamedTuple):
-    """What one step of the gradient form asks about.
+class QueriedPart(NamedTuple):
+    """The part of the video that one step of the gradient form queries.
 
     Attributes:
       views: which of the novel views, in their order.
@@ -241,8 +241,8 @@ class NovelPictures(NamedTuple):
     tau: Scalar
 
 
-class Lesson(NamedTuple):
-    """What the prior says at one step of the gradient form.
+class PriorGradient(NamedTuple):
+    """The prior's loss at one step of the gradient form, and its gradient.
 
     Attributes:
       loss: equation 3 of `distillation`, times its weight.
@@ -253,42 +253,44 @@ class Lesson(NamedTuple):
     gradient: Scene
 
 
-def learn(
+def query_prior(
     scene: Scene,
     prior: Distillation,
     progress: Scalar,
     key: Array,
     config: FitConfig,
     budget: int,
-) -> tuple[Lesson | None, Number]:
-    """Ask the prior about a random part of the video; returns the overflow too, and None with one.
+) -> tuple[PriorGradient | None, Number]:
+    """Query the prior for a random part of the video; returns the overflow too, and None with one.
 
     The kernels of the renderer do not divide over a mesh. So the pictures are rendered on the
     device of the fit, the prior judges them on its own devices, and their gradient comes back.
     """
     part_key, noise_key = jax.random.split(key)
     # Parameters may lie on other devices.
-    blind = replace(prior, params=None)
-    part, video, overflow = show_part(scene, blind, progress, part_key, config, budget)
+    unbound = replace(prior, params=None)
+    part, video, overflow = render_part(
+        scene, unbound, progress, part_key, config, budget
+    )
     if int(overflow) > 0:
         return None, overflow
     drawn = part.views, part.window, part.tau, noise_key
-    loss, slope = jax.device_get(prior.run(judge_video, video, prior, *drawn))
-    gradient = pull_scene(
+    loss, slope = jax.device_get(prior.run(query_gradient, video, prior, *drawn))
+    gradient = scene_gradient(
         scene, part, jnp.asarray(prior.weight * slope), config, budget
     )
-    return Lesson(jnp.asarray(prior.weight * loss), gradient), overflow
+    return PriorGradient(jnp.asarray(prior.weight * loss), gradient), overflow
 
 
 @partial(jax.jit, static_argnames=("config", "budget"))
-def show_part(
+def render_part(
     scene: Scene,
     prior: Distillation,
     progress: Scalar,
     key: Array,
     config: FitConfig,
     budget: int,
-) -> tuple[NovelPictures, Video, Number]:
+) -> tuple[QueriedPart, Video, Number]:
     """Draw a part of the video and a flow time, and render it; returns the overflow too."""
     views_key, window_key, tau_key = jax.random.split(key, 3)
     count = prior.cameras.intrinsics.shape[0]
@@ -313,15 +315,15 @@ def show_part(
     )
     video = rearrange(pictures.rgb, "(v t) h w c -> v t h w c", v=len(views))
     return (
-        NovelPictures(views, window, cameras, times, tau),
+        QueriedPart(views, window, cameras, times, tau),
         video,
         pictures.overflow.max(),
     )
 
 
 @partial(jax.jit, static_argnames=("config", "budget"))
-def pull_scene(
-    scene: Scene, part: NovelPictures, slope: Video, config: FitConfig, budget: int
+def scene_gradient(
+    scene: Scene, part: QueriedPart, slope: Video, config: FitConfig, budget: int
 ) -> Scene:
     """Return the gradient in the scene of a loss whose gradient in its pictures is `slope`.
 

@@ -42,7 +42,7 @@ class FitState(NamedTuple):
       fitted: the parameters.
       adam: their moments.
       step: number of steps done.
-      taught: pictures of the prior at the novel cameras; black before it is asked.
+      taught: pictures of the prior at the novel cameras; black before it is queried.
       budget: budget of intersections.
     """
 
@@ -98,14 +98,14 @@ def run_taught(
     for index, step_key in zip(*_draw_steps(targets, length, key), strict=True):
         scene = state.fitted.scene
         progress = prior.progress(state.step / config.steps)
-        ask_key = jax.random.fold_in(step_key, 3)
-        lesson, overflow = distillation.learn(
-            scene, prior, jnp.float32(progress), ask_key, config, budget
+        query_key = jax.random.fold_in(step_key, 3)
+        prior_gradient, overflow = distillation.query_prior(
+            scene, prior, jnp.float32(progress), query_key, config, budget
         )
-        if lesson is None:
+        if prior_gradient is None:
             return state, {"overflow": overflow}
         how = config, budget, perceptual
-        state, metrics = one_step(state, targets, index, step_key, *how, lesson)
+        state, metrics = one_step(state, targets, index, step_key, *how, prior_gradient)
         if int(metrics["overflow"]) > 0:
             return state, {"overflow": metrics["overflow"]}
         metrics_of_steps.append(metrics)
@@ -121,17 +121,17 @@ def one_step(
     config: FitConfig,
     budget: int,
     perceptual: Partial | None,
-    lesson: distillation.Lesson | None,
+    prior_gradient: distillation.PriorGradient | None,
 ) -> tuple[FitState, dict[str, Array]]:
-    """Take one step of Adam: the gradient of one picture, and of the prior's lesson."""
+    """Take one step of Adam: the gradient of one picture, and that of the prior's loss."""
     target = jax.tree.map(lambda x: x[index], targets)
     share = state.step / config.steps
     given = target, key, config, budget, perceptual
     gradient, metrics = jax.grad(_loss, has_aux=True)(state.fitted, *given)
-    if lesson is not None:
-        scene = jax.tree.map(jnp.add, gradient.scene, lesson.gradient)
+    if prior_gradient is not None:
+        scene = jax.tree.map(jnp.add, gradient.scene, prior_gradient.gradient)
         gradient = gradient._replace(scene=scene)
-        metrics["loss"] += lesson.loss
+        metrics["loss"] += prior_gradient.loss
     updates, adam = ADAM.update(gradient, state.adam)
     decay = LAST_RATE**share
     fitted = jax.tree.map(

@@ -2,7 +2,7 @@
 
 Steps run in chunks, jitted where no prior judges each. The number of Gaussian-tile intersections is
 a static shape: when a picture overflows, its chunk is repeated from the start with a larger budget.
-Between chunks dead Gaussians are relocated, the prior is asked and the resolution changes.
+Between chunks dead Gaussians are relocated, the prior is queried and the resolution changes.
 The result is a function of the inputs and the key alone, however often the fit is interrupted.
 """
 
@@ -92,7 +92,7 @@ def fit(
             state = state._replace(taught=taught)
         now = _shrunk(_targets_at(first, state, targets, config, cached), size)
         run = fit_step.run_chunk
-        # A prior by gradient is asked in each step: another compiled program, once it begins.
+        # A prior by gradient is queried in each step: another compiled program, once it begins.
         if by_gradient and first >= by_gradient.start * config.steps:
             run = partial(fit_step.run_taught, prior=by_gradient)
         # It is repeated from its start until no picture overflows.

@@ -21,15 +21,17 @@ from full4d_jax.config import (
     Velocity,
 )
 from full4d_jax.generation.generate import (
-    bind_prior,
     fill_grid,
     generate_grid,
-    target_velocity,
 )
 from full4d_jax.generation.prior import open_prior, prior_settings
 from full4d_jax.generation.real_frames import row_and_column
 from full4d_jax.models.weights import save_params
-from full4d_jax.scene.prior_teacher import teacher_between
+from full4d_jax.scene.prior_teacher import (
+    bind_prior,
+    halfway_teacher,
+    query_velocity,
+)
 from full4d_jax.session.errors import InputError
 
 VIEWS, FRAMES, SIDE = 3, 2, 16  # 12 frames of 4 tokens, with the projected half
@@ -114,10 +116,10 @@ def test_a_sampled_grid_is_that_of_one_device(experiment, model, frames, side):
 def test_the_velocity_for_a_scene_is_that_of_one_device(experiment):
     config, path = experiment(MODEL, guidance=1.5)
     z = jax.random.normal(jax.random.key(3), (VIEWS - 1, FRAMES, 4, 4, 48))
-    ask = jax.jit(target_velocity)
+    query = jax.jit(query_velocity)
     priors = (open_prior(on(mesh, config), path) for mesh in (MeshConfig(), SHARDED))
     expected, found = (
-        ask(bind_prior(prior, *shot(config.data)), z, jnp.float32(0.6))
+        query(bind_prior(prior, *shot(config.data)), z, jnp.float32(0.6))
         for prior in priors
     )
     assert_same(found, expected)
@@ -155,13 +157,13 @@ def test_offloaded_weights_make_the_same_grid_on_one_device(experiment):
     np.testing.assert_array_equal(found, expected)
     z, tau = jnp.ones((VIEWS - 1, FRAMES, 4, 4, 48)), jnp.float32(0.6)
     found, expected = (
-        target_velocity(bind_prior(prior, source, depth, cameras), z, tau)
+        query_velocity(bind_prior(prior, source, depth, cameras), z, tau)
         for prior in (kept, one)
     )
     np.testing.assert_array_equal(found, expected)
-    asked = teacher_between("cached", kept, (source[0] + 1) / 2, depth[0], cameras)
-    # A fit asks often.
-    assert np.ndarray not in {type(x) for x in jax.tree.leaves(asked.params)}
+    teacher = halfway_teacher("cached", kept, (source[0] + 1) / 2, depth[0], cameras)
+    # A fit queries often.
+    assert np.ndarray not in {type(x) for x in jax.tree.leaves(teacher.params)}
     told = r"sampler\.offload: found on 8 devices, expected on one"
     with pytest.raises(InputError, match=told):
         open_prior(on(SHARDED, offloaded), path)

@@ -13,11 +13,11 @@ from toy_wan import SMALL
 
 from full4d_jax.config import SamplerConfig, load_config
 from full4d_jax.generation.batch import mark_first_frame
-from full4d_jax.generation.generate import bind_prior, make_conditions
+from full4d_jax.generation.generate import make_conditions
 from full4d_jax.generation.prior import prior_with
 from full4d_jax.models.codec import make_codec
 from full4d_jax.models.dit.dit import velocity
-from full4d_jax.scene.prior_teacher import half_way, teacher_between
+from full4d_jax.scene.prior_teacher import bind_prior, halfway_cameras, halfway_teacher
 from gaussians import distillation_loss
 from input_pipeline.pinhole import orbit
 
@@ -60,14 +60,14 @@ def grid(length):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("window", [0, 1])
-def test_a_window_is_asked_about_as_a_clip_of_its_own(prior, window):
-    """What comes before it, or beside the views that are asked about, changes nothing."""
+def test_a_window_is_queried_as_a_clip_of_its_own(prior, window):
+    """What comes before it, or beside the views that are queried, changes nothing."""
     frames, depth, cameras = grid(LONGER)
     turn = orbit(np.linspace(0, 8, LONGER), np.zeros(LONGER)).astype(np.float32)
     cameras = dataclasses.replace(
         cameras, world_to_camera=cameras.world_to_camera @ turn
     )
-    whole = teacher_between(
+    whole = halfway_teacher(
         "gradient", prior, frames[0], depth, cameras, views=1, frames=FRAMES
     )
     start, view = 4 * window, jnp.array([1])
@@ -78,18 +78,18 @@ def test_a_window_is_asked_about_as_a_clip_of_its_own(prior, window):
     assert whole.part is not None
     bound = whole.part(whole.params, view, jnp.int32(window))
 
-    poses = half_way(cameras).world_to_camera[1:, at]
+    poses = halfway_cameras(cameras).world_to_camera[1:, at]
     poses = jnp.concatenate([cameras.world_to_camera[:1, at], poses])
     # The world is the source's first camera.
     poses = poses @ jnp.linalg.inv(poses[0, 0])
     own = dataclasses.replace(cameras.views([0, 1]), world_to_camera=poses)
     alone = bind_prior(prior, 2 * frames[:1, at] - 1, depth[None, at], own)
     z = jax.random.normal(jax.random.key(0), (1, *alone.guides[0].projection.shape[2:]))
-    tau, ask = jnp.float32(0.6), jax.jit(whole.velocity)
-    expected = ask(alone, z, tau)
-    np.testing.assert_allclose(ask(bound, z, tau), expected, atol=1e-4)
+    tau, query = jnp.float32(0.6), jax.jit(whole.velocity)
+    expected = query(alone, z, tau)
+    np.testing.assert_allclose(query(bound, z, tau), expected, atol=1e-4)
     for others in ((view - 1, jnp.int32(window)), (view, jnp.int32(1 - window))):
-        elsewhere = ask(whole.part(whole.params, *others), z, tau)
+        elsewhere = query(whole.part(whole.params, *others), z, tau)
         assert jnp.abs(elsewhere - expected).max() > 0.1
 
 
@@ -97,33 +97,35 @@ def test_a_window_is_asked_about_as_a_clip_of_its_own(prior, window):
 def test_a_video_is_pulled_by_the_guided_velocity_through_the_encoder(prior):
     """By the equations: dL/dx = E'(x)^T 2 tau (v - u) / n, with v guided twice."""
     frames, depth, cameras = grid(FRAMES)
-    teacher = teacher_between("gradient", prior, frames[0], depth, cameras)
+    teacher = halfway_teacher("gradient", prior, frames[0], depth, cameras)
     video = np.random.default_rng(2).uniform(0, 1, (VIEWS - 1, *frames.shape[1:]))
     video, tau, key = jnp.float32(video), jnp.float32(0.6), jax.random.key(3)
 
     @jax.jit
     def found(video):
-        def ask(z, tau):
+        def query(z, tau):
             return teacher.velocity(teacher.params, z, tau)
 
         def encode(video):
             return teacher.encode(teacher.params, video)
 
         def loss(video):
-            return distillation_loss(video, ask, encode, tau, key)
+            return distillation_loss(video, query, encode, tau, key)
 
         return jax.value_and_grad(loss)(video)
 
     @jax.jit
     def by_hand(video):
-        novel = half_way(cameras).world_to_camera
+        novel = halfway_cameras(cameras).world_to_camera
         poses = jnp.concatenate([cameras.world_to_camera[:1], novel])
-        asked = dataclasses.replace(cameras, world_to_camera=poses)
+        queried = dataclasses.replace(cameras, world_to_camera=poses)
 
         def conditions(depth, text):
             source = 2 * frames[:1] - 1
             weights = prior.codec_weights
-            made, _ = make_conditions(prior.model, source, depth[None], asked, weights)
+            made, _ = make_conditions(
+                prior.model, source, depth[None], queried, weights
+            )
             made = jax.tree.map(
                 lambda x: x[None], made._replace(text=jnp.asarray(text))
             )

@@ -72,7 +72,7 @@ def test_a_fit_that_was_stopped_goes_on_to_the_same_bits():
     assert [int(state.step) for state in kept] == [10, 20, 30, 40]
     assert alive[0] == 18  # 12 and half as many, of 20
     assert alive[2] == 20
-    for i in (0, 2, 3):  # before the prior is asked, after it, and at the end
+    for i in (0, 2, 3):  # before the prior is queried, after it, and at the end
         # numpy between, as from a file
         saved = jax.tree.map(np.asarray, kept[i])
         resumed = run(restore=lambda _, saved=saved: jax.tree.map(jnp.asarray, saved))

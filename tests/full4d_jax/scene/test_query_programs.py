@@ -25,11 +25,12 @@ from full4d_jax.generation.generate import generate_grid
 from full4d_jax.generation.prior import prior_with
 from full4d_jax.models.dit.dit import init_params
 from full4d_jax.models.grid_mesh import grid_mesh, parameter_shapes
-from full4d_jax.scene.dry_run import lift_programs, sample_programs
-from full4d_jax.scene.prior_teacher import teacher_between
+from full4d_jax.scene import prior_teacher
+from full4d_jax.scene.prior_teacher import halfway_teacher
+from full4d_jax.scene.query_programs import lift_programs, sample_programs
 from gaussians import FitConfig, distillation_targets
 from gaussians.fitting import distillation
-from gaussians.fitting.distillation import learn
+from gaussians.fitting.distillation import query_prior
 from gaussians.motion import still
 
 CONFIG = Config(
@@ -60,7 +61,7 @@ def mesh():
     return mesh
 
 
-def asked(mesh, config=CONFIG):
+def opened(mesh, config=CONFIG):
     """A prior on the mesh, and a source video with depth and cameras."""
     like = parameter_shapes(config.model, mesh)
     made = init_params(config.model, jax.random.key(0))
@@ -95,7 +96,7 @@ def assert_same(inspected, run):
 
 
 def test_sample_runs_what_is_inspected(mesh, monkeypatch):
-    prior, given = asked(mesh)
+    prior, given = opened(mesh)
     names = "guides_program", "flow_program", "views_program"
     with tracing(monkeypatch, generate, *names) as ran:
         frames, depth, cameras = given
@@ -107,13 +108,13 @@ def test_sample_runs_what_is_inspected(mesh, monkeypatch):
         assert "copies" in run.lower().as_text()  # the mesh of one grid
 
 
-def test_lift_asks_what_is_inspected(
+def test_lift_queries_what_is_inspected(
     mesh, monkeypatch, unchecked
 ):  # cameras are shapes
-    prior, given = asked(mesh)
-    with tracing(monkeypatch, generate, "guides_program") as before:
-        teacher = teacher_between("cached", prior, *given)
-    names = "encode_shown", "flow_to_data", "decode_taught"
+    prior, given = opened(mesh)
+    with tracing(monkeypatch, prior_teacher, "guides_program") as before:
+        teacher = halfway_teacher("cached", prior, *given)
+    names = "encode_video", "flow_to_data", "decode_video"
     with tracing(monkeypatch, distillation, *names) as ran:
         video = jnp.zeros((2, 2, 16, 16, 3))
         distillation_targets(video, teacher, jnp.float32(0.5), jax.random.key(0))
@@ -135,22 +136,22 @@ PART = dataclasses.replace(
 
 
 @pytest.mark.slow
-def test_the_gradient_form_asks_what_is_inspected(mesh, monkeypatch, unchecked):
-    """It learns what it does on one device, too."""
+def test_the_gradient_form_queries_what_is_inspected(mesh, monkeypatch, unchecked):
+    """The pull is that of one device."""
     settings, scene = {"views": 1, "frames": 2}, still(twelve_gaussians())
 
-    def learned(mesh):
-        prior, given = asked(mesh, PART)
-        teacher = teacher_between("gradient", prior, *given, **settings)
+    def pulled(mesh):
+        prior, given = opened(mesh, PART)
+        teacher = halfway_teacher("gradient", prior, *given, **settings)
         progress, key = jnp.float32(0.5), jax.random.key(1)
-        lesson, _ = learn(scene, teacher, progress, key, FitConfig(), 1024)
-        assert lesson is not None
-        return teacher, lesson
+        pull, _ = query_prior(scene, teacher, progress, key, FitConfig(), 1024)
+        assert pull is not None
+        return teacher, pull
 
-    names = "encode_shown", "judge_latents", "pull_video"
-    guides = tracing(monkeypatch, generate, "guides_program")
+    names = "encode_video", "latent_gradient", "video_gradient"
+    guides = tracing(monkeypatch, prior_teacher, "guides_program")
     with tracing(monkeypatch, distillation, *names) as ran, guides as before:
-        teacher, lesson = learned(mesh)
+        teacher, pull = pulled(mesh)
     programs = lift_programs(PART, mesh)
     order = "projection and codec", "encoding", "judging", "the encoder's gradient"
     assert set(programs) == set(order)
@@ -160,8 +161,8 @@ def test_the_gradient_form_asks_what_is_inspected(mesh, monkeypatch, unchecked):
     assert len(before) == 2  # windows
     assert teacher.params.guides[1].projection.shape[:3] == (2, 4, 2)
     assert teacher.params.guides[1].projection.sharding.is_fully_replicated
-    _, expected = learned(None)
-    assert float(lesson.loss) == pytest.approx(float(expected.loss), rel=1e-5)
-    for found, alone in zip(*map(jax.tree.leaves, (lesson, expected)), strict=True):
+    _, expected = pulled(None)
+    assert float(pull.loss) == pytest.approx(float(expected.loss), rel=1e-5)
+    for found, alone in zip(*map(jax.tree.leaves, (pull, expected)), strict=True):
         np.testing.assert_allclose(found, alone, atol=1e-5 * float(np.abs(alone).max()))
-    assert np.abs(lesson.gradient.gaussians.means).max() > 1e-5
+    assert np.abs(pull.gradient.gaussians.means).max() > 1e-5

@@ -1,4 +1,4 @@
-"""The programs that ask a prior, traced for devices that need not exist: `sample` and `lift`.
+"""The programs that query a prior, traced for devices that need not exist: `sample` and `lift`.
 
 They are the functions that run, with shapes in the place of weights and pictures.
 """
@@ -22,7 +22,7 @@ from full4d_jax.models import flops, grid_mesh
 from full4d_jax.models.codec_files import codec_shapes
 from full4d_jax.models.dit.sharding import AnyMesh, shapes_on
 from full4d_jax.models.wan.text import load_text
-from full4d_jax.scene.prior_teacher import teacher_between
+from full4d_jax.scene.prior_teacher import halfway_teacher
 from full4d_jax.session.fields import require
 from gaussians import Distillation
 from gaussians.fitting import distillation
@@ -55,12 +55,12 @@ def sample_programs(config: Config, mesh: Mesh) -> Programs:
 
 
 def lift_programs(config: Config, mesh: Mesh) -> Programs:
-    """Return what `lift` asks the prior: the scene's pictures made anew, or judged at each step.
+    """Return the queries of `lift`: the scene's pictures made anew, or judged at each step.
 
     The scene itself is fitted on one device, by programs that are not among these.
 
     Raises:
-      InputError: the grid, or the part that a step asks about, does not divide over the mesh.
+      InputError: the grid, or the part that a step queries, does not divide over the mesh.
     """
     prior = prior_shapes(config, mesh, "lift")
     settings = config.lift
@@ -68,48 +68,48 @@ def lift_programs(config: Config, mesh: Mesh) -> Programs:
     cameras = _cameras(config.data.size)
     form = "gradient" if settings.distillation == "gradient" else "cached"
     part = {"views": settings.distilled_views, "frames": settings.distilled_frames}
-    ask = partial(teacher_between, form, cameras=cameras, **part)
+    bind = partial(halfway_teacher, form, cameras=cameras, **part)
     video, own_depth = (
         jax.ShapeDtypeStruct(x.shape[1:], x.dtype) for x in (source, depth)
     )
-    asked = jax.eval_shape(ask, prior, video, own_depth)
+    teacher = jax.eval_shape(bind, prior, video, own_depth)
     # Shapes have lost where arrays lie.
     left = grid_mesh.around_devices(mesh)
-    params = asked.params._replace(
-        prior=prior, guides=shapes_on(left, asked.params.guides)
+    guides = shapes_on(left, teacher.params.guides)
+    teacher = replace(
+        teacher, params=teacher.params._replace(prior=prior, guides=guides)
     )
-    asked = replace(asked, params=params)
     size = queried_size(config, "lift")
     window, seen, _ = _inputs(size)
     novel = size.views - 1
     video = jax.ShapeDtypeStruct((novel, *window.shape[1:]), jnp.float32)
     tau = jax.ShapeDtypeStruct((), jnp.float32)
-    z = shapes_on(left, jax.eval_shape(distillation.encode_shown, asked, video))
+    z = shapes_on(left, jax.eval_shape(distillation.encode_video, teacher, video))
     inputs = prior.for_codec, window, seen, cameras.frames(slice(size.frames))
     programs: Programs = {
         "projection and codec": partial(guides_program.trace, *inputs),
-        "encoding": partial(distillation.encode_shown.trace, asked, video),
+        "encoding": partial(distillation.encode_video.trace, teacher, video),
     }
     if form == "cached":
         return {
-            "all steps": partial(distillation.flow_to_data.trace, asked, z, tau, key),
+            "all steps": partial(distillation.flow_to_data.trace, teacher, z, tau, key),
             **programs,
-            "decoding": partial(distillation.decode_taught.trace, asked, z),
+            "decoding": partial(distillation.decode_video.trace, teacher, z),
         }
     drawn = (jax.ShapeDtypeStruct(shape, jnp.int32) for shape in ((novel,), ()))
     return {
         "judging": partial(
-            distillation.judge_latents.trace, asked, z, *drawn, tau, key
+            distillation.latent_gradient.trace, teacher, z, *drawn, tau, key
         ),
         **programs,
         "the encoder's gradient": partial(
-            distillation.pull_video.trace, asked, video, z
+            distillation.video_gradient.trace, teacher, video, z
         ),
     }
 
 
 def queried_size(config: Config, program: Literal["sample", "lift"]) -> Size:
-    """Return the size of the grid, the source included, that the prior is asked about.
+    """Return the size of a query, the source included.
 
     Raises:
       InputError: no program of `lift` queries the prior.
@@ -119,17 +119,15 @@ def queried_size(config: Config, program: Literal["sample", "lift"]) -> Size:
     if program == "sample":
         return size
     form = settings.distillation
-    expected = "cached or gradient, which query the prior"
+    expected = "auto, cached or gradient, which query the prior"
     require("lift.distillation", form, form != "none", expected)
-    if form == "cached":
-        return size
     novel = settings.distilled_views or size.views - 1
     frames = settings.distilled_frames or size.frames
     return size._replace(views=1 + novel, frames=frames)
 
 
 def query_flops(config: Config, program: Literal["sample", "lift"]) -> float:
-    """Count the network's operations, as if it saw all that it is asked about at once.
+    """Count the network's operations, as if it saw all of a query at once.
 
     Groups of views and windows of frames cost less in attention, and more where they overlap. For
     the gradient form of distillation it is one step.
@@ -164,7 +162,7 @@ def prior_shapes(
     """Return the prior that `open_prior` reads on these devices, as shapes.
 
     Raises:
-      InputError: what it is asked about does not divide over the mesh, or the mesh has several
+      InputError: a query does not divide over the mesh, or the mesh has several
         devices that offload, or a text is unusable.
     """
     check_offload(config.sampler, mesh)

@@ -1,4 +1,4 @@
-"""Where the scene starts from, and how the prior is asked about cameras between the others."""
+"""The prior as a teacher at cameras between the others, and what a scene learns from it."""
 
 import dataclasses
 
@@ -14,7 +14,7 @@ from full4d_jax.generation.prior import Prior
 from full4d_jax.grid import around_source
 from full4d_jax.media.pictures import to_uint8
 from full4d_jax.models.dit.dit import init_params
-from full4d_jax.scene.prior_teacher import half_way, teacher_between
+from full4d_jax.scene.prior_teacher import halfway_cameras, halfway_teacher
 from full4d_jax.scene.source_fit import lift_grid
 from full4d_jax.source.camera_paths import PIVOT, angles_of
 from gaussians.fitting.distillation import distillation_loss
@@ -26,7 +26,7 @@ def test_cameras_between_are_half_way_and_look_at_the_pivot():
     azimuths = np.array([0.0, 40.0, -50.0, 15.0])
     poses = np.repeat(orbit(azimuths, np.zeros(4))[:, None], 2, 1)
     lenses = np.zeros((4, 3, 3), np.float32)
-    middle = np.asarray(half_way(Cameras(lenses, poses, 8, 8)).world_to_camera)
+    middle = np.asarray(halfway_cameras(Cameras(lenses, poses, 8, 8)).world_to_camera)
     assert middle.shape == (3, 2, 4, 4)
     np.testing.assert_allclose(angles_of(middle)[:, 0, 0], [-25, 7.5, 27.5], atol=1e-3)
     seen = middle @ np.array([*PIVOT, 1])
@@ -38,8 +38,8 @@ def test_cameras_between_are_half_way_and_look_at_the_pivot():
 DEBUG = load_config("configs/debug.py")
 
 
-def asking(form, **changes):
-    """Settings of a small fit that asks its prior in this way."""
+def with_form(form, **changes):
+    """Settings of a small fit with this form of distillation."""
     changes |= {"distillation": form, "steps": 10, "capacity": 100}
     return dataclasses.replace(DEBUG.lift, **changes)
 
@@ -75,22 +75,22 @@ def test_a_larger_grid_is_judged_at_the_size_that_the_prior_has_learned(params):
     twice = jnp.repeat(jnp.repeat(depth, 2, 1), 2, 2)
     prior = Prior(DEBUG.model, SamplerConfig(steps=3), params)
     rows = frames.shape[2]
-    large = teacher_between("gradient", prior, larger[0], twice, wide, rows=rows)
+    large = halfway_teacher("gradient", prior, larger[0], twice, wide, rows=rows)
 
     def shrunk(video):
         return jax.image.resize(video, (*video.shape[:2], *frames.shape[2:]), "linear")
 
-    small = teacher_between("gradient", prior, shrunk(larger[:1])[0], depth, cameras)
+    small = halfway_teacher("gradient", prior, shrunk(larger[:1])[0], depth, cameras)
     # Renders stay as large as the grid.
     assert large.cameras.height == 2 * small.cameras.height
     for a, b in zip(*map(jax.tree.leaves, (small.params, large.params)), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)
 
-    def loss(video, asked):
+    def loss(video, teacher):
         return distillation_loss(
             video,
-            lambda z, tau: asked.velocity(asked.params, z, tau),
-            lambda video: asked.encode(asked.params, video),
+            lambda z, tau: teacher.velocity(teacher.params, z, tau),
+            lambda video: teacher.encode(teacher.params, video),
             jnp.float32(0.7),
             jax.random.key(0),
         )
@@ -111,9 +111,9 @@ def test_both_forms_change_the_scene_and_none_needs_no_prior(params):
     found = [
         np.asarray(lift_grid(settings, grid, key, prior=prior).gaussians.means)
         for settings, prior in (
-            (asking("gradient", **part), prior),
-            (asking("cached"), prior),
-            (asking("none"), None),
+            (with_form("gradient", **part), prior),
+            (with_form("cached"), prior),
+            (with_form("none"), None),
         )
     ]
     for means in found[:2]:
