@@ -1,4 +1,4 @@
-"""Measures first on a GPU or TPU what is worth most; the same command goes on where it stopped.
+"""Measures first on a GPU or TPU what is worth most; run the same command again to resume.
 
     python benchmarks/accelerator.py --minutes 40 --out out/accelerator
     python benchmarks/accelerator.py --only attention training --out out/accelerator

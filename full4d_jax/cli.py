@@ -34,7 +34,7 @@ HELP = {"-h", "--help"}
 HELP_ALL = {"--help-all", "--help_all"}
 # Asks for the traceback of a refusal.
 DEBUG = "--debug"
-KEPT = "what was finished is kept, and the same command goes on from there"
+KEPT = "finished work is kept; run the same command again to resume"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -126,7 +126,7 @@ def _dispatch(words: list[str]) -> None:
         usage = "full4d VERB [SOURCE] [--config PRESET] [--field.sub value ...]"
         _print_listing(usage, modules)
         print(
-            f"\nfull4d VERB --help lists the options; {DEBUG} tells where errors arose."
+            f"\nfull4d VERB --help lists the options; {DEBUG} shows where an error arose."
         )
         return
     if words[0] == "--version":

@@ -90,11 +90,11 @@ def generate_video(plan: Plan) -> UInt8[np.ndarray, "t h w 3"]:
     size = config.data.size._replace(views=1)
     calls = sampler.steps * (1 + (wan.guidance != 1))
     shape = f"{size.frames} frames of {size.height}x{size.width}"
-    print(f"making {shape} by {calls} calls of the network ...", flush=True)
+    print(f"generating {shape} with {calls} calls of the network ...", flush=True)
     start = time.monotonic()
     frames = make_video(prior, size, jax.random.key(config.seed), plan.first)
     taken = time.monotonic() - start
-    print(f"{size.frames / config.data.fps:.1f} s of video, made in {taken:.0f} s")
+    print(f"{size.frames / config.data.fps:.1f} s of video, generated in {taken:.0f} s")
     return frames
 
 

@@ -335,7 +335,7 @@ def _check_places(archive: ZipFile) -> None:
     for member in sorted(archive.infolist(), key=lambda member: member.header_offset):
         name = member.filename
         if not 0 <= member.header_offset - end <= most_between:
-            raise ValueError(f"a member {name[:60]!r} that begins not where one ends")
+            raise ValueError(f"a gap or an overlap before member {name[:60]!r}")
         end = member.header_offset + header + len(name) + member.compress_size
     if not 0 <= archive.start_dir - end <= most_between:
         raise ValueError("bytes between the last member and the directory")

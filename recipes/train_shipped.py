@@ -124,7 +124,7 @@ def main(
         # The stages after it follow its weights.
         if not weights.is_file():
             break
-    print("next: the same command goes on")
+    print("next: run the same command again to resume")
     print(json.dumps(progress_by_stage))
 
 

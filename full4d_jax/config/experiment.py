@@ -88,7 +88,7 @@ class DataConfig:
     worlds: Literal["simple", "rich"] = "simple"
     """Kind of procedural scenes (docs/data.md); shipped weights know simple."""
     estimated: Share = 0.0
-    """Share of rendered clips whose depth is what the shipped network makes of them."""
+    """Share of rendered clips whose depth the shipped network estimates."""
     orbit: bool = False
     """Place still cameras in equal steps along one arc from the source."""
     lines: bool = False
@@ -119,14 +119,13 @@ class FlowConfig:
     perceptual: Weight = 0.0
     """Weight of LPIPS (AlexNet) in the regression; above 0 needs the extra `metrics`."""
     moving: Weight = 0.0
-    """Additional weight in the regression of what differs from instant 0 of its view."""
+    """Additional weight in the regression for pixels that differ from instant 0 of their view."""
     motion: Weight = 0.0
     """Weight of the motion's error in models that move their base, in units of 4 pixels."""
     segments: Annotated[int, Between(0, 64)] = 0
-    """Euler steps in which adapters learn to do what the network does in 16 times as many; 0 is
-    off."""
+    """Student steps of few-step distillation; the teacher takes 16 times as many. 0: off."""
     teacher_guidance: Weight = 1.0
-    """Text guidance of the many steps, which the few then need not have."""
+    """Text guidance of the teacher; the student then needs none."""
 
 
 @dataclass(frozen=True)
@@ -138,8 +137,8 @@ class OptimizerConfig:
     trainable: Literal["all", "attention", "lora", "adapters", "synchronization"] = (
         "all"
     )
-    """Parameters that change: all; self-attention, or adapters (`model.lora_rank`), with what a
-    video model lacks (cameras, projectors, mask); adapters alone (`flow.segments`); or the
+    """Parameters that change: all; self-attention, or adapters (`model.lora_rank`), with our
+    additions to a video model (cameras, projectors, mask); adapters alone (`flow.segments`); or the
     synchronization of two streams and their context embeddings."""
     learning_rate: Positive = 0.015
     """Highest learning rate of Muon."""
@@ -164,7 +163,7 @@ class TrainingConfig:
     batch: Count = 8
     """Clips in a step."""
     accumulate: Count = 1
-    """Parts of a batch that run one after another, to save memory; the result stays."""
+    """Parts of a batch that run one after another, to save memory; the result is the same."""
     steps: Count = 20_000
     """Length of the whole run and of the learning rate's schedule."""
     log_every: Count = 50
@@ -174,7 +173,7 @@ class TrainingConfig:
     keep: Count = 2
     """Newest checkpoints to keep."""
     keep_best: CountOrZero = 1
-    """Checkpoints of the lowest mean loss to keep, too."""
+    """Checkpoints of the lowest mean loss to keep in addition."""
     checkpoints: Annotated[str, Streamed()] = ""
     """Folder or URL (gs://bucket/run) of checkpoints; by default in the output."""
     validate_every: CountOrZero = 0
@@ -223,7 +222,7 @@ class LiftConfig:
     capacity: CountOrZero = 0
     """Number of Gaussians; 0 goes by the quality and the size of the pictures."""
     motion: Literal["freetime", "deformation"] = "freetime"
-    """Gaussians that come, move and go, or one set bent by a network."""
+    """Gaussians with lifetimes and velocities, or one set deformed by a network."""
     harmonics: Annotated[int, Between(0, 3)] = 0
     """Degree of the harmonics, for colours that depend on the direction; raised in steps."""
     background: Literal["auto", "black", "white", "random", "unknown"] = "auto"
@@ -281,11 +280,11 @@ class Config:
 
     @property
     def runs_codec(self) -> bool:
-        """Whether a step of training encodes or decodes, which takes the codec's weights."""
+        """Whether a training step encodes or decodes, which needs the codec's weights."""
         return self.data.projections == 0 or self.flow.perceptual > 0
 
 
-# `configs/demo.py` says how its weights were trained.
+# `configs/demo.py` states how its weights were trained.
 DEFAULT = Config(
     optimizer=OptimizerConfig(
         learning_rate=0.012, adam_learning_rate=0.0012, decay_share=0.7

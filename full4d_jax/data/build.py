@@ -70,7 +70,7 @@ def build_dataset(
         missing = write_files(out, clips, writing, card)
     if not is_done(out, missing):
         return False
-    print(shown(f"{out}: {out / 'README.md'} says what is in it"))
+    print(shown(f"{out}: {out / 'README.md'} describes it"))
     print(shown(f"next: full4d {then}"))
     return True
 
@@ -78,7 +78,7 @@ def build_dataset(
 def is_done(out: Path, missing: int) -> bool:
     """Return whether no files are missing; if some are, print how many."""
     if missing:
-        print(shown(f"{out}: {missing} files of other parts are missing still"))
+        print(shown(f"{out}: {missing} files of other parts are still missing"))
     return not missing
 
 

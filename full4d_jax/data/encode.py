@@ -263,9 +263,7 @@ def encode_dataset(
         do = "lower --data.frames"
         raise errors.InputError("dataset", dataset, "none", frames, do)
     if clips.left_out:
-        print(
-            f"left out: {clips.left_out} instants behind the last window of their clip"
-        )
+        print(f"unused: {clips.left_out} instants after the last window of their clip")
     if clips.is_cut:
         print(_describe_rate(config, records))
     data = config.data
@@ -336,11 +334,11 @@ def caption_embedder(
         do = "give them as --captions FILE"
         raise errors.InputError("dataset", records.folder, found, "some", do)
     print(
-        f"{count} of {len(records)} clips have a caption; an empty one is embedded too"
+        f"{count} of {len(records)} clips have a caption; empty captions are embedded, too"
     )
     if other := sorted(set(texts) - set(records.scene_ids)):
         print(
-            f"left out: {len(other)} captions of scenes that are not here, as {other[0]!r}"
+            f"unused: {len(other)} captions of scenes that are not here, such as {other[0]!r}"
         )
     encode = lru_cache(maxsize=64)(prompt_encoder(text_encoder))
     width = encode("")[0].shape[1]

@@ -79,9 +79,7 @@ def import_folder(
             captures = turned(captures, turns)
             clips = CaptureClips(captures, **cut._asdict())
         if clips.left_out:
-            print(
-                f"left out: {clips.left_out} instants that fill no clip; see --frames"
-            )
+            print(f"unused: {clips.left_out} instants that fill no clip; see --frames")
         # An interrupted import of another cut, or of cameras mended since, must not go on.
         about = f"imported from {path.name} by full4d data import; {cut}, fps {fps}"
         mark = _mark(captures, folder, buckets.stored_marks(path))
@@ -96,7 +94,7 @@ def import_folder(
         return
     for line in (
         f"{out}: {len(clips)} clips of {len(set(clips.scene_ids))} scenes",
-        f"look at {out / PREVIEW}: frames of the first clip, and where the cameras stand",
+        f"look at {out / PREVIEW}: frames of the first clip, and its cameras",
         f"next: full4d data check {out}",
     ):
         print(buckets.shown(line))
@@ -169,9 +167,7 @@ def _read(
     if skipped:
         names = ", ".join(skipped[:most_described])
         names += ", ..." * (len(skipped) > most_described)
-        log(
-            f"{path}: left out {len(skipped)} folders that have no known layout: {names}"
-        )
+        log(f"{path}: skipped {len(skipped)} folders of unknown layout: {names}")
     if len(scenes) > most_described:
         print(f"and {len(scenes) - most_described} more folders")
     return captures

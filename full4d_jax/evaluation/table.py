@@ -1,6 +1,6 @@
 """The folder of an evaluation: scores of single clips, and their means.
 
-    NAME.jsonl   a line a clip, written as soon as it is scored; the same command goes on behind it
+    NAME.jsonl   a line a clip, written as soon as it is scored; the same command resumes after it
     NAME.md      tables
     NAME.json    the same for programs
     NAME.png     pictures, where there is one truth; of many clips GROUP-CLIP.png for the first ones

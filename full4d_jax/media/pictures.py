@@ -213,7 +213,7 @@ def projected_sheet(grid: Grid, projection: UInt8[ndarray, "n t h w 3"]) -> Shee
         np.stack(pictures),
         rows=rows,
         columns=_seconds(grid),
-        title="the source, its projection into each target camera, and what completes it",
+        title="the source, its projection into each target camera, and the completed views",
         aside=frustums(grid.cameras),
     )
 

@@ -336,5 +336,5 @@ def _wait_for_all() -> None:
     try:
         ocp.multihost.get_barrier_sync_fn()(key="next", timeout_ms=week_ms)
     except jax.errors.JaxRuntimeError as error:
-        do = "start all again: the same commands go on"
+        do = "start all again: the same commands resume"
         raise _peer_error(f"{error!s:.200}", do) from None

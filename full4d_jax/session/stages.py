@@ -82,7 +82,7 @@ class Stages:
                 self.say(f"{name}: kept from {path}")
                 return self._warn_and_keep(name, saved)
             except ValueError as error:
-                self.say(f"{error}; it is made again")
+                self.say(f"{error}; it is computed again")
         self.say(f"{name} ...")
         with self.timed(name):
             arrays = make()

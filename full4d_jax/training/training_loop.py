@@ -29,7 +29,7 @@ from full4d_jax.training.run_state import InitialState, RunState, start_or_resum
 from full4d_jax.training.state import TrainState
 from input_pipeline.whole_files import require_own
 
-# Of a training that saved before its end: the same command goes on.
+# Of a training that saved before its end: the same command resumes.
 STOPPED_EXIT_CODE = 75
 
 

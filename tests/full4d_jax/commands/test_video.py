@@ -76,7 +76,7 @@ def test_a_video_is_written_at_the_presets_rate(folder, tmp_path, capsys):
     options = ["--image", str(folder / "first.png"), "--out", str(out)]
     assert command(folder, str(folder / "text.npz"), *options) == 0
     printed = capsys.readouterr().out
-    assert "5 frames of 12x16 by 4 calls" in printed
+    assert "5 frames of 12x16 with 4 calls" in printed
     assert f"next: full4d run {out}" in printed
     with av.open(str(out)) as film:
         assert film.streams.video[0].average_rate == 16
@@ -107,7 +107,7 @@ def test_the_video_of_a_run_is_made_once(folder, tmp_path, capsys):
     opened = video_in_folder(Config(), source, tmp_path)
     assert opened == VideoOptions(tmp_path / "video.mp4", start=0.0)
     before = opened.video.read_bytes()
-    assert "5 frames of 12x16 by 4 calls" in capsys.readouterr().out
+    assert "5 frames of 12x16 with 4 calls" in capsys.readouterr().out
     video_in_folder(
         Config(sampler=SamplerConfig(steps=3, offload=True)), source, tmp_path
     )
@@ -141,7 +141,7 @@ def test_a_run_makes_a_scene_of_words(folder, tmp_path, capsys):
     words += ["--depth", f"{folder}/depth.npy"]
     assert main([*words, "--size", "32", "--orbit_seconds", "0.1"]) == 0
     printed = capsys.readouterr().out
-    assert "5 frames of 12x16 by 4 calls" in printed
+    assert "5 frames of 12x16 with 4 calls" in printed
     with av.open(str(tmp_path / "video.mp4")) as film:
         assert film.streams.video[0].average_rate == 16
         assert len(list(film.decode(video=0))) == 5

@@ -89,7 +89,7 @@ def test_the_first_says_that_the_second_was_killed(scenes, tmp_path):
     words = [*words_of(scenes), "--out", str(tmp_path / "two")]
     first = start_and_kill_second(words, tmp_path / "two")
     output = first.communicate(timeout=PATIENCE)[0]
-    # The same command goes on; while it leaves, jax may end it first.
+    # The same command resumes; while it leaves, jax may end it first.
     assert first.returncode in (STOPPED_EXIT_CODE, -signal.SIGABRT)
     assert "full4d: process: another one: found" in output
     assert "start all again: the same commands go on" in output

@@ -60,7 +60,7 @@ def test_a_stopped_command_says_how_to_go_on(monkeypatch, capsys):
     assert main(["run"]) == 128 + signal.SIGTERM
     said = capsys.readouterr().err
     assert "stopped by SIGTERM" in said
-    assert "the same command goes on" in said
+    assert "run the same command again" in said
 
 
 def test_streams_that_are_closed_or_ascii_do_not_end_a_command(monkeypatch):
