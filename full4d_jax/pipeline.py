@@ -168,12 +168,7 @@ def lift(
     used = _weights_name(config, checkpoint) if form != "none" else None
     lifted = source or options.GridOptions(Path(out))
     return report.write_report(
-        stages,
-        "lift",
-        described,
-        checkpoint=used,
-        distillation=form,
-        source=lifted,
+        stages, "lift", described, checkpoint=used, distillation=form, source=lifted
     )
 
 

@@ -132,11 +132,7 @@ def video_in_folder(
 
 def _settings(plan: Plan) -> dict[str, Any]:
     """Return all that decides a video, for `stages.fingerprint`."""
-    own = {
-        "data": plan.config.data,
-        "guidance": plan.wan.guidance,
-        "first": plan.first,
-    }
+    own = {"data": plan.config.data, "guidance": plan.wan.guidance, "first": plan.first}
     texts = {"prompt": plan.prompt, "negative": plan.wan.negative}
     texts = {
         name: Path(text) if _is_file(text) else text for name, text in texts.items()

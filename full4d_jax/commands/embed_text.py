@@ -6,10 +6,7 @@ import tyro
 
 
 def embed_text(
-    prompt: tyro.conf.Positional[str],
-    *,
-    model: Path,
-    out: Path = Path("text.npz"),
+    prompt: tyro.conf.Positional[str], *, model: Path, out: Path = Path("text.npz")
 ) -> None:
     """Encode PROMPT once; `--text OUT` gives it to train, sample and run.
 

@@ -10,14 +10,7 @@ import numpy as np
 from jax.sharding import AbstractMesh, Mesh
 from jaxtyping import Array, Float
 
-from full4d_jax.config import (
-    DEFAULT,
-    Config,
-    ModelConfig,
-    SamplerConfig,
-    Size,
-    masks,
-)
+from full4d_jax.config import DEFAULT, Config, ModelConfig, SamplerConfig, Size, masks
 from full4d_jax.models.codec import Weights
 from full4d_jax.models.codec_files import codec_weights
 from full4d_jax.models.dit.attention.fused import Attend

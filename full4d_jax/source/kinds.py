@@ -123,10 +123,7 @@ class SourceOptions:
 
 
 def choose_source(
-    candidates: Sequence[Any],
-    path: str,
-    words: Sequence[str],
-    config: Config | None,
+    candidates: Sequence[Any], path: str, words: Sequence[str], config: Config | None
 ) -> Any:
     """Return the options class that decides what a command does with its source.
 

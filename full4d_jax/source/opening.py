@@ -18,9 +18,7 @@ from input_pipeline.importers.camera_path import path_files
 
 
 def open_source(
-    data: DataConfig,
-    source: SourceOptions,
-    estimate: LensEstimate | None = None,
+    data: DataConfig, source: SourceOptions, estimate: LensEstimate | None = None
 ) -> Grid:
     """Open what a run starts from, whatever it is.
 
