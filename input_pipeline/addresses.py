@@ -53,13 +53,11 @@ def file_system(address: str) -> Any:
     """
     scheme, _, name = address.partition("://")
     if scheme not in LIBRARIES:
-        raise FileRefusal(
-            f"{address}: found {scheme}://, expected a path, gs:// or s3://"
-        )
+        text = f"{address}: found {scheme}://, expected a path, gs:// or s3://"
+        raise FileRefusal(text)
     if not name:
-        raise FileRefusal(
-            f"{address}: found no bucket, expected {scheme}://BUCKET/NAME"
-        )
+        text = f"{address}: found no bucket, expected {scheme}://BUCKET/NAME"
+        raise FileRefusal(text)
     # It is imported only where an address is given.
     import fsspec
 

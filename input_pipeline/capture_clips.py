@@ -202,9 +202,8 @@ def align(views: Sequence[View], where: str) -> Int[ndarray, "v t"]:
     spans = ", ".join(
         f"{name} {first:.2f} to {last:.2f} s" for name, first, last in ends
     )
-    check_field(
-        where, fresh.any(), f"no shared instant ({spans})", "views that overlap"
-    )
+    found = f"no shared instant ({spans})"
+    check_field(where, fresh.any(), found, "views that overlap")
     return near[:, fresh]
 
 

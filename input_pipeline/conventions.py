@@ -78,9 +78,8 @@ def convert(poses: Float[np.ndarray, "..."], source: str, target: str) -> Poses:
     Raises:
       ValueError: an unknown name, or matrices of another shape.
     """
-    check_field(
-        "poses", poses.shape[-2:] == (4, 4), f"shape {poses.shape}", "(... 4 4)"
-    )
+    found = f"shape {poses.shape}"
+    check_field("poses", poses.shape[-2:] == (4, 4), found, "(... 4 4)")
     before = _named(source)
     after = _named(target)
     if before == after:
@@ -128,9 +127,8 @@ def homogeneous(poses: Float[np.ndarray, "... 3 4"] | Poses) -> Poses:
 def _named(name: str) -> Convention:
     names = ", ".join([*CONVENTIONS, *SAME])
     known = SAME.get(name, name)
-    check_field(
-        "camera convention", known in CONVENTIONS, repr(name), f"one of {names}"
-    )
+    expected = f"one of {names}"
+    check_field("camera convention", known in CONVENTIONS, repr(name), expected)
     return CONVENTIONS[known]
 
 

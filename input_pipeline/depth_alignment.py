@@ -97,9 +97,8 @@ def fit_line(
     usable = np.abs(run) > 1e-6 * max(float(np.ptp(values)), 1e-12)
     rise = (disparity[second] - disparity[first])[usable]
     scales = np.append(rise / run[usable], 0.0)
-    shifts = np.append(
-        disparity[first][usable] - scales[:-1] * values[first][usable], 0.0
-    )
+    own_shifts = disparity[first][usable] - scales[:-1] * values[first][usable]
+    shifts = np.append(own_shifts, 0.0)
     errors = np.abs(scales[:, None] * values + shifts[:, None] - disparity)
     near = errors < most_line_error * disparity
     near = near[near.sum(1).argmax()]
@@ -167,9 +166,8 @@ def scale_at_middle(
         "depth", is_disparity, "values of 0 or less", "disparity, for --scale axes"
     )
     z = float(np.median(distances))
-    return DisparityLine(
-        float(np.median(factors)), 0.0, z / DEPTH_MARGIN, z * DEPTH_MARGIN
-    )
+    scale = float(np.median(factors))
+    return DisparityLine(scale, 0.0, z / DEPTH_MARGIN, z * DEPTH_MARGIN)
 
 
 def to_depth(
@@ -206,9 +204,8 @@ def add_depth(
             if sparse:
                 count = len(sparse[view].depth)
                 found = f"{count} matches with other views"
-                check_field(
-                    "depth", count >= MIN_MATCHES, found, f"at least {MIN_MATCHES}"
-                )
+                expected = f"at least {MIN_MATCHES}"
+                check_field("depth", count >= MIN_MATCHES, found, expected)
             maps = [
                 cv2.resize(estimate(x), x.shape[1::-1], interpolation=cv2.INTER_LINEAR)
                 for x in transforms.decode_view(example.frames[view])
@@ -218,9 +215,8 @@ def add_depth(
                 column, row = np.floor(sparse[view].pixels).astype(int).T
                 row, column = row.clip(0, h - 1), column.clip(0, w - 1)
                 places = sparse[view].instants, row, column
-                line = fit_line(
-                    np.stack(maps)[places].astype(float), sparse[view].depth
-                )
+                known = np.stack(maps)[places].astype(float)
+                line = fit_line(known, sparse[view].depth)
             else:
                 line = scale_at_middle(example, view, maps)
         files[view] = [

@@ -195,9 +195,8 @@ def epipolar_distances(
     with np.errstate(divide="ignore", invalid="ignore"):
         distance = np.abs((lines * second).sum(-1)) / np.sqrt(slope)
     turned = first @ inverse[0].T @ np.swapaxes(rotation, -1, -2)
-    near, far, angle = _depths(
-        turned, second @ inverse[1].T, relative[..., None, :3, 3]
-    )
+    shift = relative[..., None, :3, 3]
+    near, far, angle = _depths(turned, second @ inverse[1].T, shift)
     behind = ((near <= 0) | (far <= 0)) & (angle > PARALLAX)
     return np.where(behind | ~np.isfinite(distance), np.inf, distance)
 

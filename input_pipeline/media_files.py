@@ -142,9 +142,8 @@ def read_picture(path: Path) -> UInt8[np.ndarray, "h w 3"]:
     if stored.mode.startswith("I"):
         gray = np.round(np.asarray(stored) / 257).clip(0, WHITE_LEVEL).astype(np.uint8)
         return np.repeat(gray[..., None], 3, -1)
-    plain_files.check_field(
-        path, stored.mode != "F", "real numbers", "8 or 16 bits a pixel"
-    )
+    fits = stored.mode != "F"
+    plain_files.check_field(path, fits, "real numbers", "8 or 16 bits a pixel")
     if not stored.has_transparency_data:
         return np.asarray(stored.convert("RGB"))
     picture = np.asarray(stored.convert("RGBA")).astype(np.float32)

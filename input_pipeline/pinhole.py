@@ -218,9 +218,8 @@ def check_poses(world_to_camera: Unchecked) -> None:
     rotation = world_to_camera[..., :3, :3].astype(np.float64)
     error = np.abs(rotation @ np.swapaxes(rotation, -1, -2) - np.eye(3)).max()
     found = f"an error of {error:.2g}"
-    check_field(
-        field, error < tolerance, found, f"rotations orthonormal to {tolerance}"
-    )
+    expected = f"rotations orthonormal to {tolerance}"
+    check_field(field, error < tolerance, found, expected)
     upright = np.linalg.det(rotation).min() > 0
     check_field(
         field, upright, "mirrored axes (determinant -1)", "right-handed axes (+1)"

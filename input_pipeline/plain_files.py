@@ -261,9 +261,8 @@ def numbers(values: Any, shape: tuple[int, ...], where: str) -> np.ndarray:
     try:
         array = np.asarray(values, np.float64)
     except (TypeError, ValueError):
-        raise ValueError(
-            f"{where}: found {values!r:.60}, expected {expected}"
-        ) from None
+        text = f"{where}: found {values!r:.60}, expected {expected}"
+        raise ValueError(text) from None
     check_field(where, array.shape == shape, f"shape {array.shape}", expected)
     bad = "NaN" if np.isnan(array).any() else "an infinite number"
     check_field(where, np.isfinite(array).all(), bad, expected)

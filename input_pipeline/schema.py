@@ -145,9 +145,8 @@ def validate(example: Example) -> Example:
         kind = type(getattr(example, field))
         _require(field, kind is str, kind.__name__, "str")
     _require("fps", 0 < example.fps < np.inf, example.fps, "a positive number")
-    _require(
-        "unit", 0 <= example.unit < np.inf, example.unit, "metres, or 0 if unknown"
-    )
+    is_known = 0 <= example.unit < np.inf
+    _require("unit", is_known, example.unit, "metres, or 0 if unknown")
     _require("frames", example.frames.ndim == 2, example.frames.shape, "(v, t)")
     v, t = example.frames.shape
     for field, (start, kind) in FILES.items():
@@ -207,9 +206,8 @@ def _require(field: str, holds: object, found: object, expected: object) -> None
 def projection_to_bytes(projected: Projected) -> bytes:
     """Return the file; the same arrays give the same bytes on every machine."""
     fields = projected._asdict() | {"source": np.array([projected.source], np.int32)}
-    return save(
-        {k: np.ascontiguousarray(x) for k, x in fields.items() if x is not None}
-    )
+    arrays = {k: np.ascontiguousarray(x) for k, x in fields.items() if x is not None}
+    return save(arrays)
 
 
 def projection_from_bytes(file: bytes) -> Projected:

@@ -164,9 +164,8 @@ def cover(
     tall, wide = size
     top = (tall - height) // 2
     left = (wide - width) // 2
-    lens = pinhole.resize_intrinsics(
-        intrinsics, rows=tall / rows, columns=wide / columns
-    )
+    row_scale = tall / rows
+    lens = pinhole.resize_intrinsics(intrinsics, rows=row_scale, columns=wide / columns)
     lens = pinhole.crop_intrinsics(lens, top=float(top), left=float(left))
     return scaled[top : top + height, left : left + width], lens
 

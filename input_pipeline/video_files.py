@@ -263,9 +263,8 @@ def _spread_damage(facts: list[tuple]) -> Bool[np.ndarray, " t"]:
         first = i
         while first > 0 and bidirectional[first - 1]:
             first -= 1
-        ends = np.flatnonzero(
-            key[i + 1 :] | (bidirectional[i] & ~bidirectional[i + 1 :])
-        )
+        is_end = key[i + 1 :] | (bidirectional[i] & ~bidirectional[i + 1 :])
+        ends = np.flatnonzero(is_end)
         spread[first : i + 1 + ends[0] if ends.size else None] = True
     return spread
 
@@ -354,6 +353,5 @@ def _readable(path: Path) -> Iterator[InputContainer]:
     except FFmpegError as error:
         size = path.stat().st_size if path.is_file() else 0
         found = f"no readable video ({str(error).split(':')[0]}, {size} bytes)"
-        raise ValueError(
-            f"{path}: found {found}, expected a whole video file"
-        ) from None
+        text = f"{path}: found {found}, expected a whole video file"
+        raise ValueError(text) from None

@@ -80,9 +80,8 @@ def require_own(path: Path) -> None:
       FileRefusal: naming the path.
     """
     if path.is_symlink():
-        raise FileRefusal(
-            f"{path}: found a link, expected what it leads to, or nothing"
-        )
+        text = f"{path}: found a link, expected what it leads to, or nothing"
+        raise FileRefusal(text)
 
 
 def remove_leftovers(path: Path) -> None:

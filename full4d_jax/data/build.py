@@ -106,9 +106,8 @@ def build_procedural(
             mark = textures_mark(clips.textures)
         about += f" Colours of pictures in {Path(clips.textures).name} ({mark})."
     then = f"train --config PRESET --data.records {out}"
-    build_dataset(
-        out, clips, writing, Card("procedural", train_and_test(test), about), then
-    )
+    card = Card("procedural", train_and_test(test), about)
+    build_dataset(out, clips, writing, card, then)
 
 
 def build_gltf(out: Path, clips: GltfClips, writing: Writing, *, test: float) -> None:

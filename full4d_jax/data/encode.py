@@ -192,9 +192,8 @@ class EncodedClips:
             encoded = self.captions(encoded)
         if self.projector is None:
             return encoded
-        files = list(
-            encoded_projections(self.config, self.projector, index, example, frames)
-        )
+        made = encoded_projections(self.config, self.projector, index, example, frames)
+        files = list(made)
         return encoded._replace(projections=np.array(files, object))
 
 
@@ -212,9 +211,8 @@ def resized(example: Example, height: int, width: int) -> Example:
         fits = transforms.view_size(files.item(0)) == (height, width)
         if fits and not example.distortion[i].any():
             continue
-        frames[i] = transforms.encode_view(
-            whole.frames[i], film=h264.is_stream(files.item(0))
-        )
+        film = h264.is_stream(files.item(0))
+        frames[i] = transforms.encode_view(whole.frames[i], film=film)
         for j in range(len(files)):
             if depth[i, j]:
                 depth[i, j] = transforms.encode_depth(whole.depth[i, j])

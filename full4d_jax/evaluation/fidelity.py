@@ -175,9 +175,8 @@ def compare(truth: Grid, depths: Mapping[str, Float[ArrayLike, "t h w"]]) -> Cli
     rows = {(table.COPY, "none"): copied}
     regions: dict[str, Mask] = {}
     for name, depth in depths.items():
-        seen, filled = _project_and_fill(
-            to_model(truth.frames[0]), jnp.asarray(depth), cameras
-        )
+        source = to_model(truth.frames[0])
+        seen, filled = _project_and_fill(source, jnp.asarray(depth), cameras)
         rows[table.INPAINT, name] = to_unit(inpaint_by_marching(seen.frames, seen.mask))
         rows[table.PUSH_PULL, name] = to_unit(filled)
         regions.setdefault("_unseen", 1 - np.asarray(seen.mask))

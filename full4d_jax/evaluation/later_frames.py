@@ -162,8 +162,7 @@ def rows_of_film(judge: Judge, upsampler: cascade.Upsampler, grid: Grid) -> Clip
     cameras = jax.tree.map(jnp.asarray, grid.known_cameras)
     prior = cascade.in_parts(judge.prior, DEFAULT.data.size)
     key = jax.random.key(judge.config.seed)
-    made, _ = cascade.generate_large(
-        prior, upsampler, to_model(grid.frames[:1]), depth, cameras, key
-    )
+    source = to_model(grid.frames[:1])
+    made, _ = cascade.generate_large(prior, upsampler, source, depth, cameras, key)
     rows = dict(clip.rows) | {(CASCADE, judge.depth_name): to_unit(made[1:])}
     return clip._replace(rows=rows, regions={"_unseen": unseen, "_seen": 1 - unseen})

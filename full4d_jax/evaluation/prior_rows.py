@@ -132,9 +132,8 @@ def split_grid(records: Records, data: DataConfig, number: int) -> Grid:
         # Not even at some instants.
         if not deep:
             chosen = chosen._replace(depth16=np.full_like(chosen.depth16, b""))
-        return fidelity.grid_in_source(
-            decode(chosen, height=data.height, width=data.width)
-        )
+        clip = decode(chosen, height=data.height, width=data.width)
+        return fidelity.grid_in_source(clip)
 
 
 def noise_key(judge: Judge, scene: int) -> PRNGKeyArray:

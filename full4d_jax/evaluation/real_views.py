@@ -47,9 +47,8 @@ def find_truth(
     if place is None:
         found = "no record of a data set"
         do = "give full4d run, sample or lift a data set"
-        raise errors.InputError(
-            "output folder", folder / "grid.npz", found, "a run of one", do
-        )
+        where = folder / "grid.npz"
+        raise errors.InputError("output folder", where, found, "a run of one", do)
     height, width = grid.frames.shape[2:4]
     with errors.input_errors(
         "truth", "give that data set as --truth, or run again with this one"

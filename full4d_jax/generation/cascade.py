@@ -155,9 +155,8 @@ def in_parts(prior: Prior, trained: Size) -> Prior:
     sampler = prior.sampler
     views = sampler.group_views or trained.views
     frames = sampler.window_frames or trained.frames
-    return replace(
-        prior, sampler=replace(sampler, group_views=views, window_frames=frames)
-    )
+    parts = replace(sampler, group_views=views, window_frames=frames)
+    return replace(prior, sampler=parts)
 
 
 def generate_large(
@@ -296,6 +295,5 @@ def guide(drawn: Projection, coarse: Float[Array, "i j 3"]) -> unet.Guidance:
       coarse: the prior's frame.
     """
     enlarged = jax.image.resize(coarse, drawn.frames.shape, "cubic")
-    return unet.Guidance(
-        enlarged, drawn.frames, drawn.mask, drawn.disparity, fill_holes(drawn)
-    )
+    filled = fill_holes(drawn)
+    return unet.Guidance(enlarged, drawn.frames, drawn.mask, drawn.disparity, filled)

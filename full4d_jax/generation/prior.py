@@ -195,9 +195,8 @@ def check_size(model: ModelConfig, height: int, width: int) -> None:
     side = model.patch * model.codec_stride
     if height % side or width % side:
         found = f"{height}x{width}"
-        raise errors.InputError(
-            "size", "height and width", found, f"multiples of {side}", "resize"
-        )
+        expected = f"multiples of {side}"
+        raise errors.InputError("size", "height and width", found, expected, "resize")
 
 
 def check_offload(sampler: SamplerConfig, mesh: Mesh | AbstractMesh | None) -> None:

@@ -86,9 +86,8 @@ def check_model(model: ModelConfig, *, has_first: bool) -> None:
     for name, (fits, expected) in needed.items():
         if not fits:
             do = "take a preset of Wan, e.g. --config wan22_5b"
-            raise InputError(
-                "config", f"model.{name}", getattr(model, name), expected, do
-            )
+            found = getattr(model, name)
+            raise InputError("config", f"model.{name}", found, expected, do)
 
 
 @generate.program

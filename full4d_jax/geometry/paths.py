@@ -108,9 +108,8 @@ def path_agreement(matched: Matched, path: Poses) -> PathAgreement:
     if not len(distances):
         return PathAgreement(np.nan, np.nan)
     clipped = np.minimum(distances, clipped_distances * matched.near)
-    return PathAgreement(
-        float((distances < matched.near).mean()), float(clipped.mean())
-    )
+    share_near = float((distances < matched.near).mean())
+    return PathAgreement(share_near, float(clipped.mean()))
 
 
 def seen_points(matched: Matched, path: Poses) -> SparseDepth:

@@ -220,9 +220,8 @@ def _agreement(
             if len(rows):
                 matched = np.stack([points[i][rows[:, 0]], points[j][rows[:, 1]]], 1)
                 pair = np.stack([poses[i], poses[j]])
-                distances.append(
-                    epipolar_distances(matched, np.stack([lens, lens]), pair)
-                )
+                apart = epipolar_distances(matched, np.stack([lens, lens]), pair)
+                distances.append(apart)
     return float(np.mean(np.concatenate(distances) < max_epipolar_distance))
 
 

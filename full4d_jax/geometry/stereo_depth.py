@@ -206,9 +206,8 @@ def stereo_depth(
     h, w = depth.shape[1:]
     scale = min(1.0, most_rows / min(h, w))
     size = round(scale * w), round(scale * h)
-    shrunk = np.stack(
-        [cv2.resize(z, size, interpolation=cv2.INTER_NEAREST) for z in depth]
-    )
+    maps = [cv2.resize(z, size, interpolation=cv2.INTER_NEAREST) for z in depth]
+    shrunk = np.stack(maps)
     known = shrunk[shrunk > 0]
     neighbours = compared(poses, float(np.median(known)))
     if not any(map(len, neighbours)):
@@ -249,9 +248,8 @@ def compared(poses: Poses, distance: float) -> list[Int[np.ndarray, "_"]]:
     angles = np.degrees(np.arccos(np.einsum("tui,ti->tu", rays, ahead).clip(-1, 1)))
     good = (angles >= min_angle) & (angles <= max_angle)
     good &= ahead @ ahead.T > np.cos(np.radians(max_turn))
-    misfit = np.where(
-        good, np.abs(np.log(np.maximum(angles, 1e-6) / best_angle)), np.inf
-    )
+    difference = np.abs(np.log(np.maximum(angles, 1e-6) / best_angle))
+    misfit = np.where(good, difference, np.inf)
     counts = np.where(
         good.sum(1) < min_compared, 0, np.minimum(good.sum(1), max_compared)
     )

@@ -168,9 +168,8 @@ def quiet_colmap(what: str) -> Iterator[Any]:
 
 def placed_images(model: Any) -> dict[int, Any]:
     """Return the images that a reconstruction places, by the number that their names begin with."""
-    return dict(
-        sorted((int(x.name[:4]), x) for x in model.images.values() if x.has_pose)
-    )
+    placed = sorted((int(x.name[:4]), x) for x in model.images.values() if x.has_pose)
+    return dict(placed)
 
 
 def pose_of(image: Any) -> Float[np.ndarray, "4 4"]:

@@ -154,9 +154,8 @@ def find_turning(gray: GrayFilm, lens: Lens) -> Turning:
         for turn, total in zip(rotations, maps, strict=True)
     ]
     moved, left = (_displacement(x, *gray.shape[1:]) for x in (maps, undone))
-    return Turning(
-        np.stack(rotations), moved, left, sum(step is None for step in steps)
-    )
+    lost = sum(step is None for step in steps)
+    return Turning(np.stack(rotations), moved, left, lost)
 
 
 def _displacement(maps: list[Matrix], rows: int, columns: int) -> float:

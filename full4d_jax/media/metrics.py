@@ -42,9 +42,8 @@ def psnr(image: Images, truth: Images, mask: Mask | None = None) -> Float[Array,
 
 def ssim(image: Images, truth: Images, mask: Mask | None = None) -> Float[Array, ""]:
     """Return the structural similarity of images in [0, 1], averaged where the mask is 1."""
-    return _mean(
-        jnp.mean(ssim_map(jnp.asarray(image), jnp.asarray(truth)), axis=-1), mask
-    )
+    similarity = jnp.mean(ssim_map(jnp.asarray(image), jnp.asarray(truth)), axis=-1)
+    return _mean(similarity, mask)
 
 
 @jax.jit

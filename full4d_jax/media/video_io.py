@@ -265,9 +265,8 @@ def write_video(
     frames = np.pad(frames, room, mode="edge")
     whole_file = whole_files.whole_file(Path(path))
     with whole_file as partial, av.open(str(partial), "w") as container:
-        stream = container.add_stream(
-            "libx264", rate=Fraction(fps).limit_denominator(1000)
-        )
+        rate = Fraction(fps).limit_denominator(1000)
+        stream = container.add_stream("libx264", rate=rate)
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = "yuv420p"
         stream.options = {"crf": "17", "movflags": "+faststart"}

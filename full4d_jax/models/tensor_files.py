@@ -275,9 +275,8 @@ def _tensor(
         tensor = (
             f"a tensor of shape {tuple(shape)}, strides {tuple(strides)}, from {offset}"
         )
-        raise pickle.UnpicklingError(
-            f"{tensor} reaches beyond its {storage.size} numbers"
-        )
+        text = f"{tensor} reaches beyond its {storage.size} numbers"
+        raise pickle.UnpicklingError(text)
     steps = [stride * storage.itemsize for stride in strides]
     return np.lib.stride_tricks.as_strided(
         storage[offset:], shape, steps, writeable=False

@@ -46,9 +46,8 @@ def without_adapters(model: ModelConfig) -> ModelConfig:
 
 def drop_adapters(params: Params) -> Params:
     """Return the parameters without adapters, those of the network that they adapt."""
-    return nested(
-        {name: x for name, x in by_name(params).items() if ".lora_" not in name}
-    )
+    kept = {name: x for name, x in by_name(params).items() if ".lora_" not in name}
+    return nested(kept)
 
 
 def merge_adapters(params: Params) -> Params:

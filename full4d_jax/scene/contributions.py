@@ -51,9 +51,8 @@ def contributions(
     looks = []
     poses = np.asarray(cameras.world_to_camera[0], np.float64)
     scale = (PICTURE_PIXELS / (cameras.width * cameras.height)) ** 0.5
-    lens = resize_intrinsics(
-        np.asarray(cameras.intrinsics[0]), rows=scale, columns=scale
-    )
+    lens_of_source = np.asarray(cameras.intrinsics[0])
+    lens = resize_intrinsics(lens_of_source, rows=scale, columns=scale)
     size = round(cameras.width * scale), round(cameras.height * scale)
     at = jax.jit(type(scene).at)
     # At each instant two of the ends and the first camera take pictures.

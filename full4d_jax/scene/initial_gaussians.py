@@ -126,9 +126,8 @@ def find_start(
             # More come where they are needed.
             count = round(settings.capacity / 2)
             points = strew(views, middle, count, np.random.default_rng(0))
-            colors = seen_colors(
-                points, np.median(frames, 1).astype(frames.dtype), views
-            )
+            medians = np.median(frames, 1).astype(frames.dtype)
+            colors = seen_colors(points, medians, views)
             return start_at("strewn over what two cameras see", points, colors)
     depth = np.where(np.isin(np.arange(times), hidden)[:, None, None], 0.0, depth)
     pixels = jnp.asarray(frames), jnp.asarray(depth, jnp.float32)

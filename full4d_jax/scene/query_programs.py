@@ -44,9 +44,8 @@ def sample_programs(config: Config, mesh: Mesh) -> Programs:
     # Where programs leave what others take.
     left = grid_mesh.around_devices(mesh)
     guides = shapes_on(left, jax.eval_shape(guides_program, *inputs)[0])
-    latents = shapes_on(
-        left, jax.eval_shape(flow_program, prior.for_network, guides, key)
-    )
+    made = jax.eval_shape(flow_program, prior.for_network, guides, key)
+    latents = shapes_on(left, made)
     return {
         "all steps": partial(flow_program.trace, prior.for_network, guides, key),
         "projection and codec": partial(guides_program.trace, *inputs),
@@ -76,9 +75,8 @@ def lift_programs(config: Config, mesh: Mesh) -> Programs:
     # Shapes have lost where arrays lie.
     left = grid_mesh.around_devices(mesh)
     guides = shapes_on(left, teacher.params.guides)
-    teacher = replace(
-        teacher, params=teacher.params._replace(prior=prior, guides=guides)
-    )
+    params = teacher.params._replace(prior=prior, guides=guides)
+    teacher = replace(teacher, params=params)
     size = queried_size(config, "lift")
     window, seen, _ = _inputs(size)
     novel = size.views - 1

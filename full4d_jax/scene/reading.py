@@ -135,9 +135,8 @@ class ShownScene:
     def count(self) -> int:
         """Return the number of Gaussians."""
         scene = self.scene
-        return len(
-            scene.means if isinstance(scene, Gaussians) else scene.gaussians.means
-        )
+        means = scene.means if isinstance(scene, Gaussians) else scene.gaussians.means
+        return len(means)
 
     def page(self, seconds: float | None) -> str:
         """Return the page, of which one pass lasts so many seconds; None keeps the clip's."""
@@ -159,8 +158,7 @@ def open_scene(source: Path) -> ShownScene:
     stages = Stages(source)
     arrays = stages.finished("scene")
     grid = posed_grid(stages)
-    viewing = page.run_viewing(
-        grid.known_cameras, grid.frames[0], arrays.get("background")
-    )
+    background = arrays.get("background")
+    viewing = page.run_viewing(grid.known_cameras, grid.frames[0], background)
     seconds = page.clip_seconds(grid.times)
     return ShownScene(from_arrays(arrays), viewing, seconds, page.TITLE)

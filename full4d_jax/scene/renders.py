@@ -133,9 +133,8 @@ def write_renders(
     angles = camera_paths.directions(show.orbit, along, show.sweep, show.sweep / 4)
     size = show.size or cameras.height
     scale = size / cameras.height
-    lens = resize_intrinsics(
-        np.asarray(cameras.intrinsics[0]), rows=scale, columns=scale
-    )
+    source_lens = np.asarray(cameras.intrinsics[0])
+    lens = resize_intrinsics(source_lens, rows=scale, columns=scale)
     width = round(cameras.width * scale)
 
     places = np.asarray(cameras.world_to_camera)
@@ -212,9 +211,8 @@ def _write_video(
     file: Path, draw: Draw, cameras: Cameras, times: Float[ndarray, " n"], fps: float
 ) -> None:
     """Write what a camera sees along its path."""
-    write_video(
-        file, pictures_along(draw, cameras, progress.watch(file.name, times)), fps
-    )
+    shown = pictures_along(draw, cameras, progress.watch(file.name, times))
+    write_video(file, shown, fps)
 
 
 def pictures_along(

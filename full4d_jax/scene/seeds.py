@@ -180,9 +180,8 @@ def _grid_depth(
         ends = [(lenses[i], poses[i, time]) for i in (0, view + 1)]
         (_, pose), (lens, target_pose) = ends
         relative = rays.relative_pose(target_pose, pose)
-        front = static_points.splat_both(
-            frames[0, time], depth[time], known.at(time), *ends
-        )
+        still = known.at(time)
+        front = static_points.splat_both(frames[0, time], depth[time], still, *ends)
         # What no instant shows has no seed of the source: views that show it have some.
         whole = front
         if hidden is not None:

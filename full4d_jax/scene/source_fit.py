@@ -124,9 +124,8 @@ def grid_targets(
     flat, seen_by = jax.tree.map(
         lambda x: rearrange(x, "v t ... -> (v t) ..."), pictures
     )
-    targets = Targets(
-        flat, seen_by, times, weights, alpha=jnp.ones((v * t, *frames.shape[2:4]))
-    )
+    alpha = jnp.ones((v * t, *frames.shape[2:4]))
+    targets = Targets(flat, seen_by, times, weights, alpha=alpha)
     if between is None:
         return targets
     # Its camera rests.

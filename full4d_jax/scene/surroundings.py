@@ -92,9 +92,8 @@ def surround(
     height, width = sides(cameras.height, cameras.width, rows, 1)
     cameras = cameras.resized(height, width)
     poses = np.asarray(cameras.world_to_camera, np.float64)
-    instants = np.unique(
-        np.linspace(0, poses.shape[1] - 1, most_instants).round().astype(int)
-    )
+    spread = np.linspace(0, poses.shape[1] - 1, most_instants).round().astype(int)
+    instants = np.unique(spread)
     moments = instants / max(1, poses.shape[1] - 1)
     seen_from = renders.scene_renderer(scene, cameras)
     views = [
@@ -153,9 +152,8 @@ def fill_empty(looks: Sequence[Rendering]) -> tuple[Float[Array, "h w 3"], seeds
 
 def shown_depth(pictures: Sequence[Rendering]) -> Float[Array, "n h w"]:
     """Return the largest depth that each picture shows around a pixel, 0 where it shows nothing."""
-    shown = jnp.stack(
-        [jnp.where(x.alpha >= EMPTY_COVERAGE, x.depth, 0.0) for x in pictures]
-    )
+    depths = [jnp.where(x.alpha >= EMPTY_COVERAGE, x.depth, 0.0) for x in pictures]
+    shown = jnp.stack(depths)
     return in_squares(shown, 2 * SPLAT_RADIUS_PIXELS + 1)
 
 

@@ -193,9 +193,8 @@ def disk_error(
     )
     do = "; ".join(filter(None, (remains(), again)))
     expected = "a place with room and permission"
-    return InputError(
-        what, where or str(named or "of the output"), reason, expected, do
-    )
+    place = where or str(named or "of the output")
+    return InputError(what, place, reason, expected, do)
 
 
 def quiet_threads() -> None:

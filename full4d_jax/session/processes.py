@@ -120,9 +120,8 @@ def join_processes(options: ProcessOptions) -> None:
             "processes that start within minutes of each other, and reach the first"
         )
         do = "check the address, the port and the other processes"
-        raise PeerError(
-            "option", options.flag, f"{error!s:.200}", expected, do
-        ) from None
+        found = f"{error!s:.200}"
+        raise PeerError("option", options.flag, found, expected, do) from None
 
 
 def _wait_for_first(options: ProcessOptions) -> None:

@@ -115,9 +115,8 @@ def check_arrays(name: str, arrays: Mapping[str, ndarray], where: str) -> None:
     for own in FITS.keys() & arrays.keys():
         fits, expected = FITS[own]
         found = f"shape {arrays[own].shape} with numbers up to {arrays[own].max():g}"
-        check_field(
-            f"{where}, array {own}", fits(arrays[own], lengths), found, expected
-        )
+        place = f"{where}, array {own}"
+        check_field(place, fits(arrays[own], lengths), found, expected)
     for names in TOGETHER:
         there = [own for own in names if own in arrays]
         is_whole = len(there) in (0, len(names))

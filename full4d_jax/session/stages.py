@@ -118,9 +118,8 @@ class Stages:
         for earlier in before.keys() & STAGES.keys():
             if self._mark(earlier) not in ("", before[earlier]):
                 found = f"made from another {earlier} than the one there"
-                raise InputError(
-                    "output folder", path, found, f"a {name} made from it", do
-                )
+                expected = f"a {name} made from it"
+                raise InputError("output folder", path, found, expected, do)
         return self._keep(name, saved)
 
     @property

@@ -194,9 +194,8 @@ def _rig_scale(
     if middle is None or middle[2] <= 0:
         found = "no depth in a view, and cameras that share no points and look apart"
         expected = "depth, or cameras that tell its scale"
-        raise ValueError(
-            f"scene {example.scene_id}: found {found}, expected {expected}"
-        )
+        text = f"scene {example.scene_id}: found {found}, expected {expected}"
+        raise ValueError(text)
     return float(middle[2]), None, "the place that all cameras look at"
 
 

@@ -299,9 +299,8 @@ def hold_constraints(
     up = lines.camera_up(source.frames[0], lens) if still else None
     upright = None if up is None else lines.UprightLines(lens, up)
     flat = planes.flatten_planes(source, upright, still=still, keep=labels > 0)
-    standing = stand_upright(
-        replace(source, depth=flat[None]), subjects, up=up or lines.UP
-    )
+    flat_grid = replace(source, depth=flat[None])
+    standing = stand_upright(flat_grid, subjects, up=up or lines.UP)
     if still:
         standing = forget_rim(standing, labels)
     source = replace(source, depth=standing[None])

@@ -114,9 +114,8 @@ def with_cameras(path: Path, capture: Capture) -> Capture:
     note = f"cameras by structure from motion: {found}, {agree}"
     warning = f"{seems}: if it does, leave the film out or give cameras.json"
     note = "; ".join(filter(None, [note, capture.note]))
-    return capture._replace(
-        views=tuple(views), note=note, warning=warning * bool(seems)
-    )
+    own_warning = warning * bool(seems)
+    return capture._replace(views=tuple(views), note=note, warning=own_warning)
 
 
 def rig_objection(rig: Rig | None, names: list[str], side: int) -> str:

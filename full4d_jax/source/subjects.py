@@ -161,9 +161,8 @@ def label_subjects(
     masks = map(outline, frames, subject, moving, outlines.decided)
     whole = [up_to_the_sides(mask) for mask in map(with_faint_parts, masks, faint)]
     ballots = np.stack(whole)[..., None].astype(np.float32)
-    votes = along_flow.average_along_flow(
-        ballots, along_flow.of_one_colour(flows, frames)
-    )
+    of_one_colour = along_flow.of_one_colour(flows, frames)
+    votes = along_flow.average_along_flow(ballots, of_one_colour)
     steady = np.stack([_smooth(vote > 0.5) for vote in votes[..., 0]])
     labels, count = along_flow.link_labels(steady, flows.back)
     numbers = range(1, count + 1)
@@ -330,6 +329,5 @@ def _drop_small(labels: arrays.Labels, kinds: tuple[str, ...]) -> Subjects:
             large.append(number)
     renumbered = np.zeros(len(kinds) + 1, np.int32)
     renumbered[large] = np.arange(len(large))
-    return Subjects(
-        renumbered[labels], tuple(kinds[number - 1] for number in large[1:])
-    )
+    kinds_of_large = tuple(kinds[number - 1] for number in large[1:])
+    return Subjects(renumbered[labels], kinds_of_large)

@@ -61,9 +61,8 @@ def to_json(losses: RunningLoss) -> dict[str, float | int]:
 def from_json(saved: dict[str, Any]) -> RunningLoss:
     """Return the running loss that `to_json` wrote."""
     like = no_losses()
-    return jax.tree.map(
-        lambda x, n: jnp.asarray(n, x.dtype), like, RunningLoss(**saved)
-    )
+    stored = RunningLoss(**saved)
+    return jax.tree.map(lambda x, n: jnp.asarray(n, x.dtype), like, stored)
 
 
 def jit_step(step: Step, state: TrainState, losses: RunningLoss, spike: float) -> Any:

@@ -80,9 +80,8 @@ def make_validation(
     weights = [share / batches for _, batches, share in parts for _ in range(batches)]
     text, _ = load_training_texts(config)
     frozen = Frozen(codec_weights, text)
-    losses = state.in_mesh(
-        mesh, partial(validation_losses, config, own=own, attend=attend)
-    )
+    losses_of = partial(validation_losses, config, own=own, attend=attend)
+    losses = state.in_mesh(mesh, losses_of)
     program = jax.jit(losses, out_shardings=sharding.sharding_on(mesh))
     key = jax.random.fold_in(jax.random.key(config.seed), VALIDATION_STREAM)
 

@@ -100,9 +100,8 @@ class Monitor(contextlib.ExitStack):
         """Print, in any process, that the data of a step is late."""
         host = self.hosts[jax.process_index()]
         usual = f"; a step takes {self.step_seconds:.3g} s" if self.step_seconds else ""
-        print(
-            f"{host}: step {step} has no data after {seconds:.3g} s{usual}", flush=True
-        )
+        line = f"{host}: step {step} has no data after {seconds:.3g} s{usual}"
+        print(line, flush=True)
 
     def start(self, step: int) -> None:
         """Restart the clock after a step."""
@@ -132,9 +131,8 @@ class Monitor(contextlib.ExitStack):
     def sheet(self, step: int, pixels: Picture) -> None:
         """Write a contact sheet."""
         if self.is_first:
-            save_picture(
-                make_own_folder(self.out / "sheets") / f"{step:07d}.png", pixels
-            )
+            path = make_own_folder(self.out / "sheets") / f"{step:07d}.png"
+            save_picture(path, pixels)
             for board in self.boards:
                 board.sheet(step, pixels)
 
@@ -258,9 +256,8 @@ class TensorBoard:
 
     def sheet(self, step: int, pixels: Picture) -> None:
         """Write a contact sheet."""
-        self._write(
-            step, summary=self.summary.image("sheet", pixels, dataformats="HWC")
-        )
+        sheet = self.summary.image("sheet", pixels, dataformats="HWC")
+        self._write(step, summary=sheet)
 
     def _write(self, step: int, **content: Any) -> None:
         event = self.protocol.Event(step=step, wall_time=time.time(), **content)

@@ -104,9 +104,8 @@ def first_prior_state(
     if init is None:
         return state.init_state(config, key, mesh)
     params = initial_params.start_from(config.model, init, key, mesh)
-    return state.make_state(
-        config, mesh, partial(state.state_from_params, config), params
-    )
+    make = partial(state.state_from_params, config)
+    return state.make_state(config, mesh, make, params)
 
 
 def name_of(function: Any) -> str:

@@ -160,9 +160,8 @@ def _train(
             # Unless they are needed now, the metrics of step n - 1 are read while step n runs.
             for at, values in run.read(leave=0 if logs or saves else 1):
                 contents = reporting.contents(at - 1)
-                monitor.say(
-                    record_bad_step(config, out, at, values, run.losses, contents)
-                )
+                line = record_bad_step(config, out, at, values, run.losses, contents)
+                monitor.say(line)
             if logs:
                 means = run.take_means()
                 speed = monitor.speed(run.done)

@@ -140,9 +140,8 @@ def distillation_targets(
     video: Video, prior: Distillation, tau: Scalar, key: Array
 ) -> Video:
     """Return the prior's version of a rendered video: noise to `tau`, flow back to data, decode."""
-    return decode_video(
-        prior, flow_to_data(prior, encode_video(prior, video), tau, key)
-    )
+    latents = flow_to_data(prior, encode_video(prior, video), tau, key)
+    return decode_video(prior, latents)
 
 
 def query_gradient(
@@ -154,9 +153,8 @@ def query_gradient(
     key: Array,
 ) -> tuple[Scalar, Video]:
     """Return equation 3 for a part of the video, and its gradient there."""
-    loss, slope = latent_gradient(
-        prior, encode_video(prior, video), views, window, tau, key
-    )
+    latents = encode_video(prior, video)
+    loss, slope = latent_gradient(prior, latents, views, window, tau, key)
     return loss, video_gradient(prior, video, slope)
 
 
@@ -276,9 +274,8 @@ def query_prior(
         return None, overflow
     drawn = part.views, part.window, part.tau, noise_key
     loss, slope = jax.device_get(prior.run(query_gradient, video, prior, *drawn))
-    gradient = scene_gradient(
-        scene, part, jnp.asarray(prior.weight * slope), config, budget
-    )
+    weighted = jnp.asarray(prior.weight * slope)
+    gradient = scene_gradient(scene, part, weighted, config, budget)
     return PriorGradient(jnp.asarray(prior.weight * loss), gradient), overflow
 
 
@@ -298,9 +295,8 @@ def render_part(
     views = jnp.arange(count)
     window = jnp.int32(0)
     if prior.views:
-        views = jnp.sort(
-            jax.random.choice(views_key, count, (prior.views,), replace=False)
-        )
+        drawn = jax.random.choice(views_key, count, (prior.views,), replace=False)
+        views = jnp.sort(drawn)
     if prior.windows is not None:
         window = jax.random.randint(window_key, (), 0, len(prior.windows))
         instants = prior.windows[window]

@@ -99,9 +99,8 @@ def check_targets(targets: Targets, config: FitConfig) -> None:
     for name, shape in shapes.items():
         values = getattr(targets, name)
         if values is not None and values.shape != shape:
-            raise ValueError(
-                f"fit: {name}: found shape {values.shape}, expected {shape}"
-            )
+            text = f"fit: {name}: found shape {values.shape}, expected {shape}"
+            raise ValueError(text)
     cameras, weights, kind = targets.cameras, targets.weights, targets.frames.dtype
     seen = len(cameras.world_to_camera), cameras.height, cameras.width
     coarse = config.coarse

@@ -126,9 +126,8 @@ def initialize(
         found = f"no valid depth in {v}x{t} frames of {h}x{w}"
         raise ValueError(f"{found}: expected some pixels > 0")
     start = float(jax.random.uniform(key))
-    view, time, y, x, is_moving, spacing = _choose(
-        candidates, min(capacity, count), start
-    )
+    most = min(capacity, count)
+    view, time, y, x, is_moving, spacing = _choose(candidates, most, start)
     for film, own in zip(maps, candidates, strict=True):
         film[own.instants] = own.depth
 
@@ -198,9 +197,8 @@ def _candidates(
         )
         moving = weight * importance * (1 + seeding.detail * _contrast(frames))
         still = np.zeros(depth.shape[1:])
-        return CandidatePixels(
-            instants, still.astype(int), still, moving, lasting, depth
-        )
+        instant = still.astype(int)
+        return CandidatePixels(instants, instant, still, moving, lasting, depth)
     resting = stillness.shows_farthest(depth)
     # What is known of few instants, as behind somebody, may not be the colour at the others.
     is_seldom = 2 * known.sum(0) < len(depth)

@@ -107,9 +107,8 @@ def fit(
         state = after
         # Numbers that are not finite are refused before `keep` sees them.
         if not (jnp.isfinite(metrics["loss"]) and _finite(state.fitted)):
-            raise ValueError(
-                f"fitting diverged between steps {first} and {first + length}"
-            )
+            text = f"fitting diverged between steps {first} and {first + length}"
+            raise ValueError(text)
         if first + length < config.relocation * config.steps:
             state = _relocated(state, jax.random.fold_in(chunk_key, 1), config.growth)
         if keep is not None:

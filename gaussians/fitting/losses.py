@@ -68,9 +68,8 @@ def _blur(planes: Float[Array, "h w ..."]) -> Float[Array, "h-10 w-10 ..."]:
 
 def _band(size: int) -> np.ndarray:
     if size < SSIM_WINDOW:
-        raise ValueError(
-            f"SSIM needs at least {SSIM_WINDOW} pixels each way, found {size}"
-        )
+        text = f"SSIM needs at least {SSIM_WINDOW} pixels each way, found {size}"
+        raise ValueError(text)
     # Standard deviation of the window, pixels.
     sigma = 1.5
     offset = np.arange(SSIM_WINDOW) - SSIM_WINDOW // 2

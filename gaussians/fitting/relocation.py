@@ -35,9 +35,8 @@ def with_room(scene: Scene, capacity: int) -> Scene:
     """
     count = scene.gaussians.means.shape[0]
     if count > capacity:
-        raise ValueError(
-            f"capacity {capacity} is less than the {count} Gaussians there are"
-        )
+        text = f"capacity {capacity} is less than the {count} Gaussians there are"
+        raise ValueError(text)
 
     def padded(x):
         return jnp.pad(x, [(0, capacity - count)] + [(0, 0)] * (x.ndim - 1))
@@ -45,9 +44,8 @@ def with_room(scene: Scene, capacity: int) -> Scene:
     unused_logit = -12.0  # of opacity
     larger = scene.map_gaussians(padded)
     opacities = larger.gaussians.logit_opacities.at[count:].set(unused_logit)
-    return larger._replace(
-        gaussians=larger.gaussians._replace(logit_opacities=opacities)
-    )
+    dimmed = larger.gaussians._replace(logit_opacities=opacities)
+    return larger._replace(gaussians=dimmed)
 
 
 def dead(gaussians: Gaussians) -> Bool[Array, "g"]:

@@ -47,9 +47,8 @@ def save_dynamic_ply(path: str | Path, scene: DynamicGaussians) -> None:
     durations = np.exp(np.clip(log_durations, -87, 88))
     values = [moments, durations, *velocities.T, log_durations, logit_gates]
     columns = ply.splat_columns(path, scene.gaussians)
-    ply_tables.write_tables(
-        path, {"vertex": columns | dict(zip(COMMON + OURS, values, strict=True))}
-    )
+    tables = {"vertex": columns | dict(zip(COMMON + OURS, values, strict=True))}
+    ply_tables.write_tables(path, tables)
 
 
 def save_ftgs_ply(path: str | Path, scene: Scene | Gaussians) -> None:
@@ -72,9 +71,8 @@ def save_ftgs_ply(path: str | Path, scene: Scene | Gaussians) -> None:
         "min_duration": f"{SHORTEST_CLIPS:g}",
         "opacity_floor": "0",
     }
-    ply_tables.write_tables(
-        path, {"vertex": columns | dict(zip(FTGS, values, strict=True))}, comments
-    )
+    tables = {"vertex": columns | dict(zip(FTGS, values, strict=True))}
+    ply_tables.write_tables(path, tables, comments)
 
 
 def load_dynamic_ply(path: str | Path) -> DynamicGaussians:
@@ -124,9 +122,8 @@ def _read_ftgs(path: Path, tables: ply_tables.Tables) -> DynamicGaussians:
         log_shortest = np.log(max(float(shortest), 1e-37))
     except ValueError:
         log_shortest = np.nan
-    scene_files.require(
-        path, "comment min_duration", np.isfinite(log_shortest), shortest, "a number"
-    )
+    fits = np.isfinite(log_shortest)
+    scene_files.require(path, "comment min_duration", fits, shortest, "a number")
     is_moving = comments.get("use_velocity", "1") != "0"
     return DynamicGaussians(
         ply.read_splats(path, tables),
@@ -156,9 +153,8 @@ def save_ply_sequence(folder: str | Path, scene: Scene, count: int) -> None:
     names = [f"{i:04d}.ply" for i in range(count)]
     foreign = sorted({path.name for path in folder.glob("*.ply")} - set(names))
     expected = f"no .ply files beyond {names[-1]}"
-    scene_files.require(
-        folder, "content", not foreign, ", ".join(foreign[:1]), expected
-    )
+    found = ", ".join(foreign[:1])
+    scene_files.require(folder, "content", not foreign, found, expected)
     at = jax.jit(type(scene).at)
     partial = folder / f".partial-{os.getpid()}"
     # Which may be a link to somewhere else.
@@ -181,7 +177,6 @@ def load_ply_sequence(folder: str | Path) -> list[Gaussians]:
     """
     paths = sorted(Path(folder).glob("*.ply"))
     if not paths:
-        raise FileNotFoundError(
-            f"{folder}: found no .ply files, expected one an instant"
-        )
+        text = f"{folder}: found no .ply files, expected one an instant"
+        raise FileNotFoundError(text)
     return [ply.load_ply(path) for path in paths]

@@ -76,9 +76,8 @@ def _document(attributes: Attributes) -> tuple[dict[str, object], bytes]:
             accessor["min"] = [float(x) for x in values.min(0)]
             accessor["max"] = [float(x) for x in values.max(0)]
         accessors.append(accessor)
-        views.append(
-            {"buffer": 0, "byteOffset": len(binary), "byteLength": len(content)}
-        )
+        view = {"buffer": 0, "byteOffset": len(binary), "byteLength": len(content)}
+        views.append(view)
         binary += content
     primitive = {
         "attributes": {name: i for i, name in enumerate(attributes)},

@@ -175,9 +175,8 @@ def _unpack_scene(path: Path, tables: Tables) -> Gaussians:
     chunks = _row_count(tables["chunk"])
     wanted = -(-g // CHUNK_GAUSSIANS)
     found = f"{chunks} rows"
-    require(
-        path, "element chunk", chunks == wanted, found, f"{wanted} for {g} Gaussians"
-    )
+    expected = f"{wanted} for {g} Gaussians"
+    require(path, "element chunk", chunks == wanted, found, expected)
     rgba = _unpack(color, COLOR_BITS)
     if "min_r" in tables["chunk"]:
         rgba[:, :3] = _in_range(path, tables, "packed_color", rgba[:, :3])

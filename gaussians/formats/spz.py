@@ -117,9 +117,8 @@ class _Head(NamedTuple):
 def _read_head(path: Path, data: bytes, versions: tuple[int, ...]) -> _Head:
     magic, version, count, degree, bits, flags, _ = HEADER.unpack_from(data)
     known = magic == MAGIC and version in versions
-    scene_files.require(
-        path, "version", known, version, " or ".join(map(str, versions))
-    )
+    expected = " or ".join(map(str, versions))
+    scene_files.require(path, "version", known, version, expected)
     found = f"{count} Gaussians of degree {degree}"
     scene_files.require(
         path, "header", count and degree <= 3, found, "at least one, of degree 0 to 3"
@@ -139,9 +138,8 @@ def _check_axes(path: Path, records: bytes) -> None:
             records[RECORD.size :][:length],
             records[RECORD.size + length :],
         )
-        scene_files.require(
-            path, "extensions", len(content) == length, "a part", "whole records"
-        )
+        whole = len(content) == length
+        scene_files.require(path, "extensions", whole, "a part", "whole records")
         usual = kind != AXES_RECORD or int.from_bytes(content, "little") in up_and_back
         scene_files.require(
             path, "SPZ_ADOBE_coordinate_system", usual, "other axes", "right, up, back"
@@ -160,9 +158,8 @@ def _unzip(path: Path, content: bytes) -> tuple[_Head, list[UInt8[ndarray, "_"]]
         arrays = unpacker.decompress(unpacker.unconsumed_tail, most + 1)
     # The checksum stands at the end.
     whole = size <= len(arrays) <= most and unpacker.eof
-    scene_files.require(
-        path, "arrays", whole, f"{len(arrays)} bytes", f"{size}, in a whole file"
-    )
+    found = f"{len(arrays)} bytes"
+    scene_files.require(path, "arrays", whole, found, f"{size}, in a whole file")
     _check_axes(path, arrays[size:])
     return head, np.split(
         np.frombuffer(arrays, np.uint8, size), np.cumsum(head.sizes)[:-1]

@@ -104,12 +104,10 @@ def tile_boxes(
 ) -> tuple[Int[Array, "g 2"], Int[Array, "g 2"]]:
     """Return the first tile (column, row) of each bounding box, and its columns and rows."""
     limit = jnp.array([[tiles.columns, tiles.rows]], jnp.float32)
-    low = jnp.clip(
-        jnp.floor((splats.centers - splats.half_sizes) / tiles.side), 0.0, limit
-    )
-    high = jnp.clip(
-        jnp.ceil((splats.centers + splats.half_sizes) / tiles.side), 0.0, limit
-    )
+    first_tile = jnp.floor((splats.centers - splats.half_sizes) / tiles.side)
+    low = jnp.clip(first_tile, 0.0, limit)
+    end_tile = jnp.ceil((splats.centers + splats.half_sizes) / tiles.side)
+    high = jnp.clip(end_tile, 0.0, limit)
     extent = jnp.where(splats.sigmas[:, None] > 0, high - low, 0.0)
     return low.astype(jnp.int32), extent.astype(jnp.int32)
 
@@ -183,9 +181,8 @@ def bin_quarters(splats: Splats, tiles: Tiles, slots: int) -> Bins:
 
     first = by_row(bounds[:-1])
     length = by_row(jnp.diff(bounds, axis=0))
-    return Bins(
-        ids, first, length, jnp.maximum(overflow, (total.sum() + 1) // 2 - slots)
-    )
+    missing = jnp.maximum(overflow, (total.sum() + 1) // 2 - slots)
+    return Bins(ids, first, length, missing)
 
 
 def _slots_up_to(splats: Splats, tiles: Tiles) -> tuple[Int[Array, "g"], Number]:

@@ -184,9 +184,8 @@ def _pull_back(
 
     def clear(nth, _):
         row, column, exists = _block(unreached + nth * BLOCK_ROWS, end, rows.shape[1])
-        triton.store(
-            rows.at[row, column], jnp.zeros(exists.shape, rows.dtype), mask=exists
-        )
+        zeros = jnp.zeros(exists.shape, rows.dtype)
+        triton.store(rows.at[row, column], zeros, mask=exists)
 
     lax.fori_loop(0, _parts(jnp.maximum(end - unreached, 0), BLOCK_ROWS), clear, None)
 

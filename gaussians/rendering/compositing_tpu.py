@@ -289,9 +289,8 @@ def _rows(
     def pad(x):
         return jnp.pad(x, ((0, 0), (0, 0), (0, -x.shape[-1] % REGISTER_ROWS)))
 
-    return rearrange(
-        jnp.concatenate([pad(geometry), pad(payload)], -1), "i k r -> i r k"
-    )
+    rows = jnp.concatenate([pad(geometry), pad(payload)], -1)
+    return rearrange(rows, "i k r -> i r k")
 
 
 def _padded(rows: int) -> int:

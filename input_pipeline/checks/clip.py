@@ -106,9 +106,8 @@ def check_clip(example: Example, pictures: DecodedClip) -> ClipCheck:
     both = example.intrinsics, example.world_to_camera
     if not all(np.isfinite(x).all() for x in both):
         problems.append("cameras: found NaN or infinite values, expected finite ones")
-        return ClipCheck(
-            problems, light, float("nan"), [], drift, stops, np.zeros((0, 3))
-        )
+        nothing = np.zeros((0, 3))
+        return ClipCheck(problems, light, float("nan"), [], drift, stops, nothing)
     matches = find_matches(example, pictures)
     pairs, median_error = pair_errors(example, matches)
     limit = near_pixels(pictures.shapes)

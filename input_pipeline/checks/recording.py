@@ -26,9 +26,8 @@ def check_sizes(example: Example, shapes: list[list[tuple[int, int]]]) -> list[s
             if max(abs(x / w - 0.5), abs(y / h - 0.5)) > most_off_centre:
                 found = f"principal point ({x:.0f}, {y:.0f}) in view {view} of {w}x{h}"
                 expected = "one near the middle (are they for another size?)"
-                problems.append(
-                    f"intrinsics: found {found} pixels, expected {expected}"
-                )
+                problem = f"intrinsics: found {found} pixels, expected {expected}"
+                problems.append(problem)
     return problems
 
 
@@ -78,9 +77,8 @@ def check_times(example: Example) -> tuple[list[str], float]:
         problems.append(f"timestamps: found {found}, expected {expected}")
     for view, frame in np.argwhere(steps > most_gap * step)[:1]:
         gap = f"{steps[view, frame]:.3g} s after frame {frame} of view {view}"
-        problems.append(
-            f"timestamps: found a gap of {gap}, expected steps of {step:.3g} s"
-        )
+        problem = f"timestamps: found a gap of {gap}, expected steps of {step:.3g} s"
+        problems.append(problem)
     if abs(example.fps * step - 1) > rate_tolerance:
         rates = f"found {example.fps:g}, expected {1 / step:.4g}"
         problems.append(f"fps: {rates} by the timestamps")

@@ -219,9 +219,8 @@ def _cached(address: str, sha256: str) -> str:
         with whole_files.whole_file(path) as partial:
             addresses.download(address, partial)
             expected = f"sha256 {sha256[:16]}, as the index says"
-            check_field(
-                address, file_hash(partial) == sha256, "damaged bytes", expected
-            )
+            is_whole = file_hash(partial) == sha256
+            check_field(address, is_whole, "damaged bytes", expected)
     return str(path)
 
 

@@ -121,6 +121,5 @@ def moving(cameras: Sequence[CalibratedCamera], where: str) -> CalibratedCamera:
     fixed = change <= most_change * abs(first.intrinsics[0, 0])
     found = f"a lens that changes by {change:.2f} pixels"
     check_field(where, fixed, found, "a fixed one (COLMAP's --single_camera)")
-    return first._replace(
-        world_to_camera=np.stack([c.world_to_camera for c in cameras])
-    )
+    poses = np.stack([c.world_to_camera for c in cameras])
+    return first._replace(world_to_camera=poses)

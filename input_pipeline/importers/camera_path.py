@@ -99,9 +99,8 @@ def _from_json(file: Path) -> CameraPath:
     if path.times is not None:
         low, high = path.times.min(), path.times.max()
         found = f"{low:g} to {high:g}"
-        check_field(
-            f"{file}, times", low >= 0 and high <= 1, found, "times from 0 to 1"
-        )
+        fits = low >= 0 and high <= 1
+        check_field(f"{file}, times", fits, found, "times from 0 to 1")
     if "fps" not in table:
         return path
     fps = field_number(table, "fps", str(file))
@@ -131,9 +130,8 @@ def _nerfstudio(where: str, table: dict[str, Any]) -> CameraPath:
     rows = round(field_number(table, "render_height", where))
     columns = round(field_number(table, "render_width", where))
     kind = table.get("camera_type", "perspective")
-    check_field(
-        f"{where}, camera_type", kind == "perspective", repr(kind), "perspective"
-    )
+    fits = kind == "perspective"
+    check_field(f"{where}, camera_type", fits, repr(kind), "perspective")
     cameras = table["camera_path"]
     check_field(
         f"{where}, camera_path", cameras, f"{len(cameras)} cameras", "at least one"
@@ -152,9 +150,8 @@ def _nerfstudio(where: str, table: dict[str, Any]) -> CameraPath:
     if all("render_time" in camera for camera in cameras):
         listed = [camera["render_time"] for camera in cameras]
         times = numbers(listed, (len(cameras),), f"{where}, render_time")
-    return CameraPath(
-        conventions.to_opencv(poses, "opengl"), lens, (rows, columns), times
-    )
+    world_to_camera = conventions.to_opencv(poses, "opengl")
+    return CameraPath(world_to_camera, lens, (rows, columns), times)
 
 
 def _from_colmap(folder: Path) -> CameraPath:

@@ -45,9 +45,8 @@ def read(path: Path, fps: float | None) -> list[Capture]:
     names = set()
     for index, entry in enumerate(field(table, "cameras", str(file))):
         name = str(field(entry, "name", f"{file}, camera {index}"))
-        check_field(
-            file, name not in cameras, f"camera {name} twice", "a name for each"
-        )
+        found = f"camera {name} twice"
+        check_field(file, name not in cameras, found, "a name for each")
         rate = fps or entry.get("fps", table.get("fps"))
         cameras[name] = _camera(entry, f"{file}, camera {name}")._replace(fps=rate)
         names |= entry.keys()
@@ -68,9 +67,8 @@ def read(path: Path, fps: float | None) -> list[Capture]:
 
 
 def _camera(entry: dict[str, Any], where: str) -> calibrated.CalibratedCamera:
-    lens = numbers(
-        entry.get("intrinsics", entry.get("K")), (3, 3), f"{where}, intrinsics"
-    )
+    stored = entry.get("intrinsics", entry.get("K"))
+    lens = numbers(stored, (3, 3), f"{where}, intrinsics")
     pose: Any = entry.get("world_to_camera", entry.get("w2c"))
     # A camera that moves has a pose for each frame.
     shape = (4, 4) if np.ndim(pose) < 3 else (len(pose), 4, 4)

@@ -106,9 +106,8 @@ def read_model(folder: Path) -> list[tuple[str, calibrated.CalibratedCamera]]:
     registered = []
     for name, camera, pose in sorted(images, key=lambda image: image[0]):
         expected = f"one in {lenses_file.name}"
-        check_field(
-            images_file, camera in lenses, f"camera {camera} of {name}", expected
-        )
+        found = f"camera {camera} of {name}"
+        check_field(images_file, camera in lenses, found, expected)
         registered.append((name, lenses[camera]._replace(world_to_camera=pose)))
     return registered
 

@@ -68,9 +68,8 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
         ]
         depth = [path / "depth" / scale / f"{item}.npy" for item in items]
         depth = depth if all(file.is_file() for file in depth) else ()
-        views.append(
-            capture.make_view(f"camera{camera}", pictures, depth=depth, **moved)
-        )
+        view = capture.make_view(f"camera{camera}", pictures, depth=depth, **moved)
+        views.append(view)
     return [capture.make_capture(path.name, views, notes=[note])]
 
 

@@ -67,10 +67,8 @@ def _videos(path: Path, count: int) -> dict[Path, list[Path]]:
     choices.append({f: files for f, files in frames.items() if files})
     videos = next((videos for videos in choices if len(videos) == count), {})
     counts = " or ".join(str(len(videos)) for videos in choices if videos) or "0"
-    plain_files.check_field(
-        path, videos, f"{count} poses and {counts} videos or pictures", "as many"
-    )
-    calibrated.check_lengths(
-        {video.name: tuple(files) for video, files in videos.items()}, path
-    )
+    found = f"{count} poses and {counts} videos or pictures"
+    plain_files.check_field(path, videos, found, "as many")
+    of_videos = {video.name: tuple(files) for video, files in videos.items()}
+    calibrated.check_lengths(of_videos, path)
     return videos

@@ -76,9 +76,8 @@ def read_rig_poses(file: Path) -> dict[str, pinhole.Poses]:
     table = load_json(file)
     frames = sorted(table, key=media_files.natural)
     names = [f"frame{index}" for index in range(len(frames))]
-    check_field(
-        file, frames == names, f"{frames[:3]}...", f"{names[:3]}... without gaps"
-    )
+    expected = f"{names[:3]}... without gaps"
+    check_field(file, frames == names, f"{frames[:3]}...", expected)
     poses = {}
     for camera in table["frame0"]:
         rows = []

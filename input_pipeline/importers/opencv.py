@@ -146,9 +146,8 @@ def load_table(file: Path) -> Any:
         if kind == "toml":
             return tomllib.loads(text)
         # FileStorage's first line, %YAML:1.0, is not what YAML allows there.
-        return yaml.load(
-            text.partition("\n")[2] if text[:5] == "%YAML" else text, _Loader
-        )
+        content = text.partition("\n")[2] if text[:5] == "%YAML" else text
+        return yaml.load(content, _Loader)
 
 
 def _tables(path: Path) -> tuple[Tables, list[str]]:

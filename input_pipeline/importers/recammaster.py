@@ -55,9 +55,8 @@ def _videos(path: Path) -> dict[str, list[Path]]:
     natural = media_files.natural
     files = path.glob("cam_type*/video*")
     for file in sorted(files, key=lambda file: (natural(file), natural(file.parent))):
-        is_named = re.fullmatch(
-            r"cam_type\d+/video\d+", f"{file.parent.name}/{file.stem}"
-        )
+        name = f"{file.parent.name}/{file.stem}"
+        is_named = re.fullmatch(r"cam_type\d+/video\d+", name)
         if is_named and file.suffix.lower() in media_files.VIDEOS:
             videos.setdefault(file.stem, []).append(file)
     return videos

@@ -98,9 +98,8 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
     pictures = media_files.listed(path / "rgbd", {".jpg"})
     count = len(pictures)
     poses = plain_files.field_numbers(table, "poses", (count, 7), where)
-    to_world = conventions.from_quaternions(
-        poses[:, :4], poses[:, 4:], f"{where}, poses"
-    )
+    place = f"{where}, poses"
+    to_world = conventions.from_quaternions(poses[:, :4], poses[:, 4:], place)
     if table.get("perFrameIntrinsicCoeffs"):
         lenses = plain_files.field_numbers(
             table, "perFrameIntrinsicCoeffs", (count, 4), where

@@ -104,9 +104,8 @@ def _odometry(file: Path) -> dict[str, Float[np.ndarray, " n"]]:
     header = table.fieldnames or []
     rows = list(table)
     found = ", ".join(header)[:80] or "nothing"
-    check_field(
-        file, set(COLUMNS) <= set(header), found, f"columns {', '.join(COLUMNS)}"
-    )
+    expected = f"columns {', '.join(COLUMNS)}"
+    check_field(file, set(COLUMNS) <= set(header), found, expected)
     return {
         name: numbers([row[name] for row in rows], (len(rows),), f"{file}, {name}")
         for name in (*COLUMNS, *LENS)

@@ -91,9 +91,8 @@ class _Glb:
 
     def __init__(self, path: Path):
         data = read_regular(path)
-        magic, version, size, length = struct.unpack(
-            "<4sIII", data[:16].ljust(16, b"\0")
-        )
+        start = data[:16].ljust(16, b"\0")
+        magic, version, size, length = struct.unpack("<4sIII", start)
         whole = (magic, version, size) == (b"glTF", 2, len(data))
         check_field(path, whole, f"{len(data)} bytes", "a whole binary glTF 2 file")
         text = data[20 : 20 + length]
@@ -193,9 +192,8 @@ def _check(mesh: SkinnedMesh) -> None:
             ascends = times[0] >= 0 and (np.diff(times) > 0).all() and times[-1] > 0
             if not ascends or shape != (len(times), len(rest)):
                 found = f"{len(times)} key frames, values of shape {shape}"
-                raise ValueError(
-                    f"animation {name}: {found}, or times that do not ascend"
-                )
+                text = f"animation {name}: {found}, or times that do not ascend"
+                raise ValueError(text)
         if not channels:
             raise ValueError(f"animation {name} of no node")
     # What is not finite makes vertices that are not.
@@ -246,9 +244,8 @@ def _global_transforms(
             world[child] = world[node] @ world[child]
             order.append(child)
     if len(order) < len(world):
-        raise ValueError(
-            f"{len(world) - len(order)} nodes that are their own ancestors"
-        )
+        text = f"{len(world) - len(order)} nodes that are their own ancestors"
+        raise ValueError(text)
     return world
 
 
@@ -262,9 +259,8 @@ def _interpolate(channel: Channel, time: float) -> Float[ndarray, "c"]:
     after = min(max(after, 1), len(times) - 1)
     a = values[after - 1]
     b = values[after]
-    share = np.clip(
-        (time - times[after - 1]) / (times[after] - times[after - 1]), 0.0, 1.0
-    )
+    passed = (time - times[after - 1]) / (times[after] - times[after - 1])
+    share = np.clip(passed, 0.0, 1.0)
     if channel.path != "rotation":
         return (1 - share) * a + share * b
     cosine = a @ b

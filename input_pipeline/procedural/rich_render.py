@@ -207,9 +207,8 @@ def texture(
         edge(2 * (clouds + 0.6 * (fine - 0.5)) - 1.2),
         plank * (0.6 + 0.4 * clouds),
     ]
-    mix = jnp.select(
-        [kind == i for i in range(rich_world.KINDS - 1)], choices, 0.15 * clouds
-    )
+    kinds = [kind == i for i in range(rich_world.KINDS - 1)]
+    mix = jnp.select(kinds, choices, 0.15 * clouds)
     tones = jnp.select(
         [kind == 3, kind == rich_world.KINDS - 2], [tone, plank_tone], 0.5
     )

@@ -242,9 +242,8 @@ def _on_legs(uniform: world.Uniform, floor, half, height, back: float = 0.0) -> 
     x, z = uniform(2, -0.6, 0.6)
     center = jnp.concatenate(centers)
     placed = (center[:, None] * turn[None]).sum(-1) + jnp.stack([x, floor, z])[None]
-    return Objects(
-        placed, jnp.repeat(turn[None], len(center), 0), jnp.concatenate(sizes)
-    )
+    turns = jnp.repeat(turn[None], len(center), 0)
+    return Objects(placed, turns, jnp.concatenate(sizes))
 
 
 def _materials(uniform: world.Uniform) -> RichMaterials:
@@ -256,9 +255,8 @@ def _materials(uniform: world.Uniform) -> RichMaterials:
     skin = jnp.array(_SKIN)
     tone = uniform((PEOPLE, 1), 0.35, 1.0) * jnp.array([[0.95, 0.72, 0.58]])
     frequency = jnp.exp(uniform(MATERIALS, 2.2, 3.4))
-    frequency = frequency.at[FIRST_FACE:].set(
-        jnp.exp(uniform(world.ROOM_FACES, 1.0, 2.6))
-    )
+    of_room = jnp.exp(uniform(world.ROOM_FACES, 1.0, 2.6))
+    frequency = frequency.at[FIRST_FACE:].set(of_room)
     return RichMaterials(
         kind=kind.at[skin].set(PLAIN),
         color_a=color_a.at[skin].set(tone),

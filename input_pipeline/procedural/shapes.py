@@ -152,9 +152,8 @@ def first_surface(
     shapes = in_own_frames(objects, world.spans, origin, rays)
     for hit, (part, *local) in zip((_ellipsoid, _box, _capsule), shapes, strict=True):
         depth = hit(*local)
-        depth = jnp.where(
-            (depth > nearest_hit) & world.present[part, None], depth, MISSED
-        )
+        is_hit = (depth > nearest_hit) & world.present[part, None]
+        depth = jnp.where(is_hit, depth, MISSED)
         first = depth.min(0)
         count = len(depth)
         numbers = jnp.arange(count)[:, None]
@@ -185,9 +184,8 @@ def _room_exit(low: Vector, high: Vector, origin: Vector, rays: Vector):
         positive.append((r > 0).astype(jnp.int32))
     depth = reduce(jnp.minimum, depths)
     axis = jnp.where(depths[0] <= depth, 0, jnp.where(depths[1] <= depth, 1, 2))
-    sign = jnp.where(
-        axis == 0, positive[0], jnp.where(axis == 1, positive[1], positive[2])
-    )
+    others = jnp.where(axis == 1, positive[1], positive[2])
+    sign = jnp.where(axis == 0, positive[0], others)
     return depth, axis * 2 + sign
 
 
@@ -285,9 +283,8 @@ def _capsule(origin: Vector, rays: Vector, size: Vector) -> Array:
     height = origin.y + body * rays.y
     end = jnp.clip(height, -half, half)
     to_end = origin._replace(y=origin.y - end)
-    cap = first_root(
-        dot(rays, rays), dot(to_end, rays), dot(to_end, to_end) - radius**2
-    )
+    outside = dot(to_end, to_end) - radius**2
+    cap = first_root(dot(rays, rays), dot(to_end, rays), outside)
     return jnp.where((body < MISSED) & (jnp.abs(height) <= half), body, cap)
 
 

@@ -58,9 +58,8 @@ def _texture(
     phase, *rotation = (shapes.Vector(*rest[i : i + 3]) for i in (0, 3, 6, 9))
     u = shapes.to_local(rotation, surface) * frequency + phase
     x, y, z = (jnp.sin(jnp.pi * x) for x in u)
-    plane = jnp.where(
-        is_object | (axis == 2), x * y, jnp.where(axis == 0, y * z, x * z)
-    )
+    on_walls = jnp.where(axis == 0, y * z, x * z)
+    plane = jnp.where(is_object | (axis == 2), x * y, on_walls)
     stripes = jnp.sin(jnp.pi * (u.x + 0.4 * u.y + 0.3 * u.z))
     noise = 0.65 * shapes.value_noise(u) + 0.35 * shapes.value_noise(u * 2.1 + 7.0)
     noise = jnp.clip((noise - 0.5) * 2.2 + 0.5, 0, 1)

@@ -134,9 +134,8 @@ def _stored(source: Path) -> dict[str, Stored]:
             for name in list(file.keys()):
                 part = file.get_slice(name)
                 tensor_files.require_float(f"{path}, tensor {name}", part.get_dtype())
-                found.append(
-                    Stored(path, name, part.get_dtype(), tuple(part.get_shape()))
-                )
+                stored = Stored(path, name, part.get_dtype(), tuple(part.get_shape()))
+                found.append(stored)
     tensors: dict[str, Stored] = {}
     for x in found:
         short = x.name.removeprefix(PREFIX)
@@ -201,9 +200,8 @@ def export_wan(
     slots = {}
     with safe_open(source, framework="numpy") as file:
         for name, (leaf, _, shape) in places.items():
-            slots[name] = tensor_files.Slot(
-                np.dtype(KINDS[file.get_slice(leaf).get_dtype()]), shape
-            )
+            kind = np.dtype(KINDS[file.get_slice(leaf).get_dtype()])
+            slots[name] = tensor_files.Slot(kind, shape)
     ends = accumulate(slot.bytes for slot in slots.values())
     part_of = dict(zip(slots, (end // shard_bytes for end in ends), strict=True))
     shards = [list(names) for _, names in groupby(slots, part_of.get)]

@@ -80,9 +80,8 @@ def prompt_embedding(
     if rows.shape[1] != width:
         found = f"rows of {rows.shape[1]}"
         do = "give umT5-XXL, which Wan reads"
-        raise InputError(
-            "option", "--text_encoder", found, f"rows of {width} numbers", do
-        )
+        expected = f"rows of {width} numbers"
+        raise InputError("option", "--text_encoder", found, expected, do)
     return padded(rows)
 
 

@@ -158,9 +158,8 @@ class Half(nnx.Module):
             widths = widths[:1] + widths
         self.enter = CausalConv(inputs, widths[0], rngs)
         stages = enumerate(pairwise(widths))
-        self.stages = _numbered(
-            [Stage(config, i, o, n, up, rngs) for n, (i, o) in stages]
-        )
+        in_order = [Stage(config, i, o, n, up, rngs) for n, (i, o) in stages]
+        self.stages = _numbered(in_order)
         self.middle = Middle(widths[0] if up else widths[-1], rngs)
         self.norm = Norm(widths[-1])
         self.leave = CausalConv(widths[-1], outputs, rngs)
@@ -335,9 +334,8 @@ class Upsample(nnx.Module):
         if hasattr(self, "time"):
             extended = stream.extend(jnp.zeros_like(x) if stream.first else x, 2)
             if not stream.first:
-                x = rearrange(
-                    self.time(extended), "b t h w (a c) -> b (t a) h w c", a=2
-                )
+                doubled = self.time(extended)
+                x = rearrange(doubled, "b t h w (a c) -> b (t a) h w c", a=2)
         return self.space(jnp.repeat(jnp.repeat(x, 2, 2), 2, 3))
 
 

@@ -89,9 +89,8 @@ def open_network(which: str | None, kind: DepthKind | None = None) -> AnyNetwork
         return file_network.open_file_network(path, kind)
     if path.suffix != ".safetensors":
         kinds = "ours, or a .safetensors or .onnx file"
-        raise errors.InputError(
-            file_network.WHAT, path, path.suffix or path, kinds, "choose one"
-        )
+        found = path.suffix or path
+        raise errors.InputError(file_network.WHAT, path, found, kinds, "choose one")
     fields.refuse({"depth_kind": kind}, "an .onnx file as --depth_network beside it")
     if depth_anything.is_depth_anything(tensor_shapes(path)):
         return file_network.open_depth_anything(path)
@@ -134,9 +133,8 @@ def source_depth(
     Unless the camera stands `still`, pixels of different frames are not averaged.
     """
     if isinstance(network, file_network.FileNetwork):
-        return align_median(
-            jnp.asarray(file_network_depth(network, frames, still=still))
-        )
+        raw = jnp.asarray(file_network_depth(network, frames, still=still))
+        return align_median(raw)
     return estimate_depth(network, frames, still=still)
 
 
@@ -167,9 +165,8 @@ def file_network_depth(
     if still:
         disparity = 1 / np.exp(np.asarray(stabilise(small, -np.log(disparity))))
     if is_small:
-        disparity = np.asarray(
-            enlarge.enlarge_disparity(jnp.asarray(disparity), small, frames)
-        )
+        enlarged = enlarge.enlarge_disparity(jnp.asarray(disparity), small, frames)
+        disparity = np.asarray(enlarged)
         known = nearest(known, height, width)
     return np.where(known, 1 / disparity, 0).astype(np.float32)
 

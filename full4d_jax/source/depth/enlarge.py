@@ -143,9 +143,8 @@ def _joined(frame: Frame, bends: Map) -> Joints:
     # Distance of colours in [-1, 1].
     colour_sigma = 0.1
     difference = jnp.linalg.norm(frame[:, 1:] - frame[:, :-1], axis=-1)
-    return jnp.exp(
-        -jnp.maximum(bends[:, 1:], bends[:, :-1]) * difference / colour_sigma
-    )
+    log_weight = -jnp.maximum(bends[:, 1:], bends[:, :-1]) * difference / colour_sigma
+    return jnp.exp(log_weight)
 
 
 def _along_rows(values: Map, weights: Joints) -> Map:

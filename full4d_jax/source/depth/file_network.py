@@ -143,9 +143,8 @@ class FileNetwork:
         mean = np.array(self.signature.mean, np.float32)
         deviation = np.array(self.signature.deviation, np.float32)
         picture = ((colors - mean) / deviation).transpose(2, 0, 1)[None]
-        return self.network.run(
-            picture if len(self.network.shape) == 4 else picture[None]
-        )
+        pictures = picture if len(self.network.shape) == 4 else picture[None]
+        return self.network.run(pictures)
 
 
 def open_file_network(path: Path, kind: DepthKind | None = None) -> FileNetwork:
@@ -186,9 +185,8 @@ def open_depth_anything(path: Path) -> FileNetwork:
         return {"predicted_depth": predict(pictures.transpose(0, 2, 3, 1))}
 
     network = onnx_network.Network(run, [1, 3, None, None])
-    opened = _compared(
-        FileNetwork(path, network, onnx_signatures.DEPTH_ANYTHING, "disparity")
-    )
+    given = FileNetwork(path, network, onnx_signatures.DEPTH_ANYTHING, "disparity")
+    opened = _compared(given)
     if opened.kind != "disparity":
         raise InputError(WHAT, path, opened.note, "relative disparity", RELATIVE_ADVICE)
     return opened
@@ -223,9 +221,8 @@ def _require_relative(path: Path, stages: tuple[int, ...]) -> None:
     ):
         if found != expected:
             of_v2 = f"{expected} as of V2"
-            raise InputError(
-                "config", f"{config}, {name}", found, of_v2, RELATIVE_ADVICE
-            )
+            where = f"{config}, {name}"
+            raise InputError("config", where, found, of_v2, RELATIVE_ADVICE)
 
 
 def _compared(network: FileNetwork, named_kind: DepthKind | None = None) -> FileNetwork:

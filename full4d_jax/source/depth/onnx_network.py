@@ -135,6 +135,5 @@ def open_file(
             arrays[name] = values.astype(np.float32) if is_float else values
         return arrays
 
-    return OnnxFile(
-        refused, Network(run, pictures[0].shape), outputs, described, metadata
-    )
+    runner = Network(run, pictures[0].shape)
+    return OnnxFile(refused, runner, outputs, described, metadata)

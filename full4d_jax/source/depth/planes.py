@@ -143,9 +143,8 @@ def _at_nodes(disparity: arrays.Map, rows: Rows, columns: Columns) -> Nodes:
         disparity, *places, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
     nearest = disparity[np.ix_(rows.astype(int), columns.astype(int))]
-    return np.where(
-        np.abs(np.log(linear / nearest)) < ALIKE_LOG_DEPTH / 4, linear, nearest
-    )
+    are_alike = np.abs(np.log(linear / nearest)) < ALIKE_LOG_DEPTH / 4
+    return np.where(are_alike, linear, nearest)
 
 
 class _Grid(NamedTuple):

@@ -194,9 +194,8 @@ def set_before(
         unseen = np.broadcast_to(~rests[..., None], frames.shape)
         usual = np.ma.median(np.ma.masked_array(frames, unseen), axis=0).filled(0)
         changed = image_motion.differs(frames, usual, changed_levels)
-        result = np.where(
-            rests, resting * np.where(changed, 1 + veneer_gap, 1.0), result
-        )
+        farther = resting * np.where(changed, 1 + veneer_gap, 1.0)
+        result = np.where(rests, farther, result)
     for subject in range(1, int(labels.max()) + 1):
         result = _bring_forward(result, resting, labels == subject)
     return inverse(result).astype(np.float32)

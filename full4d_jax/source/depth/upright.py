@@ -190,9 +190,8 @@ def _steady_feet(feet: dict[int, Foot]) -> dict[int, Foot]:
         near = near / (1 + ((logs - middle) / DISPARITY_TOLERANCE) ** 2)
         # A line, so that who comes nearer is not held back at the ends of the clip.
         line = np.stack([np.ones(len(times)), (times - t) / reach], 1)
-        now, _ = _weighted_fit(
-            line, logs, near, 1e-3 * near.sum() * np.array([0.0, 1.0])
-        )
+        slack = 1e-3 * near.sum() * np.array([0.0, 1.0])
+        now, _ = _weighted_fit(line, logs, near, slack)
         steady[t] = foot._replace(disparity=float(np.exp(now)))
     return steady
 

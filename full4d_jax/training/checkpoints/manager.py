@@ -211,9 +211,8 @@ class Checkpoints:
             for x in (there, wanted)
         )
         do = "use the config of that run, or another --out"
-        raise InputError(
-            "checkpoint", f"{self.folder}, parameters", found, expected, do
-        )
+        where = f"{self.folder}, parameters"
+        raise InputError("checkpoint", where, found, expected, do)
 
     def _move_aside(self, step: int, error: Exception) -> None:
         whole = self.folder / str(step)

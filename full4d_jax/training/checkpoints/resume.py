@@ -137,9 +137,8 @@ def check_same_run(
         do = "give another --out"
         if all(old[x] is not None and x not in (MASK_FILE, *OWN) for x in differ):
             do = f"resume with {' '.join(_option(name, old[name]) for name in differ)} or {do}"
-        raise errors.InputError(
-            "training run", f"{out}, {', '.join(differ)}", found, expected, do
-        )
+        where = f"{out}, {', '.join(differ)}"
+        raise errors.InputError("training run", where, found, expected, do)
     steps = new.get("training.steps", step)
     if steps < step:
         place = f"{out}, training.steps"

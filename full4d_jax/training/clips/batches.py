@@ -291,9 +291,8 @@ def _render(
 
     def one(clip: tuple[Array, ...]) -> Float[Array, "t h w"]:
         index, frames, depth = clip
-        chance = jax.random.uniform(
-            jax.random.fold_in(jax.random.key(VIDEO_STREAM), index)
-        )
+        own_key = jax.random.fold_in(jax.random.key(VIDEO_STREAM), index)
+        chance = jax.random.uniform(own_key)
 
         def estimate() -> Float[Array, "t h w"]:
             return drop_depth_edges(estimate_depth(network, frames))

@@ -72,9 +72,8 @@ def pseudo_grid(
     key: PRNGKeyArray, video: Video, views: int, height: int, width: int
 ) -> Float[Array, "v t h w 3"]:
     """Return a grid whose first view is the centre of the video."""
-    return jax.vmap(lambda path: warped(video, path, height, width))(
-        warp_path(key, views)
-    )
+    paths = warp_path(key, views)
+    return jax.vmap(lambda path: warped(video, path, height, width))(paths)
 
 
 @exact_products
@@ -190,9 +189,8 @@ def several_views(
         rotation, own, homography = drawn
         return warped(video, homography, height, width), rotation, own
 
-    turned_frames, rotations, lenses = jax.vmap(turned)(
-        jax.random.split(key, views - 2)
-    )
+    keys = jax.random.split(key, views - 2)
+    turned_frames, rotations, lenses = jax.vmap(turned)(keys)
     turns = (
         jnp.zeros((views - 2, 4, 4)).at[:, :3, :3].set(rotations).at[:, 3, 3].set(1.0)
     )
@@ -233,9 +231,8 @@ def turned_camera(
     pitch = jnp.arctan(largest_shift * down * rows / (2 * focal))
     roll = jnp.deg2rad(largest_roll) * around
     rotation = _about(2, roll) @ _about(0, pitch) @ _about(1, yaw)
-    to_video = jnp.diag(
-        jnp.stack([2 * focal / columns, 2 * focal / rows, jnp.ones(())])
-    )
+    scales = jnp.stack([2 * focal / columns, 2 * focal / rows, jnp.ones(())])
+    to_video = jnp.diag(scales)
 
     def homography(zoom: Float[Array, ""]) -> Matrix:
         sides = 2 * focal * zoom

@@ -86,9 +86,8 @@ def choose(config: Config, sized: Sized, rng: np.random.Generator) -> Sized:
     else:
         crop = f"the middle {sized.height}x{sized.width} pixels"
         found = f"found no depth at instant {times[0]} in {crop}"
-        raise ValueError(
-            f"scene {example.scene_id}: {found}, expected that of some view"
-        )
+        text = f"scene {example.scene_id}: {found}, expected that of some view"
+        raise ValueError(text)
     places = pinhole.centers(example.world_to_camera[:, times[0]])
     spread = data.targets == "spread"
     chosen = choose_views(rng, places, data.views, sources=[source], spread=spread)
