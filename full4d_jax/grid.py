@@ -179,7 +179,7 @@ class Place(NamedTuple):
 
 
 class Generation(NamedTuple):
-    """How a prior completed a grid.
+    """Record of a prior's completion of a grid.
 
     Attributes:
       prior_rows: rows of the frames that it generated, before they were enlarged.

@@ -122,6 +122,6 @@ def written(folder: Path, scene: Scene, seconds: float = 4.0, **details) -> str:
 
 
 def drawn(scene: Scene, time: float, camera: Camera) -> np.ndarray:
-    """What `render` draws, (h, w, 3) in [0, 1]."""
+    """Picture by `render`, (h, w, 3) in [0, 1]."""
     instant = jax.jit(type(scene).at)(scene, np.float32(time))
     return np.clip(np.asarray(render(instant, camera, antialiased=True).rgb), 0, 1)

@@ -69,7 +69,7 @@ def write_run(folder: Path, scene: Scene) -> None:
 
 
 def read_run(folder: Path) -> None:
-    """What `lift`, `render`, `view` and `evaluate` read of a run before they work."""
+    """Arrays of a run that `lift`, `render`, `view` and `evaluate` read before they work."""
     stages = Stages(folder, say=lambda line: None)
     grid, _ = read_grid(stages)
     assert grid.fps > 0

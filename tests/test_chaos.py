@@ -67,7 +67,7 @@ def finish(command: list) -> str:
 
 
 def begin(job: str, given: Path) -> None:
-    """What a job needs."""
+    """Write the files that a job needs."""
     if job == "encode" and not (given / "data").exists():
         size = "--scenes 6 --views 3 --frames 2 --height 32 --width 32"
         finish([*COMMAND, "data", "procedural", "--out", given / "data", *size.split()])
@@ -89,7 +89,7 @@ def content(out: Path) -> dict[str, bytes | dict[str, bytes]]:
 
 @pytest.fixture(scope="module")
 def undisturbed(given, tmp_path_factory) -> Callable[[str], tuple[dict, int]]:
-    """What a job leaves when nobody disturbs it, and how many lines it prints."""
+    """Results of an undisturbed job, and the number of lines that it prints."""
 
     @cache
     def found(job: str) -> tuple[dict, int]:
@@ -174,7 +174,7 @@ def test_a_disk_that_is_full_at_every_stage(job, given, undisturbed, tmp_path, c
 
 
 def arrays(out: Path) -> dict:
-    """What finished stages saved in a folder, which a later try may use."""
+    """Arrays of finished stages in a folder, which a later try may use."""
     return {name: x for name, x in content(out).items() if name.endswith(".npz")}
 
 

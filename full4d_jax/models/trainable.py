@@ -1,4 +1,4 @@
-"""Which parameters training changes (`OptimizerConfig.trainable`), and adapters.
+"""Trainable parameters (`OptimizerConfig.trainable`), and adapters.
 
 Adapters are low-rank (LoRA, arXiv 2106.09685) and belong to the blocks' linear layers:
 y = x W + x A B + b. The weights that a run writes have them merged, W + A B, so that nothing else

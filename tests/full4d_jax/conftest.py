@@ -110,7 +110,7 @@ class Browser:
             time.sleep(0.1)
 
     def place(self, element: str) -> dict[str, float]:
-        """Where an element is: x, y, width and height in pixels; the argument is JavaScript."""
+        """Box of an element: x, y, width and height in pixels; the argument is JavaScript."""
         box = f"({element}).getBoundingClientRect()"
         return json.loads(self.script(f"JSON.stringify({box})"))
 

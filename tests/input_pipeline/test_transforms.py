@@ -101,7 +101,7 @@ def psnr(found, expected):
 
 
 def number_of(frame: np.ndarray) -> int:
-    """Where the square is, of all places the brightest."""
+    """Number of the square's place, the brightest of all."""
     places = [
         frame[8 * (i // 7) : 8 * (i // 7) + 8, 8 * (i % 7) : 8 * (i % 7) + 8]
         for i in range(21)

@@ -73,7 +73,7 @@ MOST_APART = 5e-4  # in world units
 
 
 class Machine:
-    """Where programs run that know each other and their files by addresses alone."""
+    """A machine whose programs know each other and their files by addresses alone."""
 
     def __init__(self, folder: Path, bucket: str):
         self.folder = folder

@@ -60,7 +60,7 @@ def test_a_capture_becomes_a_dataset(tmp_path, write_film, capsys):
 
 
 def stored_texts(address):
-    """What lies below an address, but for the address."""
+    """Texts of the files below an address, by their names there."""
     return {
         name: read_stored(f"{address}/{name}").replace(address.encode(), b"HERE")
         for name in stored_files(address)

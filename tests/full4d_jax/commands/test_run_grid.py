@@ -55,7 +55,7 @@ def given(videos: Path, *names: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def made(videos, tmp_path_factory) -> Path:
-    """What `run` makes of the two videos and the poses."""
+    """The folder of a `run` of the two videos and the poses."""
     out = tmp_path_factory.mktemp("made")
     asked = given(videos, "row", "freeze_time", "poses")
     assert main(["run", *asked, *CONFIG, "--out", str(out), *SIZES, *FIT, *SHOWN]) == 0

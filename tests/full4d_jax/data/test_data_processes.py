@@ -92,4 +92,4 @@ def test_the_first_says_that_the_second_was_killed(scenes, tmp_path):
     # The same command resumes; while it leaves, jax may end it first.
     assert first.returncode in (STOPPED_EXIT_CODE, -signal.SIGABRT)
     assert "full4d: process: another one: found" in output
-    assert "start all again: the same commands go on" in output
+    assert "start all again: the same commands resume" in output

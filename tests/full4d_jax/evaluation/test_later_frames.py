@@ -19,7 +19,7 @@ SIZE = ("--rows", 96, "--seconds", 1)
 
 @pytest.fixture(autouse=True)
 def true_depth(monkeypatch):
-    """What a perfect network gives, in a unit of its own; and no LPIPS, which takes seconds."""
+    """Use a perfect network, in a unit of its own, and no LPIPS, which takes seconds."""
 
     def known(network, frames, *, still):
         assert frames.shape[0] == 1, "only the source's depth may be asked for"

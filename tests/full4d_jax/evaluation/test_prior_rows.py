@@ -1,4 +1,4 @@
-"""What a prior makes is scored on the right pixels, clip by clip, and goes on where it stopped."""
+"""A prior is scored on the right pixels, clip by clip, and an evaluation resumes."""
 
 import dataclasses
 import json

@@ -58,7 +58,7 @@ def whole(clip):
 
 
 def write(folder, dataset, whole, shown=(SOURCE, *TARGETS), /, **changes):
-    """What a run from the dataset leaves; what is None in `changes` is not recorded."""
+    """Write the files of a run from the dataset; None in `changes` is not recorded."""
     records = open_dataset(dataset, "test")
     views = list(shown)
     place = Place(
@@ -160,7 +160,7 @@ def test_a_scene_is_rendered_by_all_cameras_of_the_clip(
 def test_some_instants_and_what_was_held_out_have_scores_of_their_own(
     dataset, whole, tmp_path, monkeypatch
 ):
-    """Where a scene is black, a picture's score is that of its brightness."""
+    """The score of a picture of a black scene is that of its brightness."""
     monkeypatch.setattr(fidelity, "compare", only_copied)
     monkeypatch.setattr(real_views, "render_views", black)
     write(tmp_path, dataset, whole, (SOURCE, *TARGETS))

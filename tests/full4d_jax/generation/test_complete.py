@@ -1,4 +1,4 @@
-"""What completes a grid refuses what it would make again."""
+"""Completion refuses views that it would generate again."""
 
 import jax
 import numpy as np

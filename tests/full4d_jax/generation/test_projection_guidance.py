@@ -35,7 +35,7 @@ def test_a_sideways_step_shifts_by_its_disparity():
 
 
 def test_exact_depth_reprojects_a_procedural_scene():
-    """Where a target pixel sees a source point, colours agree: a static scene is only shaded."""
+    """Target pixels that see a source point have its colour: a static scene is only shaded."""
     clip = jax.jit(
         lambda i: procedural_scene(
             i, views=3, frames=1, azimuths=jnp.array([8.0, -8.0])

@@ -44,7 +44,7 @@ def write(
 
 
 def levels(frames: np.ndarray) -> np.ndarray:
-    """Which frame of a ramp each is, from its lower right corner."""
+    """Numbers of frames of a ramp, from their lower right corners."""
     return np.round(frames[:, -8:, -8:].mean((1, 2, 3)) / 20).astype(int)
 
 

@@ -67,7 +67,7 @@ def configured(model: ModelConfig, trainable) -> Config:
 
 
 def abstract(*shape: int) -> Any:
-    """What stands for an array where nothing is computed."""
+    """Shapes in the place of arrays, where nothing is computed."""
     return jax.ShapeDtypeStruct(shape, jnp.float32)
 
 

@@ -1,4 +1,4 @@
-"""What a Gaussian adds to pictures, against pictures that `render` draws without it."""
+"""Contributions of Gaussians, against pictures that `render` draws without them."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -29,7 +29,7 @@ def scene() -> Gaussians:
 
 @pytest.fixture(scope="module")
 def added() -> np.ndarray:
-    """What is tested, for an orbit that stays at the first camera."""
+    """Contributions for an orbit that stays at the first camera."""
     pivot = np.array([0.0, 0.0, 1.0])
     up = np.array([0.0, -1.0, 0.0])
     with pytest.MonkeyPatch.context() as patch:

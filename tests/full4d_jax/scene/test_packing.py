@@ -1,4 +1,4 @@
-"""What the viewer reads of a scene that bends is close to what was packed."""
+"""A packed scene that bends is read back closely by the viewer."""
 
 import jax
 import jax.numpy as jnp

@@ -14,7 +14,7 @@ from full4d_jax.scene.squeezing import squeezed
 
 
 def part(text: str, name: str) -> str:
-    """What stands in a script element of the page."""
+    """Content of a script element of the page."""
     found = re.search(rf'<script id="{name}"[^>]*>(.*?)</script>', text, re.DOTALL)
     assert found, name
     return found[1]

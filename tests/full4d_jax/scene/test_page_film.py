@@ -1,4 +1,4 @@
-"""What leaves a page: its address, and a video along keyframes, with its camera path."""
+"""Exports of a page: its address, and a video along keyframes, with its camera path."""
 
 import base64
 import urllib.parse

@@ -114,7 +114,7 @@ def step(browser, now: float) -> None:
 
 
 def pictures(browser) -> tuple[np.ndarray, np.ndarray]:
-    """What stands in the headset for the left and the right eye, (h, w, 3) in [0, 1]."""
+    """Pictures of the headset for the left and the right eye, (h, w, 3) in [0, 1]."""
     content = base64.b64decode(browser.script("device.pixels()"))
     both = (
         np.frombuffer(content, np.uint8).reshape(HEIGHT, 2 * WIDTH, 4)[::-1, :, :3]

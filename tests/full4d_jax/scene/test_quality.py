@@ -1,4 +1,4 @@
-"""How well a scene shows its source, against numbers worked out by hand."""
+"""Scores of a scene in its source camera, against numbers worked out by hand."""
 
 import math
 

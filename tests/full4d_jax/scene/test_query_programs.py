@@ -1,4 +1,4 @@
-"""What `inspect --program` compiles is what `sample` and `lift` run."""
+"""`inspect --program` compiles the programs that `sample` and `lift` run."""
 
 import dataclasses
 from contextlib import contextmanager

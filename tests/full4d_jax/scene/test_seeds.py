@@ -1,4 +1,4 @@
-"""Where a fit to a grid starts: hidden points stay behind what the source sees."""
+"""Initial points of a fit to a grid: hidden ones stay behind the source's surfaces."""
 
 import cv2
 import jax

@@ -1,4 +1,4 @@
-"""What no view shows is filled in behind what the views show."""
+"""Unseen regions are filled in behind the surfaces that views show."""
 
 from dataclasses import replace
 from functools import cache

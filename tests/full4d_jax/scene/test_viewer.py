@@ -68,7 +68,7 @@ def test_angles_and_background_are_those_of_the_address(tmp_path, browser):
 
 
 def column(picture: np.ndarray) -> float:
-    """Where the ball is seen, from -1 to 1; -9 where there is none."""
+    """Column of the ball, from -1 to 1; -9 where there is none."""
     lit = picture.min(-1) > 150
     if lit.mean() < 0.005:
         return -9

@@ -61,7 +61,7 @@ def grid(length):
 @pytest.mark.slow
 @pytest.mark.parametrize("window", [0, 1])
 def test_a_window_is_queried_as_a_clip_of_its_own(prior, window):
-    """What comes before it, or beside the views that are queried, changes nothing."""
+    """Earlier instants, and views beside the queried ones, change nothing."""
     frames, depth, cameras = grid(LONGER)
     turn = orbit(np.linspace(0, 8, LONGER), np.zeros(LONGER)).astype(np.float32)
     cameras = dataclasses.replace(

@@ -41,7 +41,7 @@ def room() -> tuple[Grid, np.ndarray]:
 
 
 def network(true: np.ndarray, kind) -> FileNetwork:
-    """What sees these depths up to a scale, or their disparity up to a line, of each frame."""
+    """Network that gives these depths up to a scale, or their disparity up to a line, by frame."""
     rng = np.random.default_rng(0)
     scale, shift = np.exp(rng.normal(0, 0.1, FRAMES)), 0.2 * rng.uniform(0, 1, FRAMES)
     answers = iter(

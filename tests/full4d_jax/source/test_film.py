@@ -1,4 +1,4 @@
-"""What is looked at in a film: cuts, the part with motion, pictures from before and after."""
+"""Shots of a video: cuts, the part with motion, pictures from before and after."""
 
 from pathlib import Path
 from typing import Any

@@ -84,7 +84,7 @@ def tagged(kind: int, value: bytes, *, wide: bool) -> bytes:
 @pytest.mark.parametrize("first", [0, 4])  # bytes: QuickTime's `meta` has no version
 @pytest.mark.parametrize("name", ["a.mov", "a.mp4"])
 def test_the_box_of_a_file_moved_into_its_track(tmp_path, name, first):
-    """What FFmpeg writes for the whole file is read there, and inside the track."""
+    """FFmpeg's metadata of the whole file is read there, and inside the track."""
     path = tmp_path / name
     write_video(path, "50.00mm")
     assert read_tag(path, QUICKTIME_FOCAL_LENGTH) == "50.00mm"

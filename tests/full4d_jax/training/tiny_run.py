@@ -92,7 +92,7 @@ def command(
 
 
 def main() -> None:
-    """What `command` runs."""
+    """Run the program of `command`."""
     jax.config.update("jax_platforms", "cpu")
     pause, together, words = json.loads(sys.argv[2])
     if together:

@@ -1,4 +1,4 @@
-"""What pictures of scenes that were read back are compared with."""
+"""Reference pictures for scenes that are read back."""
 
 from collections.abc import Callable
 

@@ -98,7 +98,7 @@ def named_functions():
 @pytest.mark.usefixtures("named_functions")
 @pytest.mark.parametrize("platform", ["cpu", "cuda", "rocm", "tpu"])
 def test_a_program_holds_the_formulation_of_the_platform_it_is_lowered_for(platform):
-    """Which devices are here does not matter: in these tests, CPUs only."""
+    """The devices of this machine do not matter: in these tests, CPUs only."""
     inputs = scene_and_lens()
     traced = slopes(*inputs).trace(*inputs)
     text = traced.lower(lowering_platforms=(platform,)).as_text(debug_info=True)

@@ -1,4 +1,4 @@
-"""What the apps Record3D and Stray Scanner write comes back: poses, lens, depth."""
+"""Files of the apps Record3D and Stray Scanner come back: poses, lens, depth."""
 
 import json
 import zipfile

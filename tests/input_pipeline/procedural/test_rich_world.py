@@ -38,7 +38,7 @@ def sampled(picture: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def smooth(depth: np.ndarray) -> np.ndarray:
-    """Where no neighbour is at another depth."""
+    """Mask of pixels without a neighbour at another depth."""
     near = np.ones((5, 5))
     return cv2.dilate(depth, near) < 1.1 * cv2.erode(depth, near)
 

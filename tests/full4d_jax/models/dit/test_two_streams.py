@@ -63,7 +63,7 @@ def test_soft_starts_as_the_base_on_every_row_and_column():
 
 
 def reads(attention: Attention, layers: int) -> np.ndarray:
-    """Which frames (last two axes) the frame (1, 2) depends on."""
+    """Frames (last two axes) that the frame (1, 2) depends on."""
     model = of(attention, layers=layers)
     params = random_params(model, 0.2)
     if attention == TwoStreams("soft") and layers == 1:

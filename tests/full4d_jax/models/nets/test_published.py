@@ -17,7 +17,7 @@ GOLDENS = Path(__file__).parents[1] / "goldens"
 def outputs(
     network: Callable, name: str, pictures, side: int, lowest: int
 ) -> Iterator[np.ndarray]:
-    """What a shipped network makes of pictures at its size, with colours from `lowest` to 1."""
+    """Outputs of a shipped network for pictures at its size, with colours from `lowest` to 1."""
     params, compute = load_shipped(name), jax.jit(network)
     for picture in pictures:
         small = cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA)

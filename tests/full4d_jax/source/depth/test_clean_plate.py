@@ -106,7 +106,7 @@ def test_a_large_picture_is_filled_as_a_small_one_is():
 
 
 def somebody(rng: np.random.Generator) -> np.ndarray:
-    """Where a person of limbs stands, somewhere in a picture of 256 x 256."""
+    """Mask of a person of limbs, somewhere in a picture of 256 x 256."""
     hole = np.zeros((256, 256), np.uint8)
     hips = rng.integers([60, 100], [196, 150])
     for joint, width in (

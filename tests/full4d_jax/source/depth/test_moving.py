@@ -1,4 +1,4 @@
-"""What moves lies before what it hides, whatever an estimate says."""
+"""Moving subjects lie before the background, whatever an estimate says."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What stands is upright, on the ground."""
+"""Standing subjects are upright, on the ground."""
 
 import numpy as np
 from one_view import one_view

@@ -29,7 +29,7 @@ def sightings(depth: np.ndarray, each: int) -> SparseDepth:
 
 
 def lacking(depth: np.ndarray) -> np.ndarray:
-    """What a network of affine disparity makes of it: another line in every frame."""
+    """Estimate of a network of affine disparity: another line in every frame."""
     s = np.linspace(0, 1, FRAMES, dtype=np.float32)[:, None, None]
     return 1 / ((1 + s) / depth + 0.3 + 0.4 * s)
 

@@ -1,4 +1,4 @@
-"""Which implementation a program gets: that of the platform it is compiled for, and no other."""
+"""A program gets the implementation of the platform it is compiled for, and no other."""
 
 import collections
 import functools
@@ -29,7 +29,7 @@ LARGE = (1, 3, 4, 128, 2, 8)  # as many tokens as a tile of splash has
 
 
 def operations(attend, shape, platform):
-    """How often each operation occurs in what is compiled for a platform.
+    """Count the operations of a program that is compiled for a platform.
 
     Without those of the choice itself: a case of one branch, with zeros that nobody reads for what
     the other implementations would have kept.
