@@ -20,11 +20,10 @@ LEAST_TAU = 0.05
 class Data(Velocity):
     """The network's output is the data x, so that v = (z - x) / tau."""
 
-    def predict(self, maps, inputs, latents, tau, conditions):
+    def predict(self, maps, inputs, noisy):
         """Return the velocity from what the network takes for the data."""
-        del conditions
         data = self.refined(maps, inputs)
-        return Predicted((latents - data) / flow.bcast(tau, latents))
+        return Predicted((noisy.latents - data) / flow.bcast(noisy.tau, data))
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from full4d_jax.models.dit.block import Block, BlockInputs, layer_norm, remateri
 from full4d_jax.models.dit.conditions import Conditions, Lenses, Poses
 from full4d_jax.models.dit.guides import Embedded, Maps
 from full4d_jax.models.dit.linear import linear
-from full4d_jax.models.dit.parametrisations import Predicted
+from full4d_jax.models.dit.parametrisations import Noisy, Predicted
 from full4d_jax.models.dit.sharding import constrain, gather_layer
 from full4d_jax.models.dit.tokens import (
     TIME_CHANNELS,
@@ -132,10 +132,10 @@ class MultiViewDiT(nnx.Module):
           conditions: what the grid is generated from.
           attend: attention between the tokens of a grid; None is `fused_attention`.
         """
-        read = self.parametrisation.embed(self.guide, latents, tau, conditions)
-        x, seen = self._see(read, latents, tau, conditions, attend)
-        maps = self.through_blocks(x, seen)
-        return self.parametrisation.predict(maps, read.inputs, latents, tau, conditions)
+        noisy = Noisy(latents, tau, conditions)
+        embedded = self.parametrisation.embed(self.guide, noisy)
+        maps = self.through_blocks(*self._see(embedded, noisy, attend))
+        return self.parametrisation.predict(maps, embedded.inputs, noisy)
 
     def through_blocks(self, x: Tokens, seen: GridInputs) -> Maps:
         """Send all tokens of the grid through every block, and read the generated frames."""
@@ -207,16 +207,12 @@ class MultiViewDiT(nnx.Module):
         )
 
     def _see(
-        self,
-        read: Embedded,
-        latents: Latents,
-        tau: Times,
-        conditions: Conditions,
-        attend: Attend | None,
+        self, embedded: Embedded, noisy: Noisy, attend: Attend | None
     ) -> tuple[Tokens, GridInputs]:
         """Return the tokens, with their rays, and all else as the blocks read it."""
         config = self.config
-        _, x, grid = read
+        latents, tau, conditions = noisy
+        _, x, grid = embedded
         generated = (latents.shape[1], latents.shape[2])
         rows, columns = (n // config.patch for n in latents.shape[3:5])
         halves = grid.frames // generated[1]

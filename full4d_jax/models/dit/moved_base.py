@@ -15,18 +15,17 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
+from full4d_jax import flow
 from full4d_jax.config import ModelConfig
-from full4d_jax.flow import Latents, Times
 from full4d_jax.models.dit.conditions import Conditions, Motion
 from full4d_jax.models.dit.guides import Embedded, Guide, Maps
 from full4d_jax.models.dit.linear import Linear, linear
 from full4d_jax.models.dit.parametrisations import (
     Features,
+    Noisy,
     Predicted,
     Refiner,
     Residual,
-    around_guess,
-    from_guess,
 )
 
 AnyPictures = Float[Array | np.ndarray, "*n h w c"]
@@ -77,36 +76,29 @@ class MovedBase(Residual):
         """The layers before the refiner and before the mover."""
         return [self.head, self.mover_head]
 
-    def embed(
-        self, guide: Guide, latents: Latents, tau: Times, conditions: Conditions
-    ) -> Embedded:
+    def embed(self, guide: Guide, noisy: Noisy) -> Embedded:
         """Embed with the moved frame in the base's place, and with what moves it."""
+        conditions = noisy.conditions
         motion = known_motion(conditions)
         mixed = moved(conditions, motion)
-        unit = around_guess(latents, tau, mixed.picture, conditions)
+        unit = flow.normalise_residual(*noisy.around(mixed.picture))
         at = guide.embed(unit, conditions._replace(base=mixed.near))
         moving = jnp.concatenate([motion / MOTION_UNIT_PIXELS, mixed.added], -1)
         tokens = at.tokens + guide.patches(moving, self.motion_embedding)
         return Embedded(jnp.concatenate([at.inputs, moving], -1), tokens, at.grid)
 
-    def predict(
-        self,
-        maps: Features,
-        inputs: Maps,
-        latents: Latents,
-        tau: Times,
-        conditions: Conditions,
-    ) -> Predicted:
+    def predict(self, maps: Features, inputs: Maps, noisy: Noisy) -> Predicted:
         """Correct the motion, and let the refiner see what it moves."""
+        conditions = noisy.conditions
         for_refiner, for_mover = jnp.split(maps, 2, -1)
         known = known_motion(conditions) / MOTION_UNIT_PIXELS
         motion = MOTION_UNIT_PIXELS * (known + self.mover(for_mover, inputs))
         base = moved(conditions, motion)
-        unit = inputs[..., : latents.shape[-1]]
+        unit = inputs[..., : noisy.latents.shape[-1]]
         mask = conditions.mask[..., None]
         shown = jnp.concatenate([unit, base.near, mask, base.added, base.share], -1)
         residual = self.refiner(for_refiner, shown)
-        velocity = from_guess(residual, latents, tau, base.picture, conditions)
+        velocity = flow.velocity_from_residual(residual, *noisy.around(base.picture))
         return Predicted(velocity, motion[..., :2])
 
 

@@ -2,9 +2,9 @@
 
 A parametrisation wraps the network in both directions:
 
-    embed(guide, latents, tau, conditions) -> Embedded     what the guide and the blocks see
-    heads                                                  linear layers from tokens to patches
-    predict(maps, inputs, latents, tau, conditions) -> Predicted
+    embed(guide, noisy) -> Embedded              what the guide and the blocks see
+    heads                                        linear layers from tokens to patches
+    predict(maps, inputs, noisy) -> Predicted    what the heads' maps mean
 
 `Velocity` leaves both as they are. `Residual` (`flow`, from a first guess g of the data that is
 s away from it) shows the network latents of unit variance and adds g to what it says; g is the
@@ -45,6 +45,33 @@ class Predicted(NamedTuple):
     motion: Float[Array, "b v t h w 2"] | None = None
 
 
+class Noisy(NamedTuple):
+    """A grid of which the network says the velocity.
+
+    Attributes:
+      latents: noisy latents of the generated views.
+      tau: their flow times.
+      conditions: what all views are generated from.
+    """
+
+    latents: Latents
+    tau: Times
+    conditions: Conditions
+
+    def of_generated(self, x: Float[Array, "b n ..."]) -> Float[Array, "b v ..."]:
+        """Return the views that are generated, which come last."""
+        return x[:, x.shape[1] - self.latents.shape[1] :]
+
+    def around(self, guess: AllViews) -> tuple[Latents, Times, Latents, flow.Sigma]:
+        """Return latents, flow times of frames, the guess, and s: arguments of `flow`."""
+        real = self.conditions.real
+        tau = self.tau
+        # Real frames are clean.
+        times = tau if real is None else jnp.where(real, 0.0, flow.bcast(tau, real))
+        sigma = deviation(self.of_generated(self.conditions.mask)[..., None])
+        return self.latents, times, self.of_generated(guess), sigma
+
+
 class Velocity(nnx.Module):
     """The network's output is the velocity."""
 
@@ -69,85 +96,29 @@ class Velocity(nnx.Module):
         """Return the head's maps, refined where the model has a refiner."""
         return self.refiner(maps, inputs) if hasattr(self, "refiner") else maps
 
-    def embed(
-        self, guide: Guide, latents: Latents, tau: Times, conditions: Conditions
-    ) -> Embedded:
+    def embed(self, guide: Guide, noisy: Noisy) -> Embedded:
         """Embed the latents as they are."""
-        del tau
-        return guide.embed(latents, conditions)
+        return guide.embed(noisy.latents, noisy.conditions)
 
-    def predict(
-        self,
-        maps: Features,
-        inputs: Maps,
-        latents: Latents,
-        tau: Times,
-        conditions: Conditions,
-    ) -> Predicted:
+    def predict(self, maps: Features, inputs: Maps, noisy: Noisy) -> Predicted:
         """Return the output as the velocity."""
-        del latents, tau, conditions
+        del noisy
         return Predicted(self.refined(maps, inputs))
 
 
 class Residual(Velocity):
     """The network's output is a residual of a first guess."""
 
-    def embed(
-        self, guide: Guide, latents: Latents, tau: Times, conditions: Conditions
-    ) -> Embedded:
+    def embed(self, guide: Guide, noisy: Noisy) -> Embedded:
         """Embed latents of unit variance around the guess."""
-        unit = around_guess(latents, tau, conditions.base, conditions)
-        return guide.embed(unit, conditions)
+        unit = flow.normalise_residual(*noisy.around(noisy.conditions.base))
+        return guide.embed(unit, noisy.conditions)
 
-    def predict(
-        self,
-        maps: Features,
-        inputs: Maps,
-        latents: Latents,
-        tau: Times,
-        conditions: Conditions,
-    ) -> Predicted:
+    def predict(self, maps: Features, inputs: Maps, noisy: Noisy) -> Predicted:
         """Return the velocity to the guess and what the network adds to it."""
         residual = self.refined(maps, inputs)
-        velocity = from_guess(residual, latents, tau, conditions.base, conditions)
-        return Predicted(velocity)
-
-
-def around_guess(
-    latents: Latents, tau: Times, guess: AllViews, conditions: Conditions
-) -> Latents:
-    """Return latents of unit variance around the guess of all views."""
-    sigma = deviation(of_generated(conditions.mask, latents)[..., None])
-    taus = times_of_frames(tau, conditions)
-    guess = of_generated(guess, latents)
-    return flow.normalise_residual(latents, taus, guess, sigma)
-
-
-def from_guess(
-    residual: Latents,
-    latents: Latents,
-    tau: Times,
-    guess: AllViews,
-    conditions: Conditions,
-) -> Latents:
-    """Return the velocity at the latents of a residual of the guess of all views."""
-    sigma = deviation(of_generated(conditions.mask, latents)[..., None])
-    taus = times_of_frames(tau, conditions)
-    guess = of_generated(guess, latents)
-    return flow.velocity_from_residual(residual, latents, taus, guess, sigma)
-
-
-def of_generated(
-    x: Float[Array, "b n ..."], latents: Latents
-) -> Float[Array, "b v ..."]:
-    """Return the views that are generated, which come last."""
-    return x[:, x.shape[1] - latents.shape[1] :]
-
-
-def times_of_frames(tau: Times, conditions: Conditions) -> Times:
-    """Return the flow times, of each frame where some are real, which have 0."""
-    real = conditions.real
-    return tau if real is None else jnp.where(real, 0.0, flow.bcast(tau, real))
+        known = noisy.around(noisy.conditions.base)
+        return Predicted(flow.velocity_from_residual(residual, *known))
 
 
 def deviation(mask: Float[Array, "b v t h w 1"]) -> Float[Array, "b v t h w 1"]:
