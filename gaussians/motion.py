@@ -5,7 +5,7 @@ At clip time t in [0, 1], a Gaussian whose own moment is mu_t, with duration s, 
     (1)  centre   x(t) = mu + v (t - mu_t)
     (2)  opacity  o(t) = o [g + (1 - g) exp(-((t - mu_t) / s)^2 / 2)]
 
-Shape and colour do not change. A gate of 1 makes a static Gaussian, a gate of 0 a passing one.
+Shape and colour do not change. A gate of 1 makes a static Gaussian, a gate of 0 a transient one.
 """
 
 from collections.abc import Callable

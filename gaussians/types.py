@@ -67,12 +67,12 @@ class Camera:
 
     @property
     def eye(self) -> Float[Array, "*b 3"]:
-        """Where a single camera stands, world units."""
+        """Centre of a single camera, world units."""
         return -self.world_to_camera[:3, :3].T @ self.world_to_camera[:3, 3]
 
 
 class Surfaces(NamedTuple):
-    """Which Gaussian is seen at each pixel.
+    """The Gaussian that is seen at each pixel.
 
     Attributes:
       ids: the Gaussian that colours the pixel most; -1 where there is none.

@@ -95,8 +95,8 @@ def score_folder(
     jobs = {}
     for name, path in folders.items():
         made_of = {"grid": path / "grid.npz", "scene": path / "scene.npz"}
-        inputs = made_of | dict(networks.files)
-        jobs["consistency", name] = fingerprint(name, inputs, {})
+        sources = made_of | dict(networks.files)
+        jobs["consistency", name] = fingerprint(name, sources, {})
     mark = fingerprint("consistency 3", {}, {})
     scored_jobs = table.score_jobs(out / "consistency.jsonl", mark, jobs, scored)
     records = [scored_jobs[key] for key in jobs]

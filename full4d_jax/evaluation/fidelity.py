@@ -228,12 +228,12 @@ def rows_of_grid(frames: Frames, real: Bool[np.ndarray, "v t"]) -> dict[str, Fra
     given = jnp.asarray(frames), jnp.asarray(real)
     nearest = np.asarray(real_frames.copy_nearest(*given))
     row = np.where(real[..., None, None, None], frames, frames[:1])
-    moved = mixture(nearest, row, carried_motion(to_uint8(frames))).picture
+    warped = mixture(nearest, row, carried_motion(to_uint8(frames))).picture
     changed = np.clip(frames[:, :1] + frames[:1] - frames[:1, :1], 0, 1)
     return {
         table.NEAREST: nearest,
         table.CHANGE: changed,
-        table.MOVED: np.asarray(moved),
+        table.MOVED: np.asarray(warped),
     }
 
 

@@ -145,10 +145,10 @@ def score_with_truth(
         for group, number, part in progress.watch("scoring", parts)
     ]
     new = [str(view) for view in views[held_out.all(1)]]
-    facts = "; ".join(
-        f"{name.replace('_', ' ')} {fact}" for name, fact in about.items()
+    details = "; ".join(
+        f"{name.replace('_', ' ')} {detail}" for name, detail in about.items()
     )
-    preface = f"# {subject} against the real views of its clip\n\n{facts}."
+    preface = f"# {subject} against the real views of its clip\n\n{details}."
     if new:
         preface += f" These views were not fitted: {', '.join(new)}."
     table.write_results(

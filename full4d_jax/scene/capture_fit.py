@@ -29,7 +29,7 @@ FIXED_COLORS = {"black": (0.0, 0.0, 0.0), "white": (1.0, 1.0, 1.0)}
 
 
 class Background(NamedTuple):
-    """What lies behind the subject.
+    """Colour and extent of the background behind a subject.
 
     Attributes:
       color: behind the Gaussians, when fitting and when shown.

@@ -1,4 +1,4 @@
-"""What each Gaussian of a scene adds to the pictures of its page, for `squeezing.py`.
+"""Contribution of each Gaussian to the pictures of a page, for `squeezing.py`.
 
 Two numbers of a Gaussian count. Its weights, added up, are the pixels that it colours: faint ones
 that lie over each other count here, where leaving out any one of them changes nothing. And a
@@ -35,9 +35,9 @@ def contributions(
     up: Float[ndarray, "3"],
     limit: tuple[float, float],
 ) -> Float[ndarray, " g"]:
-    """Return what each Gaussian adds to pictures of `PICTURE_PIXELS` pixels; 0 for hardly anything.
+    """Return the contribution of each Gaussian to pictures of `PICTURE_PIXELS` pixels; 0 if tiny.
 
-    That is the geometric mean of the pixels that it colours, in the picture where these are most,
+    It is the geometric mean of the pixels that it colours, in the picture where these are most,
     and of the distance to pictures without it: the root of the sum of squares over pixels and
     channels, of colours up to 1, and of the mean over instants, in the view where that is largest.
 
@@ -48,7 +48,7 @@ def contributions(
       up: unit vector along the axis around which it turns to the sides.
       limit: azimuth and elevation in degrees, to which it goes.
     """
-    looks = []
+    shots = []
     poses = np.asarray(cameras.world_to_camera[0], np.float64)
     scale = (PICTURE_PIXELS / (cameras.width * cameras.height)) ** 0.5
     lens_of_source = np.asarray(cameras.intrinsics[0])
@@ -61,21 +61,23 @@ def contributions(
         pose = poses[round(time * (len(poses) - 1))]
         distance = float(np.linalg.norm(centers(pose) - pivot))
         for view in (i % 4, (i + 2 + i // 4) % 4, len(ORBIT_ENDS)):
-            moved = pose
+            pose_of_view = pose
             if view < len(ORBIT_ENDS):
                 azimuth, elevation = np.multiply(ORBIT_ENDS[view], limit)
-                moved = orbit(azimuth, elevation, distance, tuple(pivot), up)
-            camera = Camera(jnp.asarray(moved, jnp.float32), jnp.asarray(lens), *size)
-            looks.append((view, instant, camera))
+                pose_of_view = orbit(azimuth, elevation, distance, tuple(pivot), up)
+            camera = Camera(
+                jnp.asarray(pose_of_view, jnp.float32), jnp.asarray(lens), *size
+            )
+            shots.append((view, instant, camera))
     # One budget for all pictures, since each would need a program of its own.
-    budget = max(intersection_budget(*look[1:], antialiased=True) for look in looks)
+    budget = max(intersection_budget(*shot[1:], antialiased=True) for shot in shots)
     # A Gaussian colours at least so many in its best picture.
     least_pixels = 0.41
     count = len(scene.gaussians.means)
     pixels = np.zeros(count)
     squares = np.zeros((len(ORBIT_ENDS) + 1, count))
-    instants = np.bincount([view for view, *_ in looks])[:, None]
-    for i, (view, instant, camera) in enumerate(looks):
+    instants = np.bincount([view for view, *_ in shots])[:, None]
+    for i, (view, instant, camera) in enumerate(shots):
         key = jax.random.fold_in(jax.random.key(0), i)
         weights, products = map(np.asarray, _gradient(key, instant, camera, budget))
         pixels = np.maximum(pixels, weights)

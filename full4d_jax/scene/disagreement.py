@@ -1,4 +1,4 @@
-"""How far generated views disagree with each other, as the corrections of a fit show.
+"""Disagreement of generated views, measured by the corrections of a fit.
 
 A fit to generated views gives each view an exposure, against the mean of the views that stand
 nearest, and a correction of its camera, against the mean of all

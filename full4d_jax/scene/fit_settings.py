@@ -36,7 +36,7 @@ BYTES_PER_GRID_PIXEL = 140
 
 
 class FitKind(Enum):
-    """What a grid is to a fit."""
+    """Kind of a grid, which decides how it is fitted."""
 
     # All views count alike.
     CAPTURED = "a capture, or a grid without projection"

@@ -1,4 +1,4 @@
-"""Where the fit to a capture starts: at pixels, at points, or anywhere.
+"""Initial Gaussians of a fit to a capture: at pixels, at points, or anywhere.
 
 The first of these that there is decides: pixels at the capture's depth; points of the capture,
 else of the hull of a subject whose outline is known, else of a still scene those that views share;

@@ -53,7 +53,7 @@ DATA_PARTS = 20
 
 
 class Viewing(NamedTuple):
-    """How a scene is looked at.
+    """Cameras and limits of a viewer.
 
     Attributes:
       cameras: of the views, the start's first.

@@ -1,4 +1,4 @@
-"""How well a fitted scene shows its own video, in the source camera at every instant.
+"""Scores of a fitted scene against its own video, in the source camera at every instant.
 
 One number for the whole picture hides what goes wrong: most of it is at rest and easy. So:
 
@@ -40,7 +40,7 @@ LEAST_MOVING_SHARE = 0.0005
 
 
 class SourceQuality(NamedTuple):
-    """How well a scene shows its source; NaN where a number has no meaning.
+    """Scores of a scene against its source; NaN where a number has no meaning.
 
     Attributes:
       source_psnr: of all pixels, dB.

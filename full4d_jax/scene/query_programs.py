@@ -40,7 +40,7 @@ def sample_programs(config: Config, mesh: Mesh) -> Programs:
     """
     prior = prior_shapes(config, mesh, "sample")
     frames, depth, key = _inputs(config.data.size)
-    inputs = prior.for_codec, frames, depth, _cameras(config.data.size), None
+    arguments = prior.for_codec, frames, depth, _cameras(config.data.size), None
     # Where programs leave what others take.
     left = grid_mesh.around_devices(mesh)
     guides = shapes_on(left, jax.eval_shape(guides_program, *inputs)[0])
@@ -48,7 +48,7 @@ def sample_programs(config: Config, mesh: Mesh) -> Programs:
     latents = shapes_on(left, made)
     return {
         "all steps": partial(flow_program.trace, prior.for_network, guides, key),
-        "projection and codec": partial(guides_program.trace, *inputs),
+        "projection and codec": partial(guides_program.trace, *arguments),
         "decoding": partial(views_program.trace, prior.for_codec, latents, frames),
     }
 
@@ -83,9 +83,9 @@ def lift_programs(config: Config, mesh: Mesh) -> Programs:
     video = jax.ShapeDtypeStruct((novel, *window.shape[1:]), jnp.float32)
     tau = jax.ShapeDtypeStruct((), jnp.float32)
     z = shapes_on(left, jax.eval_shape(distillation.encode_video, teacher, video))
-    inputs = prior.for_codec, window, seen, cameras.frames(slice(size.frames))
+    arguments = prior.for_codec, window, seen, cameras.frames(slice(size.frames))
     programs: Programs = {
-        "projection and codec": partial(guides_program.trace, *inputs),
+        "projection and codec": partial(guides_program.trace, *arguments),
         "encoding": partial(distillation.encode_video.trace, teacher, video),
     }
     if form == "cached":

@@ -1,4 +1,4 @@
-"""How a scene is shown: videos and pictures from where no camera was, and a page."""
+"""Videos and pictures of a scene from where no camera was, and its page."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -54,9 +54,9 @@ def show_scene(
     cameras = grid.known_cameras
     scene = reading.from_arrays(arrays)
     behind = reading.background_in(arrays)
-    between = grid.starts_at_its_end
+    centred = grid.starts_at_its_end
     with stages.timed("renders"):
-        write_renders(stages.folder, scene, cameras, show, behind, between=between)
+        write_renders(stages.folder, scene, cameras, show, behind, centred=centred)
     with stages.timed("page"):
         _write_page(stages, grid, scene, arrays.get("background"))
 
@@ -112,7 +112,7 @@ def write_renders(
     show: RenderOptions,
     background: Color = None,
     *,
-    between: bool = False,
+    centred: bool = False,
 ) -> None:
     """Write `orbit.mp4`, `bullet.mp4` and `scene.png`: the scene from where no camera was.
 
@@ -124,7 +124,7 @@ def write_renders(
       cameras: of the grid; the pictures have the lens of view 0, the source.
       show: how the scene is shown.
       background: colour behind the scene; None is black.
-      between: whether the path lies around the middle of the views, not around view 0.
+      centred: whether the path lies around the middle of the views, not around view 0.
     """
     count = max(2, round(show.orbit_seconds * VIDEO_FPS))
     phase = np.linspace(0, 1, count, endpoint=False)
@@ -142,7 +142,7 @@ def write_renders(
     up = camera_paths.up_of(places)
     middle = (
         camera_paths.middle_angles(camera_paths.angles_of(places[:, 0], pivot))
-        if between
+        if centred
         else np.zeros(2)
     )
 

@@ -34,20 +34,20 @@ def run_scene(
     grid: Grid,
     kind: fit_settings.FitKind,
     checkpoint: Path | None,
-    look: Callable[[Scene], None] | None = None,
+    preview: Callable[[Scene], None] | None = None,
 ) -> files.Arrays:
-    """Run the stage scene: fit 4D Gaussians to the grid; `look` is shown the start of the fit."""
+    """Run the stage scene: fit 4D Gaussians to the grid; `preview` gets the start of the fit."""
     form = fit_settings.distillation_form(config.lift, kind)
     weights = prior_path(config.model, checkpoint) if form != "none" else None
     # Offloading changes no scene.
     sampler = replace(config.sampler, offload=False)
-    inputs = {
+    dependencies = {
         "lift": replace(config.lift, distillation=form),
         "sampler": sampler,
         "seed": config.seed,
         "prior": weights,
     }
-    mark = fingerprint("scene", inputs, stages.before("grid"))
+    mark = fingerprint("scene", dependencies, stages.before("grid"))
     unfinished = PartialFit(stages.folder / ".scene.fit.npz", mark)
 
     def fit():
@@ -59,10 +59,10 @@ def run_scene(
             prior=prior,
             partial=unfinished,
             say=stages.say,
-            look=look,
+            preview=preview,
         )
 
-    scene = stages.run("scene", inputs, fit, after="grid")
+    scene = stages.run("scene", dependencies, fit, after="grid")
     unfinished.remove()
     return scene
 
@@ -108,7 +108,7 @@ def fit_scene(
     prior: Prior | None,
     partial: PartialFit | None = None,
     say: Callable[[str], None],
-    look: Callable[[Scene], None] | None = None,
+    preview: Callable[[Scene], None] | None = None,
 ) -> files.Arrays:
     """Fit 4D Gaussians to a grid; return what the stage `scene` saves.
 
@@ -117,7 +117,7 @@ def fit_scene(
       grid: frames of all views, with cameras.
       partial: where a fit under way is kept, to go on from; None keeps nothing.
       say: prints a line for people.
-      look: called with the scene before the first step, where the fit begins.
+      preview: called with the scene before the first step, where the fit begins.
     """
     settings = fit_settings.sized_for(config.lift, grid, kind)
     fit_settings.check_fit_memory(settings, grid.frames.shape)
@@ -139,7 +139,7 @@ def fit_scene(
             prior_rows=min(config.data.height, config.data.width),
             report=report,
             partial=partial,
-            look=None if partial is not None and partial.path.exists() else look,
+            preview=None if partial is not None and partial.path.exists() else preview,
         )
     # What no view shows is filled last: the fit would move it.
     if isinstance(scene, DynamicGaussians):

@@ -1,10 +1,10 @@
-"""Where the fit to a grid starts: points of the source, and of what it does not see.
+"""Seeds of a fit to a grid: points of the source, and of surfaces that it does not see.
 
 Every source pixel lies at its depth; where that is unknown, at the background's, or at that of
-something nearer whose colour it shows; the rim of what passes lies at that thing's depth. What the
-source does not see are the pixels of the generated views that no source point reached: they lie at
-a disparity filled in from around the hole, behind everything that the source sees. Pixels beside
-something nearer are none of them.
+something nearer whose colour it shows; pixels at the outline of a moving object get the object's
+depth. What the source does not see are the pixels of the generated views that no source point
+reached: they lie at a disparity filled in from around the hole, behind everything that the source
+sees. Pixels beside something nearer are none of them.
 """
 
 from collections.abc import Callable
@@ -44,7 +44,7 @@ Maps = Float[Array, "v t h w"]
 # A generated grid is fitted in few steps, from depth that can be trusted: more Gaussians lie at
 # detail, and what passes leaves no ghosts at other instants.
 GENERATED_SEEDING = initialization.Seeding(
-    detail=40.0, passing=0.8, gate=-6.5, duration=half_instants.FIRST_DURATION_STEPS
+    detail=40.0, transient=0.8, gate=-6.5, duration=half_instants.FIRST_DURATION_STEPS
 )
 
 

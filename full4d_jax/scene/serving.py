@@ -23,8 +23,8 @@ def page_server(page: str, *, port: int, secret: str = "") -> ThreadingHTTPServe
     Args:
       page: the HTML.
       port: to listen at; the next free one is taken when it is not, any when it is 0.
-      secret: listen to other machines too, and answer at /SECRET alone; left out, this machine
-        alone is answered.
+      secret: listen to other machines too, and answer at /SECRET alone; default: this machine
+        alone.
 
     Raises:
       InputError: No port can be used.

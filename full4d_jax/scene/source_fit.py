@@ -35,7 +35,7 @@ def lift_grid(
     prior_rows: int = 0,
     report: Report | None = None,
     partial: PartialFit | None = None,
-    look: Callable[[Scene], None] | None = None,
+    preview: Callable[[Scene], None] | None = None,
 ) -> Scene:
     """Fit 4D Gaussians to a grid of which the source, and maybe further views, are real.
 
@@ -48,7 +48,7 @@ def lift_grid(
       prior_rows: short side of its own frames, where the grid is larger.
       report: called with the step and with metrics from time to time.
       partial: where a fit under way is kept, to go on from.
-      look: called with the scene before the first step.
+      preview: called with the scene before the first step.
     """
     assert grid.depth is not None, "depth of the source placed what was generated"
     real = grid.real_rows
@@ -66,8 +66,8 @@ def lift_grid(
         settings, frames, seeds, cameras, start_key, closeness, between, filmed=real
     )
     targets = grid_targets(frames, cameras, real, between)
-    if look is not None:
-        look(start)
+    if preview is not None:
+        preview(start)
     teacher = None
     if prior is not None and settings.distillation != "none":
         teacher = prior_teacher.grid_teacher(settings, prior, grid, prior_rows)

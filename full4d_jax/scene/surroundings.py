@@ -38,10 +38,10 @@ SPACING_PIXELS = 2.0
 # Pixels from its centre that a new Gaussian colours: 3 deviations of one that wide.
 SPLAT_RADIUS_PIXELS = 6
 # Where the cameras stand close together, what is empty is still looked for this far around them.
-LEAST_LOOK_DEGREES = 12.0
+LEAST_LIMIT_DEGREES = 12.0
 
 
-def look_angles(limit: tuple[float, float]) -> Float[ndarray, "n 2"]:
+def search_angles(limit: tuple[float, float]) -> Float[ndarray, "n 2"]:
     """Return azimuth and elevation of the cameras that look for empty places, degrees.
 
     Those in the middle come first, since what they find is seen most.
@@ -58,7 +58,7 @@ def look_angles(limit: tuple[float, float]) -> Float[ndarray, "n 2"]:
     sides = np.linspace(0, azimuth, 1 + max(1, int(np.ceil(azimuth / widest))))[1:]
     rows = 0.0, elevation, -elevation
     inner = [(0.0, share * elevation) for share in (0.5, -0.5, 1, -1)]
-    outer = [(sign * side, row) for side in sides for row in rows for sign in (1, -1)]
+    outer = [(x, row) for side in sides for row in rows for x in (side, -side)]
     return np.array(inner + outer)
 
 
@@ -74,7 +74,7 @@ def surround(
     """
     # Most new Gaussians, relative to those there are.
     room_share = 0.25
-    # Most instants at which the scene is looked at.
+    # Most instants at which the scene is searched.
     most_instants = 3
     # Share of a picture that must show something, to fill in the rest from it.
     least_shown = 0.1
@@ -84,7 +84,7 @@ def surround(
     degree = round(scene.gaussians.harmonics.shape[-2] ** 0.5) - 1
     with_space = with_room(scene, count + int(room_share * count))
     assert isinstance(with_space, DynamicGaussians)
-    # On the host, where writing another number of Gaussians after each look compiles nothing.
+    # On the host, where writing another number of Gaussians after each rendering compiles nothing.
     scene = jax.tree.map(np.array, with_space)
     # Pictures are small: a blur fills what is empty.
     short_side = 128
@@ -106,14 +106,17 @@ def surround(
     all_views = jax.tree.map(lambda *x: jnp.stack(x), *views)
     pivot = pivot_of(poses)
     up = up_of(poses)
-    angles = look_angles(orbit_limit(poses, LEAST_LOOK_DEGREES))
+    angles = search_angles(orbit_limit(poses, LEAST_LIMIT_DEGREES))
     for i, (azimuth, elevation) in enumerate(watch("surroundings", angles)):
         pose = orbit(azimuth, elevation, pivot[2], tuple(pivot), up).astype(np.float32)
         camera = dataclasses.replace(views[0], world_to_camera=jnp.asarray(pose))
-        looks = [seen_from(camera, moment) for moment in moments]
-        if min(float((x.alpha >= EMPTY_COVERAGE).mean()) for x in looks) < least_shown:
+        renderings = [seen_from(camera, moment) for moment in moments]
+        if (
+            min(float((x.alpha >= EMPTY_COVERAGE).mean()) for x in renderings)
+            < least_shown
+        ):
             continue
-        colors, depth = fill_empty(looks)
+        colors, depth = fill_empty(renderings)
         depth = push_behind_views(depth, camera, all_views, shown)
         # An equal part of the room that is left, so that the last corners are filled, too.
         room = (len(scene.moments) - count) // (len(angles) - i)
@@ -133,10 +136,12 @@ def surround(
 
 
 @jax.jit
-def fill_empty(looks: Sequence[Rendering]) -> tuple[Float[Array, "h w 3"], seeds.Map]:
+def fill_empty(
+    renderings: Sequence[Rendering],
+) -> tuple[Float[Array, "h w 3"], seeds.Map]:
     """Return colours and depth for pixels that are empty at some instant; depth 0 for others."""
     nearest, farthest = 0.05, 50.0  # world units
-    seen = jax.tree.map(lambda *x: jnp.stack(x), *looks)
+    seen = jax.tree.map(lambda *x: jnp.stack(x), *renderings)
     mask = (seen.alpha >= EMPTY_COVERAGE).astype(seen.alpha.dtype)
     disparity = mask / jnp.maximum(seen.depth, nearest)
     colors = seen.rgb / jnp.maximum(seen.alpha, EMPTY_COVERAGE)[..., None]

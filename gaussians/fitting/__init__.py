@@ -1,1 +1,1 @@
-"""From pictures to Gaussians in time: starts, losses, relocation, distillation, the loop."""
+"""Fits of Gaussians to pictures: initialization, losses, relocation, distillation, the loop."""

@@ -307,7 +307,7 @@ def render_part(
     times = jnp.tile(prior.times[instants], len(views))
     tau = jax.random.uniform(tau_key, minval=0.02, maxval=prior.largest_tau(progress))
     pictures = render_clip(
-        scene, cameras, times, **config.look, max_intersections=budget
+        scene, cameras, times, **config.render_options, max_intersections=budget
     )
     video = rearrange(pictures.rgb, "(v t) h w c -> v t h w c", v=len(views))
     return (
@@ -326,7 +326,7 @@ def scene_gradient(
     Each picture is rendered again, so that one at a time is in memory.
     """
 
-    draw = partial(render, **config.look, max_intersections=budget)
+    draw = partial(render, **config.render_options, max_intersections=budget)
 
     def add(total, picture):
         camera, time, slope = picture
@@ -342,7 +342,7 @@ def cached_frames(
     scene: Scene, prior: Distillation, tau: Scalar, key: Array, config: FitConfig
 ) -> Float[Array, "n h w 3"]:
     """Return the prior's version of the scene's present renders at the novel cameras."""
-    pictures = render_clip(scene, *flat_cameras(prior), **config.look)
+    pictures = render_clip(scene, *flat_cameras(prior), **config.render_options)
     video = rearrange(pictures.rgb, "(v t) h w c -> v t h w c", t=len(prior.times))
     # By way of the host: the prior may lie on several devices, the fit stays on its own.
     taught = jax.device_get(prior.run(distillation_targets, video, prior, tau, key))

@@ -83,8 +83,8 @@ class FitConfig:
     antialiased: bool = False
 
     @property
-    def look(self) -> dict[str, Any]:
-        """How `render` draws pictures for it."""
+    def render_options(self) -> dict[str, Any]:
+        """Arguments of `render` for the pictures of a fit."""
         return {
             "background": jnp.array(self.background),
             "antialiased": self.antialiased,

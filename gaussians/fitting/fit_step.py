@@ -166,21 +166,21 @@ def _loss(
     perceptual: Perceptual | None,
 ) -> tuple[Array, dict[str, Array]]:
     """Return the loss of one picture, with all pulls, and its metrics."""
-    look = config.look
+    options = config.render_options
     if target.alpha is not None:
-        look["background"] = jax.random.uniform(jax.random.fold_in(key, 2), (3,))
+        options["background"] = jax.random.uniform(jax.random.fold_in(key, 2), (3,))
     scene = fitted.scene
     now = scene.at(target.times)
     camera = target.cameras
     if target.views is not None:
         camera = view_corrections.correct_camera(camera, fitted.poses, target.views)
-    picture = render(now, camera, **look, max_intersections=budget)
+    picture = render(now, camera, **options, max_intersections=budget)
     rgb = picture.rgb
     if target.views is not None and target.peers is not None:
         rgb = view_corrections.expose(rgb, fitted.exposures, target.views, target.peers)
     truth = target.frames
     if target.alpha is not None:
-        change = look["background"] - jnp.array(config.background)
+        change = options["background"] - jnp.array(config.background)
         truth = truth + (1 - target.alpha[..., None]) * change[None, None]
     # Unknown pixels have no error, except within SSIM's window.
     if target.known is not None:

@@ -28,18 +28,18 @@ PERMANENT_GATE = 4.0
 
 
 class Seeding(NamedTuple):
-    """How pixels become Gaussians; the defaults are those of captures, whose depth may be rough.
+    """Weights and extents of Gaussians at pixels; the defaults suit captures with rough depth.
 
     Attributes:
       detail: weight of a difference of 1 between neighbouring pixels, relative to a flat pixel.
-      passing: weight of a moving pixel, which is seen at one instant, relative to a still one.
+      transient: weight of a moving pixel, which is seen at one instant, relative to a still one.
       gate: logit of the gate of what moves. Below -5.5 nothing of it is drawn at other instants,
         which is fast, but it cannot learn to stand still.
       duration: steps between instants that what moves is visible at first, one standard deviation.
     """
 
     detail: float = 12.0
-    passing: float = 0.4
+    transient: float = 0.4
     gate: float = -4.0
     duration: float = 0.7
 
@@ -191,8 +191,8 @@ def _candidates(
             frames, depth, lens, poses, STILL_COLOR_DIFFERENCE
         )
         lasting = is_still & ~again
-        passing = known & ~again & may_move
-        importance = np.where(lasting, 1.0, seeding.passing * passing).astype(
+        transient = known & ~again & may_move
+        importance = np.where(lasting, 1.0, seeding.transient * transient).astype(
             np.float32
         )
         moving = weight * importance * (1 + seeding.detail * _contrast(frames))
@@ -207,7 +207,7 @@ def _candidates(
     still = known & (away < STILL_COLOR_DIFFERENCE)
     stands = (2 * (still & resting).sum(0) >= resting.sum(0)) & known.any(0)
     moving = known & ~(still & stands[None])
-    passing = (seeding.passing * (moving & may_move)).astype(np.float32)
+    transient = (seeding.transient * (moving & may_move)).astype(np.float32)
     closest = np.where(resting, away, np.inf).argmin(0)
     still_depth = stillness.median_where(depth, resting)  # one for the whole clip
     # Least share of its depth by which what moves lies before what it hides.
@@ -217,7 +217,7 @@ def _candidates(
         instants=instants,
         instant=instants[closest],
         still=weight * stands * (1 + seeding.detail * _contrast(median)),
-        moving=weight * passing * (1 + seeding.detail * _contrast(frames)),
+        moving=weight * transient * (1 + seeding.detail * _contrast(frames)),
         lasting=np.zeros_like(known),
         depth=np.where(
             known & stands[None], np.where(moving, before, still_depth), depth

@@ -75,12 +75,12 @@ def relocate(
     source = jnp.where(moving, jnp.minimum(drawn, g - 1), jnp.arange(g))
     copies = jnp.zeros(g, jnp.int32).at[source].add(1)[source]
     touched = moving | (copies > 1)
-    moved = scene.map_gaussians(lambda x: x[source])
-    shared = split(moved.gaussians, copies)
-    gaussians = jax.tree.map(partial(_where, touched), shared, moved.gaussians)
+    copied = scene.map_gaussians(lambda x: x[source])
+    shared = split(copied.gaussians, copies)
+    gaussians = jax.tree.map(partial(_where, touched), shared, copied.gaussians)
     restarted = partial(_where, touched, 0.0)
     still = tuple(moment.map_gaussians(restarted) for moment in moments)
-    return moved._replace(gaussians=gaussians), still
+    return copied._replace(gaussians=gaussians), still
 
 
 def split(gaussians: Gaussians, copies: Int[Array, "g"]) -> Gaussians:

@@ -1,4 +1,4 @@
-"""What stands still, before a camera at rest and before one that moves.
+"""Points that stand still, before a camera at rest and before one that moves.
 
 Before a camera at rest, a pixel rests at the instants at which it shows the farthest thing that it
 ever shows (`shows_farthest`): something nearer was not there all the time.

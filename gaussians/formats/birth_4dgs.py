@@ -32,7 +32,7 @@ from gaussians.formats.scene_files import (
     turn_vectors,
     turned_xyzw,
 )
-from gaussians.formats.ungated import LONGEST_CLIPS, Passing, without_gates
+from gaussians.formats.ungated import LONGEST_CLIPS, Ungated, without_gates
 from gaussians.rendering.projection import ALPHA_MIN
 from gaussians.types import Gaussians
 
@@ -55,12 +55,12 @@ def save_4dgs(path: str | Path, scene: Scene | Gaussians, *, seconds: float) -> 
     """
     path = Path(path)
     require(path, "seconds", 0 < seconds < 1e6, seconds, "a positive number")
-    passing = without_gates(path, scene)
-    order = curve(passing.means)
-    path.write_bytes(_records(path, Passing(*(x[order] for x in passing)), seconds))
+    ungated = without_gates(path, scene)
+    order = curve(ungated.means)
+    path.write_bytes(_records(path, Ungated(*(x[order] for x in ungated)), seconds))
 
 
-def _records(path: Path, scene: Passing, seconds: float) -> bytes:
+def _records(path: Path, scene: Ungated, seconds: float) -> bytes:
     """Return the whole file."""
     count, coefficients = scene.harmonics.shape[:2]
     degree = round(coefficients**0.5) - 1
@@ -116,7 +116,7 @@ def _records(path: Path, scene: Passing, seconds: float) -> bytes:
 
 
 def _streams(
-    path: Path, scene: Passing, means: Triples, bounds: dict[str, float], seconds: float
+    path: Path, scene: Ungated, means: Triples, bounds: dict[str, float], seconds: float
 ) -> bytes:
     """Return the streams of a chunk, in the order of their numbers."""
     position = 2 * bounds["pos"]
@@ -161,7 +161,7 @@ def _streams(
     return streams
 
 
-def _bands(scene: Passing, degree: int) -> dict[int, bytes]:
+def _bands(scene: Ungated, degree: int) -> dict[int, bytes]:
     """Return the records of view-dependent colour, one a degree, channel by channel."""
     # g 3 coefficients.
     rest = turn_harmonics(scene.harmonics)[:, 1:].swapaxes(1, 2)

@@ -57,16 +57,16 @@ def save_ftgs_ply(path: str | Path, scene: Scene | Gaussians) -> None:
     Raises:
       FormatError: The scene is of another kind, or a file cannot hold it, see `arrays_to_write`.
     """
-    passing = ungated.without_gates(path, scene)
-    logits = scene_files.logit(passing.opacities).astype(np.float32)
-    gaussians = scene_files.to_gaussians(*passing[:3], logits, passing.harmonics)
-    log_durations = np.log(np.maximum(passing.durations, SHORTEST_CLIPS))
-    values = [passing.moments, log_durations, *passing.velocities.T]
+    parts = ungated.without_gates(path, scene)
+    logits = scene_files.logit(parts.opacities).astype(np.float32)
+    gaussians = scene_files.to_gaussians(*parts[:3], logits, parts.harmonics)
+    log_durations = np.log(np.maximum(parts.durations, SHORTEST_CLIPS))
+    values = [parts.moments, log_durations, *parts.velocities.T]
     columns = ply.splat_columns(path, gaussians)
     comments = {
         "ftgs_version": "1",
         "time_units": "normalized",
-        "sh_degree": str(round(passing.harmonics.shape[1] ** 0.5) - 1),
+        "sh_degree": str(round(parts.harmonics.shape[1] ** 0.5) - 1),
         "use_velocity": "1",
         "min_duration": f"{SHORTEST_CLIPS:g}",
         "opacity_floor": "0",

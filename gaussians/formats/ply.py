@@ -2,7 +2,7 @@
 
 Packed by PlayCanvas (`.compressed.ply`) they have 16 bytes a Gaussian, 1 a harmonic coefficient.
 Gaussians stand in chunks of 256 with the range of their centres, log-scales and colours; a table
-`vertex` holds four words each, most significant bits first, of fractions of those ranges:
+`vertex` holds four uint32 each, most significant bits first, of fractions of those ranges:
 
     packed_position, packed_scale  x 11 bits, y 10 bits, z 11 bits
     packed_color                   red, green, blue, and opacity as it is; 8 bits each
@@ -168,8 +168,8 @@ def _names(rest: int) -> list[str]:
 
 def _unpack_scene(path: Path, tables: Tables) -> Gaussians:
     """Return the scene in the tables of a packed file, in its order; raises FormatError."""
-    words = ["packed_rotation", *RANGES]
-    columns = read_columns(path, tables, "vertex", words, np.uint32)
+    names = ["packed_rotation", *RANGES]
+    columns = read_columns(path, tables, "vertex", names, np.uint32)
     rotation, position, scale, color = columns.T
     g = len(rotation)
     chunks = _row_count(tables["chunk"])
@@ -206,9 +206,9 @@ def _fractions(
     values: Triples,
 ) -> tuple[Triples, tuple[Float[ndarray, "chunks 3"], Float[ndarray, "chunks 3"]]]:
     """Return the place of every value in the range of its chunk, and both ends of each range."""
-    starts = np.arange(0, len(values), CHUNK_GAUSSIANS)
-    low = np.minimum.reduceat(values, starts)
-    high = np.maximum.reduceat(values, starts)
+    first_rows = np.arange(0, len(values), CHUNK_GAUSSIANS)
+    low = np.minimum.reduceat(values, first_rows)
+    high = np.maximum.reduceat(values, first_rows)
     chunk = np.arange(len(values)) // CHUNK_GAUSSIANS
     # A difference of two floats may be too large for one.
     doubles = low.astype(np.float64)

@@ -224,8 +224,8 @@ def _pack_rotations(unit: Float[ndarray, "g 4"]) -> UInt32[ndarray, "g"]:
 
 def _unpack_rotations(content: UInt8[ndarray, "g 4"]) -> Float32[ndarray, "g 4"]:
     """Return unit quaternions w x y z, the inverse of `_pack_rotations`."""
-    words = content.view("<u4")
-    parts = np.concatenate([words >> 20, words >> 10, words], 1) & 1023
+    packed = content.view("<u4")
+    parts = np.concatenate([packed >> 20, packed >> 10, packed], 1) & 1023
     three = (parts & 511) / 511 / np.sqrt(2) * np.where(parts & 512, -1, 1)
-    unit = scene_files.with_largest((words[:, 0] >> 30).astype(np.int64), three)
+    unit = scene_files.with_largest((packed[:, 0] >> 30).astype(np.int64), three)
     return np.roll(unit, 1, axis=1).astype(np.float32)

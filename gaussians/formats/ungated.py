@@ -1,4 +1,4 @@
-"""Scenes for formats whose Gaussians pass: no share of an opacity is always there.
+"""Scenes for formats without gates: gated Gaussians split into permanent and transient ones.
 
 Those formats know equation 2 of `gaussians.motion` without a gate. What is always there becomes a
 Gaussian of its own with a duration so long that nothing changes within a clip.
@@ -29,7 +29,7 @@ LASTING_CLIPS = 1e3
 LONGEST_CLIPS = 100.0
 
 
-class Passing(NamedTuple):
+class Ungated(NamedTuple):
     """Arrays of a scene without gates; times are in clips.
 
     Attributes:
@@ -70,8 +70,8 @@ def moving_arrays(path: str | Path, scene: Scene | types.Gaussians) -> Arrays:
     return arrays
 
 
-def without_gates(path: str | Path, scene: Scene | types.Gaussians) -> Passing:
-    """Return a scene as Gaussians that either pass or last, without invisible ones.
+def without_gates(path: str | Path, scene: Scene | types.Gaussians) -> Ungated:
+    """Return a scene as Gaussians that are either transient or permanent, without invisible ones.
 
     A Gaussian with a gate well between 0 and 1 becomes two at one place. Together they have its
     opacity in the middle of its ellipse, at its moment and long after.
@@ -92,14 +92,14 @@ def without_gates(path: str | Path, scene: Scene | types.Gaussians) -> Passing:
     gates = np.where(durations > LONGEST_CLIPS, 1, sigmoid(logit_gates))
     gates = np.where(gates > 1 - pure_share, 1, np.where(gates < pure_share, 0, gates))
     lasting = opacities * gates
-    passing = (opacities - lasting) / np.maximum(1 - lasting, 1e-6)
-    both = np.concatenate([lasting, passing])
+    transient = (opacities - lasting) / np.maximum(1 - lasting, 1e-6)
+    both = np.concatenate([lasting, transient])
     shown = both > ALPHA_MIN
     require(path, "scene", shown.any(), "no Gaussian that can be seen", "at least one")
     # Of both halves, those that are seen.
     rows = np.tile(np.arange(len(means)), 2)[shown]
     lengths = np.concatenate([np.full_like(durations, LASTING_CLIPS), durations])
-    return Passing(
+    return Ungated(
         means=means[rows],
         quaternions=quaternions[rows],
         log_scales=log_scales[rows],
