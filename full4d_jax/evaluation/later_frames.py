@@ -155,8 +155,7 @@ def evaluate_film(judge: Judge, folder: Path, options: VideoOptions) -> None:
 
 def rows_of_film(judge: Judge, upsampler: cascade.Upsampler, grid: Grid) -> ClipRows:
     """Make the frames of every row at the cameras of the truth."""
-    assert grid.depth is not None, "it was estimated"
-    depth = jnp.asarray(grid.depth)
+    depth = jnp.asarray(grid.known_depth)
     clip = compare(grid, {judge.depth_name: depth[0]})
     unseen = clip.regions["_unseen"]
     cameras = jax.tree.map(jnp.asarray, grid.known_cameras)

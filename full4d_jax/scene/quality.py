@@ -65,7 +65,6 @@ class SourceQuality(NamedTuple):
 
 def score_scene(scene: Scene, grid: Grid) -> SourceQuality:
     """Return how well a scene shows its source, view 0 of a grid, and how straight depth is."""
-    assert grid.depth is not None, "depth of the source placed what was generated"
     source = grid.known_cameras.views([0])
     frames = grid.frames[0]
     draw = scene_renderer(scene, source)
@@ -79,7 +78,9 @@ def score_scene(scene: Scene, grid: Grid) -> SourceQuality:
         renders = pictures_along(draw, resting, between.times)
         score = psnr_between(renders, to_uint8(between.frames), frames)
         shown = shown._replace(moving_psnr_between=score)
-    straight = straightness(frames, grid.depth[0], np.asarray(source.intrinsics[0]))
+    straight = straightness(
+        frames, grid.known_depth[0], np.asarray(source.intrinsics[0])
+    )
     if straight is None:
         return shown
     median, worst_instant = straight

@@ -50,10 +50,9 @@ def lift_grid(
       partial: where a fit under way is kept, to go on from.
       preview: called with the scene before the first step.
     """
-    assert grid.depth is not None, "depth of the source placed what was generated"
     real = grid.real_rows
     frames = jnp.asarray(grid.frames, jnp.float32) / 255
-    depth = jnp.asarray(grid.depth[:real])
+    depth = jnp.asarray(grid.known_depth[:real])
     cameras = jax.tree.map(jnp.asarray, grid.known_cameras)
     between = half_instants.between_instants(grid)
     start_key, fit_key = jax.random.split(key)

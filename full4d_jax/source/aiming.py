@@ -38,11 +38,10 @@ def with_targets(
     Those of a preset go around an upright axis and look at what moves in the source; those of a
     file stay. With `follow` all move with its camera.
     """
-    assert grid.depth is not None, "targets look at what is at some depth"
     cameras = grid.known_cameras
     parts = []
     if path.path in camera_paths.PRESETS:
-        seen = seen_from_first(grid, np.asarray(grid.depth[0]))
+        seen = seen_from_first(grid, np.asarray(grid.known_depth[0]))
         distance = camera_paths.subject_depth(*seen)
         parts.append(f"look at depth {distance:.2f} (1 = the scene's median)")
         frames = grid.frames[0, :1] if source_moves(grid) else grid.frames[0]

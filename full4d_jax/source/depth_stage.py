@@ -244,15 +244,9 @@ def measure_depth(
         seen = any_network.source_depth(network, to_model(picture[None]))
         return any_network.as_far(np.asarray(seen))[0]
 
-    # Of a camera at rest, constraints from the picture correct an estimate.
-    if not estimated or still:
-        if estimated and constrained:
-            known = replace(placed, depth=np.asarray(settled)[None])
-            settled, plate = hold_constraints(known, estimate)
-        depth = _without_edges(settled)
-        return np.where(unknown, 0, depth), unit, metres, swept, plate
-    # Of a camera that moves, a plane sweep corrects it, where points tell a common unit.
-    if points_in(source) is not None:
+    # Of a camera that moves, a plane sweep corrects an estimate, where points tell a common unit.
+    fused = estimated and not still
+    if fused and points_in(source) is not None:
         where = (x.astype(np.float64) for x in placed.source_camera)
         settled, swept = stereo_depth(pictures, settled, *where)
         # The world's unit is the first median.
@@ -261,14 +255,16 @@ def measure_depth(
         unit = unit * again
         placed = path_scale.in_unit(placed, again)
         metres = None if metres is None else metres * again
-    camera = map(jnp.asarray, placed.source_camera)
-    shown = jnp.asarray(_without_edges(settled))
-    depth = np.asarray(fuse_depth(frames, shown, *camera))
-    if constrained:
-        known = replace(placed, depth=depth[None])
-        depth, plate = hold_constraints(known, estimate)
-        depth = _without_edges(depth)
-    return np.where(unknown, 0, depth), unit, metres, swept, plate
+    if fused:
+        camera = map(jnp.asarray, placed.source_camera)
+        shown = jnp.asarray(_without_edges(settled))
+        settled = np.asarray(fuse_depth(frames, shown, *camera))
+    if estimated and constrained:
+        placed = replace(placed, depth=np.asarray(settled)[None])
+        settled, plate = hold_constraints(placed, estimate)
+    if constrained or not fused:
+        settled = _without_edges(settled)
+    return np.where(unknown, 0, settled), unit, metres, swept, plate
 
 
 def describe_sweep(swept: float) -> str:
