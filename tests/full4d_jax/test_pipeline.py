@@ -1,6 +1,5 @@
 """One small run from a video to the page, continued, changed and taken apart into its verbs."""
 
-import dataclasses
 import json
 import re
 import shutil
@@ -14,7 +13,7 @@ from handheld_clips import arc, film, write_clip
 from video_with_sound import write_video_with_sound
 
 from full4d_jax.cli import main
-from full4d_jax.config import Config, DataConfig, LiftConfig, ModelConfig
+from full4d_jax.config import Config, DataConfig, LiftConfig, ModelConfig, to_dict
 from full4d_jax.grid import grid_from
 from full4d_jax.media.video_io import read_video, write_video
 from full4d_jax.models.dit.dit import init_params
@@ -73,7 +72,7 @@ def test_everything_is_there_and_the_report_tells_it(finished):
         "page",
     }
     config = json.loads((folder / "config.json").read_text())
-    assert config == json.loads(json.dumps(dataclasses.asdict(SMALL)))
+    assert config == json.loads(json.dumps(to_dict(SMALL)))
     # Trained to 30 only.
     assert any("azimuth 45" in line for line in report["warnings"])
     scene = read_arrays(folder / "scene.npz")
