@@ -43,7 +43,7 @@ def sample_programs(config: Config, mesh: Mesh) -> Programs:
     arguments = prior.for_codec, frames, depth, _cameras(config.data.size), None
     # Where programs leave what others take.
     left = grid_mesh.around_devices(mesh)
-    guides = shapes_on(left, jax.eval_shape(guides_program, *inputs)[0])
+    guides = shapes_on(left, jax.eval_shape(guides_program, *arguments)[0])
     made = jax.eval_shape(flow_program, prior.for_network, guides, key)
     latents = shapes_on(left, made)
     return {
