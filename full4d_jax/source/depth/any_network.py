@@ -43,21 +43,11 @@ from full4d_jax.models import sharded_map
 from full4d_jax.models.nets import depth_anything
 from full4d_jax.models.weights import tensor_shapes
 from full4d_jax.session import errors, fields
-from full4d_jax.source.depth import enlarge, file_network
-from full4d_jax.source.depth.our_network import (
-    WEIGHTS,
-    DepthNetwork,
-    align_median,
-    estimate_depth,
-    load_depth,
-    predict_depth,
-    similarity,
-    stabilise,
-)
+from full4d_jax.source.depth import enlarge, file_network, our_network
 from full4d_jax.source.options import DepthKind
 from input_pipeline.depth_alignment import Estimate
 
-AnyNetwork = DepthNetwork | file_network.FileNetwork
+AnyNetwork = our_network.DepthNetwork | file_network.FileNetwork
 
 OURS = "ours"
 # Share of the pixels that are taken as the farthest.
@@ -70,7 +60,7 @@ NEAREST_DEPTH = 0.05
 
 def network_file(which: str | None) -> Path:
     """Return the file of a network's weights; None is ours."""
-    return WEIGHTS if which in (None, OURS) else Path(which)
+    return our_network.WEIGHTS if which in (None, OURS) else Path(which)
 
 
 def open_network(which: str | None, kind: DepthKind | None = None) -> AnyNetwork:
@@ -94,7 +84,7 @@ def open_network(which: str | None, kind: DepthKind | None = None) -> AnyNetwork
     fields.refuse({"depth_kind": kind}, "an .onnx file as --depth_network beside it")
     if depth_anything.is_depth_anything(tensor_shapes(path)):
         return file_network.open_depth_anything(path)
-    return load_depth(path)
+    return our_network.load_depth(path)
 
 
 def load_estimator(which: str, kind: DepthKind | None = None) -> Estimate:
@@ -108,7 +98,7 @@ def load_estimator(which: str, kind: DepthKind | None = None) -> Estimate:
         errors.log(network.description)
         return lambda frame: _affine(network, network.values(frame)[None])[0]
     predict = sharded_map.OnLocalDevices(
-        lambda here, x: predict_depth(here, jnp.asarray(x)), network
+        lambda here, x: our_network.predict_depth(here, jnp.asarray(x)), network
     )
 
     def estimate(frame: Picture) -> file_network.Answer:
@@ -134,8 +124,8 @@ def source_depth(
     """
     if isinstance(network, file_network.FileNetwork):
         raw = jnp.asarray(file_network_depth(network, frames, still=still))
-        return align_median(raw)
-    return estimate_depth(network, frames, still=still)
+        return our_network.align_median(raw)
+    return our_network.estimate_depth(network, frames, still=still)
 
 
 def file_network_depth(
@@ -163,7 +153,8 @@ def file_network_depth(
     if network.kind == "disparity":
         disparity = settle_shift(one_line(disparity, small))
     if still:
-        disparity = 1 / np.exp(np.asarray(stabilise(small, -np.log(disparity))))
+        logs = our_network.stabilise(small, -np.log(disparity))
+        disparity = 1 / np.exp(np.asarray(logs))
     if is_small:
         enlarged = enlarge.enlarge_disparity(jnp.asarray(disparity), small, frames)
         disparity = np.asarray(enlarged)
@@ -189,13 +180,14 @@ def one_line(values: Maps, frames: enlarge.Film) -> Maps:
     """Bring the disparity of separate frames to the scale and shift of the first."""
     # Share of a frame that must look as in the first, or the one before is taken.
     still_share = 0.1
-    as_first = np.asarray(similarity(frames, frames[0]))
+    as_first = np.asarray(our_network.similarity(frames, frames[0]))
     aligned = [values[0]]
     for t in range(1, len(values)):
         weights = as_first[t]
         target = aligned[0]
         if weights.mean() < still_share:
-            weights = np.asarray(similarity(frames[t - 1 : t], frames[t]))[0]
+            similar = our_network.similarity(frames[t - 1 : t], frames[t])
+            weights = np.asarray(similar)[0]
             target = aligned[-1]
         scale, shift = fit_scale_and_shift(values[t], target, weights)
         aligned.append((scale * values[t] + shift).astype(np.float32))

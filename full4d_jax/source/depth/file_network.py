@@ -24,11 +24,7 @@ from jaxtyping import Float
 
 from full4d_jax.geometry.arrays import Map, Picture, Pictures
 from full4d_jax.media.pictures import to_model
-from full4d_jax.models.nets.depth_anything import (
-    depth_anything,
-    load_depth_anything,
-    stages_of,
-)
+from full4d_jax.models.nets import depth_anything
 from full4d_jax.models.sharded_map import OnLocalDevices
 from full4d_jax.session.errors import InputError, input_errors, log
 from full4d_jax.source.depth import onnx_network, onnx_signatures, our_network
@@ -177,9 +173,9 @@ def open_depth_anything(path: Path) -> FileNetwork:
       InputError: the file is missing or holds something else, or a network of metric depth or of
         V1, whose names and shapes are the same.
     """
-    params = load_depth_anything(path)
-    _require_relative(path, stages_of(params))
-    predict = OnLocalDevices(jax.jit(depth_anything), params)
+    params = depth_anything.load_depth_anything(path)
+    _require_relative(path, depth_anything.stages_of(params))
+    predict = OnLocalDevices(jax.jit(depth_anything.depth_anything), params)
 
     def run(pictures: Float[np.ndarray, "n 3 h w"]) -> dict[str, np.ndarray]:
         return {"predicted_depth": predict(pictures.transpose(0, 2, 3, 1))}
