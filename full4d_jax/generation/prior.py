@@ -226,9 +226,8 @@ def check_grid(prior: Prior, size: Size) -> None:
     # What the network sees at once; without poses every part has the first instant.
     views = _part(size.views, prior.sampler.group_views)
     window = prior.sampler.window_frames
-    frames = (
-        min(frames, window or frames) if model.needs_cameras else _part(frames, window)
-    )
+    seen = min(frames, window or frames)
+    frames = seen if model.needs_cameras else _part(frames, window)
     frames = 1 + (frames - 1) * strides.frames
     seen = size._replace(views=views, frames=frames)
     check_grid_mesh(prior.mesh, model, seen)

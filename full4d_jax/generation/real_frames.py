@@ -40,9 +40,8 @@ def draw_real(key: PRNGKeyArray, views: int, frames: int) -> Real:
     drawn = jax.random.uniform(frame_key, both.shape)
     share = jax.random.uniform(share_key, minval=0.05, maxval=0.6)
     order = jnp.argsort(drawn.reshape(-1))
-    scattered = (
-        (drawn < share).reshape(-1).at[order[0]].set(True).at[order[-1]].set(False)
-    )
+    scattered = (drawn < share).reshape(-1)
+    scattered = scattered.at[order[0]].set(True).at[order[-1]].set(False)
     kinds = jnp.stack([both, row, column, scattered.reshape(both.shape)])
     return kinds[jax.random.choice(kind_key, len(SHARES), p=SHARES)]
 
@@ -57,9 +56,8 @@ def nearest_real(real: Real) -> Int[Array, "v t"]:
     view, time = (x.reshape(-1) for x in np.indices((views, frames)))
     steps = np.abs(view[:, None] - view) + np.abs(time[:, None] - time)
     steps = steps + views * frames * (view[:, None] != view)
-    return (
-        jnp.where(real.reshape(1, -1), steps, np.inf).argmin(-1).reshape(views, frames)
-    )
+    to_real = jnp.where(real.reshape(1, -1), steps, np.inf)
+    return to_real.argmin(-1).reshape(views, frames)
 
 
 def copy_nearest(grid: Grid, real: Real) -> Grid:

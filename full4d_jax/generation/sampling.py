@@ -98,9 +98,8 @@ def view_groups(views: int, size: int, steps: int) -> Groups:
     drawn = []
     for step in range(steps):
         order = (np.arange(count * size) + (step if count > 1 else 0)) % views
-        groups = (
-            order.reshape(size, count).T if step % 2 else order.reshape(count, size)
-        )
+        columns = order.reshape(size, count).T
+        groups = columns if step % 2 else order.reshape(count, size)
         drawn.append(np.sort(groups, -1))
     return np.array(drawn, np.int32)
 

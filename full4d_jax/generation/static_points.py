@@ -122,9 +122,8 @@ def _far_from_edges(depth: Float[ndarray, "t h w"]) -> Bool[ndarray, "t h w"]:
     # Pixels around which none is unknown.
     side = 7
     square = np.ones((side, side), np.uint8)
-    return (
-        np.stack([cv2.erode(known.astype(np.uint8), square) for known in depth > 0]) > 0
-    )
+    known = (depth > 0).astype(np.uint8)
+    return np.stack([cv2.erode(mask, square) for mask in known]) > 0
 
 
 def behind_subjects(

@@ -144,9 +144,8 @@ def find_faint(frames: Pictures, subject: Shares, backdrop: Backdrop) -> Masks:
     faint = []
     for frame, share in zip(frames.astype(np.float32), subject, strict=True):
         difference = np.abs(frame - backdrop.frame).max(-1)
-        at_rest = (
-            backdrop.known & (share < BACKGROUND_SHARE) & (difference < MOVING_LEVELS)
-        )
+        behind = backdrop.known & (share < BACKGROUND_SHARE)
+        at_rest = behind & (difference < MOVING_LEVELS)
         noise = np.median(difference[at_rest]) if at_rest.any() else MOVING_LEVELS
         _, tint = _factor_and_tint(frame, backdrop.frame)
         clear = difference > max(faint_levels, faint_noise * noise)
@@ -166,9 +165,8 @@ def _factor_and_tint(
 
 def _thick(mask: Mask) -> Mask:
     """Return a mask without what is thinner than edges that seem to move."""
-    return (
-        cv2.morphologyEx(as_bytes(mask), cv2.MORPH_OPEN, disc(EDGE_RADIUS_PIXELS)) > 0
-    )
+    kernel = disc(EDGE_RADIUS_PIXELS)
+    return cv2.morphologyEx(as_bytes(mask), cv2.MORPH_OPEN, kernel) > 0
 
 
 def _even(light: Mask, factor: Share) -> Mask:

@@ -255,11 +255,9 @@ def range_warning(
     if azimuth <= max_azimuth + 0.5 and elevation <= max_elevation + 0.5:
         return ""
     reached = f"azimuth {azimuth:.0f} and elevation {elevation:.0f} degrees"
-    trained = (
-        f"{max_azimuth:.0f} and {max_elevation:.0f} that this checkpoint was trained"
-    )
+    trained = f"{max_azimuth:.0f} and {max_elevation:.0f} of this checkpoint's training"
     blur = "expect blur and invention there"
-    return f"the camera path reaches {reached}, beyond the {trained} on: {blur}"
+    return f"the camera path reaches {reached}, beyond the {trained}: {blur}"
 
 
 def _phases(preset: str, targets: int) -> Float[ndarray, " n"]:

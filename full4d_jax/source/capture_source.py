@@ -152,9 +152,9 @@ def _clips_of(
         rows = rows or usual_rows
         fps = fps or USUAL_FPS
     stride = 1 if fps is None else max(1, round(first.fps / fps))
-    end = (
-        None if options.seconds is None else max(1, round(options.seconds * first.fps))
-    )
+    end = None
+    if options.seconds is not None:
+        end = max(1, round(options.seconds * first.fps))
     if is_rgbd and options.fps is None:
         count = len(first.views[0].timestamps[:end])
         stride = max(stride, math.ceil(count / CLIP_FRAMES))

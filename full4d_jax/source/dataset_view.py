@@ -133,9 +133,7 @@ def _open_view(size: Size, options: DatasetViewOptions, example: Example) -> _Re
             unit = first_median(clip.depth[0])
             if options.measured.depth_network is not None:
                 depth = None
-                note = (
-                    "; its depth is estimated, in the unit of the depth that is known"
-                )
+                note = "; its depth is estimated, in the unit of the known depth"
         else:
             own = clip.world_to_camera.astype(np.float64)
             poses = relative_to(own, clip.world_to_camera[0, 0])
@@ -205,9 +203,8 @@ def _shared_points(example: Example, clip: Clip) -> SparseDepth:
     height, width = clip.frames.shape[2:4]
     stored = example.intrinsics[0].astype(np.float64)
     pixels = undistort_points(known.pixels, stored, example.distortion[0])
-    rays = (
-        np.concatenate([pixels, np.ones((len(pixels), 1))], 1) @ np.linalg.inv(stored).T
-    )
+    homogeneous = np.concatenate([pixels, np.ones((len(pixels), 1))], 1)
+    rays = homogeneous @ np.linalg.inv(stored).T
     places = (rays @ clip.intrinsics[0].astype(np.float64).T)[:, :2]
     inside = ((places >= 0) & (places < (width, height))).all(1)
     return SparseDepth(known.instants[inside], places[inside], known.depth[inside])

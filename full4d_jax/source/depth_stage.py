@@ -185,11 +185,9 @@ def measure(grid: Grid, inputs: DepthInputs, say: Callable[[str], None]) -> Arra
             say(describe_sweep(swept))
         size = grid.frames.shape[2:4]
         if plate and (hidden := resting_scene.depth_within(plate, *size) > 0).any():
-            found = (
-                f"in {hidden.mean():.1%} of the picture somebody hides the background"
-            )
-            taken = "it is taken from before and after, or filled in by a network"
-            say(f"depth: {found} for the whole part; {taken}")
+            found = f"in {hidden.mean():.1%} of the picture somebody always hides it"
+            taken = "taken from before and after, or filled in by a network"
+            say(f"depth: background {taken}: {found}")
     rows = [np.asarray(depth)]
     for view in range(1, grid.real_rows):
         assert grid.about.distances is not None, "a rig knows how far the scene is"
@@ -269,9 +267,7 @@ def measure_depth(
 
 def describe_sweep(swept: float) -> str:
     """Return a line for the user about the share of the pixels that a plane sweep found."""
-    return (
-        f"depth: {swept:.0%} of the pixels by a plane sweep, which corrects the network"
-    )
+    return f"depth: {swept:.0%} of the pixels by a plane sweep, others by the network"
 
 
 def _without_edges(depth: Maps) -> Maps:

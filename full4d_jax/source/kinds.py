@@ -50,10 +50,9 @@ def kind_of(path: Path) -> str:
     try:
         if kind := _kind_of(path):
             return kind
-        exists = path.exists()
-        reason = (
-            "a folder that is none of these" if exists else "no such file or folder"
-        )
+        reason = "no such file or folder"
+        if path.exists():
+            reason = "a folder that is none of these"
     # Such as a name that is too long, or a folder that one may not read.
     except OSError as error:
         reason = error.strerror

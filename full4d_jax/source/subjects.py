@@ -311,9 +311,8 @@ def _smooth(mask: arrays.Mask) -> arrays.Mask:
 
 def _kind(shares: Float32[ndarray, "n c"]) -> str:
     means = shares.mean(0)
-    return (
-        list(KIND_CLASSES)[means.argmax()] if means.sum() > BACKGROUND_SHARE else THING
-    )
+    most = list(KIND_CLASSES)[means.argmax()]
+    return most if means.sum() > BACKGROUND_SHARE else THING
 
 
 def _drop_small(labels: arrays.Labels, kinds: tuple[str, ...]) -> Subjects:

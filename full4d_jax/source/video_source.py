@@ -144,14 +144,12 @@ def open_demo(size: Size, options: DemoOptions) -> grid.Grid:
     frames = pictures.to_uint8(clip.frames)
     knows = options.measured.depth_network is None
     known = "lens and depth" if knows else "lens"
-    note = (
-        f"held-out procedural scene {options.scene}, source view only; known: {known}"
-    )
+    scene_note = f"held-out procedural scene {options.scene}, source view only"
     return grid.Grid(
         frames=frames,
         origin=grid.all_real(frames),
         times=np.asarray(clip.timestamps),
         cameras=camera_paths.still_camera(np.asarray(clip.intrinsics[0]), size),
         depth=np.asarray(clip.depth) if knows else None,
-        about=grid.About(note=note),
+        about=grid.About(note=f"{scene_note}; known: {known}"),
     )

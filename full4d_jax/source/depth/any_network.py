@@ -110,9 +110,8 @@ def load_estimator(which: str, kind: DepthKind | None = None) -> Estimate:
 
 def estimator_mark(which: str) -> str:
     """Return the name of an estimator and a hash of its weights."""
-    return (
-        f"{which} {hashlib.sha256(network_file(which).read_bytes()).hexdigest()[:16]}"
-    )
+    content = network_file(which).read_bytes()
+    return f"{which} {hashlib.sha256(content).hexdigest()[:16]}"
 
 
 def source_depth(

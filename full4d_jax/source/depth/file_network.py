@@ -237,9 +237,7 @@ def _compared(network: FileNetwork, named_kind: DepthKind | None = None) -> File
         note = "our network cannot confirm this on a frame of the package's clip"
     elif (correlation > 0) != (kind == "disparity"):
         grow = "when near" if correlation > 0 else "with distance"
-        note = (
-            f"its values grow {grow} on a frame of the package's clip, by our network"
-        )
+        note = f"its values grow {grow} on a frame of our clip, by our network"
         if named_kind is not None:
             note = f"warning: {note}, against --depth_kind {named_kind}"
         else:

@@ -184,9 +184,7 @@ def path_from_poses(
             better, least = name, reading.misfit
     if better or agree.share < LEAST_AGREEMENT:
         found = f"poses that {agree.share:.0%} of the matches between frames agree with"
-        expected = (
-            f"at least {LEAST_AGREEMENT:.0%}, and no other reading that fits better"
-        )
+        expected = f"at least {LEAST_AGREEMENT:.0%}, and no better reading"
         do = "check their convention and which frames they belong to"
         if better:
             off = f"{least:.2g} pixels off, not {agree.misfit:.2g}"
@@ -231,9 +229,8 @@ def _turned(turning: tracking.Turning, why: str) -> SourcePath:
     path = paths.turning_path(turning.rotations)
     if not why:
         return SourcePath(path, None, note)
-    moved = (
-        f"the background shifts by {100 * turning.background_shift:.1f} % of the width"
-    )
+    percent = 100 * turning.background_shift
+    moved = f"the background shifts by {percent:.1f} % of the width"
     rest = f"rotations alone leave {100 * turning.left:.1f} %"
     seen = f"{moved}; {rest}, and {why}"
     if turning.left > undone_share * turning.background_shift or turning.lost:
