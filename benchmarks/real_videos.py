@@ -32,8 +32,8 @@ from full4d_jax.cameras import Cameras
 from full4d_jax.geometry.image_motion import moving_pixels
 from full4d_jax.media.pictures import PAPER, contact_sheet, save_picture, to_uint8
 from full4d_jax.scene.quality import MOVING_LEVELS
-from full4d_jax.scene.reading import background_in, from_arrays
 from full4d_jax.scene.renders import scene_renderer
+from full4d_jax.scene.scene_reader import background_in, from_arrays
 from full4d_jax.session.files import Arrays, read_arrays
 from full4d_jax.source.camera_paths import pivot_of, up_of
 from input_pipeline.media_files import VIDEOS, listed, training_clips

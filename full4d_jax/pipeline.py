@@ -15,7 +15,7 @@ any of them continues where the last run ended.
     DemoGridOptions     row_and_column  row 0, column 0  generate           capture_fit
     CaptureOptions      capture_source  all              -                  capture_fit
     DatasetClipOptions  capture_source  all              -                  capture_fit
-    GridOptions         scene.reading   as they were left there             by what they are
+    GridOptions         scene_reader    as they were left there             by what they are
 
 Words become a video first, by Wan (`text_to_video`). Of a capture some frames may be held out. The
 grid of two videos is fitted where its cameras are known. `generation.complete` chooses by the
@@ -33,7 +33,7 @@ from full4d_jax.generation.complete import run_grid
 from full4d_jax.generation.prior import prior_path
 from full4d_jax.grid import Grid
 from full4d_jax.media.pictures import write_grid
-from full4d_jax.scene import fit_settings, reading, renders
+from full4d_jax.scene import fit_settings, renders, scene_reader
 from full4d_jax.scene.scene_stage import run_scene
 from full4d_jax.scene.show_options import RenderOptions
 from full4d_jax.session import errors, fields, files, report
@@ -158,7 +158,7 @@ def lift(
         described = to_dict(config)
     else:
         stages = Stages(Path(out))
-        grid, sampled = reading.read_grid(stages)
+        grid, sampled = scene_reader.read_grid(stages)
         kind = fit_settings.fit_kind(grid)
         fit_settings.check_lift(config.lift, checkpoint, kind)
         described = {**sampled, "lift": to_dict(config)["lift"]}
@@ -181,7 +181,7 @@ def render(out: str | Path, show: RenderOptions, path: Path | None = None) -> Pa
     fields.check_fields(show)
     film = None if path is None else renders.read_film(path)
     stages = Stages(Path(out))
-    grid = reading.posed_grid(stages)
+    grid = scene_reader.posed_grid(stages)
     scene = stages.finished("scene")
     files.hold_folder(out)
     if film is not None:

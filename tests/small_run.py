@@ -13,7 +13,7 @@ from full4d_jax.cameras import Cameras
 from full4d_jax.config import Config, to_dict
 from full4d_jax.grid import About, Grid, Origin, grid_arrays, grid_from
 from full4d_jax.scene import page
-from full4d_jax.scene.reading import posed_grid, read_grid, read_scene, to_arrays
+from full4d_jax.scene.scene_reader import posed_grid, read_grid, read_scene, to_arrays
 from full4d_jax.session.report import write_report
 from full4d_jax.session.stages import Stages
 from gaussians import Gaussians, Scene

@@ -53,7 +53,7 @@ def splats(
     if kind and kind not in WRITERS:
         raise errors.InputError("target", target, kind, TARGETS, "give another name")
     import gaussians
-    from full4d_jax.scene.reading import open_scene
+    from full4d_jax.scene.scene_reader import open_scene
     from full4d_jax.session.files import open_folder
     from gaussians.motion import still
     from input_pipeline.whole_files import whole_file, write_text

@@ -216,8 +216,8 @@ def _score_made(made: MadeOptions, out: Path | None) -> None:
       InputError: options that do not go together, or what the scores refuse.
     """
     from full4d_jax.evaluation.consistency import score_folder
-    from full4d_jax.evaluation.networks import load_scoring_networks
     from full4d_jax.evaluation.real_views import score_with_truth
+    from full4d_jax.evaluation.scoring_networks import load_scoring_networks
 
     networks = vars(made.networks)
     kind = "scene" if made.scene else "grid"
@@ -240,7 +240,7 @@ def _score_videos(source: MethodVideosOptions, out: Path | None) -> None:
     """
     from full4d_jax.evaluation import foreign_films
     from full4d_jax.evaluation.consistency import score_capture
-    from full4d_jax.evaluation.networks import load_scoring_networks
+    from full4d_jax.evaluation.scoring_networks import load_scoring_networks
     from full4d_jax.session.files import hold_folder
     from full4d_jax.source.capture_source import open_capture
 

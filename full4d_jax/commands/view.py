@@ -27,7 +27,7 @@ def view(
         127.0.0.1 alone, and answer whoever knows the address that is printed.
     """
     kinds.require_kind(source, (kinds.RUN, kinds.SPLATS, kinds.ARRAYS))
-    from full4d_jax.scene.reading import open_scene
+    from full4d_jax.scene.scene_reader import open_scene
     from full4d_jax.scene.serving import page_server
 
     shown = open_scene(source)

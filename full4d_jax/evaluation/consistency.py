@@ -18,11 +18,11 @@ from jaxtyping import UInt8
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.evaluation import frechet, table
-from full4d_jax.evaluation import networks as by_network
-from full4d_jax.evaluation.networks import ScoringNetworks
+from full4d_jax.evaluation import scoring_networks as by_network
+from full4d_jax.evaluation.scoring_networks import ScoringNetworks
 from full4d_jax.grid import Grid
-from full4d_jax.scene.reading import background_in, from_arrays, posed_grid
 from full4d_jax.scene.renders import render_views
+from full4d_jax.scene.scene_reader import background_in, from_arrays, posed_grid
 from full4d_jax.session import errors, files
 from full4d_jax.session.stages import Stages, fingerprint
 from input_pipeline import matches

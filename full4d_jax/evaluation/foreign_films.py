@@ -19,7 +19,7 @@ from jaxtyping import UInt8
 
 from full4d_jax.cameras import sides
 from full4d_jax.evaluation import consistency, fidelity, frechet, table
-from full4d_jax.evaluation.networks import ScoringNetworks
+from full4d_jax.evaluation.scoring_networks import ScoringNetworks
 from full4d_jax.geometry.depth_maps import drop_depth_edges
 from full4d_jax.grid import Grid, grid_arrays
 from full4d_jax.media.pictures import to_model, to_uint8

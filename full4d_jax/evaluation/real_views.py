@@ -15,8 +15,8 @@ from jaxtyping import Int
 
 from full4d_jax.evaluation import fidelity, table
 from full4d_jax.grid import Grid, Origin
-from full4d_jax.scene.reading import background_in, from_arrays, posed_grid
 from full4d_jax.scene.renders import render_views
+from full4d_jax.scene.scene_reader import background_in, from_arrays, posed_grid
 from full4d_jax.session import errors, files, progress, stages
 from input_pipeline.datasets.dataset import open_dataset
 from input_pipeline.plain_files import check_field

@@ -12,7 +12,7 @@ from numpy import ndarray
 from full4d_jax.config import LiftConfig
 from full4d_jax.grid import Grid, Origin
 from full4d_jax.media.metrics import psnr
-from full4d_jax.scene import fit_settings, initial_gaussians, reading
+from full4d_jax.scene import fit_settings, initial_gaussians
 from full4d_jax.scene.disagreement import (
     disagreement_arrays,
     measure_disagreement,
@@ -159,7 +159,7 @@ def fit_arrays(fit: Fit) -> dict[str, ndarray]:
     """Return what the stage `scene` saves of a capture."""
     names = "background", "fitted_psnr", "held_out_psnr"
     scores = {name: np.asarray(getattr(fit, name), np.float32) for name in names}
-    return {**reading.to_arrays(fit.scene), **scores, **fit.disagreement}
+    return {**scene_reader.to_arrays(fit.scene), **scores, **fit.disagreement}
 
 
 def describe_scores(fit: Fit) -> str:

@@ -15,7 +15,7 @@ from full4d_jax.cameras import Cameras
 from full4d_jax.grid import Grid
 from full4d_jax.media.pictures import contact_sheet, save_picture, to_uint8
 from full4d_jax.media.video_io import write_video
-from full4d_jax.scene import page, reading
+from full4d_jax.scene import page
 from full4d_jax.scene.show_options import RenderOptions
 from full4d_jax.session import errors, files, progress
 from full4d_jax.session.stages import Stages
@@ -52,8 +52,8 @@ def show_scene(
       show: how the scene is shown.
     """
     cameras = grid.known_cameras
-    scene = reading.from_arrays(arrays)
-    behind = reading.background_in(arrays)
+    scene = scene_reader.from_arrays(arrays)
+    behind = scene_reader.background_in(arrays)
     centred = grid.starts_at_its_end
     with stages.timed("renders"):
         write_renders(stages.folder, scene, cameras, show, behind, centred=centred)
@@ -82,9 +82,9 @@ def show_path(
     """Write path.mp4, the film of a camera path; arguments as of `show_scene`."""
     cameras = grid.known_cameras
     file = stages.folder / "path.mp4"
-    scene = reading.from_arrays(arrays)
+    scene = scene_reader.from_arrays(arrays)
     size = show.size or cameras.height
-    behind = reading.background_in(arrays)
+    behind = scene_reader.background_in(arrays)
     with stages.timed("path"):
         write_film(file, scene, path, cameras, behind, size=size)
 

@@ -18,7 +18,7 @@ from full4d_jax.scene import (
     capture_fit,
     fit_settings,
     quality,
-    reading,
+    scene_reader,
     source_fit,
     surroundings,
 )
@@ -97,7 +97,7 @@ def lift(
         raise errors.InputError(
             "config", "lift.distillation", form, expected, "give one"
         )
-    return reading.from_arrays(fit_scene(config, grid, kind, prior=prior, say=say))
+    return scene_reader.from_arrays(fit_scene(config, grid, kind, prior=prior, say=say))
 
 
 def fit_scene(
@@ -149,4 +149,4 @@ def fit_scene(
         say("what no view shows stays empty, with --lift.motion deformation")
     scored = quality.score_scene(scene, grid)
     say(quality.quality_note(scored))
-    return reading.to_arrays(scene) | quality.score_arrays(scored)
+    return scene_reader.to_arrays(scene) | quality.score_arrays(scored)

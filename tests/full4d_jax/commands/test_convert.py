@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from full4d_jax.cli import main
-from full4d_jax.scene.reading import to_arrays
+from full4d_jax.scene.scene_reader import to_arrays
 from full4d_jax.session.stages import Stages
 from gaussians import (
     DynamicGaussians,

@@ -17,7 +17,7 @@ import pytest
 from moving_scene import cameras, moving_ball
 
 from full4d_jax.grid import Grid, all_real, grid_arrays
-from full4d_jax.scene.reading import to_arrays
+from full4d_jax.scene.scene_reader import to_arrays
 from full4d_jax.scene.serving import page_server
 from full4d_jax.session.stages import Stages
 

@@ -15,7 +15,7 @@ from full4d_jax.cameras import Cameras
 from full4d_jax.cli import main
 from full4d_jax.evaluation import consistency
 from full4d_jax.grid import Grid, all_real, grid_arrays
-from full4d_jax.scene.reading import to_arrays
+from full4d_jax.scene.scene_reader import to_arrays
 from full4d_jax.session.stages import Stages
 from gaussians import DynamicGaussians, Gaussians
 from input_pipeline.matches import epipolar_distances

@@ -14,7 +14,7 @@ from full4d_jax.cli import main
 from full4d_jax.evaluation import fidelity, real_views
 from full4d_jax.evaluation.fidelity import compare
 from full4d_jax.grid import About, Grid, Origin, Place, grid_arrays
-from full4d_jax.scene.reading import to_arrays
+from full4d_jax.scene.scene_reader import to_arrays
 from full4d_jax.session.stages import Stages
 from gaussians import initialize
 from input_pipeline.datasets.dataset import open_dataset, write_dataset

@@ -18,7 +18,7 @@ from full4d_jax.scene.capture_fit import (
     to_floats,
 )
 from full4d_jax.scene.initial_gaussians import find_start, match_points
-from full4d_jax.scene.reading import background_in, from_arrays
+from full4d_jax.scene.scene_reader import background_in, from_arrays
 from full4d_jax.session.errors import InputError
 from full4d_jax.source.capture_source import held_out_pictures
 from gaussians.fitting.relocation import dead

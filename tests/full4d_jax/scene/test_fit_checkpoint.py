@@ -9,7 +9,7 @@ from random_grids import noisy_wall
 
 from full4d_jax.config import LiftConfig
 from full4d_jax.scene.fit_checkpoint import PartialFit
-from full4d_jax.scene.reading import from_arrays, to_arrays
+from full4d_jax.scene.scene_reader import from_arrays, to_arrays
 from full4d_jax.scene.source_fit import lift_grid
 from gaussians import DeformingGaussians, DynamicGaussians
 

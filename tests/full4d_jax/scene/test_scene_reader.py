@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from small_run import read_run, small_scene, write_run
 
-from full4d_jax.scene.reading import read_scene
+from full4d_jax.scene.scene_reader import read_scene
 from full4d_jax.session.errors import InputError
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import published_graphs
 import pytest
 
-from full4d_jax.evaluation import networks
+from full4d_jax.evaluation import scoring_networks as networks
 from full4d_jax.session.errors import InputError
 
 GOLDENS = Path(__file__).parents[1] / "goldens"
