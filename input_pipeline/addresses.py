@@ -67,8 +67,8 @@ def file_system(address: str) -> Any:
     try:
         return fsspec.filesystem(scheme, use_listings_cache=False)
     except ImportError:
-        words = f"no library {LIBRARIES[scheme]}, expected it installed: {INSTALL}"
-        raise FileRefusal(f"{address}: found {words}") from None
+        cause = f"no library {LIBRARIES[scheme]}, expected it installed: {INSTALL}"
+        raise FileRefusal(f"{address}: found {cause}") from None
 
 
 @contextlib.contextmanager
@@ -89,10 +89,10 @@ def _store(address: str) -> Iterator[Any]:
             # The disk on this side failed, not the store.
             raise
         kind = type(error).__name__
-        words = " ".join(str(error).split())[:200] or kind
-        found, expected = words, "a store that answers"
-        if isinstance(error, PermissionError) or DENIED.search(f"{kind} {words}"):
-            found, expected = f"no access ({words})", LOGIN[address.partition("://")[0]]
+        cause = " ".join(str(error).split())[:200] or kind
+        found, expected = cause, "a store that answers"
+        if isinstance(error, PermissionError) or DENIED.search(f"{kind} {cause}"):
+            found, expected = f"no access ({cause})", LOGIN[address.partition("://")[0]]
         elif isinstance(error, FileNotFoundError):
             found, expected = "nothing", "a file, a folder or a bucket that is there"
         raise FileRefusal(f"{address}: found {found}, expected {expected}") from error
@@ -120,8 +120,8 @@ def stored_files(address: str) -> dict[str, StoredFile]:
     # The owner of the bucket chose the names.
     for name in stored:
         if name and {"", ".", ".."} & set(name.split("/")):
-            words = f"a file {name!r:.80}, expected names of paths"
-            raise FileRefusal(f"{address}: found {words}")
+            cause = f"a file {name!r:.80}, expected names of paths"
+            raise FileRefusal(f"{address}: found {cause}")
     return stored
 
 

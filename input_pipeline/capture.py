@@ -189,7 +189,7 @@ def make_capture(
     *,
     source: str = "",
     notes: Sequence[str] = (),
-    **facts: Any,
+    **fields: Any,
 ) -> Capture:
     """Return a capture of views from `make_view`, with their notes joined.
 
@@ -198,7 +198,7 @@ def make_capture(
       views: of the scene.
       source: in words, by default the scene.
       notes: assumptions of the importer.
-      facts: other fields of `Capture`.
+      fields: other fields of `Capture`.
 
     Raises:
       ValueError: no views, or two of one name.
@@ -214,7 +214,7 @@ def make_capture(
     fps = float(min(rates, default=STILL_FPS))
     all_notes = [*notes, *(part for view in views for part in view.note.split("; "))]
     note = "; ".join(dict.fromkeys(filter(None, all_notes)))
-    return Capture(scene_id, tuple(views), fps, source or scene_id, note=note, **facts)
+    return Capture(scene_id, tuple(views), fps, source or scene_id, note=note, **fields)
 
 
 def turned(captures: Sequence[Capture], degrees: Mapping[str, int]) -> list[Capture]:
@@ -271,5 +271,5 @@ def fit_to_file(
     is_padded = bar and edges.max() <= most_black_level
     check_field("size", is_padded, note, "one size, or one shape")
     resized = pinhole.resize_intrinsics(intrinsics, rows=scale, columns=scale)
-    moved = pinhole.crop_intrinsics(resized, top=-top, left=-left)
-    return moved, f"{note} with black bars: resized by {scale:.4f} and padded"
+    padded = pinhole.crop_intrinsics(resized, top=-top, left=-left)
+    return padded, f"{note} with black bars: resized by {scale:.4f} and padded"

@@ -86,8 +86,8 @@ def decode_stream(pieces: Iterable[bytes]) -> Iterator[UInt8[np.ndarray, "h w 3"
             for unit in units:
                 shown += decoder.decode(av.Packet(UNIT + unit))
         if not shown or len(shown) != len(units) or any(f.is_corrupt for f in shown):
-            words = "bytes that do not decode, expected a piece of an H.264 stream"
-            raise ValueError(f"found {len(piece)} {words}")
+            problem = "bytes that do not decode, expected a piece of an H.264 stream"
+            raise ValueError(f"found {len(piece)} {problem}")
         yield cv2.cvtColor(shown[-1].to_ndarray(), cv2.COLOR_YUV2RGB_I420)
 
 

@@ -116,13 +116,13 @@ def median_lens(lenses: Float[ndarray, "t 4"], where: str) -> tuple[Lens, str]:
     )
     check_field(where, np.mean(apart > most_focusing) <= few_frames, found, expected)
     spread = (np.ptp(focals, axis=0) / [fx, fy]).max()
-    moved = np.ptp(centres, axis=0).max()
+    drift = np.ptp(centres, axis=0).max()
     notes = []
     if spread > least_noted:
         notes.append(f"the focal length varies by {spread:.1%}; its median is taken")
-    if moved > least_noted * fx:
+    if drift > least_noted * fx:
         notes.append(
-            f"the lens's centre varies by {moved:.1f} pixels; its median is taken"
+            f"the lens's centre varies by {drift:.1f} pixels; its median is taken"
         )
     return lens_matrix(fx, fy, cx, cy), "; ".join(notes)
 

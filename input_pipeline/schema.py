@@ -221,8 +221,8 @@ def projection_from_bytes(file: bytes) -> Projected:
         fields["source"] = int(fields["source"][0])
         projected = Projected(**fields)
     except (SafetensorError, LookupError, TypeError) as error:
-        words = f"{error}, expected a whole file of one"
-        raise ValueError(f"projection: found {words}") from None
+        problem = f"{error}, expected a whole file of one"
+        raise ValueError(f"projection: found {problem}") from None
     # Its arrays have their types and shapes.
     views, *frame, channels = shape = projected.projection.shape
     times = projected.world_to_camera.shape[1:2]

@@ -202,8 +202,8 @@ def decode_jpeg(file: bytes) -> UInt8[ndarray, "h w 3"]:
         return simplejpeg.decode_jpeg(file)
     except (ValueError, MemoryError) as error:
         # A damaged size may be one that no memory holds.
-        words = f"bytes that do not decode ({error}), expected a whole JPEG picture"
-        raise ValueError(f"found {len(file)} {words}") from None
+        problem = f"bytes that do not decode ({error}), expected a whole JPEG picture"
+        raise ValueError(f"found {len(file)} {problem}") from None
 
 
 def encode_depth(depth: Float[ndarray, "h w"]) -> bytes:

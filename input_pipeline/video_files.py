@@ -225,7 +225,7 @@ def timeline(path: Path, first: float, last: float, least: int) -> Timeline:
       last: seconds at which it ends; or later, where it has `least` frames.
       least: frames.
     """
-    facts = []
+    decoded = []
     end = ""
     count = 0
     try:
@@ -235,7 +235,7 @@ def timeline(path: Path, first: float, last: float, least: int) -> Timeline:
             stream.codec_context.thread_count = DECODER_THREADS
             for time, frame, bidirectional in _frames_from(container, stream, first):
                 is_damaged = frame is None or frame.is_corrupt
-                facts.append(
+                decoded.append(
                     (time, is_damaged, bidirectional, frame and frame.key_frame)
                 )
                 count += frame is not None and time >= first
@@ -244,19 +244,20 @@ def timeline(path: Path, first: float, last: float, least: int) -> Timeline:
                     break
     except FFmpegError as error:
         end = str(error).split(":")[0]
-    facts.sort(key=lambda fact: fact[0])
-    times = np.array([time for time, *_ in facts], np.float64)
+    decoded.sort(key=lambda one: one[0])
+    times = np.array([time for time, *_ in decoded], np.float64)
     part = (times >= first) & (times >= 0)
-    return Timeline(times[part], _spread_damage(facts)[part], end)
+    return Timeline(times[part], _spread_damage(decoded)[part], end)
 
 
-def _spread_damage(facts: list[tuple]) -> Bool[np.ndarray, " t"]:
+def _spread_damage(decoded: list[tuple]) -> Bool[np.ndarray, " t"]:
     """Return which frames, in order of display, are damaged or predicted from such ones.
 
-    Of each, the facts are its time, whether it is damaged, bidirectional, and a key frame.
+    Args:
+      decoded: of each its time, and whether it is damaged, bidirectional, and a key frame.
     """
     damaged, bidirectional, key = (
-        np.array([x[1:] for x in facts], bool).reshape(-1, 3).T
+        np.array([x[1:] for x in decoded], bool).reshape(-1, 3).T
     )
     spread = damaged.copy()
     for i in np.flatnonzero(damaged):

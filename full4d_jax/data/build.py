@@ -37,9 +37,9 @@ def write_files(out: Path, clips: ClipSource, writing: Writing, card: Card) -> i
     Returns:
       The number of files that other parts have not written yet.
     """
-    words: dict[str, Any] = writing._asdict() | {"shards": writing.shards or None}
+    options: dict[str, Any] = writing._asdict() | {"shards": writing.shards or None}
     with progress.Progress(card.name, len(clips)) as report:
-        return write_dataset(out, clips, **words, **card._asdict(), report=report)
+        return write_dataset(out, clips, **options, **card._asdict(), report=report)
 
 
 def build_dataset(

@@ -194,8 +194,8 @@ def pixel_velocities(
             near = (then > 0) & (np.abs(then - z) < depth_jump * z)
             alike = np.abs(warp(frames[j], ahead) - frames[i]).max(-1) < same_colour
             counts = moving[i] & near & alike & flow_agrees(ahead, home)
-            moved = _points(then, ahead, lens, poses[j]) - before
-            total[i] += np.where(counts[..., None], moved / (times[j] - times[i]), 0)
+            shift = _points(then, ahead, lens, poses[j]) - before
+            total[i] += np.where(counts[..., None], shift / (times[j] - times[i]), 0)
             count[i] += counts
     known = total / np.maximum(count, 1)[..., None]
     return np.stack([*map(_spread, known, count > 0, moving)])
@@ -252,16 +252,16 @@ def carried_motion(frames: Frames) -> Float32[ndarray, "v t h w 5"]:
 
 def motion_from_first(frames: Frames) -> tuple[Motion, Bool[ndarray, "v t h w"]]:
     """Return the true w by flow of the true pictures, and where it leads to the same colour."""
-    # Levels of 255 by which a picture moved along its flow may miss the other.
+    # Levels of 255 by which a picture warped along its flow may miss the other.
     trusted_levels = 25.5
     motion = np.zeros((*frames.shape[:4], 2), np.float32)
     trusted = np.zeros(frames.shape[:4], bool)
     for view, pictures in enumerate(frames):
         for instant, picture in enumerate(pictures[1:], 1):
             flow = fine_flow(picture, pictures[0])
-            moved = warp_inside(pictures[0].astype(np.float32), flow)
+            warped = warp_inside(pictures[0].astype(np.float32), flow)
             motion[view, instant] = flow
-            trusted[view, instant] = ~differs(moved, picture, trusted_levels)
+            trusted[view, instant] = ~differs(warped, picture, trusted_levels)
     return motion, trusted
 
 

@@ -86,8 +86,8 @@ def standing_share(gray: GrayFilm) -> float:
     shares = [1.0]
     for frame in gray[1:]:
         pairs = track_corners(gray[0], frame)
-        moved = np.linalg.norm(pairs[:, 1] - pairs[:, 0], axis=-1)
-        stays = moved < still_distance * gray.shape[2]
+        distances = np.linalg.norm(pairs[:, 1] - pairs[:, 0], axis=-1)
+        stays = distances < still_distance * gray.shape[2]
         shares.append(float(stays.mean()) if len(pairs) >= FEWEST_CORNERS else 0.0)
     return min(shares)
 
@@ -164,8 +164,8 @@ def _displacement(maps: list[Matrix], rows: int, columns: int) -> float:
     grid = (np.stack(np.meshgrid(shares, shares), -1) * (columns, rows)).reshape(
         -1, 1, 2
     )
-    moved = [cv2.perspectiveTransform(grid, each) - grid for each in maps]
-    return max(float(np.linalg.norm(x, axis=-1).mean() / columns) for x in moved)
+    shifts = [cv2.perspectiveTransform(grid, each) - grid for each in maps]
+    return max(float(np.linalg.norm(x, axis=-1).mean() / columns) for x in shifts)
 
 
 def fit_rotation(points: Pairs, lens: Lens) -> Matrix:

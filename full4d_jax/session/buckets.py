@@ -137,10 +137,10 @@ def with_copies(bound: partial[Any], copies: Copies) -> partial[Any]:
     Raises:
       InputError: something cannot be read, or nothing can be written where the output belongs.
     """
-    words = inspect.signature(bound.func).bind_partial(*bound.args, **bound.keywords)
+    given = inspect.signature(bound.func).bind_partial(*bound.args, **bound.keywords)
     hints = get_type_hints(bound.func, include_extras=True)
     found = {}
-    for name, value in words.arguments.items():
+    for name, value in given.arguments.items():
         path_of = copies.readable
         if name in OUTPUTS:
             path_of = copies.of

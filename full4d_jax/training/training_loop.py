@@ -234,7 +234,7 @@ def profiled(
             f"no profile: the run resumes after step {done}, --profile begins at {first}"
         )
 
-    def between(done: int, state: Any) -> None:
+    def after_step(done: int, state: Any) -> None:
         if done in (first - 1, last):
             jax.block_until_ready(state)
         if done == first - 1:
@@ -248,7 +248,7 @@ def profiled(
             trace.close()
 
     with contextlib.ExitStack() as trace:
-        yield between
+        yield after_step
 
 
 def resume_command() -> str:

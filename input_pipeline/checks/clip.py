@@ -226,12 +226,12 @@ def readings(world_to_camera: Cameras) -> dict[str, Cameras]:
     rotation = poses[..., :3, :3]
     shift = poses[..., :3, 3]
     transposed = np.swapaxes(rotation, -1, -2)
-    moved = -(rotation @ shift[..., None])[..., 0]
+    translation = -(rotation @ shift[..., None])[..., 0]
     forms = {
         "": poses,
         "matrices are camera_to_world: invert them": pinhole.invert(poses),
         "rotations are transposed": pinhole.rigid(transposed, shift),
-        "translations are positions of cameras": pinhole.rigid(rotation, moved),
+        "translations are positions of cameras": pinhole.rigid(rotation, translation),
     }
     mirrored = np.linalg.det(rotation[0, 0]) < 0
     candidates = {STORED: poses}
@@ -283,5 +283,5 @@ def _axes_name(axes: Float[np.ndarray, "3 3"]) -> str:
     key = tuple(int(entry) for entry in axes.ravel())
     if key in KNOWN_AXES:
         return KNOWN_AXES[key]
-    words = ["+-"[int(row.sum() < 0)] + "xyz"[np.abs(row).argmax()] for row in axes]
-    return f"camera axes are permuted: right, down, forward are its {', '.join(words)}"
+    names = ["+-"[int(row.sum() < 0)] + "xyz"[np.abs(row).argmax()] for row in axes]
+    return f"camera axes are permuted: right, down, forward are its {', '.join(names)}"

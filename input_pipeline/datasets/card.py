@@ -142,7 +142,7 @@ def _listed(values: Iterable[Any], most: int = 12) -> str:
     """Return each value and how many clips have it, the most frequent first."""
     counts = Counter(map(str, values))
     ordered = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
-    words = [f"{name or 'none said'} ({count} clips)" for name, count in ordered]
-    if len(words) > most:
-        words[most:] = [f"and {len(words) - most} others"]
-    return ", ".join(words) or "none"
+    listed = [f"{name or 'none said'} ({count} clips)" for name, count in ordered]
+    if len(listed) > most:
+        listed[most:] = [f"and {len(listed) - most} others"]
+    return ", ".join(listed) or "none"

@@ -192,8 +192,8 @@ class Records(Sequence[schema.Example]):
         try:
             example = from_bytes(self._source[place])
         except (RuntimeError, ValueError) as error:
-            words = f"clip {place} that does not read ({error}), expected a record"
-            raise ValueError(f"dataset {self.folder}: found {words}") from None
+            found = f"clip {place} that does not read ({error}), expected a record"
+            raise ValueError(f"dataset {self.folder}: found {found}") from None
         return example._replace(generated=self.clips[place].get("generated", False))
 
 

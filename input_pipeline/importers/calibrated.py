@@ -106,7 +106,7 @@ def check_lengths(videos: Videos, where: Path) -> None:
     check_field(where, equal, f"pictures {found}", "as many for each camera")
 
 
-def moving(cameras: Sequence[CalibratedCamera], where: str) -> CalibratedCamera:
+def join_poses(cameras: Sequence[CalibratedCamera], where: str) -> CalibratedCamera:
     """Return the moving camera of these cameras, one per frame.
 
     Raises:

@@ -156,9 +156,9 @@ def _nerfstudio(where: str, table: dict[str, Any]) -> CameraPath:
 
 def _from_colmap(folder: Path) -> CameraPath:
     names, cameras = zip(*read_model(folder), strict=True)
-    moved = calibrated.moving(cameras, str(folder))
+    joined = calibrated.join_poses(cameras, str(folder))
     order = _order(folder, names)
-    return CameraPath(moved.world_to_camera[order], moved.intrinsics, moved.size)
+    return CameraPath(joined.world_to_camera[order], joined.intrinsics, joined.size)
 
 
 def _order(where: Path, names: Sequence[str]) -> list[int]:

@@ -64,18 +64,19 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
     for camera, name in calibrated.pair(videos, list(by_camera), path).items():
         registered = by_camera[camera]
         files = videos[name]
-        moved = calibrated.moving([*registered.values()], f"{path}, camera {camera}")
-        if len(registered) == 1 or np.ptp(moved.world_to_camera, 0).max() < 1e-9:
+        own = f"{path}, camera {camera}"
+        joined = calibrated.join_poses([*registered.values()], own)
+        if len(registered) == 1 or np.ptp(joined.world_to_camera, 0).max() < 1e-9:
             # It stands.
-            poses = moved.world_to_camera[0]
+            poses = joined.world_to_camera[0]
         else:
             lost = [file.name for file in files if file.name not in registered]
             found = f"{len(registered)} different poses for {len(files)} frames"
             found += f", none for {lost[:1]}"
             check_field(f"camera {name}", not lost, found, "one pose, or one a frame")
             poses = np.stack([registered[file.name].world_to_camera for file in files])
-        moved = moved._replace(world_to_camera=poses, fps=fps)
-        views.append(capture.make_view(name, files, beside=path, **moved._asdict()))
+        joined = joined._replace(world_to_camera=poses, fps=fps)
+        views.append(capture.make_view(name, files, beside=path, **joined._asdict()))
     return [capture.make_capture(path.name, views)]
 
 
@@ -99,7 +100,7 @@ def read_model(folder: Path) -> list[tuple[str, calibrated.CalibratedCamera]]:
     binary = lenses_file.suffix == ".bin"
     with damage_of(lenses_file, "COLMAP cameras"):
         raw = (_binary_lenses if binary else _text_lenses)(lenses_file)
-        lenses = {number: _lens(lenses_file, *words) for number, words in raw.items()}
+        lenses = {number: _lens(lenses_file, *items) for number, items in raw.items()}
     with damage_of(images_file, "COLMAP images"):
         images = (_binary_images if binary else _text_images)(images_file)
     check_field(images_file, images, "no images", "registered ones")

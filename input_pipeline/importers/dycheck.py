@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from input_pipeline import capture, media_files
-from input_pipeline.importers.calibrated import CalibratedCamera, moving
+from input_pipeline.importers.calibrated import CalibratedCamera, join_poses
 from input_pipeline.pinhole import rigid
 from input_pipeline.plain_files import (
     check_field,
@@ -61,14 +61,14 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
     for camera in sorted(videos):
         times, items = zip(*sorted(videos[camera]), strict=True)
         cameras = [_camera(path / "camera" / f"{item}.json") for item in items]
-        moved = moving(cameras, f"camera {camera}")
-        moved = moved._replace(timestamps=[t / fps for t in times])._asdict()
+        joined = join_poses(cameras, f"camera {camera}")
+        joined = joined._replace(timestamps=[t / fps for t in times])._asdict()
         pictures = [
             media_files.picture_named(path / "rgb" / scale / item) for item in items
         ]
         depth = [path / "depth" / scale / f"{item}.npy" for item in items]
         depth = depth if all(file.is_file() for file in depth) else ()
-        view = capture.make_view(f"camera{camera}", pictures, depth=depth, **moved)
+        view = capture.make_view(f"camera{camera}", pictures, depth=depth, **joined)
         views.append(view)
     return [capture.make_capture(path.name, views, notes=[note])]
 

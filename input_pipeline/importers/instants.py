@@ -44,9 +44,9 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
         where = f"camera {camera}"
         found = f"it at {len(files)} of {len(folders)} instants"
         plain_files.check_field(where, len(files) == len(folders), found, "it at all")
-        moved = calibrated.moving(cameras, where)
-        moved = moved._replace(timestamps=[number / rate for number in numbers])
-        views.append(capture.make_view(camera, files, **moved._asdict()))
+        joined = calibrated.join_poses(cameras, where)
+        joined = joined._replace(timestamps=[number / rate for number in numbers])
+        views.append(capture.make_view(camera, files, **joined._asdict()))
     notes = (
         [] if fps else [f"no --fps given: assuming {DEFAULT_FPS:g} instants a second"]
     )

@@ -61,6 +61,6 @@ def _views(path: Path, file: Path, fps: float) -> list[capture.View]:
         has_masks = file.name == FILES[0] or masks[0].parent.is_dir()
         masks = masks if has_masks and (path / "seg").is_dir() else ()
         files = [path / "ims" / picture for picture in pictures]
-        moved = calibrated.moving(cameras, f"{file}, camera {camera}")._asdict()
-        views.append(capture.make_view(f"cam{camera}", files, masks=masks, **moved))
+        joined = calibrated.join_poses(cameras, f"{file}, camera {camera}")._asdict()
+        views.append(capture.make_view(f"cam{camera}", files, masks=masks, **joined))
     return views

@@ -41,10 +41,10 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
             lens = multicam.lens(focal, media_files.picture_size(video))
             views.append(capture.make_view(name, [video], lens, moving, fps=fps))
         scene = f"{path.name}/{source}"
-        words = f"ReCamMaster, {path.name}, {source}"
+        origin = f"ReCamMaster, {path.name}, {source}"
         unit = multicam.CENTIMETRE_METRES
         captures.append(
-            capture.make_capture(scene, views, source=words, unit=unit, generated=True)
+            capture.make_capture(scene, views, source=origin, unit=unit, generated=True)
         )
     return captures
 

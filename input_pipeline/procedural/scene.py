@@ -299,9 +299,9 @@ def travelling(
     step = jnp.where(does_move < 0.5, step, 0.0)
     center, forward, down = (poses[..., :3, column] for column in (3, 2, 1))
     pivot = center + distance * forward
-    moved = center + jnp.linspace(-0.5, 0.5, frames)[None, :, None] * step[:, None]
-    moved = jnp.stack([_inside(world, points) for points in moved]) if count else moved
-    return jax.vmap(jax.vmap(camera_towards))(moved, pivot, -down)
+    paths = center + jnp.linspace(-0.5, 0.5, frames)[None, :, None] * step[:, None]
+    paths = jnp.stack([_inside(world, points) for points in paths]) if count else paths
+    return jax.vmap(jax.vmap(camera_towards))(paths, pivot, -down)
 
 
 def _inside(world: AnyWorld, center: Float[Array, "n 3"]) -> Float[Array, "n 3"]:

@@ -287,10 +287,10 @@ def digest(record: dict[str, Any]) -> str:
 
 @jax.jit
 def _mark(x: Shaped[Array, "..."]) -> UInt32[Array, "2"]:
-    # 8 bytes become two words, on a further axis.
-    words = {1: jnp.uint8, 2: jnp.uint16, 4: jnp.uint32}[min(x.dtype.itemsize, 4)]
+    # 8 bytes become two uints, on a further axis.
+    uints = {1: jnp.uint8, 2: jnp.uint16, 4: jnp.uint32}[min(x.dtype.itemsize, 4)]
     is_bool = x.dtype == jnp.bool_
-    bits = (x if is_bool else jax.lax.bitcast_convert_type(x, words)).astype(jnp.uint32)
+    bits = (x if is_bool else jax.lax.bitcast_convert_type(x, uints)).astype(jnp.uint32)
     place = jnp.zeros(bits.shape, jnp.uint32)
     strides = np.cumprod((1, *bits.shape[:0:-1]))[::-1]
     for axis, stride in zip(range(bits.ndim), strides, strict=False):

@@ -95,8 +95,8 @@ def git_revision(folder: Path) -> dict[str, Any] | None:
     Untracked files do not count. A package installed below another repository is outside git.
     """
 
-    def git(*words: str) -> str:
-        command = ["git", "-C", folder, *words]
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", folder, *arguments]
         quiet = subprocess.DEVNULL
         return subprocess.check_output(
             command, stderr=quiet, text=True, timeout=30

@@ -100,14 +100,14 @@ def allocate(config: Config, sized: Sized, clips: int) -> batch.Batch:
     latents = sized.example.latents
     views = 1 if latents.size else data.views
     size = data.frames, sized.height, sized.width
-    words = clips, TEXT_TOKENS, config.model.text_width
+    text_shape = clips, TEXT_TOKENS, config.model.text_width
     return batch.Batch(
         frames=np.empty((clips, views, *size, 3), np.uint8),
         depth=np.zeros((clips, *size), np.float32),
         intrinsics=np.empty((clips, data.views, 3, 3), np.float32),
         world_to_camera=np.empty((clips, data.views, data.frames, 4, 4), np.float32),
         latents=np.empty((clips, *latents.shape), np.float16) if latents.size else None,
-        text=np.empty(words, np.float16) if data.captions else None,
+        text=np.empty(text_shape, np.float16) if data.captions else None,
     )
 
 
@@ -136,8 +136,8 @@ def load(config: Config, sized: Sized, clips: batch.Batch, place: int) -> None:
     transforms.decode_depths(example._replace(depth16=example.depth16[:1]), depth[None])
     # The lens shows other pixels than `choose` looked at.
     with named(f"scene {example.scene_id}: "):
-        moved = transforms.to_source(depth, poses)
-    clips.depth[place], clips.world_to_camera[place] = moved
+        in_source = transforms.to_source(depth, poses)
+    clips.depth[place], clips.world_to_camera[place] = in_source
 
 
 def choose_projected(

@@ -173,9 +173,9 @@ def _print_cost(cost: dict[str, Any]) -> None:
         print("  does not compile   ", cost["error"])
         return
     sizes = cost["memory"].items()
-    words = ", ".join(f"{name} {size / BYTES_PER_GIB:.2f}" for name, size in sizes)
+    sizes_text = ", ".join(f"{name} {size / BYTES_PER_GIB:.2f}" for name, size in sizes)
     held = cost["bytes_per_device"] / BYTES_PER_GIB
-    print(f"  memory of a device  {held:.2f} GiB ({words})")
+    print(f"  memory of a device  {held:.2f} GiB ({sizes_text})")
     print(f"  compiled in         {cost['compile_seconds']:.0f} s")
     for kind, traffic in cost["collectives"].items():
         size = traffic["bytes"] / BYTES_PER_GIB
@@ -188,5 +188,5 @@ def _print_cost(cost: dict[str, Any]) -> None:
         print(f"  {part:20}{1e3 * seconds:.1f} ms: {origin}")
     if cost.get("mfu"):
         in_turn, overlapping = cost["mfu"]
-        words = f"{in_turn:.0%} one after the other, {overlapping:.0%} if they overlap"
-        print(f"  MFU of these parts  {words}, without waiting for other devices")
+        share = f"{in_turn:.0%} one after the other, {overlapping:.0%} if they overlap"
+        print(f"  MFU of these parts  {share}, without waiting for other devices")

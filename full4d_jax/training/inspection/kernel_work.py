@@ -63,7 +63,7 @@ def count_work(program: hlo.Program) -> Work:
         if line.op not in ("call", "while", "conditional")
         for called in line.calls
     }
-    moved = 0
+    transferred = 0
     launches = 0
     products: dict[str, float] = defaultdict(float)
     for name, line in program.instructions():
@@ -72,9 +72,9 @@ def count_work(program: hlo.Program) -> Work:
             products[product[0]] += runs * product[1]
         is_kernel = line.op not in NO_KERNEL and not line.op.endswith("-done")
         if is_kernel and name not in inside:
-            moved += runs * _moved_bytes(line, program)
+            transferred += runs * _moved_bytes(line, program)
             launches += runs
-    return Work(moved, launches, dict(products))
+    return Work(transferred, launches, dict(products))
 
 
 def _moved_bytes(line: hlo.Instruction, program: hlo.Program) -> int:

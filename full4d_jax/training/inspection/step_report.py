@@ -143,8 +143,8 @@ def print_step(
             about["cost"] = price * chip_hours
             line += f", {about['cost']:,.0f} at {price:g} each"
         print(f"  the whole run       {line}")
-    words = "clips with encoded projections" if config.data.projections else "pictures"
-    programs = {f"the step on {words}": partial(trace_step, config, mesh)}
+    reads = "clips with encoded projections" if config.data.projections else "pictures"
+    programs = {f"the step on {reads}": partial(trace_step, config, mesh)}
     report_programs(programs, about, json_file)
 
 
