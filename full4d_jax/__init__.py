@@ -32,27 +32,6 @@ if TYPE_CHECKING:
     from full4d_jax.training.state import init_state
     from full4d_jax.training.step import train_step
 
-__all__ = [
-    "Batch",
-    "Cameras",
-    "Conditions",
-    "Grid",
-    "Pattern",
-    "generate",
-    "init_state",
-    "lift",
-    "load_config",
-    "make_mesh",
-    "open_prior",
-    "prepare",
-    "procedural_batch",
-    "put_batch",
-    "run",
-    "sample",
-    "train_step",
-    "velocity",
-]
-
 _MODULES = {
     "Batch": "generation.batch",
     "Cameras": "cameras",

@@ -17,15 +17,6 @@ if TYPE_CHECKING:
     from input_pipeline.procedural.scene import procedural_scene
     from input_pipeline.schema import Example
 
-__all__ = [
-    "Example",
-    "convert",
-    "make_loader",
-    "open_dataset",
-    "procedural_scene",
-    "write_dataset",
-]
-
 _MODULES = {
     "Example": "schema",
     "convert": "conventions",
