@@ -37,7 +37,7 @@ from gaussians.precision import exact_products
 from input_pipeline.pinhole import unproject
 
 # Colours in [-1, 1] that differ by less are the same.
-SAME_COLOUR = 0.16
+SAME_COLOUR = 2 * stillness.STILL_COLOR_DIFFERENCE
 # Narrower gaps between the points of a frame are cracks of a surface, not holes.
 CRACK_PIXELS = 3
 # The number of points is a multiple of this share of a frame's pixels: for each, programs compile.
@@ -80,9 +80,7 @@ def find_static_points(
     """
     camera = np.asarray(lens, np.float64), np.asarray(path, np.float64)
     maps, pictures = np.asarray(depth, np.float64), np.asarray(frames)
-    is_still, again = stillness.still_points(
-        pictures / 2 + 0.5, maps, *camera, SAME_COLOUR / 2
-    )
+    is_still, again = stillness.still_points(pictures / 2 + 0.5, maps, *camera)
     is_fresh = is_still & ~again
     # A subject that hides something for a while is gone later.
     if not stillness.camera_moves(camera[1]):

@@ -93,12 +93,10 @@ def moving_cameras(frames: Videos) -> list[int]:
     Args:
       frames: the videos at some instants.
     """
-    # Share of the corners, all over the picture, that stay before a camera that stands.
-    least_standing = 0.1
     moving = []
     for number, video in enumerate(frames):
         gray = np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in video])
-        if tracking.standing_share(gray) < least_standing:
+        if tracking.standing_share(gray) < tracking.LEAST_STANDING_SHARE:
             moving.append(number)
     return moving if len(moving) < len(frames) / 2 else []
 

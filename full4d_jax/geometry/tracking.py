@@ -30,6 +30,8 @@ Turns = Float[ndarray, "t 3 3"]
 MOST_CORNERS = 400
 # Corners that determine a motion.
 FEWEST_CORNERS = 12
+# Of the corners that stay before a camera that stands (`standing_share`), at least.
+LEAST_STANDING_SHARE = 0.1
 
 
 class Step(NamedTuple):

@@ -25,7 +25,7 @@ from full4d_jax.geometry.image_motion import (
 from full4d_jax.grid import Grid
 from full4d_jax.media.pictures import to_uint8
 from full4d_jax.source.depth.resting_scene import inverse
-from gaussians.fitting.stillness import median_where, shows_farthest
+from gaussians.fitting import stillness
 
 # Steps between instants that what moves is visible at first: longer ones leave ghosts.
 FIRST_DURATION_STEPS = 0.45
@@ -73,8 +73,6 @@ def with_instants_between(
       world_to_camera: of the cameras.
       between: a picture between each two instants.
     """
-    # A pixel that moves differs by more from its resting colour, in [0, 1].
-    moving_difference = 0.08
     views, count, height, width = depth.shape
     step = 1 / (count - 1)
     shape = (views, 2 * count - 1, height, width)
@@ -92,14 +90,14 @@ def with_instants_between(
 
     film = pictures[0]
     flows = video_flows(to_uint8(film))
-    resting = median_where(frames[0], shows_farthest(depth[0]))
+    resting = stillness.median_where(frames[0], stillness.shows_farthest(depth[0]))
     for middle in range(1, 2 * count - 1, 2):
         around = [middle - 1, middle + 1]
         to_around = flows.back[middle - 1], flows.there[middle]
         z, is_explained = depth_between(
             film[around], maps[0, around], film[middle], to_around
         )
-        moves = differs(film[middle], resting, moving_difference)
+        moves = differs(film[middle], resting, stillness.STILL_COLOR_DIFFERENCE)
         maps[0, middle] = z
         may_move[0, middle] = moves & ~is_explained & (z > 0)
         from_around = flows.there[middle - 1], flows.back[middle]

@@ -266,7 +266,7 @@ def with_passing_rims(
     is_free = rests & ~is_rim
     # Infinite where it is never free.
     resting = stillness.median_where(frames, is_free)
-    differs = np.abs(frames - resting).max(-1) > initialization.STILL_COLOR_DIFFERENCE
+    differs = np.abs(frames - resting).max(-1) > stillness.STILL_COLOR_DIFFERENCE
     is_passed = is_free.any(0) | ~rests.all(0)
     return np.where(is_rim & differs & is_passed, nearest, depth)
 

@@ -21,8 +21,6 @@ from numpy import ndarray
 from gaussians import harmonics, morton, motion, types
 from gaussians.fitting import stillness
 
-# Up to this difference a pixel shows what stands still there.
-STILL_COLOR_DIFFERENCE = 0.08
 # Logit of the gate of static Gaussians.
 PERMANENT_GATE = 4.0
 
@@ -187,9 +185,7 @@ def _candidates(
     )
     known = depth > 0
     if travels or not instants.size:
-        is_still, again = stillness.still_points(
-            frames, depth, lens, poses, STILL_COLOR_DIFFERENCE
-        )
+        is_still, again = stillness.still_points(frames, depth, lens, poses)
         lasting = is_still & ~again
         transient = known & ~again & may_move
         importance = np.where(lasting, 1.0, seeding.transient * transient).astype(
@@ -204,7 +200,7 @@ def _candidates(
     is_seldom = 2 * known.sum(0) < len(depth)
     median = np.minimum(stillness.median_where(frames, resting | is_seldom[None]), 1)
     away = np.abs(frames - median[None]).max(-1)
-    still = known & (away < STILL_COLOR_DIFFERENCE)
+    still = known & (away < stillness.STILL_COLOR_DIFFERENCE)
     stands = (2 * (still & resting).sum(0) >= resting.sum(0)) & known.any(0)
     moving = known & ~(still & stands[None])
     transient = (seeding.transient * (moving & may_move)).astype(np.float32)

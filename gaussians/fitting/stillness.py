@@ -19,6 +19,8 @@ Poses = Float[ndarray, "t 4 4"]
 Maps = Float[ndarray, "t h w"]
 Masks = Bool[ndarray, "t h w"]
 
+# Of colours in [0, 1]: up to this difference a pixel shows what stands still there.
+STILL_COLOR_DIFFERENCE = 0.08
 # Share of a depth by which something is surely before another thing.
 HIDING_DEPTH_SHARE = 0.1
 
@@ -62,11 +64,7 @@ def median_where(
 
 
 def still_points(
-    frames: Float[ndarray, "t h w 3"],
-    depth: Maps,
-    lens: Lens,
-    poses: Poses,
-    tolerance: float,
+    frames: Float[ndarray, "t h w 3"], depth: Maps, lens: Lens, poses: Poses
 ) -> tuple[Masks, Masks]:
     """Return the pixels that show something still, and those of them that were shown before.
 
@@ -75,7 +73,6 @@ def still_points(
       depth: z, 0 where unknown; nothing is said of such pixels.
       lens: intrinsics, pixels.
       poses: of each frame.
-      tolerance: largest difference of a colour that counts as the same.
     """
     # Evenly spaced instants in which points are looked up.
     most_instants = 8
@@ -99,7 +96,7 @@ def still_points(
             there = depth[other][row, column]
             difference = np.abs(frames[other][row, column] - frames[instant]).max(-1)
             near = (there <= 0) | (np.abs(there - z) < same_depth_share * z)
-            same = inside & (difference < tolerance) & near
+            same = inside & (difference < STILL_COLOR_DIFFERENCE) & near
             hides = (there > 0) & (there < (1 - same_depth_share) * z)
             seen += inside & ~hides
             agreeing += same

@@ -71,12 +71,10 @@ def find_path(gray: tracking.GrayFilm, lens: Lens, large: Large) -> SourcePath:
     explained_motion = 0.0015
     # Of the width: up to here, a thing may move before a still background.
     uncertain_motion = 0.015
-    # Of the corners that stay, if the background stands.
-    least_standing = 0.1
     turning = tracking.find_turning(gray, lens)
     if turning.background_shift < NOTICEABLE_MOTION or (
         turning.background_shift < uncertain_motion
-        and tracking.standing_share(gray) > least_standing
+        and tracking.standing_share(gray) > tracking.LEAST_STANDING_SHARE
     ):
         return still_path(len(gray))
     if turning.left < explained_motion and not turning.lost:
@@ -120,10 +118,8 @@ def trusted_structure(
         seen = f"from within {structure.angle:.1f} degrees"
         return None, f"half of its points are seen {seen}"
     points = f"{len(structure.points.depth)} sightings of points"
-    return (
-        structure,
-        f"{placed} placed, {points}, {structure.reprojection:.2f} pixels off",
-    )
+    off = f"{structure.reprojection:.2f} pixels off"
+    return structure, f"{placed} placed, {points}, {off}"
 
 
 def read_poses(file: Path | None, video: Path) -> CameraPath | None:
