@@ -281,9 +281,8 @@ def generated_share(masks: Float[Array, "n t h w"]) -> Float[Array, ""]:
     Args:
       masks: of the projection into them.
     """
-    means = jax.lax.map(
-        lambda x: projected_share(x).mean(), masks.reshape(-1, *masks.shape[2:])
-    )
+    frames = masks.reshape(-1, *masks.shape[2:])
+    means = jax.lax.map(lambda x: projected_share(x).mean(), frames)
     return 1 - means.mean()
 
 

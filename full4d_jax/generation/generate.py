@@ -190,9 +190,8 @@ def bind_guided(prior: Prior, guides: sampling.Guides) -> sampling.Velocity:
     """
     network = dit.velocity(prior.model, prior.params, prior.attend)
     flow, *without = (lambda z, tau, x=x: network(z, tau, x) for x in guides)
-    scales = [
-        x for x in (prior.sampler.guidance, prior.sampler.text_guidance) if x != 1
-    ]
+    both = prior.sampler.guidance, prior.sampler.text_guidance
+    scales = [scale for scale in both if scale != 1]
     return sampling.guided(flow, list(zip(without, scales, strict=True)))
 
 

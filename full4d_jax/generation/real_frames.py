@@ -81,9 +81,8 @@ def conditions_of_real(
         are real; the conditions then have the row, too.
     """
     none = latents[:, :, :0]
-    mask = jnp.broadcast_to(real[..., None, None], latents.shape[:-1]).astype(
-        latents.dtype
-    )
+    mask = jnp.broadcast_to(real[..., None, None], latents.shape[:-1])
+    mask = mask.astype(latents.dtype)
     base = jax.vmap(copy_nearest)(latents, real)
     carried = is_carried(real)
     return Conditions(

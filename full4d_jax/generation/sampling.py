@@ -61,9 +61,8 @@ def integrate(velocity_at: VelocityAt, noise: State, times: Times) -> State:
         step, tau, then = now
         return z + (then - tau) * velocity_at(step)(z, jnp.full(z.shape[0], tau)), None
 
-    return jax.lax.scan(
-        body, noise, (jnp.arange(len(times) - 1), times[:-1], times[1:])
-    )[0]
+    steps = jnp.arange(len(times) - 1), times[:-1], times[1:]
+    return jax.lax.scan(body, noise, steps)[0]
 
 
 def guided(velocity: Velocity, without: Sequence[tuple[Velocity, float]]) -> Velocity:
@@ -165,9 +164,8 @@ def sample_in_windows(
         part, initial = (
             jax.lax.dynamic_slice_in_dim(x, start, size, axis=2) for x in pair
         )
-        is_known = (jnp.arange(size) < known).reshape(
-            1, 1, -1, *(1,) * (noise.ndim - 3)
-        )
+        ones = (1,) * (noise.ndim - 3)
+        is_known = (jnp.arange(size) < known).reshape(1, 1, -1, *ones)
         at = velocity(start)
 
         def held(step):

@@ -204,7 +204,6 @@ def sample_unipc(
         return (x, same * x + one_ago * older + newest * clean, older, clean), None
 
     nothing = jnp.zeros_like(noise)
-    steps = [
-        jnp.asarray(x, jnp.float32) for x in (*coefficients(times), known, times[:-1])
-    ]
+    rows = *coefficients(times), known, times[:-1]
+    steps = [jnp.asarray(row, jnp.float32) for row in rows]
     return jax.lax.scan(body, (nothing, noise, nothing, nothing), steps)[0][1]

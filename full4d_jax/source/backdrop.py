@@ -80,9 +80,8 @@ def find_moving_while_turning(
     shares = []
     for frame, share, place in zip(frames, subject, to_first, strict=True):
         unseen = 1 - cv2.warpPerspective(everywhere, place, size)
-        steady.append(
-            cv2.warpPerspective(frame, place, size, borderMode=cv2.BORDER_REPLICATE)
-        )
+        replicate = cv2.BORDER_REPLICATE
+        steady.append(cv2.warpPerspective(frame, place, size, borderMode=replicate))
         # Pixels that this instant does not show are no evidence of the background.
         shares.append(np.maximum(cv2.warpPerspective(share, place, size), unseen))
     steady_shares = np.stack(shares)
@@ -243,6 +242,5 @@ def as_bytes(mask: Mask) -> UInt8[ndarray, "h w"]:
 
 def disc(radius: int) -> UInt8[ndarray, "n n"]:
     """Return a disc of that many pixels around its middle."""
-    return cv2.getStructuringElement(
-        cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1)
-    )
+    side = 2 * radius + 1
+    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))

@@ -62,9 +62,8 @@ def directions(
         return np.stack([(2 * phase - 1) * azimuth, np.zeros_like(phase)], -1)
     if preset == "ring":
         return np.stack([azimuth * np.cos(turn), elevation * np.sin(turn)], -1)
-    return np.stack(
-        [azimuth * phase * np.cos(2 * turn), elevation * phase * np.sin(2 * turn)], -1
-    )
+    across = azimuth * phase * np.cos(2 * turn)
+    return np.stack([across, elevation * phase * np.sin(2 * turn)], -1)
 
 
 def read_targets(options: PathOptions, size: Size) -> TargetCameras:
@@ -97,9 +96,8 @@ def _along(path: Path, size: Size) -> TargetCameras:
     if read.intrinsics is None or read.size is None:
         return TargetCameras(None, poses)
     rows, columns = read.size
-    scaled = pinhole.resize_intrinsics(
-        read.intrinsics, rows=size.height / rows, columns=size.width / columns
-    )
+    scale = {"rows": size.height / rows, "columns": size.width / columns}
+    scaled = pinhole.resize_intrinsics(read.intrinsics, **scale)
     lenses = np.repeat(scaled[None], len(poses), 0).astype(np.float32)
     return TargetCameras(lenses, poses)
 

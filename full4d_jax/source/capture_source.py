@@ -119,9 +119,8 @@ def _open_folder(options: CaptureOptions) -> Grid:
         if generated:
             size = size[0] // 2 * 2, size[1] // 2 * 2
         arrays = _decoded(path.name, example, size)
-    grid = _captured(
-        path.name, arrays, example.timestamps[0], options, generated=generated
-    )
+    times = example.timestamps[0]
+    grid = _captured(path.name, arrays, times, options, generated=generated)
     notes = [grid.about.note, captures[0].note]
     if clips.left_out:
         most = f"as a grid has {CLIP_FRAMES} at most"

@@ -18,6 +18,7 @@ the camera's path have one unit.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -138,9 +139,8 @@ def depth_from_file(path: Path, t: int, h: int, w: int) -> Float[np.ndarray, "t 
         found = "NaN, infinite or negative values, or beyond single precision"
         bounds = f"0 where unknown, or z from {least_depth:g} to {1 / least_depth:g}"
         check_field(path, is_depth.all(), found, bounds)
-        check_field(
-            path, depth[0].any(), "no known depth at t = 0", "z > 0 in some pixels"
-        )
+        found = "no known depth at t = 0"
+        check_field(path, depth[0].any(), found, "z > 0 in some pixels")
     return np.asarray(align_median(jnp.asarray(nearest(depth, h, w))))
 
 
@@ -172,15 +172,14 @@ def measure(grid: Grid, inputs: DepthInputs, say: Callable[[str], None]) -> Arra
       InputError: see `run_depth`.
     """
     constrained = not inputs.chosen.keep_estimate
+    estimate = partial(measure_depth, network=inputs.network, constrained=constrained)
     plate = None
     if inputs.depth is not None:
         depth, unit = path_scale.settle_scale(grid, inputs.depth, estimated=False)
     else:
         if grid.depth is None and isinstance(inputs.network, FileNetwork):
             say(inputs.network.description)
-        depth, unit, _, swept, plate = measure_depth(
-            grid, inputs.network, constrained=constrained
-        )
+        depth, unit, _, swept, plate = estimate(grid)
         if swept:
             say(describe_sweep(swept))
         size = grid.frames.shape[2:4]
@@ -191,9 +190,7 @@ def measure(grid: Grid, inputs: DepthInputs, say: Callable[[str], None]) -> Arra
     rows = [np.asarray(depth)]
     for view in range(1, grid.real_rows):
         assert grid.about.distances is not None, "a rig knows how far the scene is"
-        other, own, *_ = measure_depth(
-            alone(grid, view), inputs.network, constrained=constrained
-        )
+        other, own, *_ = estimate(alone(grid, view))
         scaled = other * (own * float(grid.about.distances[view]) / unit)
         rows.append(scaled.astype(np.float32))
     arrays = {"depth": np.stack(rows), "path_unit": np.asarray(unit)}

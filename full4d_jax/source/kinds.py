@@ -33,9 +33,8 @@ ENDINGS = {
 }
 STAGES = ("source.npz", "depth.npz", "grid.npz", "scene.npz")
 ADVICE = {
-    **dict.fromkeys(
-        (CAPTURE, RECORD3D), "make a data set of it with full4d data import"
-    ),
+    CAPTURE: "make a data set of it with full4d data import",
+    RECORD3D: "make a data set of it with full4d data import",
     FILMS: "say where the cameras stand, docs/data.md",
     RUN: "go on there with full4d lift, render, view or evaluate",
 }

@@ -60,9 +60,8 @@ def run_source(
     """
     # Stages read these; the size is in `data`.
     later = ("cameras", "measured", "size")
-    settings = {
-        name: value for name, value in vars(source).items() if name not in later
-    }
+    own = vars(source).items()
+    settings = {name: value for name, value in own if name not in later}
     settings |= {"way": type(source).__name__, "data": data}
     lens = None
     match source:

@@ -89,9 +89,8 @@ def find_subjects(source: Grid) -> Subjects:
     more = None
     if around is not None:
         around_shares = class_shares(classes, around)
-        more = SeenPictures(
-            around, see_people(silhouettes, around, around_shares).anybody
-        )
+        seen = see_people(silhouettes, around, around_shares)
+        more = SeenPictures(around, seen.anybody)
     return label_subjects(frames, outlines, flows, to_first, more)
 
 
@@ -179,9 +178,8 @@ def class_shares(params: Params, frames: arrays.Pictures) -> along_flow.Values:
     rows, columns = (
         CELL_PIXELS * round((n * scale - 1) / CELL_PIXELS) + 1 for n in (height, width)
     )
-    groups = [
-        [CLASSES.index(name) for name in names] for names in KIND_CLASSES.values()
-    ]
+    classes = KIND_CLASSES.values()
+    groups = [[CLASSES.index(name) for name in names] for names in classes]
     # Pixel centres of the frame in those of the network's picture, then in cells.
     y, x = np.mgrid[:height, :width]
     place_y = (((y + 0.5) * rows / height - 0.5) / CELL_PIXELS).astype(np.float32)

@@ -239,6 +239,5 @@ def settle_shift(values: Maps) -> Maps:
     ratio = min(max(own, MIN_FARTHEST), MAX_FARTHEST)
     shift = (middle - ratio * far) / (ratio - 1)
     disparity = (values + shift) / (middle + shift)
-    return np.clip(disparity, 1 / (2 * MAX_FARTHEST), 1 / NEAREST_DEPTH).astype(
-        np.float32
-    )
+    clipped = np.clip(disparity, 1 / (2 * MAX_FARTHEST), 1 / NEAREST_DEPTH)
+    return clipped.astype(np.float32)

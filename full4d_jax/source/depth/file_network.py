@@ -79,9 +79,8 @@ class FileNetwork:
 
     def sides(self, height: int, width: int) -> tuple[int, int]:
         """Return rows and columns at which it sees a picture of this size."""
-        return self.network.sides(
-            *onnx_signatures.sides_of(self.signature, height, width)
-        )
+        wanted = onnx_signatures.sides_of(self.signature, height, width)
+        return self.network.sides(*wanted)
 
     def fov(self, frames: Pictures) -> float | None:
         """Return the horizontal field of view of a clip in degrees; None where it gives none.

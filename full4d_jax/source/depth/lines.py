@@ -86,13 +86,11 @@ class UprightLines(NamedTuple):
         # Disparity is linear along a straight line, whatever noise its depth has.
         along = np.linspace(-1, 1, len(segment.depth))
         slope, middle = np.polyfit(along, 1 / segment.depth, 1)
-        start, end = ends / np.maximum(
-            middle + slope * along[[0, -1], None], 1e-3 * middle
-        )
+        disparity = middle + slope * along[[0, -1], None]
+        start, end = ends / np.maximum(disparity, 1e-3 * middle)
         rise = abs((end - start) @ self.up) / np.linalg.norm(end - start)
-        return bool(
-            miss < max_miss and np.degrees(np.arccos(min(1.0, rise))) < max_lean
-        )
+        lean = np.degrees(np.arccos(min(1.0, rise)))
+        return bool(miss < max_miss and lean < max_lean)
 
     def profile(self, points: arrays.Points) -> arrays.Values:
         """Return the module's p at points of an upright line, over its mean."""

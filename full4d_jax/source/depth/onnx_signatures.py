@@ -168,9 +168,8 @@ def signature_of(axes: int, outputs: tuple[str, ...]) -> Signature:
         return MOGE
     if "depth" in names and "foc" in names:
         return DEPTH_PRO
-    has_more = any(
-        word in names for word in ("conf", "intrinsics", "extrinsics", "sky")
-    )
+    more = "conf", "intrinsics", "extrinsics", "sky"
+    has_more = any(word in names for word in more)
     if "depth" in names and (axes == 5 or has_more):
         return DEPTH_ANYTHING_3
     return DEPTH_ANYTHING

@@ -134,10 +134,8 @@ def inpainted(picture: arrays.Picture, hole: arrays.Mask) -> arrays.Picture:
     height, width = hole.shape
     size = sides(height, width, min(most_rows, height, width), unet.SIDE_MULTIPLE)
     filled = _averages(jnp.asarray(picture), jnp.asarray(hole))
-    near = (
-        cv2.resize(hole.astype(np.float32), size[::-1], interpolation=cv2.INTER_AREA)
-        > 0
-    )
+    share = hole.astype(np.float32)
+    near = cv2.resize(share, size[::-1], interpolation=cv2.INTER_AREA) > 0
     whole = np.asarray(_with_residual(*load_inpainting(), filled, jnp.asarray(near)))
     colours = np.round(127.5 * (whole + 1)).astype(np.uint8)
     return np.where(hole[..., None], colours, picture)
@@ -160,9 +158,8 @@ def _with_residual(
 ) -> Float[Array, "h w 3"]:
     """Return the whole picture; the hole has the size at which the network sees the picture."""
     small = jax.image.resize(filled, (*hole.shape, 3), "linear")
-    residual = unet.added(config, params, small[None], hole[None].astype(jnp.float32))[
-        0
-    ]
+    mask = hole[None].astype(jnp.float32)
+    residual = unet.added(config, params, small[None], mask)[0]
     return jnp.clip(filled + jax.image.resize(residual, filled.shape, "linear"), -1, 1)
 
 

@@ -205,9 +205,8 @@ def _body(disparity: Map, mask: Mask, foot: Foot, lens: Lens, up: Direction) -> 
     # Horizontal, along the view.
     across = np.array([0.0, 0.0, 1.0]) - np.array(up) * up[2]
     y, x = np.mgrid[: mask.shape[0], : mask.shape[1]]
-    rays = np.stack(
-        [(x - lens[0, 2]) / lens[0, 0], (y - lens[1, 2]) / lens[1, 1], 1 + 0 * x], -1
-    )
+    right = (x - lens[0, 2]) / lens[0, 0]
+    rays = np.stack([right, (y - lens[1, 2]) / lens[1, 1], 1 + 0 * x], -1)
     at_foot = rays[foot.y, int(foot.x)] @ across
     plane = foot.disparity * (rays @ across) / at_foot
     inner = (cv2.erode(as_bytes(mask), SMEARED) > 0) & (disparity > 0)

@@ -98,10 +98,8 @@ def seen_from_first(source: Grid, depth: Maps) -> tuple[Pictures, Maps]:
     rotations = poses[:, :3, :3]
     lens = lens.astype(np.float64)
     turned = steadied(depth.astype(np.float32), rotations, lens)
-    seen = turned > 0
-    return np.where(
-        seen[..., None], steadied(frames, rotations, lens), frames[:1]
-    ), turned
+    pictures = steadied(frames, rotations, lens)
+    return np.where((turned > 0)[..., None], pictures, frames[:1]), turned
 
 
 def align_to_points(depth: Maps, points: SparseDepth, *, estimated: bool) -> Maps:
@@ -140,9 +138,8 @@ def align_to_points(depth: Maps, points: SparseDepth, *, estimated: bool) -> Map
     if sum(_gain(there[own], true[own]) for own in lines) <= 0:
         return scaled
     shown = [own if _tell_a_line(true[own]) else slice(None) for own in frames]
-    by_line = [
-        _map(z, there[own], true[own]) for z, own in zip(scaled, shown, strict=True)
-    ]
+    pairs = zip(scaled, shown, strict=True)
+    by_line = [_map(z, there[own], true[own]) for z, own in pairs]
     return np.stack(by_line).astype(depth.dtype)
 
 
