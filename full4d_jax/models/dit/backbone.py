@@ -221,14 +221,14 @@ class MultiViewDiT(nnx.Module):
         if "plucker" in config.cameras:
             rays = on_tokens(flatten(cameras.plucker_rays(*seen_from, rows, columns)))
             x = x + self.plucker_embedding(rays).astype(self.dtype)
-        times, noisy = flow_times(tau, conditions.real, latents, grid)
+        times, is_noisy = flow_times(tau, conditions.real, latents, grid)
         time = self.time_out(jax.nn.silu(self.time_in(sinusoids(times))))
         return x, GridInputs(
             generated=generated,
             grid=grid,
             columns=columns,
             time=time,
-            noisy=noisy,
+            noisy=is_noisy,
             cameras=seen_from,
             text=self._text(conditions.text, len(latents)),
             context=functools.partial(self.guide.context, grid),
