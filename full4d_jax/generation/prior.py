@@ -14,7 +14,7 @@ from full4d_jax.config import DEFAULT, Config, ModelConfig, SamplerConfig, Size,
 from full4d_jax.models.codec import Weights
 from full4d_jax.models.codec_files import codec_weights
 from full4d_jax.models.dit.attention.fused import Attend
-from full4d_jax.models.functional import Params
+from full4d_jax.models.functional import Params, name_of
 from full4d_jax.models.grid_mesh import check_grid_mesh, grid_mesh, parameter_shapes
 from full4d_jax.models.wan.text import load_text
 from full4d_jax.models.weights import SHIPPED, load_metadata, load_params, require_model
@@ -95,7 +95,7 @@ def open_prior(
     check_offload(config.sampler, mesh)
     path = prior_path(config.model, checkpoint)
     trained_with = load_metadata(path).get("own_attention")
-    if trained_with is not None and attend is None:
+    if trained_with not in (None, name_of(attend)):
         do = "open it with open_prior(config, checkpoint, attend), in Python"
         raise errors.InputError(
             "checkpoint", f"{path}, own_attention", trained_with, "that function", do

@@ -77,7 +77,7 @@ def conditions_of_real(
       latents: all frames.
       real: which frames are, at least one frame of each grid.
       cameras: a batch of them, at the latents' frame rate; read by models with cameras only.
-      motion: what the first row carries over (`geometry.motion`), wherever row and column
+      motion: what the first row carries over (`geometry.image_motion`), wherever row and column
         are real; the conditions then have the row, too.
     """
     none = latents[:, :, :0]

@@ -169,7 +169,7 @@ def coefficients(
         ratio = -h[step - 1] / h[step]
         pull = weight[step] * 0.5 / ratio
         predicted[step, 1:] = pull, weight[step] - pull
-        # Moments of the exponential integrator, which the two differences have to meet.
+        # Modulation of the exponential integrator, which the two differences have to meet.
         first = shrinking[step] / -h[step] - 1
         second = first / -h[step] - 0.5
         moments = np.array([first, 2 * second]) / shrinking[step]

@@ -39,3 +39,8 @@ def by_name(params: Any) -> dict[str, Any]:
 def nested(leaves: Mapping[str, Any]) -> Params:
     """Return nested parameters, the inverse of `by_name`."""
     return unflatten_dict(dict(leaves), sep=".")
+
+
+def name_of(function: Any) -> str:
+    """Return the name of a function of yours, as records and metadata have it."""
+    return getattr(function, "__qualname__", type(function).__qualname__)

@@ -8,16 +8,15 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 from jaxtyping import PRNGKeyArray
 
-from full4d_jax.config import Fused, ModelConfig, Residual
+from full4d_jax.config import ModelConfig, Residual
 from full4d_jax.models import grid_mesh, weights
 from full4d_jax.models.dit import dit, sharding
 from full4d_jax.models.functional import Params, by_name, nested
-from full4d_jax.models.trainable import SYNCHRONIZATION, without_adapters
+from full4d_jax.models.trainable import is_added, without_adapters
 
-# These fields say which tokens attend to each other, what is real, which heads there are besides,
-# and how training goes on. All others decide what a network's parameters mean, often without
-# changing a shape.
-FREE = ("attention", "guide.first_frame", "lora_rank")
+# These fields say which tokens attend to each other, what a grid is generated from, and how
+# training goes on. All others decide what parameters mean, often without changing a shape.
+FREE = ("attention", "guide", "lora_rank")
 # Has more inputs where the base moves.
 REFINER = "parametrisation.refiner.enter.kernel"
 MOVER = "parametrisation.mover."
@@ -28,9 +27,8 @@ def start_from(
 ) -> Params:
     """Read the parameters of a checkpoint, and complete them where the model has more.
 
-    Adapters are always fresh. Synchronization of two streams is fresh where the checkpoint has a
-    single stream, and so is what moves the base where it has none of that; inputs that the refiner
-    then has besides start at zero.
+    Adapters are always fresh, and so is what a video model lacks (`trainable.is_added`) where the
+    checkpoint lacks it, too. Inputs of the refiner start at zero where the base is moved anew.
 
     Args:
       model: the network to train.
@@ -46,28 +44,29 @@ def start_from(
       InputError: there is no such file, its model computes something else, or its other names or
         shapes are not the model's.
     """
-    stored = check_start(model, checkpoint)
-    like = grid_mesh.parameter_shapes(stored, mesh, jnp.float32)
+    stored, names = check_start(model, checkpoint)
+    shapes = by_name(grid_mesh.parameter_shapes(stored, mesh, jnp.float32))
+    like = nested({name: shapes[name] for name in names})
     params, _ = weights.load_params(checkpoint, like)
     return complete_params(model, params, key, mesh)
 
 
-def check_start(model: ModelConfig, checkpoint: Path) -> ModelConfig:
-    """Return the network whose parameters a checkpoint has, without reading them.
+def check_start(model: ModelConfig, checkpoint: Path) -> tuple[ModelConfig, list[str]]:
+    """Return the network that a checkpoint is of, and which of its parameters it has, unread.
 
     Raises:
       InputError: as `start_from` does.
     """
     names = weights.tensor_shapes(checkpoint)
     plain = without_adapters(model)
-    if not any(name.startswith(SYNCHRONIZATION) for name in names):
-        plain = dataclasses.replace(plain, attention=Fused())
     moves = plain.parametrisation.moves_base
     if moves and not any(name.startswith(MOVER) for name in names):
         plain = dataclasses.replace(plain, parametrisation=Residual())
     weights.require_model(checkpoint, plain, free=FREE)
-    weights.check_params(checkpoint, dit.abstract_params(plain))
-    return plain
+    wanted = by_name(dit.abstract_params(plain))
+    shared = {x: y for x, y in wanted.items() if x in names or not is_added(x)}
+    weights.check_params(checkpoint, nested(shared))
+    return plain, list(shared)
 
 
 def complete_params(

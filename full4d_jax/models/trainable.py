@@ -16,27 +16,32 @@ from full4d_jax.models.functional import Params, by_name, nested
 SYNCHRONIZATION = ("blocks.synchronization.", "synchronization_time.")
 # Of freeze-time and fixed-view videos.
 CONTEXT = "guide.freeze_or_fixed"
-# What Wan has not.
-ADDED = (
-    "guide.mask_embedding.",
-    "blocks.camera.",
-    "blocks.projector.",
-    CONTEXT,
-    *SYNCHRONIZATION,
+# What a video model has; parts of ours and of yours are added to it.
+VIDEO_MODEL = (
+    "guide.patch_embedding.",
+    "parametrisation.head.",
+    "head_modulation",
+    "blocks.modulation",
+    "blocks.attention.",
+    *("blocks.text_", "blocks.ffn_", "time_", "text_"),
 )
+
+
+def is_added(name: str) -> bool:
+    """Return whether a video model, such as Wan, lacks the parameter with this dotted name."""
+    return not name.startswith(VIDEO_MODEL)
 
 
 def is_trained(trainable: str, name: str) -> bool:
     """Return whether the parameter with this dotted name may change."""
-    starts = {
-        "all": "",
-        "synchronization": (*SYNCHRONIZATION, CONTEXT),
-        "adapters": (),
-        "lora": ADDED,
-        "attention": (*ADDED, "blocks.attention."),
+    is_adapter = ".lora_" in name
+    return {
+        "all": True,
+        "synchronization": name.startswith((*SYNCHRONIZATION, CONTEXT)),
+        "adapters": is_adapter,
+        "lora": is_adapter or is_added(name),
+        "attention": is_added(name) or name.startswith("blocks.attention."),
     }[trainable]
-    is_adapter = trainable in ("adapters", "lora") and ".lora_" in name
-    return is_adapter or name.startswith(starts)
 
 
 def without_adapters(model: ModelConfig) -> ModelConfig:

@@ -45,7 +45,7 @@ from full4d_jax.training.encoding import (
     split_keys,
     whole_batch,
 )
-from full4d_jax.training.loss import Loss, flow_point, loss, predict, weigh
+from full4d_jax.training.loss import Loss, flow_point, own_loss, predict, weigh
 from input_pipeline.loader import Mixture
 from input_pipeline.procedural.scene import HELD_OUT_START
 
@@ -162,8 +162,8 @@ def _losses_of(
     attend: Attend | None,
 ) -> Float[Array, "n"]:
     if own is not None:
-        options = {"own": own, "attend": attend}
-        return loss(config, params, batch, key, frozen, part, **options)[0][None]
+        given = (config, params, batch, key, frozen, part)
+        return own_loss(own, *given, attend=attend)[0][None]
     keys = split_keys(key)
     clips = encode_clips(config, batch, keys, frozen, part)
     network = dit.prediction(config.model, params, attend)

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from full4d_jax import flow
-from full4d_jax.config import Config, FlowConfig
+from full4d_jax.config import Config, FlowConfig, Residual
 from full4d_jax.flow import Latents
 from full4d_jax.generation.batch import EncodedBatch
 from full4d_jax.models.codec import make_codec
@@ -87,7 +87,6 @@ def loss(
     frozen: Frozen = NOTHING_FROZEN,
     part: Microbatch | None = None,
     *,
-    own: Loss | None = None,
     attend: Attend | None = None,
 ) -> tuple[Float[Array, ""], Metrics]:
     """Return the mean loss of a batch, and metrics; of a `part`, its shares in the whole batch's.
@@ -99,18 +98,12 @@ def loss(
       key: all randomness; each clip's is its own, by its place in the batch.
       frozen: what training does not change.
       part: which clips of a larger batch these are.
-      own: in place of flow matching and its terms.
       attend: in place of `fused_attention`.
     """
     part = part or whole_batch(batch)
     keys = split_keys(key)
     clips = encode_clips(config, batch, keys, frozen, part)
     network = dit.prediction(config.model, params, attend)
-    if own is not None:
-        of_clips = jax.vmap(lambda i: jax.random.fold_in(keys.noise, i))(part.places)
-        losses = own(network, clips, of_clips)
-        metrics = {"loss": losses.mean() * (len(losses) / part.size)}
-        return metrics["loss"], metrics
     if config.flow.segments:
         shift = config.sampler.shift
         times = few_steps.draw_segments(keys.times, part, config.flow.segments, shift)
@@ -135,6 +128,31 @@ def loss(
     term = perceptual(codec, frozen.distance, pair, means, part)
     total = metrics["loss"] + config.flow.perceptual * term * means / part.size
     return total, {**metrics, "loss": total, "perceptual": term}
+
+
+def own_loss(
+    own: Loss,
+    config: Config,
+    params: Params,
+    batch: Clips,
+    key: PRNGKeyArray,
+    frozen: Frozen,
+    part: Microbatch,
+    *,
+    attend: Attend | None = None,
+) -> tuple[Float[Array, ""], Metrics]:
+    """Return the mean of a loss of yours in place of `loss`; other arguments are its own.
+
+    Fields of `config.flow` have no effect on it. Sampling starts from noise only with
+    `sampler.noise` above 0, which a loss needs that never trains from zero noise.
+    """
+    keys = split_keys(key)
+    clips = encode_clips(config, batch, keys, frozen, part)
+    network = dit.prediction(config.model, params, attend)
+    of_clips = jax.vmap(lambda i: jax.random.fold_in(keys.noise, i))(part.places)
+    losses = own(network, clips, of_clips)
+    metrics = {"loss": losses.mean() * (len(losses) / part.size)}
+    return metrics["loss"], metrics
 
 
 def draw_times(
@@ -197,7 +215,7 @@ def weigh(
     """Return the loss of each clip, the mean over its hidden frames."""
     predicted = prediction.predicted
     data = prediction.data
-    if config.model.parametrisation.reads_filled:
+    if isinstance(config.model.parametrisation, Residual):
         sigma = deviation(clips.conditions.mask[:, -data.shape[1] :, ..., None])
         flow_losses = flow.flow_loss(predicted, data, point.tau, sigma)
     else:

@@ -11,7 +11,7 @@ class Microbatch(NamedTuple):
 
     Losses of parts add up to that of the whole batch: they divide by the clips of the whole batch,
     and draw the randomness of a clip from its place there. Part j of a holds the clips j, j + a,
-    j + 2 a, ... (`optax.microbatch`), so that each device keeps its own clips.
+    j + 2 a, ... (`optax.microbatching`), so that each device keeps its own clips.
 
     Attributes:
       places: of this part's clips in the batch, ascending.

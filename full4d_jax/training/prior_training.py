@@ -53,7 +53,7 @@ def train_prior(
     weights_of_codec = codec_weights(config, mesh) if config.runs_codec else None
     record = run_record(config, init, dict(mesh.shape) if mesh else None)
     own = {"own_loss": loss, "own_attention": attend}
-    record |= {name: name_of(x) for name, x in own.items() if x is not None}
+    record |= {name: functional.name_of(x) for name, x in own.items() if x is not None}
     if config.data.records:
         folders, weights = mixing.open_folders(config)
         scenes = sorted(mixing.held_out_scenes(config, folders))
@@ -108,11 +108,6 @@ def first_prior_state(
     return state.make_state(config, mesh, make, params)
 
 
-def name_of(function: Any) -> str:
-    """Return the name of a function of yours, as records and metadata have it."""
-    return getattr(function, "__qualname__", type(function).__qualname__)
-
-
 def write_weights(
     config: Config,
     out: Path,
@@ -127,7 +122,7 @@ def write_weights(
         "views": config.data.views,
     }
     if attend is not None:
-        metadata["own_attention"] = name_of(attend)
+        metadata["own_attention"] = functional.name_of(attend)
     # The cameras of records may stand anywhere.
     if not config.data.records:
         metadata |= {
@@ -141,4 +136,6 @@ def write_weights(
         return
     write_text(about, json.dumps(summary, indent=1) + "\n")
     print(f"wrote {weights} and {about.name}")
-    print(f"next: full4d evaluate --config PRESET --checkpoint {weights}")
+    command = f"full4d evaluate --config PRESET --checkpoint {weights}"
+    in_python = f"open_prior(config, {str(weights)!r}, {metadata.get('own_attention')})"
+    print(f"next: {in_python if attend else command}")

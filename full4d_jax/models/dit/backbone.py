@@ -31,7 +31,7 @@ from full4d_jax.models.dit.sharding import constrain, gather_layer
 from full4d_jax.models.dit.tokens import (
     TIME_CHANNELS,
     Axis,
-    Moments,
+    Modulation,
     TokenGrid,
     Tokens,
     flatten,
@@ -72,16 +72,16 @@ class GridInputs(NamedTuple):
     context: Callable[[Axis], Float[Array, "1 1 d"]]
     attend: Attend | None
 
-    def moments(self, axis: Axis, rows: Float[Array, "b r *m d"]) -> Moments:
-        """Return the moments of the grid's videos along an axis, given those of its frames."""
+    def modulation(self, axis: Axis, rows: Float[Array, "b r *m d"]) -> Modulation:
+        """Return the modulation of the grid's videos along an axis, given those of its frames."""
         grid = self.grid
         if self.noisy is None:
             by_frame = rows.reshape(len(rows), grid.views, grid.frames, *rows.shape[2:])
             cut = videos(by_frame, axis)
-            return Moments(cut.reshape(len(cut), -1, *rows.shape[2:]), None)
+            return Modulation(cut.reshape(len(cut), -1, *rows.shape[2:]), None)
         cut = videos(self.noisy, axis)
         tokens = on_tokens(grid.along(axis).to_tokens(cut), axis)
-        return Moments(jnp.repeat(rows, len(cut) // len(rows), axis=0), tokens)
+        return Modulation(jnp.repeat(rows, len(cut) // len(rows), axis=0), tokens)
 
 
 class MultiViewDiT(nnx.Module):
@@ -158,8 +158,8 @@ class MultiViewDiT(nnx.Module):
     def read(self, x: Tokens, axis: Axis, seen: GridInputs) -> Maps:
         """Turn tokens into what they say of the generated frames, float32."""
         time = seen.time + seen.context(axis)
-        moments = seen.moments("all", time[:, :, None])
-        shift, scale = moments.of_tokens(self.head_modulation[...], x)
+        modulation = seen.modulation("all", time[:, :, None])
+        shift, scale = modulation.of_tokens(self.head_modulation[...], x)
         x = layer_norm(x) * (1 + scale) + shift
         # Targets come after the source and before the projection.
         views, frames = seen.generated
@@ -179,25 +179,22 @@ class MultiViewDiT(nnx.Module):
         cut = seen.grid.along(axis)
         rows = self.time_projection(jax.nn.silu(seen.time + seen.context(axis)))
         rows = rearrange(rows, "b r (m d) -> b r m d", m=6)
-        moments = seen.moments(axis, rows)
+        modulation = seen.modulation(axis, rows)
         tokens = jnp.arange(cut.views * cut.frames * cut.tokens)
         tokens = constrain(tokens, "tokens") if axis == "all" else tokens
         vectors = cameras.camera_vectors(*seen.cameras)
         text = seen.text
         if text is not None:
-            text = jnp.repeat(text, len(moments.rows) // len(seen.time), axis=0)
+            text = jnp.repeat(text, len(modulation.rows) // len(seen.time), axis=0)
         # The later half of the frames is the projection.
         has_projection = seen.grid.frames == 2 * seen.generated[1]
         pattern = mask.Pattern(cut, axis != "all", config.mask, has_projection)
         transforms = None
         if "prope" in config.cameras:
-            shape = (-1, pattern.grid.views, pattern.grid.frames, 4, 4)
-            transforms = jax.tree.map(
-                lambda x: x.reshape(shape),
-                cameras.projective_transforms(*seen.cameras),
-            )
+            to_image, back = cameras.projective_transforms(*seen.cameras)
+            transforms = (videos(to_image, axis), videos(back, axis))
         return BlockInputs(
-            modulation=moments,
+            modulation=modulation,
             angles=positions.rotary_angles(tokens, cut, seen.columns, config),
             cameras=on_tokens(cut.to_tokens(videos(vectors, axis)), axis),
             text=text,
@@ -221,6 +218,7 @@ class MultiViewDiT(nnx.Module):
         if "plucker" in config.cameras:
             rays = on_tokens(flatten(cameras.plucker_rays(*seen_from, rows, columns)))
             x = x + self.plucker_embedding(rays).astype(self.dtype)
+        x = x.astype(self.dtype)
         times, is_noisy = flow_times(tau, conditions.real, latents, grid)
         time = self.time_out(jax.nn.silu(self.time_in(sinusoids(times))))
         return x, GridInputs(

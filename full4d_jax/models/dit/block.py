@@ -25,7 +25,7 @@ from full4d_jax.models.dit.attention.fused import (
 )
 from full4d_jax.models.dit.cameras import CAMERA_CHANNELS, Transforms
 from full4d_jax.models.dit.linear import PRODUCT, linear
-from full4d_jax.models.dit.tokens import Moments, Tokens
+from full4d_jax.models.dit.tokens import Modulation, Tokens
 
 Heads = Float[Array, "*b k c"]
 
@@ -43,7 +43,7 @@ class BlockInputs(NamedTuple):
       attend: attention between the tokens of a grid; None is `fused_attention`.
     """
 
-    modulation: Moments
+    modulation: Modulation
     angles: Float[Array, "n p"]
     cameras: Float[Array, "b n 16"]
     text: Float[Array, "b m d"] | None

@@ -4,7 +4,7 @@ linear   a linear layer in every block adds a token's camera, [R | t] and fx, fy
 plucker  a linear layer adds direction and moment of the ray through a token's centre, once
 prope    attention sees what camera i sees of what camera j sees
 
-The last are relative projective transforms inside attention (PRoPE, arXiv 2507.10496).
+The last, prope, are relative projective transforms inside attention (PRoPE, arXiv 2507.10496).
 
 A frame's camera maps homogeneous world points to homogeneous image points with inverse depth,
 

@@ -15,7 +15,7 @@ Motion = Float[Array, "b v t h w 5"]
 class Conditions(NamedTuple):
     """Conditions of a grid, at latent resolution; view 0 is the source.
 
-    With `config.projection = "frames"` the first four may have no frames (t = 0). Without any
+    With the guide `ProjectionAsFrames` the first four may have no frames (t = 0). Without any
     projection, it and the disparity have none, and the mask is 1 in real frames
     (`real_frames`).
 
@@ -29,7 +29,7 @@ class Conditions(NamedTuple):
       text: embedding of the prompt; None has no tokens, which is Wan's padding, zeros.
       real: which frames are, clean, in `base`.
       motion: from each pixel to where `base` and `row` show it, pixels, x then y, and the logit of
-        the latter's share, as the first row carries them over (`geometry.motion`); None is
+        the latter's share, as the first row carries them over (`geometry.image_motion`); None is
         0, and all that models have that do not move their base.
       row: what the first row shows at the same instant where it is carried over, else `base`; None
         is that everywhere.

@@ -1,9 +1,9 @@
 """The multi-view video diffusion transformer: noisy latents of a grid to their velocity.
 
 `velocity(config, params)` is the one entry for training, sampling and distillation. Three parts
-make the network, and none knows another by name: a guide, through which the grid is generated from
-something (`guides`); blocks with an attention over views and times (`backbone`, `two_streams`); and
-what the output means (`parametrisations`, `moved_base`).
+make the network: a guide, through which the grid is generated from something (`guides`); blocks
+with an attention over views and times (`backbone`, `two_streams`), which know neither of the
+others by name; and what the output means (`parametrisations`, `moved_base`).
 
 Real frames (`Conditions.real`; with `ProjectionAsFrames.first_frame` the source's first) are clean
 at flow time 0 whatever the others' flow time is, and stay as they are.
@@ -59,8 +59,8 @@ def prediction(
 
     Latents are (b v t h w c) with v the generated views, tau is (b,) in [0, 1], or (b v t) where
     frames differ, e.g. 0 for a first frame that is real (as in Wan2.2-TI2V). Matrix products on
-    tokens run in bfloat16 on accelerators, in float32 on CPU; softmax, norms, the embedding of the
-    flow time and the velocity are float32 everywhere.
+    tokens run in bfloat16 on accelerators, in float32 on CPU, and parameters are rounded to that;
+    softmax, norms, the embedding of the flow time and the velocity are computed in float32.
 
     Args:
       config: the network.

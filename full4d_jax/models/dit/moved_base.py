@@ -2,8 +2,8 @@
 
 Without projection the first guess of a hidden frame is the nearest real one. Where things move it
 shows them in the wrong place, so it is warped by the motion that the first row carries over
-(`geometry.motion`), which a second head corrects, and mixed with what the row shows at the same
-instant.
+(`geometry.image_motion`), which a second head corrects, and mixed with what the row shows at the
+same instant.
 """
 
 from collections.abc import Sequence

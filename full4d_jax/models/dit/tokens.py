@@ -42,7 +42,7 @@ class TokenGrid(NamedTuple):
         return TokenGrid(*frames.get(axis, (self.views, self.frames)), self.tokens)
 
 
-class Moments(NamedTuple):
+class Modulation(NamedTuple):
     """Vectors that depend on a token's flow time; a grid has few of them.
 
     Attributes:

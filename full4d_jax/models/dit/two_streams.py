@@ -33,7 +33,7 @@ from full4d_jax.models.dit.linear import linear
 from full4d_jax.models.dit.tokens import (
     VIDEOS,
     Axis,
-    Moments,
+    Modulation,
     Tokens,
     flatten,
     on_tokens,
@@ -61,7 +61,7 @@ class Synchronization(nnx.Module):
             self.mix.kernel[...] = jnp.concatenate([jnp.eye(d), jnp.eye(d)]) / 2
         self.modulation = nnx.Param(jnp.zeros((2, d)))
 
-    def __call__(self, y: Streams, scale: Moments) -> Streams:
+    def __call__(self, y: Streams, scale: Modulation) -> Streams:
         """Return the streams before the next block.
 
         Args:
@@ -105,7 +105,7 @@ class TwoStreamDiT(MultiViewDiT):
         )
         both = self.synchronization_time(jax.nn.silu(seen.time))
         both = rearrange(both, "b r (m d) -> b r m d", m=2)
-        scale = seen.moments("all", both)
+        scale = seen.modulation("all", both)
 
         def apply(block, x):
             y = Streams(over_views(block, x.views), over_times(block, x.times))

@@ -89,14 +89,14 @@ def layers_of(model: ModelConfig, leaf: str) -> list[int | None]:
 
 def added_leaves(model: ModelConfig) -> list[str]:
     """Return the dotted names of our parameters that Wan has not."""
-    return [leaf for leaf in abstract_leaves(model) if leaf.startswith(trainable.ADDED)]
+    return [leaf for leaf in abstract_leaves(model) if trainable.is_added(leaf)]
 
 
 def wan_names(model: ModelConfig, layout: Layout) -> Places:
     """Return every tensor's name in `layout`, and its place."""
     names = {}
     for leaf, x in abstract_leaves(model).items():
-        if leaf.startswith(trainable.ADDED):
+        if trainable.is_added(leaf):
             continue
         module, _, kind = leaf.removeprefix("blocks.").rpartition(".")
         ending = {"kernel": ".weight", "scale": ".weight", "bias": ".bias"}.get(

@@ -56,6 +56,8 @@ def test_a_mesh_that_shards_queries_refuses_it():
     pattern = Pattern(TokenGrid(4, 2, 2), False, "time_view", cross_half=False)
     with (
         jax.set_mesh(make_mesh(MeshConfig(data=1, view=4, time=2))),
-        pytest.raises(InputError, match=r"mesh\.view, mesh\.time: .*function of yours"),
+        pytest.raises(
+            InputError, match=r"mesh\.view, mesh\.time: .*attention of yours"
+        ),
     ):
         attention_on_mesh(own_view, q, q, q, None, pattern)

@@ -118,13 +118,14 @@ def attention_on_mesh(
       rows_by_cudnn: as in `fused_attention`.
 
     Raises:
-      InputError: the mesh shards queries, and `attend`, a function of yours, needs them all.
+      InputError: the mesh shards queries, and `attend` or the cameras need them all.
     """
     grid = pattern.grid
 
     def in_grid(q, k, v):
         if attend is not None:
-            return checkpoint_name(attend(q, k, v, pattern), SAVED)
+            o = attend(q, k, v, pattern).astype(q.dtype)
+            return checkpoint_name(o, SAVED)
         return fused_attention(
             q,
             k,
@@ -146,9 +147,9 @@ def attention_on_mesh(
     swap, rest = swap_axes(heads_here, sizes["view"], sizes["time"])
     if pattern.is_cut:
         swap = rest = ()
-    expected = "sizes that divide the heads: a function of yours attends in whole grids"
+    expected = "sizes that divide the heads, with prope or an attention of yours"
     parts = (sizes["view"], sizes["time"])
-    require("mesh.view, mesh.time", parts, not (rest and attend), expected)
+    require("mesh.view, mesh.time", parts, not (rest and (attend or cameras)), expected)
 
     def local(q, k, v, cameras):
         trade = partial(jax.lax.all_to_all, axis_name=swap, tiled=True)
