@@ -149,8 +149,8 @@ def bucket(request, storage, tmp_path, monkeypatch) -> str:
 
 
 @pytest.fixture
-def write_film():
-    """A function that writes a film: `times` in hundredths of a second; frame i is 20 i bright.
+def make_video():
+    """A function that writes a video: `times` in hundredths of a second; frame i is 20 i bright.
 
     The upper left quarter of every frame is white.
     """

@@ -34,7 +34,7 @@ def write_small_files(folder: Path, *, columns: int, frames: int) -> None:
 
     Args:
       folder: where they lie.
-      columns: pixels of the capture's two films; they have three quarters as many rows.
+      columns: pixels of the capture's two videos; they have three quarters as many rows.
       frames: of each of them, `FPS` a second.
     """
     params = init_params(SMALL.model, jax.random.key(0))

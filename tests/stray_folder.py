@@ -10,7 +10,7 @@ from textured_room import FOV, render, ring, textures
 from full4d_jax.media.video_io import write_video
 from input_pipeline.pinhole import intrinsics_from_fov, invert
 
-SIZE = 96, 128  # rows and columns of the film
+SIZE = 96, 128  # rows and columns of the video
 DEPTH_SIZE = 48, 64
 FPS = 60
 BOOT = 4711.5  # seconds of the phone's clock at the first frame

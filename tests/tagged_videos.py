@@ -1,4 +1,4 @@
-"""Films whose file tells of their lens or of their pixels."""
+"""Videos whose file tells of their lens or of their pixels."""
 
 import struct
 from pathlib import Path
@@ -10,7 +10,7 @@ from full4d_jax.source.lens import QUICKTIME_FOCAL_LENGTH
 
 
 def write_video(path: Path, said: str) -> None:
-    """A film of 60 x 40 pixels whose container says something."""
+    """A video of 60 x 40 pixels whose container says something."""
     kind = path.suffix[1:].replace("m4v", "mp4")
     options = {"movflags": "use_metadata_tags"}
     with av.open(str(path), "w", format=kind, options=options) as container:

@@ -1,4 +1,4 @@
-"""Films with sound: silence, and then a tone."""
+"""Videos with sound: silence, and then a tone."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -19,7 +19,7 @@ def write_video_with_sound(
     tone_at: float = 0.0,
     sound_at: float = 0.0,
 ) -> Path:
-    """Write a film with stereo sound.
+    """Write a video with stereo sound.
 
     Args:
       path: where to write.

@@ -33,7 +33,7 @@ TRAINED = {  # and nothing else
 
 
 def waves(seed: int) -> np.ndarray:
-    """A film of coloured waves that travel."""
+    """A video of coloured waves that travel."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[:48, :96]
     time = np.arange(12)[:, None, None, None]

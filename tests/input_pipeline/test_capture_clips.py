@@ -26,10 +26,10 @@ def levels(files):
     ]
 
 
-def test_different_rates_and_offsets_are_aligned_by_time(tmp_path, write_film):
-    fast = write_film(tmp_path / "fast.mp4", range(0, 40, 4))  # 25 a second
+def test_different_rates_and_offsets_are_aligned_by_time(tmp_path, make_video):
+    fast = make_video(tmp_path / "fast.mp4", range(0, 40, 4))  # 25 a second
     # 10 a second, begins 0.12 s later.
-    slow = write_film(tmp_path / "slow.mp4", range(0, 40, 10))
+    slow = make_video(tmp_path / "slow.mp4", range(0, 40, 10))
     capture = film_capture({"fast": fast, "slow": slow}, slow={"offset": 0.12})
     (example,) = CaptureClips([capture])
     # At 0.12, 0.22 and 0.32 s: frames 3, 5 or 6, 8 of the fast one; it ends at 0.36 s.
@@ -40,14 +40,14 @@ def test_different_rates_and_offsets_are_aligned_by_time(tmp_path, write_film):
     assert example.fps == pytest.approx(1 / 0.1, rel=0.21)
 
 
-def test_views_that_never_film_together_are_refused(tmp_path, write_film):
-    paths = {x: write_film(tmp_path / f"{x}.mp4", range(0, 24, 4)) for x in "ab"}
+def test_views_that_never_film_together_are_refused(tmp_path, make_video):
+    paths = {x: make_video(tmp_path / f"{x}.mp4", range(0, 24, 4)) for x in "ab"}
     with pytest.raises(ValueError, match=r"instant \(a 0.00 to 0.20 s, b 5.00 to 5.20"):
         CaptureClips([film_capture(paths, b={"offset": 5.0})])
 
 
-def test_clips_are_cut_without_overlap_and_the_rest_is_counted(tmp_path, write_film):
-    path = write_film(tmp_path / "a.mp4", range(0, 44, 4))
+def test_clips_are_cut_without_overlap_and_the_rest_is_counted(tmp_path, make_video):
+    path = make_video(tmp_path / "a.mp4", range(0, 44, 4))
     clips = CaptureClips([film_capture({"a": path})], frames=3)
     shown = [levels(clip.frames)[0] for clip in clips]
     assert shown == [[0, 1, 2], [3, 4, 5], [6, 7, 8]]

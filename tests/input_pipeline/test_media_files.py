@@ -1,4 +1,4 @@
-"""Pictures and films of every kind are read as they are; what is not whole is refused."""
+"""Pictures and videos of every kind are read as they are; what is not whole is refused."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -92,7 +92,7 @@ def test_pictures_that_are_too_large_are_refused_by_their_header(tmp_path, monke
             read(tmp_path / "a.png")
 
 
-END = 2.0  # seconds of real films that are looked at
+END = 2.0  # seconds of real videos that are looked at
 VARIABLE = [0, 4, 8, 30, 31, 60, 100, 104, 130, 140]
 
 
@@ -100,22 +100,22 @@ def levels(pictures):
     return [round(float(picture[-8:, -8:].mean()) / 20) for picture in pictures]
 
 
-def test_times_are_those_of_the_decoded_frames(tmp_path, write_film):
-    path = write_film(tmp_path / "ü 影片.mp4", VARIABLE)
+def test_times_are_those_of_the_decoded_frames(tmp_path, make_video):
+    path = make_video(tmp_path / "ü 影片.mp4", VARIABLE)
     np.testing.assert_allclose(frame_times(path), np.array(VARIABLE) / 100, atol=1e-4)
     times = [frame.time for frame in decode_frames(path)]
     np.testing.assert_allclose(times, frame_times(path), atol=1e-9)
 
 
-def test_any_frames_are_read_from_anywhere(tmp_path, write_film):
-    path = write_film(tmp_path / "a.mp4", VARIABLE)
+def test_any_frames_are_read_from_anywhere(tmp_path, make_video):
+    path = make_video(tmp_path / "a.mp4", VARIABLE)
     times = frame_times(path)
     for chosen in ([0, 1, 2], [3, 5, 9], [8], list(range(10))):
         assert levels(read_frames(path, times[chosen])) == chosen
 
 
-def test_rotated_frames_are_upright_as_in_opencv(tmp_path, write_film):
-    path = write_film(tmp_path / "a.mp4", [0, 4, 8], rotation=90)
+def test_rotated_frames_are_upright_as_in_opencv(tmp_path, make_video):
+    path = make_video(tmp_path / "a.mp4", [0, 4, 8], rotation=90)
     upright = cv2.VideoCapture(str(path))
     upright.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
     expected = upright.read()[1]
@@ -124,17 +124,17 @@ def test_rotated_frames_are_upright_as_in_opencv(tmp_path, write_film):
     assert np.abs(picture.astype(int) - expected[..., ::-1]).mean() < 3
 
 
-def test_ten_bit_video(tmp_path, write_film):
+def test_ten_bit_video(tmp_path, make_video):
     deep = {"pix_fmt": "yuv420p10le", "codec": "libx265"}
-    path = write_film(tmp_path / "a.mkv", [0, 4, 8, 12], **deep)
+    path = make_video(tmp_path / "a.mkv", [0, 4, 8, 12], **deep)
     assert levels(read_frames(path, frame_times(path))) == [0, 1, 2, 3]
 
 
-def test_files_that_are_no_videos_are_refused(tmp_path, write_film):
+def test_files_that_are_no_videos_are_refused(tmp_path, make_video):
     text = tmp_path / "text.mp4"
     text.write_text("not a video")
     cut = tmp_path / "cut.mp4"
-    cut.write_bytes(write_film(tmp_path / "a.mp4", VARIABLE).read_bytes()[:600])
+    cut.write_bytes(make_video(tmp_path / "a.mp4", VARIABLE).read_bytes()[:600])
     for path in (text, cut):
         for read in (frame_times, frame_size):
             with pytest.raises(ValueError, match=f"{path.name}: found no readable"):
@@ -142,8 +142,8 @@ def test_files_that_are_no_videos_are_refused(tmp_path, write_film):
 
 
 @pytest.mark.parametrize("name", ["a:b.mp4", "pipe:0"])
-def test_names_like_addresses_are_files(tmp_path, write_film, monkeypatch, name):
-    write_film(tmp_path / "a.mp4", [0, 4, 8])
+def test_names_like_addresses_are_files(tmp_path, make_video, monkeypatch, name):
+    make_video(tmp_path / "a.mp4", [0, 4, 8])
     (tmp_path / "a.mp4").rename(tmp_path / name)
     monkeypatch.chdir(tmp_path)
     assert first_frame(Path(name)).size

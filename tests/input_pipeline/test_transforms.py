@@ -1,4 +1,4 @@
-"""Decoded pictures, films, intrinsics and depth against OpenCV, ffmpeg and exact ramps."""
+"""Decoded pictures, videos, intrinsics and depth against OpenCV, ffmpeg and exact ramps."""
 
 import io
 
@@ -121,7 +121,7 @@ def film(shown):
 
 @pytest.fixture
 def clip(make_example, film):
-    """Three views of the same film, the second of them JPEG files."""
+    """Three views of the same video, the second of them JPEG files."""
     example = make_example(v=3, t=LENGTH)
     files = encode_view([picture(n) for n in range(LENGTH)], film=False)
     frames = np.stack([film, files, film])

@@ -5,7 +5,7 @@ each other's files by addresses alone. Of several processes each runs the same p
 the first has written is copied into the bucket when it ends. Importing, encoding, training and
 sampling are killed and go on: what they had made is not made again. With four processes so are
 depth and lifting;
-checks and films, which leave nothing half done, are killed and begin anew. All that a day of four
+checks and videos, which leave nothing half done, are killed and begin anew. All that a day of four
 processes makes is then, bit for bit, that of a day without kills.
 
 Losses, grids and scenes are those of one process with as many devices. Those of two processes have
@@ -257,7 +257,7 @@ def test_a_lab_needs_no_disk_of_its_own(lab, count, is_thorough):
 
 
 def bring_inputs(lab: Machine) -> None:
-    """Bring a capture of two films, a video and a codec into the bucket."""
+    """Bring a capture of two videos, another video and a codec into the bucket."""
     room = make_room(views=3, height=96, width=96, frames=10)
     pictures = np.array([[decode_jpeg(file) for file in view] for view in room.frames])
     for name, shown in {"a": pictures, "b": 255 - pictures}.items():
@@ -401,7 +401,7 @@ def lift(lab: Machine, words: str, count: int, is_thorough: bool) -> None:
 
 
 def render_and_evaluate(lab: Machine, lines: dict[str, str], is_thorough: bool) -> None:
-    """Make films and a page, and scores, of stages that stay; if thorough, both are killed."""
+    """Make videos and a page, and scores, of stages that stay; if thorough, both are killed."""
     stages = lab.marks("out", r"\.npz$")
     if is_thorough:
         rendering = lab.start(lines["render"], machine="render")

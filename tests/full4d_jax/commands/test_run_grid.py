@@ -31,7 +31,7 @@ SHOWN = ("--orbit_seconds", "0.1", "--size", "32")
 
 @pytest.fixture(scope="module")
 def videos(tmp_path_factory) -> Path:
-    """A room: a square crosses in one film, the camera walks around in the other."""
+    """A room: a square crosses in one video, the camera walks around in the other."""
     folder = tmp_path_factory.mktemp("videos")
     still = film(arc(9))[0]
     row = still[:1].repeat(3, 0)

@@ -1,4 +1,4 @@
-"""Anybody's films against a capture: paired, compared in one table, or refused."""
+"""Videos of other methods against a capture: paired, compared in one table, or refused."""
 
 import json
 
@@ -50,7 +50,7 @@ def capture(clip, tmp_path_factory):
 
 
 def write_films(folder, films):
-    """One folder of PNG files a film, under images/."""
+    """Write one folder of PNG files per video, under images/."""
     for name, pictures in films.items():
         (folder / "images" / name).mkdir(parents=True)
         for t, picture in enumerate(pictures):

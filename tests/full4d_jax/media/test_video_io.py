@@ -102,7 +102,7 @@ def test_memory_does_not_grow_with_what_is_skipped(tmp_path):
 
 
 def damage_packet(path: Path, *, key: bool) -> float:
-    """Overwrite a packet in the middle of a film, its first bytes excepted; return its second."""
+    """Overwrite a packet in the middle of a video, its first bytes excepted; return its second."""
     with av.open(str(path)) as container:
         packets = [p for p in container.demux(container.streams.video[0]) if p.size]
     later = packets[len(packets) // 3 :]

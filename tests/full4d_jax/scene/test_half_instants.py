@@ -1,4 +1,4 @@
-"""Pictures of the source between the instants, on a film of a square before a wall."""
+"""Pictures of the source between the instants, on a video of a square before a wall."""
 
 import jax
 import numpy as np

@@ -1,4 +1,4 @@
-"""The sound of a film in the page: what the page holds, and that it keeps step with the time."""
+"""The sound of a video in the page: what the page holds, and that it keeps step with the time."""
 
 import io
 from pathlib import Path
@@ -13,8 +13,8 @@ from full4d_jax.media.sound import read_sound
 from full4d_jax.scene.page import run_viewing, write_page
 
 
-def write_film(path: Path, *, seconds: int, sound_at: float = 0.0) -> Path:
-    """A film of 25 pictures a second, whose tone begins in second 2."""
+def make_video(path: Path, *, seconds: int, sound_at: float = 0.0) -> Path:
+    """A video of 25 pictures a second, whose tone begins in second 2."""
     frames = np.full((25 * seconds, 48, 64, 3), 90, np.uint8)
     return write_video_with_sound(path, frames, 25, tone_at=2.0, sound_at=sound_at)
 
@@ -31,7 +31,7 @@ def decoded(content: bytes) -> tuple[np.ndarray, int]:
     ("start", "seconds", "sound_at"), [(1.5, 1.86, 0.0), (0.0, 4.0, 1.0)]
 )
 def test_the_sound_is_that_of_the_part(tmp_path, start, seconds, sound_at):
-    film = write_film(tmp_path / "film.mp4", seconds=4, sound_at=sound_at)
+    film = make_video(tmp_path / "film.mp4", seconds=4, sound_at=sound_at)
     sound = read_sound(film, np.array([start, start + seconds]))
     assert sound is not None
     samples, rate = decoded(sound.tobytes())
@@ -49,7 +49,7 @@ def test_the_sound_is_that_of_the_part(tmp_path, start, seconds, sound_at):
 
 def test_the_sound_keeps_step_in_a_browser(tmp_path, browser):
     sound = read_sound(
-        write_film(tmp_path / "film.mp4", seconds=6), np.array([0.0, 6.0])
+        make_video(tmp_path / "film.mp4", seconds=6), np.array([0.0, 6.0])
     )
     viewing = run_viewing(cameras(), background=np.zeros(3))
     page = tmp_path / "scene.html"

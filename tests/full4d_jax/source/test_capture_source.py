@@ -183,7 +183,7 @@ def test_a_capture_is_lifted_without_a_prior_and_rendered(
 
 
 def test_generated_pictures_are_thinned_out_and_said_to_be_generated(tmp_path):
-    """Nine films in 4DAnyone's layout, of a ball that grows before black."""
+    """Nine videos in 4DAnyone's layout, of a ball that grows before black."""
     views, folder = 9, tmp_path / "clip"
     poses = orbit(40.0 * np.arange(views), np.zeros(views), 1.0, pivot=(0.0, 0.0, 0.0))
     lens = intrinsics_from_fov(40.0, 48, 32)

@@ -31,13 +31,13 @@ def path(tmp_path) -> Path:
 
 
 def room(seed: int, width: int = 160) -> np.ndarray:
-    """A picture with detail, of which a film shows the middle."""
+    """A picture with detail, of which a video shows the middle."""
     noise = np.random.default_rng(seed).integers(30, 220, (12, width // 8, 3), np.uint8)
     return cv2.resize(noise, (width, 96), interpolation=cv2.INTER_CUBIC)
 
 
 def resting(seconds: float, seed: int = 0) -> np.ndarray:
-    """A film of a room where nothing happens."""
+    """A video of a room where nothing happens."""
     return np.repeat(room(seed)[None], round(seconds * FPS), 0)
 
 
@@ -50,7 +50,7 @@ def ball(frames: np.ndarray, begin: float, end: float) -> None:
 
 
 def test_a_cut_is_refused_and_what_is_said_helps(path):
-    """A film of a room, then of the same room upside down in the colours of its negative."""
+    """A video of a room, then of the same room upside down in the colours of its negative."""
     frames, _ = film(arc(12))
     frames[6:] = 255 - frames[6:, ::-1, ::-1]
     write_video(path, frames, FPS)

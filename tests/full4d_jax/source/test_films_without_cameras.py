@@ -1,4 +1,4 @@
-"""Cameras of synchronized films are found, or the films that do not fit together are named."""
+"""Cameras of synchronized videos are found, or the videos that do not fit together are named."""
 
 import cv2
 import numpy as np
@@ -32,7 +32,7 @@ def arc() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def rig_folder(tmp_path_factory):
-    """Six films of a room whose walls are others at each instant: points of one are of no other."""
+    """Six videos of a room whose walls change at each instant: no point is seen at two."""
     path = tmp_path_factory.mktemp("rig")
     lens = intrinsics_from_fov(FOV, *SIZE)
     walls = [textures(instant) for instant in range(INSTANTS)]
@@ -104,7 +104,7 @@ def test_a_film_of_something_else_is_named(rig_folder, tmp_path, capsys):
 
 
 def room_films(paths: np.ndarray) -> np.ndarray:
-    """Films (v t h w 3) of one room from world-to-camera (v t 4 4)."""
+    """Videos (v t h w 3) of one room from world-to-camera (v t 4 4)."""
     lens = intrinsics_from_fov(FOV, *SIZE)
     walls = textures(0)
     return np.stack(

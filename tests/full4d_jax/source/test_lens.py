@@ -1,4 +1,4 @@
-"""The lens of a file: from EXIF, from tags of films, and of single tracks as FFmpeg writes them."""
+"""The lens of a file: from EXIF, from tags of videos and of single tracks as FFmpeg writes them."""
 
 import struct
 

@@ -16,20 +16,20 @@ from full4d_jax.source.row_and_column import open_two_videos
 from input_pipeline.pinhole import centers, nearest_to_axes, relative_to, rescale
 
 SIZE = Size(views=3, frames=2, height=32, width=32)
-TAKEN = slice(0, None, 4)  # frames of the films that are the column
+TAKEN = slice(0, None, 4)  # frames of the videos that are the column
 # World-to-camera of a camera that walks around a place, which all frames look at.
 WALK = arc(9)
 
 
 def write(folder: Path, poses: np.ndarray) -> Path:
-    """A film of 12 frames a second, of which 3 a second are taken."""
+    """A video of 12 frames a second, of which 3 a second are taken."""
     write_video(folder / "column.mp4", film(poses)[0], 12)
     return folder / "column.mp4"
 
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
-    """Points are sought in frames of the films' own size, which takes seconds less."""
+    """Points are sought in frames of the videos' own size, which takes seconds less."""
     monkeypatch.setattr(row_and_column, "POINTS_SIDE", 5 * SIZE.height)
 
 
@@ -49,7 +49,7 @@ def test_poses_place_the_views_where_the_column_was_filmed(tmp_path):
     assert middle is not None
     unit = float(np.linalg.norm(middle))
     np.testing.assert_allclose(found[:, 0], rescale(true, unit), atol=1e-4)
-    # The picture is the middle of the film's, whose lens the file tells.
+    # The picture is the middle of the video's, whose lens the file tells.
     focal = LENS[0, 0] * SIZE.height / HEIGHT
     np.testing.assert_allclose(cameras.intrinsics[:, 0, 0], focal, rtol=1e-3)
     assert any(f"stand {angle} degrees apart" in source.about.note for angle in (8, 9))

@@ -36,7 +36,7 @@ def save(path, table):
     path.write_text(json.dumps(table))
 
 
-def write_llff(path, rig, films, pictures):
+def write_llff(path, rig, videos, pictures):
     """Rows: 3x5 of [down right backward centre | height width focal], near, far.
 
     LLFF's own script sorts names by character: cam1, cam10, cam2.
@@ -47,11 +47,11 @@ def write_llff(path, rig, films, pictures):
         center = invert(pose)[:3, 3]
         matrix = np.stack([down, right, -forward, center, [24, 32, 40]], 1)
         rows.append([*matrix.ravel(), 0.1, 10])
-    films(path)
+    videos(path)
     np.save(path / "poses_bounds.npy", np.array(rows))
 
 
-def write_panoptic(path, rig, films, pictures):
+def write_panoptic(path, rig, videos, pictures):
     names, lens, poses = rig
     fn = [[f"{i}/{t:06}.jpg" for i in range(3)] for t in range(2)]
     table = {"w": 32, "h": 24, "k": [[lens.tolist()] * 3] * 2, "fn": fn}
@@ -67,7 +67,7 @@ DYCHECK_LENS |= {"image_size": [32, 24], "pixel_aspect_ratio": 1.0, "skew": 0.0}
 DYCHECK_LENS |= {"radial_distortion": [0.1, 0.2, 0.3], "tangential": [0.01, 0.02]}
 
 
-def write_dycheck(path, rig, films, pictures):
+def write_dycheck(path, rig, videos, pictures):
     (path / "depth/1x").mkdir(parents=True)
     ids = {}
     for camera, pose in enumerate(rig[2]):
@@ -86,7 +86,7 @@ def write_dycheck(path, rig, films, pictures):
     save(path / "extra.json", {"fps": 15})
 
 
-def write_multicam(path, rig, films, pictures):
+def write_multicam(path, rig, videos, pictures):
     """Unreal: centimetres, y mirrored, row vectors; rows forward, right, up, place."""
     table = {}
     for t in range(5):
@@ -100,10 +100,10 @@ def write_multicam(path, rig, films, pictures):
             frame[name] = " ".join(f"[{text}]" for text in words) + " "
         table[f"frame{t}"] = frame
     save(path / "cameras/camera_extrinsics.json", table)
-    films(path / "videos", size=(32, 32))
+    videos(path / "videos", size=(32, 32))
 
 
-def write_instants(path, rig, films, pictures):
+def write_instants(path, rig, videos, pictures):
     for t in range(2):
         project = path / f"colmap_{t}" / "sparse/0"
         save(path / "camera_extrinsic.json", {})
@@ -118,7 +118,7 @@ def write_instants(path, rig, films, pictures):
         (project / "images.txt").write_text("\n".join(lines))
 
 
-def write_ours(path, rig, films, pictures):
+def write_ours(path, rig, videos, pictures):
     names, lens, poses = rig
     same = {"width": 32, "height": 24, "intrinsics": lens.tolist(), "offset": 0.25}
     cameras = [
@@ -127,11 +127,11 @@ def write_ours(path, rig, films, pictures):
     ]
     words = {"unit": 0.5, "license": "CC0-1.0", "caption": "a ball"}
     save(path / "cameras.json", {**words, "cameras": cameras})
-    films(path)
+    videos(path)
 
 
-def write_fdanyone(path, rig, films, pictures):
-    """4DAnyone: OpenCV camera-to-world, films by number; sparse views and skeletons beside them."""
+def write_fdanyone(path, rig, videos, pictures):
+    """4DAnyone: OpenCV camera-to-world, videos by number; sparse views, skeletons beside them."""
     same = {"layer_index": 0, "pitch": 0, "K": rig[1].tolist(), "image_width": 32}
     same |= {"image_height": 24, "skeleton_video": "skeletons/00.mp4"}
     cameras = [
@@ -139,19 +139,19 @@ def write_fdanyone(path, rig, films, pictures):
         | {"camera_to_world": invert(pose).tolist()}
         for i, pose in enumerate(rig[2])
     ]
-    films(path / "videos/dense", names=("00", "01", "02"))
-    films(path / "videos/sparse", names=("00",))
+    videos(path / "videos/dense", names=("00", "01", "02"))
+    videos(path / "videos/sparse", names=("00",))
     save(path / "cameras.json", {"camera_model": "OPENCV", "cameras": cameras})
 
 
-def write_opencv(path, rig, films, pictures):
+def write_opencv(path, rig, videos, pictures):
     names, lens, poses = rig
     cameras = [
         {"name": n, "K": lens.tolist(), "R": p[:3, :3].tolist(), "t": p[:3, 3].tolist()}
         for n, p in zip(names, poses, strict=True)
     ]
     save(path / "rig.json", cameras)
-    films(path)
+    videos(path)
 
 
 WRITERS = {
@@ -167,15 +167,15 @@ WRITERS = {
 
 
 @pytest.fixture
-def write(write_film, write_pictures, rig):
+def write(make_video, write_pictures, rig):
     """A function that writes the rig in a layout."""
 
-    def films(folder, names=rig[0], size=(24, 32)):
+    def videos(folder, names=rig[0], size=(24, 32)):
         for name in names:
-            write_film(folder / f"{name}.mp4", range(0, 20, 4), size=size)
+            make_video(folder / f"{name}.mp4", range(0, 20, 4), size=size)
 
     def write_layout(layout, path):
-        WRITERS[layout](path, rig, films, write_pictures)
+        WRITERS[layout](path, rig, videos, write_pictures)
         return path
 
     return write_layout

@@ -48,10 +48,10 @@ def test_photos_are_views_of_one_instant(tmp_path, write_pictures):
     np.testing.assert_allclose(bent, [0.05, -0.02, 0.003, -0.002])
 
 
-def test_films_get_the_camera_of_the_image_of_their_name(tmp_path, write_film):
+def test_films_get_the_camera_of_the_image_of_their_name(tmp_path, make_video):
     path = project(tmp_path / "s", "txt")
     for i in range(1, 7):
-        write_film(path / "videos" / f"cam{i}.mp4", range(0, 20, 4), size=(24, 32))
+        make_video(path / "videos" / f"cam{i}.mp4", range(0, 20, 4), size=(24, 32))
     (capture,) = colmap.read(path, None)
     assert [view.world_to_camera.shape for view in capture.views] == [(5, 4, 4)] * 6
     assert capture.fps == pytest.approx(25)

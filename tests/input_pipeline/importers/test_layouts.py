@@ -22,10 +22,10 @@ from input_pipeline.importers import (
 from input_pipeline.importers.detect import LAYOUTS, detect, find_scenes, read_captures
 from input_pipeline.pinhole import invert
 
-FILMS = ("llff", "multicam", "cameras_json", "fdanyone")
+VIDEO_LAYOUTS = ("llff", "multicam", "cameras_json", "fdanyone")
 
 
-@pytest.mark.parametrize("layout", [*FILMS, "panoptic", "dycheck", "instants"])
+@pytest.mark.parametrize("layout", [*VIDEO_LAYOUTS, "panoptic", "dycheck", "instants"])
 def test_the_rig_comes_back(layout, tmp_path, write, rig, check):
     path = write(layout, tmp_path / "f24_aperture5" / "ünï 場景")
     found, why, _ = detect(path)
@@ -102,10 +102,10 @@ def test_a_folder_of_scenes(tmp_path, write):
 
 
 def test_llff_photos_beside_the_film_that_they_are_of(tmp_path, write, write_pictures):
-    """One film at the top and 24 x 32 photos; then a quarter of that in images_4 alone."""
+    """One video at the top and 24 x 32 photos; then a quarter of that in images_4 alone."""
     path = write("llff", tmp_path / "s")
-    for film in path.glob("*.mp4"):
-        film.rename(path / "walk.mp4")
+    for video in path.glob("*.mp4"):
+        video.rename(path / "walk.mp4")
     names = ("IMG_1.JPG", "IMG_10.JPG", "IMG_2.JPG")
     folders = path / "images", path / "masks"
     write_pictures([folder / name for folder in folders for name in names])
@@ -124,9 +124,9 @@ def test_llff_photos_beside_the_film_that_they_are_of(tmp_path, write, write_pic
 def test_llff_films_taken_apart(tmp_path, write, write_pictures, rig, check):
     """DyNeRF without its videos: cam10/images/0000.png."""
     path = write("llff", tmp_path / "s")
-    for film in path.glob("*.mp4"):
-        write_pictures([path / film.stem / f"images/{t:04}.png" for t in range(3)])
-        film.unlink()
+    for video in path.glob("*.mp4"):
+        write_pictures([path / video.stem / f"images/{t:04}.png" for t in range(3)])
+        video.unlink()
     (capture,) = llff.read(path, 30.0)
     check(capture.views, rig[2], rig[1])
     assert [view.name for view in capture.views] == rig[0]
@@ -174,7 +174,7 @@ def test_qca_agrees_with_the_table_of_opencv_cameras(shared_data):
         np.testing.assert_allclose(found.distortion[:4], bent, atol=1e-12)
 
 
-def test_recammaster_starts_where_its_source_does(tmp_path, write, write_film):
+def test_recammaster_starts_where_its_source_does(tmp_path, write, make_video):
     path = tmp_path / "f24_aperture5" / "results"
     other = write("multicam", tmp_path / "f24_aperture5" / "scene")
     table = json.loads((other / "cameras/camera_extrinsics.json").read_text())
@@ -184,8 +184,8 @@ def test_recammaster_starts_where_its_source_does(tmp_path, write, write_film):
             "cam02": f"[1 0 0 0] [0 1 0 0] [0 0 1 0] [{50 + 10 * t} 60 70 1]",
         }
     for number in (1, 2):
-        film = path / f"cam_type{number}/video0.mp4"
-        write_film(film, range(0, 20, 4), size=(32, 32))
+        video = path / f"cam_type{number}/video0.mp4"
+        make_video(video, range(0, 20, 4), size=(32, 32))
     with pytest.raises(ValueError, match="found videos of ReCamMaster without cameras"):
         recammaster.read(path, None)
     (path / "cameras").mkdir()
@@ -204,9 +204,9 @@ def test_recammaster_starts_where_its_source_does(tmp_path, write, write_film):
         recammaster.read(path, None)
 
 
-def test_films_without_cameras_are_refused_with_what_to_add(tmp_path, write_film):
+def test_films_without_cameras_are_refused_with_what_to_add(tmp_path, make_video):
     for name in ("gen", "render", "mask", "input", "viz"):
-        write_film(tmp_path / f"{name}.mp4", range(0, 20, 4), size=(24, 32))
+        make_video(tmp_path / f"{name}.mp4", range(0, 20, 4), size=(24, 32))
     layout, _, _ = detect(tmp_path)
     assert layout == "uncalibrated"
     with pytest.raises(ValueError, match=r"TrajectoryCrafter.*, expected .*\.json"):

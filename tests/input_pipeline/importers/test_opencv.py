@@ -15,10 +15,10 @@ POINTS = np.random.default_rng(0).uniform([-0.4, -0.3, 0.7], [0.4, 0.3, 1.4], (5
 
 
 @pytest.fixture
-def films(tmp_path, write_film):
-    """The folder of the capture, with a film for each camera."""
+def videos(tmp_path, make_video):
+    """The folder of the capture, with a video for each camera."""
     for name in NAMES:
-        write_film(tmp_path / f"{name}.mp4", range(0, 20, 4), size=(24, 32))
+        make_video(tmp_path / f"{name}.mp4", range(0, 20, 4), size=(24, 32))
     return tmp_path
 
 
@@ -98,7 +98,7 @@ def write(form, folder, lists):
     if form == "aniposelib":
         text = toml(named | {"metadata": {"adjusted": False, "error": 0.5}})
         (place / "calibration.toml").write_text(text)
-    elif form == "caliscope":  # films are cam_1.mp4 and so on
+    elif form == "caliscope":  # videos are cam_1.mp4 and so on
         ids = {n: int(n[3:]) for n in lists}
         numbered = {f"cameras.{i}": {"cam_id": i, **lists[n]} for n, i in ids.items()}
         numbered["cameras.7"] = {"ignore": True, "matrix": "null", "rotation": "null"}
@@ -122,11 +122,11 @@ FORMS = (".yml", ".yaml", ".json", "list", "easymocap", "aniposelib", "caliscope
 
 
 @pytest.mark.parametrize("form", [*FORMS, "caliscope before 0.4"])
-def test_points_land_where_opencv_puts_them(form, films, lists, rig, check):
-    write(form, films, lists)
-    found, why, _ = detect(films)
+def test_points_land_where_opencv_puts_them(form, videos, lists, rig, check):
+    write(form, videos, lists)
+    found, why, _ = detect(videos)
     assert found == "opencv", why
-    (capture,) = read_captures(films, "opencv", None)
+    (capture,) = read_captures(videos, "opencv", None)
     assert [view.name for view in capture.views] == list(NAMES)
     assert capture.unit == 0
     check(capture.views, rig[2], rig[1])
@@ -148,8 +148,8 @@ EDGES = np.array([[x, y] for x in (0.5, 8, 16, 24, 31.5) for y in (0.5, 12, 23.5
 
 
 @pytest.mark.parametrize("form", [".yml", "aniposelib", "pose2sim", "kalibr", "ours"])
-def test_a_fisheye_lens_meets_the_same_rays_as_opencv_s_own(form, films, lists, rig):
-    (films / "calibration").mkdir()
+def test_a_fisheye_lens_meets_the_same_rays_as_opencv_s_own(form, videos, lists, rig):
+    (videos / "calibration").mkdir()
     for camera in lists.values():
         camera |= {"distortions": FISHEYE, "fisheye": True}
         camera["matrix"] = [[18.0, 0, 15.5], [0, 18.0, 11.5], [0, 0, 1]]  # 90 degrees
@@ -159,7 +159,7 @@ def test_a_fisheye_lens_meets_the_same_rays_as_opencv_s_own(form, films, lists, 
             fields = {"fisheye_model": 1, "K": camera["matrix"]}
             fields |= {"D": [[x] for x in FISHEYE]}
             fields |= {"R": camera["rotation"], "T": camera["translation"]}
-            storage(films / "calibration" / f"{name}.yml", fields)
+            storage(videos / "calibration" / f"{name}.yml", fields)
     elif form == "ours":
         centred = (lens + [[0, 0, 0.5], [0, 0, 0.5], [0, 0, 0]]).tolist()
         fields = {"intrinsics": centred, "distortion": FISHEYE, "fisheye": True}
@@ -167,20 +167,20 @@ def test_a_fisheye_lens_meets_the_same_rays_as_opencv_s_own(form, films, lists, 
             {"name": name, "world_to_camera": pose.tolist(), **fields}
             for name, pose in zip(NAMES, rig[2], strict=True)
         ]
-        (films / "cameras.json").write_text(json.dumps({"cameras": entries}))
+        (videos / "cameras.json").write_text(json.dumps({"cameras": entries}))
     elif form == "kalibr":
         text = kalibr(rig[2], lens.tolist(), FISHEYE, "equidistant")
         for index, name in enumerate(NAMES):
-            (films / f"{name}.mp4").rename(films / f"cam{index}_of_three.mp4")
-        (films / "camchain.yaml").write_text(text)
+            (videos / f"{name}.mp4").rename(videos / f"cam{index}_of_three.mp4")
+        (videos / "camchain.yaml").write_text(text)
     else:
         named = {f"cam_{i}": {"name": n, **c} for i, (n, c) in enumerate(lists.items())}
         if form == "aniposelib":
             del named["cam_0"]["size"]
-        (films / "calibration" / "Calib.toml").write_text(toml(named))
-    layout, _, _ = detect(films)
+        (videos / "calibration" / "Calib.toml").write_text(toml(named))
+    layout, _, _ = detect(videos)
     assert layout == ("cameras_json" if form == "ours" else "opencv")
-    (capture,) = read_captures(films, layout, None)
+    (capture,) = read_captures(videos, layout, None)
     assert capture.unit == (1 if form in ("pose2sim", "kalibr") else 0)
     slopes = cv2.fisheye.undistortPoints(EDGES[:, None] - 0.5, lens, np.array(FISHEYE))
     assert np.degrees(np.arctan(np.linalg.norm(slopes, axis=-1).max())) > 50
@@ -191,9 +191,9 @@ def test_a_fisheye_lens_meets_the_same_rays_as_opencv_s_own(form, films, lists, 
         np.testing.assert_allclose(ours[:, 0], EDGES, atol=0.005)
 
 
-def test_kalibr_goes_from_camera_to_camera(tmp_path, write_film, lists, rig, check):
+def test_kalibr_goes_from_camera_to_camera(tmp_path, make_video, lists, rig, check):
     for index in range(3):
-        write_film(tmp_path / f"cam{index}.mp4", range(0, 20, 4), size=(24, 32))
+        make_video(tmp_path / f"cam{index}.mp4", range(0, 20, 4), size=(24, 32))
     text = kalibr(rig[2], lists["cam1"]["matrix"], BENT[:4], "radtan")
     (tmp_path / "camchain.yaml").write_text(text)
     (capture,) = read_captures(tmp_path, detect(tmp_path)[0], None)
@@ -211,11 +211,11 @@ def test_kalibr_goes_from_camera_to_camera(tmp_path, write_film, lists, rig, che
         ("distortions", [0.1, -0.1, 0.1, 0], "cam2, distortion: found four .* fisheye"),
     ],
 )
-def test_what_is_wrong_is_named(films, lists, field, value, message):
+def test_what_is_wrong_is_named(videos, lists, field, value, message):
     lists["cam2"] |= {field: value}
     if value is None:
         del lists["cam2"][field]
     table = [{"name": n, **c} for n, c in lists.items()]
-    (films / "rig.json").write_text(json.dumps(table))
+    (videos / "rig.json").write_text(json.dumps(table))
     with pytest.raises(ValueError, match=message):
-        read_captures(films, "opencv", None)
+        read_captures(videos, "opencv", None)

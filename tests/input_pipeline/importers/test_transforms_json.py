@@ -1,4 +1,4 @@
-"""transforms.json: real photos, films of moving cameras by formula, and paths of cameras alone."""
+"""transforms.json: real photos, videos of moving cameras by formula, and paths of cameras alone."""
 
 import json
 from pathlib import Path

@@ -40,7 +40,7 @@ def batches_at(config: Config, *steps: int) -> list[Batch]:
 
 @pytest.fixture(scope="module")
 def videos(tmp_path_factory) -> str:
-    """A folder of six films of noise, of which every fifth is left for evaluation."""
+    """A folder of six videos of noise, of which every fifth is left for evaluation."""
     folder = tmp_path_factory.mktemp("videos")
     for i in range(6):
         noise = np.random.default_rng(i).integers(0, 255, (8, 8, 8, 3), np.uint8)
