@@ -24,7 +24,7 @@ def sample(
 ) -> None:
     """Make a grid of views: writes grid.npz, grid.mp4 and grid.png.
 
-    A model with poses estimates depth, projects the video into the target views and generates
+    A model with poses estimates depth, projects the video into the target views and completes
     these. A model without poses (--config four_real) fills the grid from its first row and first
     column.
 

@@ -158,7 +158,8 @@ def _effects(config: Config) -> Iterator[Rule]:
     data = config.data
     is_projected = model.needs_cameras
     moves = model.parametrisation.moves_base
-    queries_parts = config.lift.distillation == "gradient"
+    lift = config.lift
+    queries_parts = lift.distillation == "gradient"
     overlaps = is_projected and config.sampler.steps > 1 and config.sampler.noise > 0
     differ = data.captions or config.text != config.negative_text
     has_texts = model.text_width > 0 and differ
@@ -178,5 +179,7 @@ def _effects(config: Config) -> Iterator[Rule]:
     yield "data.pseudo_views", reprojects, "--data.pseudo, a projection"
     yield "data.captions", model.text_width > 0, "a model with text (model.text_width)"
     yield "sampler.window_overlap", overlaps, "a projection, steps and noise"
+    goes_by_quality = not (lift.steps and lift.capacity)
+    yield "lift.quality", goes_by_quality, "lift.steps or lift.capacity 0"
     needed = "--lift.distillation gradient"
     yield "lift.distilled_views lift.distilled_frames", queries_parts, needed

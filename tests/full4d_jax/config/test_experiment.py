@@ -71,6 +71,8 @@ def test_presets_pass(path):
         ("flow.mean_share", Config(flow=FlowConfig(mean_share=float("nan")))),
         ("sampler.group_views", Config(sampler=SamplerConfig(group_views=1))),
         ("lift.distilled_frames", Config(model=WAN, data=DATA, lift=parted(frames=6))),
+        ("lift.distilled_views", Config(lift=LiftConfig(distilled_views=2))),
+        ("lift.quality", Config(lift=LiftConfig("high", steps=5, capacity=9))),
         ("sampler.window_overlap", Config(sampler=windows(size=4, overlap=4))),
         # A model without text.
         ("sampler.text_guidance", Config(text="a.npz", sampler=GUIDED)),
