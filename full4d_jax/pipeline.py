@@ -55,8 +55,8 @@ def run(
 
     Args:
       config: the experiment; its data section says how many views and frames of which size.
-      video: the video; without it and `source`, the clip in the package is taken, or a procedural
-        scene where the model has no poses.
+      video: a video, or another path that `full4d run` takes, such as a capture; without it and
+        `source`, the clip in the package, or a procedural scene where the model has no poses.
       out: the folder for everything.
       source: in place of `video`, any source, part of it and target cameras; see `source.options`.
       checkpoint: weights of the prior; None takes those in the package.
