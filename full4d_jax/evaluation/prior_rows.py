@@ -204,9 +204,9 @@ def score_clips(
     }
     records = table.score_jobs(folder / "scores.jsonl", mark, jobs, scored)
     # The file may hold scenes of other calls, such as those that weights were chosen by.
-    asked = [records[key] for key in jobs]
+    wanted = [records[key] for key in jobs]
     head = f"# Evaluation of `{judge.config.name}`\n\n{preface} Weights and settings: `{mark}`."
-    table.write_results(folder, "evaluation", asked, head)
+    table.write_results(folder, "evaluation", wanted, head)
 
 
 def evaluate_held_out(judge: Judge, folder: Path, scenes: range) -> None:
