@@ -46,18 +46,14 @@ class Guide(Part):
       reads_filled: whether it reads filled projections (`Conditions.base`).
       clean_views: views before the generated ones that are given clean.
       projected_half: whether each view has as many projected frames behind the generated ones.
-      gives_first_frame: whether the source's first latent frame is given clean, at flow time 0.
+      first_frame: whether the source's first latent frame is given clean, at flow time 0.
     """
 
     needs_cameras: ClassVar[bool] = True
     reads_filled: ClassVar[bool] = False
     clean_views: ClassVar[int] = 0
     projected_half: ClassVar[bool] = False
-
-    @property
-    def gives_first_frame(self) -> bool:
-        """Whether the source's first latent frame is given."""
-        return False
+    first_frame: ClassVar[bool] = False
 
 
 @dataclass(frozen=True)
@@ -77,11 +73,6 @@ class ProjectionAsFrames(Guide):
     projected_half = True
     first_frame: bool = False
     """Give the source's first latent frame clean at flow time 0 (Wan2.2-TI2V)."""
-
-    @property
-    def gives_first_frame(self) -> bool:
-        """Whether the source's first latent frame is given."""
-        return self.first_frame
 
 
 @dataclass(frozen=True)

@@ -158,7 +158,7 @@ def for_model(
     """Return the latents that the model generates of these, with their conditions."""
     # The source is real, not generated.
     latents = latents[:, model.guide.clean_views :]
-    if model.guide.gives_first_frame:
+    if model.guide.first_frame:
         conditions = conditions._replace(real=mark_first_frame(*latents.shape[:3]))
     return EncodedBatch(latents, conditions)
 

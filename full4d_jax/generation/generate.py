@@ -203,7 +203,7 @@ def gathered(tree: Any) -> Any:
 def _batch_of_one(model: config.ModelConfig, conditions: Conditions) -> Conditions:
     """Add an axis of samples to the conditions, and what the model is always given."""
     conditions = jax.tree.map(lambda x: x[None], conditions)
-    if model.guide.gives_first_frame:
+    if model.guide.first_frame:
         real = batch.mark_first_frame(*conditions.base.shape[:3])
         return conditions._replace(real=real)
     return conditions

@@ -77,7 +77,7 @@ def check_model(model: ModelConfig, *, has_first: bool) -> None:
     Raises:
       InputError: the message names the field of the config.
     """
-    begins = model.guide.gives_first_frame or not has_first
+    begins = model.guide.first_frame or not has_first
     expected = "ProjectionAsFrames" + ", first_frame" * has_first
     needed = {
         "text_width": (model.text_width > 0, "a model that reads text"),
