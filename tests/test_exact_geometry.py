@@ -16,7 +16,11 @@ from full4d_jax.generation.projection_guidance import project_clips
 from full4d_jax.generation.static_points import StaticPoints, project_known
 from full4d_jax.geometry.depth_maps import fuse_depth
 from full4d_jax.geometry.stereo_depth import corrected
-from full4d_jax.models.dit.cameras import _apply, plucker_rays, projective_transforms
+from full4d_jax.models.dit.camera_conditioning import (
+    _apply,
+    plucker_rays,
+    projective_transforms,
+)
 from full4d_jax.models.dit.linear import linear
 from full4d_jax.scene.seeds import push_behind_source
 from full4d_jax.scene.surroundings import push_behind_views

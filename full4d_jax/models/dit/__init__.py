@@ -12,6 +12,6 @@ backbone          flow time, cameras and text embedded; blocks one after the oth
 two_streams       blocks along views and along times, synchronized hard or soft (4Real-Video)
 block             modulated attention and feed-forward, Wan's
 attention         fused time-view attention (Full-4D): masks, positions, and a kernel a platform
-cameras           the camera conditions: linear (Full-4D), plucker, prope
+camera_conditioning   how tokens learn their camera: linear (Full-4D), plucker, prope
 sharding          which axis of an array is divided over which axis of the mesh
 """

@@ -19,7 +19,7 @@ from jaxtyping import Array, Bool, Float
 
 from full4d_jax.config import ModelConfig
 from full4d_jax.flow import Latents, Times
-from full4d_jax.models.dit import cameras
+from full4d_jax.models.dit import camera_conditioning
 from full4d_jax.models.dit.attention import mask, positions
 from full4d_jax.models.dit.attention.fused import Attend
 from full4d_jax.models.dit.block import Block, BlockInputs, layer_norm, rematerialised
@@ -182,7 +182,7 @@ class MultiViewDiT(nnx.Module):
         modulation = seen.modulation(axis, rows)
         tokens = jnp.arange(cut.views * cut.frames * cut.tokens)
         tokens = constrain(tokens, "tokens") if axis == "all" else tokens
-        vectors = cameras.camera_vectors(*seen.cameras)
+        vectors = camera_conditioning.camera_vectors(*seen.cameras)
         text = seen.text
         if text is not None:
             text = jnp.repeat(text, len(modulation.rows) // len(seen.time), axis=0)
@@ -191,7 +191,7 @@ class MultiViewDiT(nnx.Module):
         pattern = mask.Pattern(cut, axis != "all", config.mask, has_projection)
         transforms = None
         if "prope" in config.cameras:
-            to_image, back = cameras.projective_transforms(*seen.cameras)
+            to_image, back = camera_conditioning.projective_transforms(*seen.cameras)
             transforms = (videos(to_image, axis), videos(back, axis))
         return BlockInputs(
             modulation=modulation,
@@ -216,7 +216,9 @@ class MultiViewDiT(nnx.Module):
         poses = jnp.tile(conditions.world_to_camera, (1, 1, halves, 1, 1))
         seen_from = (poses, conditions.intrinsics)
         if "plucker" in config.cameras:
-            rays = on_tokens(flatten(cameras.plucker_rays(*seen_from, rows, columns)))
+            rays = on_tokens(
+                flatten(camera_conditioning.plucker_rays(*seen_from, rows, columns))
+            )
             x = x + self.plucker_embedding(rays).astype(self.dtype)
         x = x.astype(self.dtype)
         times, is_noisy = flow_times(tau, conditions.real, latents, grid)

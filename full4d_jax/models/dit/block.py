@@ -23,7 +23,7 @@ from full4d_jax.models.dit.attention.fused import (
     attention_on_mesh,
     cross_attention_on_mesh,
 )
-from full4d_jax.models.dit.cameras import CAMERA_CHANNELS, Transforms
+from full4d_jax.models.dit.camera_conditioning import CAMERA_CHANNELS, Transforms
 from full4d_jax.models.dit.linear import PRODUCT, linear
 from full4d_jax.models.dit.tokens import Modulation, Tokens
 
@@ -36,7 +36,7 @@ class BlockInputs(NamedTuple):
     Attributes:
       modulation: shared projection (6 d) of the flow time.
       angles: rotary angles.
-      cameras: camera of each token, see `cameras.camera_vectors`.
+      cameras: camera of each token, see `camera_conditioning.camera_vectors`.
       text: embedded text for the cross-attention; None without it.
       pattern: which tokens read which.
       transforms: cameras that act inside attention; None without prope.

@@ -36,7 +36,7 @@ from full4d_jax.models.dit.attention.mask import (
 )
 from full4d_jax.models.dit.attention.merged import merged_attention
 from full4d_jax.models.dit.attention.splash import splash_attention, splash_from_frames
-from full4d_jax.models.dit.cameras import Transforms, prope
+from full4d_jax.models.dit.camera_conditioning import Transforms, prope
 from full4d_jax.models.dit.sharding import mesh_around, spec, swap_axes
 from full4d_jax.models.dit.tokens import flatten
 from full4d_jax.session.fields import require
@@ -113,7 +113,7 @@ def attention_on_mesh(
       q: queries.
       k: keys.
       v: values.
-      cameras: through which tokens are seen (`cameras.prope`); None for none.
+      cameras: through which tokens are seen (`camera_conditioning.prope`); None for none.
       pattern: which of the n tokens read which.
       rows_by_cudnn: as in `fused_attention`.
 

@@ -20,7 +20,7 @@ from full4d_jax.models.dit.attention.positions import (
     turn_by_product,
     turn_in_pairs,
 )
-from full4d_jax.models.dit.cameras import projective_transforms, prope
+from full4d_jax.models.dit.camera_conditioning import projective_transforms, prope
 from full4d_jax.models.dit.tokens import TokenGrid
 
 TURNED = ModelConfig(width=12, heads=1, cameras=(), rope_theta=100.0)
