@@ -12,7 +12,7 @@ from numpy import ndarray
 from full4d_jax.config import LiftConfig
 from full4d_jax.grid import Grid, Origin
 from full4d_jax.media.metrics import psnr
-from full4d_jax.scene import fit_settings, initial_gaussians
+from full4d_jax.scene import fit_settings, initial_gaussians, scene_reader
 from full4d_jax.scene.disagreement import (
     disagreement_arrays,
     measure_disagreement,

@@ -15,7 +15,7 @@ from full4d_jax.cameras import Cameras
 from full4d_jax.grid import Grid
 from full4d_jax.media.pictures import contact_sheet, save_picture, to_uint8
 from full4d_jax.media.video_io import write_video
-from full4d_jax.scene import page
+from full4d_jax.scene import page, scene_reader
 from full4d_jax.scene.show_options import RenderOptions
 from full4d_jax.session import errors, files, progress
 from full4d_jax.session.stages import Stages
