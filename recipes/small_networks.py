@@ -20,12 +20,12 @@ from full4d_jax.models.weights import load_params, require_model, save_params
 from full4d_jax.session.errors import input_errors
 from full4d_jax.training.bad_losses import Step
 from full4d_jax.training.checkpoints.resume import run_record
+from full4d_jax.training.optimizer import make_optimizer
 from full4d_jax.training.run_state import start_at
 from full4d_jax.training.state import (
     TrainState,
     apply_gradients,
     first_state,
-    make_optimizer,
 )
 from full4d_jax.training.training_loop import run_training
 from input_pipeline.loader import ENDLESS

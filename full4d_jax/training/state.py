@@ -1,28 +1,24 @@
 """The state that a training step changes: how it begins, and how gradients update it.
 
-The optimizer is Muon on matrices and AdamW on the rest, or AdamW on all.
 `OptimizerConfig.trainable` names the trained parameters. The others are constants of the loss (no
 gradient is computed), have no optimizer state, and keep their bits.
 """
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 from jaxtyping import Array, Int, PRNGKeyArray
-from optax.contrib import MuonDimensionNumbers, muon
 
-from full4d_jax.config import Config, OptimizerConfig
+from full4d_jax.config import Config
 from full4d_jax.models.dit import dit, sharding
 from full4d_jax.models.functional import Params
 from full4d_jax.models.trainable import is_trained
-
-ADAM_B2 = 0.98
-Optimizer = optax.GradientTransformation
+from full4d_jax.training.optimizer import Optimizer, elementwise, make_optimizer
 
 
 class TrainState(NamedTuple):
@@ -76,8 +72,7 @@ def state_from_params(
     config: Config, params: Params, optimizer: Optimizer | None = None
 ) -> TrainState:
     """Return step 0 with given parameters (`--init`)."""
-    usual = make_optimizer(config.optimizer, config.training.steps)
-    return first_state(optimizer or usual, params)
+    return first_state(optimizer or usual_optimizer(config), params)
 
 
 def make_state(
@@ -131,35 +126,19 @@ def apply_gradients(
     updates, optimizer_state = optimizer.update(
         gradients, state.optimizer, state.params
     )
-    params = cast(Params, optax.apply_updates(state.params, updates))
     warm = jnp.minimum(decay, (1.0 + state.step) / (10.0 + state.step))
-    ema = jax.tree.map(lambda e, p: warm * e + (1 - warm) * p, state.ema, params)
+
+    def applied(p: Array, change: Array, ema: Array) -> tuple[Array, Array]:
+        p = p + change
+        return p, warm * ema + (1 - warm) * p
+
+    params, ema = elementwise(applied, state.params, updates, state.ema)
     if trained is not None:
         params, ema = (
             jax.tree.map(lambda t, old, new: new if t else old, trained, *pair)
             for pair in ((state.params, params), (state.ema, ema))
         )
     return TrainState(state.step + 1, params, ema, optimizer_state)
-
-
-def learning_rate(config: OptimizerConfig, steps: int, peak: float) -> optax.Schedule:
-    """Return the schedule: linear warm-up, then constant, then linear to zero."""
-    warmup = config.warmup
-    decay = max(1, round(config.decay_share * steps))
-    rise = optax.linear_schedule(0.0, peak, warmup)
-    fall = optax.linear_schedule(peak, 0.0, decay)
-    parts = [rise, optax.constant_schedule(peak), fall]
-    return optax.join_schedules(parts, [warmup, steps - decay])
-
-
-def block_matrices(params: optax.Params) -> Any:
-    """Return Muon's dimensions: matrices of blocks are (layer, in, out); None for AdamW."""
-    matrix = MuonDimensionNumbers(reduction_axis=1, output_axis=2)
-
-    def dimensions(x: Any) -> MuonDimensionNumbers | None:
-        return matrix if x.ndim == 3 and min(x.shape[1:]) >= 32 else None
-
-    return jax.tree.map(dimensions, params)
 
 
 def trained_leaves(trainable: str, params: Params) -> Params:
@@ -178,29 +157,13 @@ def hold_constant(params: Params, trained: Params) -> Params:
     )
 
 
-def make_optimizer(config: OptimizerConfig, steps: int) -> Optimizer:
-    """Return Muon or AdamW on clipped gradients of the trained leaves.
-
-    Args:
-      config: rates, decays and limits.
-      steps: length of the run.
-    """
-    adam_rate = learning_rate(config, steps, config.adam_learning_rate)
-    if config.kind == "adamw":
-        rule = optax.adamw(adam_rate, b2=ADAM_B2, weight_decay=config.adam_weight_decay)
-    else:
-        rule = muon(
-            learning_rate(config, steps, config.learning_rate),
-            weight_decay=0.01,
-            adam_learning_rate=adam_rate,
-            adam_b2=ADAM_B2,
-            adam_weight_decay=config.adam_weight_decay,
-            muon_weight_dimension_numbers=block_matrices,
-        )
-    optimizer = optax.chain(optax.clip_by_global_norm(config.clip), rule)
-    if config.trainable == "all":
+def usual_optimizer(config: Config) -> Optimizer:
+    """Return the config's optimizer, of the trained leaves."""
+    settings = config.optimizer
+    optimizer = make_optimizer(settings, config.training.steps)
+    if settings.trainable == "all":
         return optimizer
-    return optax.masked(optimizer, partial(trained_leaves, config.trainable))
+    return optax.masked(optimizer, partial(trained_leaves, settings.trainable))
 
 
 def training_mesh(config: Config) -> Mesh | None:

@@ -20,13 +20,13 @@ from full4d_jax.training.encoding import Clips, Frozen, count_clips, mean_over_l
 from full4d_jax.training.loss import Loss, Metrics, own_loss
 from full4d_jax.training.loss import loss as flow_matching
 from full4d_jax.training.microbatch import Microbatch
+from full4d_jax.training.optimizer import Optimizer, global_norm
 from full4d_jax.training.state import (
-    Optimizer,
     TrainState,
     apply_gradients,
     hold_constant,
-    make_optimizer,
     trained_leaves,
+    usual_optimizer,
 )
 
 
@@ -60,10 +60,9 @@ def train_step(
         distance = load_lpips("flow.perceptual")
     text, negative = load_training_texts(config)
     frozen = Frozen(None, text, negative, distance)
-    usual = make_optimizer(config.optimizer, config.training.steps)
     objective = partial(own_loss, loss) if loss else flow_matching
     measure = partial(objective, attend=attend)
-    return partial(_step, config, optimizer or usual, measure, frozen)
+    return partial(_step, config, optimizer or usual_optimizer(config), measure, frozen)
 
 
 def _step(
@@ -100,5 +99,5 @@ def _step(
         slopes,
     )
     state = apply_gradients(optimizer, config.optimizer.ema, state, gradients, trained)
-    metrics["gradient_norm"] = optax.tree.norm(gradients)
+    metrics["gradient_norm"] = global_norm(gradients)
     return constrain_tree(state, config.model.width), metrics

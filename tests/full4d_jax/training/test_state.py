@@ -6,10 +6,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pytest
+from optax.contrib import MuonDimensionNumbers, muon
 
 from full4d_jax.config import MeshConfig, OptimizerConfig, load_config
 from full4d_jax.models.dit.sharding import dotted, make_mesh, tree_shardings
-from full4d_jax.training.state import init_state, make_optimizer
+from full4d_jax.training.optimizer import make_optimizer
+from full4d_jax.training.state import init_state
 
 DEVICES = 8
 SHARDED = replace(load_config("configs/debug.py"), mesh=MeshConfig(fsdp=DEVICES))
@@ -60,6 +63,7 @@ CONFIG = OptimizerConfig(warmup=3, clip=1e9)
 PARAMS = {
     "blocks": {
         "ffn_in": {"kernel": jnp.ones((1, 32, 32))},
+        "ffn_out": {"kernel": jnp.ones((1, 64, 32))},
         "camera": {"kernel": jnp.ones((1, 32, 32)), "bias": jnp.ones((1, 32))},
     },
     "head": {"bias": jnp.ones(4)},
@@ -81,13 +85,36 @@ def applied(optimizer: optax.GradientTransformation) -> list[dict[str, np.ndarra
     return found
 
 
-def test_plain_adamw_is_optaxs():
-    config = replace(CONFIG, kind="adamw")
-    rate = optax.linear_schedule(0.0, config.adam_learning_rate, 3)
-    theirs = applied(optax.adamw(rate, b2=0.98, weight_decay=config.adam_weight_decay))
-    for ours, expected in zip(applied(make_optimizer(config, 10)), theirs, strict=True):
-        for name, x in expected.items():
+def check_against(theirs: optax.GradientTransformation, config: OptimizerConfig):
+    expected = applied(theirs)
+    for ours, step in zip(applied(make_optimizer(config, 10)), expected, strict=True):
+        for name, x in step.items():
             np.testing.assert_allclose(
-                ours[name], x, rtol=1e-5, atol=1e-9, err_msg=name
+                ours[name], x, rtol=1e-4, atol=1e-8, err_msg=name
             )
-    assert np.abs(theirs[-1]["head.bias"]).max() > 0
+    assert np.abs(expected[-1]["head.bias"]).max() > 0
+
+
+@pytest.mark.parametrize("clip", [1e9, 0.1])
+def test_plain_adamw_is_optaxs(clip):
+    config = replace(CONFIG, kind="adamw", clip=clip)
+    rate = optax.linear_schedule(0.0, config.adam_learning_rate, 3)
+    rule = optax.adamw(rate, b2=0.98, weight_decay=config.adam_weight_decay)
+    check_against(optax.chain(optax.clip_by_global_norm(clip), rule), config)
+
+
+def test_muon_is_optaxs():
+    matrix = MuonDimensionNumbers(1, 2)
+    rates = CONFIG.learning_rate, CONFIG.adam_learning_rate
+    rate, adam_rate = (optax.linear_schedule(0.0, x, 3) for x in rates)
+    rule = muon(
+        rate,
+        weight_decay=0.01,
+        adam_learning_rate=adam_rate,
+        adam_b2=0.98,
+        adam_weight_decay=CONFIG.adam_weight_decay,
+        muon_weight_dimension_numbers=lambda tree: jax.tree.map(
+            lambda x: matrix if x.ndim == 3 else None, tree
+        ),
+    )
+    check_against(rule, CONFIG)

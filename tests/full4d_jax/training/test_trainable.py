@@ -27,8 +27,9 @@ from full4d_jax.models.initial_params import complete_params, start_from
 from full4d_jax.models.trainable import merge_adapters, without_adapters
 from full4d_jax.models.weights import load_params, save_params
 from full4d_jax.session.errors import InputError
+from full4d_jax.training.optimizer import is_matrix
 from full4d_jax.training.prior_training import first_prior_state
-from full4d_jax.training.state import block_matrices, state_from_params
+from full4d_jax.training.state import state_from_params
 from full4d_jax.training.step import train_step
 
 DEBUG = load_config("configs/debug.py")
@@ -79,15 +80,14 @@ def test_only_the_subset_changes_and_has_optimizer_state(trainable):
             same = np.array_equal(x.view(np.uint32), old[name].view(np.uint32))
             assert same is not expected(name), name
 
-    # Names of what Muon would update: three numbers.
-    muon = {name.rpartition(".")[0] for name in named(block_matrices(before.params))}
+    muon = {name for name, x in named(before.params).items() if is_matrix(x)}
     stored = sum(x.size for x in jax.tree.leaves(after.optimizer) if x.ndim)
     trained = {
         name: x.size for name, x in named(before.params).items() if expected(name)
     }
-    # Muon keeps one number for each parameter and three coefficients, AdamW two numbers.
+    # Muon keeps one number for each parameter, AdamW two.
     counts = [size * (1 if name in muon else 2) for name, size in trained.items()]
-    assert stored == 3 + sum(counts)
+    assert stored == sum(counts)
 
 
 def test_adapters_change_nothing_at_first_and_merge():
