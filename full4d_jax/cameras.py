@@ -104,3 +104,16 @@ def sides(height: int, width: int, rows: int, multiple: int) -> tuple[int, int]:
         return max(1, round(side * scale / multiple)) * multiple
 
     return nearest(height), nearest(width)
+
+
+def inverse_lens(lens: Float[Array, "*n 3 3"]) -> Float[Array, "*n 3 3"]:
+    """Return K^-1 of (fx s cx; 0 fy cy; 0 0 1), with the roundings of a solve from below."""
+    zero = jnp.zeros_like(lens[..., 0, 0])
+    x, y = 1 / lens[..., 0, 0], 1 / lens[..., 1, 1]
+    skew, column, row = lens[..., 0, 1], lens[..., 0, 2], -lens[..., 1, 2] * y
+    rows = [
+        [x, -skew * y * x, (-column - skew * row) * x],
+        [zero, y, row],
+        [zero, zero, zero + 1],
+    ]
+    return jnp.stack([jnp.stack(x, -1) for x in rows], -2)

@@ -29,7 +29,7 @@ ARROWS = {
     "flow": [],
     "cameras": [],
     "grid": ["cameras"],
-    "geometry": ["session"],
+    "geometry": ["session", "cameras"],
     "config": ["session"],
     "media": ["session"],
     "models": ["config", "flow", "cameras"],

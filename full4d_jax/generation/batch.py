@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from einops import rearrange
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, UInt8
 
@@ -243,17 +244,43 @@ def corrupt_depth(
     key: PRNGKeyArray, depth: projection_guidance.Depth
 ) -> projection_guidance.Depth:
     """Make depth such as a network might estimate: wrong scale, smooth errors, blurred edges."""
+    times, height, width = depth.shape
     scale_key, noise_key, level_key, blur_key = jax.random.split(key, 4)
+    still_key = jax.random.fold_in(noise_key, 1)
+    keys = jnp.stack([blur_key, level_key, scale_key, still_key, noise_key])
+    # A key's first numbers are the same however many are drawn. One draw is one loop to compile,
+    # and short rows would be unrolled.
+    drawn = jax.vmap(lambda key: jax.random.uniform(key, (max(512, times * 16),)))(keys)
+    drawn = drawn[:, : times * 16]
+    blur, level = drawn[:2, 0]
+    scale, still, moving = _normal(drawn[2:])
     log = jnp.log(jnp.maximum(depth, 1e-3))
     blurred = projection_guidance.in_squares(log, 3, jax.lax.add) / 9
     # Keep the border: its windows reach outside.
     blurred = log.at[:, 1:-1, 1:-1].set(blurred[:, 1:-1, 1:-1])
-    log = jnp.where(jax.random.bernoulli(blur_key, 0.6), blurred, log)
-    level = jax.random.uniform(level_key, minval=0.05, maxval=0.2)
-    coarse = jax.random.normal(noise_key, (depth.shape[0], 4, 4)) * 0.5
-    coarse = coarse + jax.random.normal(jax.random.fold_in(noise_key, 1), (1, 4, 4))
-    noise = level * jax.image.resize(coarse, depth.shape, "cubic")
-    return jnp.exp(log + noise + 0.1 * jax.random.normal(scale_key))
+    log = jnp.where(blur < 0.6, blurred, log)
+    level = jnp.maximum(0.05, level * (jnp.float32(0.2) - jnp.float32(0.05)) + 0.05)
+    coarse = (moving * 0.5).reshape(-1, 4, 4) + still[:16].reshape(1, 4, 4)
+    rows, columns = (cubic_weights(4, size) for size in (height, width))
+    noise = level * jnp.einsum("tij,ih,jw->thw", coarse, rows, columns)
+    return jnp.exp(log + noise + 0.1 * scale[0])
+
+
+def _normal(uniform: Float[Array, "*n"]) -> Float[Array, "*n"]:
+    """Return what `jax.random.normal` draws where `uniform` draws these, in [0, 1)."""
+    least = np.nextafter(np.float32(-1), np.float32(0))
+    spread = jnp.maximum(least, uniform * (1 - least) + least)
+    return np.float32(np.sqrt(2)) * jax.lax.erf_inv(spread)
+
+
+def cubic_weights(size: int, larger: int) -> Float[np.ndarray, "{size} {larger}"]:
+    """Return the shares of samples in those of a larger grid, by Keys' cubic, as in `jax.image`."""
+    place = (np.arange(larger) + 0.5) * size / larger - 0.5
+    x = np.abs(place - np.arange(size)[:, None])
+    near = (1.5 * x - 2.5) * x * x + 1
+    far = ((-0.5 * x + 2.5) * x - 4) * x + 2
+    shares = np.where(x < 1, near, np.where(x < 2, far, 0))
+    return (shares / shares.sum(0)).astype(np.float32)
 
 
 def encode_videos(

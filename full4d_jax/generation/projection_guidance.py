@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from full4d_jax.cameras import Cameras
@@ -189,9 +190,13 @@ def splat_points(
     left, top = jnp.floor(u), jnp.floor(v)
     fu = u - left
     fv = v - top
-    column = jnp.stack([left, left + 1, left, left + 1])
-    row = jnp.stack([top, top, top + 1, top + 1])
-    weight = jnp.stack([(1 - fu) * (1 - fv), fu * (1 - fv), (1 - fu) * fv, fu * fv])
+    # The four corners around it.
+    right = np.array([[0], [1], [0], [1]], np.float32)
+    below = np.array([[0], [0], [1], [1]], np.float32)
+    column = left[None] + right
+    row = top[None] + below
+    beside = jnp.where(right > 0, fu[None], 1 - fu[None])
+    weight = beside * jnp.where(below > 0, fv[None], 1 - fv[None])
     inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
     lands = inside & valid[None] & (weight > least_weight)
     # What lands nowhere goes to one extra cell.

@@ -8,6 +8,7 @@ axes. A point X lies in the pixel in which (u, v, w) = K X has u / w and v / w.
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from full4d_jax.cameras import inverse_lens
 from gaussians.precision import exact_products
 
 # Homogeneous coordinates are divided by this at least.
@@ -27,7 +28,7 @@ def pixel_rays(
     intrinsics: Float[Array, "3 3"], height: int, width: int
 ) -> Float[Array, "{height} {width} 3"]:
     """Return the rays of the pixel centres in the camera's axes, with z = 1."""
-    return homogeneous_pixels(height, width) @ jnp.linalg.inv(intrinsics).T
+    return homogeneous_pixels(height, width) @ inverse_lens(intrinsics).T
 
 
 @exact_products

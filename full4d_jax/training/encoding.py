@@ -1,6 +1,8 @@
 """Clips on their way into the loss: latents, conditions, text, and the keys of their draws."""
 
+import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -111,4 +113,7 @@ def draw_per_clip(
     sampler: Callable[..., Array], key: PRNGKeyArray, part: Microbatch, *shape: int
 ) -> Shaped[Array, "b ..."]:
     """Draw independently for each clip, by its place in the whole batch."""
-    return jax.vmap(lambda i: sampler(jax.random.fold_in(key, i), shape))(part.places)
+    # In a row: LLVM would unroll loops over many short axes.
+    keys = jax.vmap(partial(jax.random.fold_in, key))(part.places)
+    drawn = jax.vmap(lambda key: sampler(key, (math.prod(shape),)))(keys)
+    return drawn.reshape(-1, *shape)

@@ -28,6 +28,7 @@ import numpy as np
 from einops import rearrange
 from jaxtyping import Array, Float
 
+from full4d_jax.cameras import inverse_lens
 from full4d_jax.models.dit.attention.mask import Tokens
 from full4d_jax.models.dit.conditions import Lenses, Poses
 from gaussians.precision import exact_products
@@ -57,7 +58,7 @@ def plucker_rays(
     points = np.stack([x, y, np.ones_like(x)], -1).reshape(-1, 3).astype(np.float32)
     rotation = poses[..., :3, :3]
     shift = poses[..., :3, 3]
-    local = jnp.einsum("bvij,sj->bvsi", jnp.linalg.inv(lenses), points)
+    local = jnp.einsum("bvij,sj->bvsi", inverse_lens(lenses), points)
     rays = jnp.einsum("bvtij,bvsi->bvtsj", rotation, local)
     rays = rays / jnp.linalg.norm(rays, axis=-1, keepdims=True)
     center = -jnp.einsum("bvtij,bvti->bvtj", rotation, shift)[:, :, :, None]
@@ -78,9 +79,8 @@ def projective_transforms(poses: Poses, lenses: Lenses) -> Transforms:
     rotation = poses[..., :3, :3]
     shift = poses[..., :3, 3:]
     back = jnp.swapaxes(rotation, -1, -2)
-    inverse = jnp.linalg.inv(lens)
     to_image = _affine(lens @ rotation, lens @ shift)
-    return to_image, _affine(back @ inverse, -(back @ shift))
+    return to_image, _affine(back @ inverse_lens(lens), -(back @ shift))
 
 
 def prope(
