@@ -37,12 +37,9 @@ Optimizer = optax.GradientTransformation
 
 
 class Averages(NamedTuple):
-    """The state of the optimizer.
+    """The optimizer's state: steps done, and the means of gradients and of their squares.
 
-    Attributes:
-      count: steps done.
-      mean: of gradients, a tree like the parameters.
-      square: mean of their squares; None in place of what Muon updates.
+    These are trees like the parameters; Muon's matrices have no square.
     """
 
     count: Int[Array, ""]
@@ -51,12 +48,7 @@ class Averages(NamedTuple):
 
 
 def make_optimizer(config: OptimizerConfig, steps: int) -> Optimizer:
-    """Return Muon or AdamW on clipped gradients.
-
-    Args:
-      config: rates, decays and limits.
-      steps: length of the run.
-    """
+    """Return Muon or AdamW on clipped gradients, for a run of so many steps."""
     is_nesterov = config.kind == "muon"
 
     def init(params: optax.Params) -> Averages:
@@ -71,14 +63,13 @@ def make_optimizer(config: OptimizerConfig, steps: int) -> Optimizer:
     def by_muon(x: Array) -> bool:
         return is_nesterov and is_matrix(x)
 
-    def rate(peak: float, count: Array) -> Array:
-        return learning_rate(config, steps, peak)(count)
-
     def update(gradients: Any, state: Averages, params: Any) -> tuple[Any, Averages]:
         norm = global_norm(gradients)
         count = state.count + 1
-        adam_rate = rate(config.adam_learning_rate, state.count)
-        muon_rate = rate(config.learning_rate, state.count)
+        peaks = config.learning_rate, config.adam_learning_rate
+        muon_rate, adam_rate = (
+            learning_rate(config, steps, x)(state.count) for x in peaks
+        )
 
         def averaged(g: Array, m: Array, decay: float) -> tuple[Array, Array, Array]:
             """Return the clipped gradient, the running mean, and that without its bias."""
@@ -168,12 +159,7 @@ def newton_schulz(x: Float[Array, "n i o"]) -> Float[Array, "n i o"]:
 
 
 def elementwise(function: Callable[..., tuple[Array, ...]], *trees: Any) -> list[Any]:
-    """Return the trees of what a function returns of each number of trees of one structure.
-
-    Args:
-      function: of arrays, one of each tree, to arrays of their shape.
-      trees: the arrays.
-    """
+    """Return trees of what a function of arrays, one of each tree, returns of each number."""
     leaves = [jax.tree.leaves(tree) for tree in trees]
     done = {}
     for places in groups(trees[0], is_matrix):
