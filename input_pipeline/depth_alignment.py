@@ -53,8 +53,7 @@ def known_depth(example: Example) -> list[SparseDepth]:
     """Return for every view the matches that agree with its cameras."""
     pictures = decode_clip(example, most=4)
     limit = matches.near_pixels(pictures.shapes)
-    empty = np.zeros(0, int), np.zeros((0, 2)), np.zeros(0)
-    parts_of_view = [[empty] for _ in example.frames]
+    parts_of_view = [[] for _ in example.frames]
     for match in matches.find_matches(example, pictures):
         lenses, poses = matches.pair_cameras(example, match)
         depth, angle = matches.triangulate(match.points, lenses, poses)
@@ -67,10 +66,13 @@ def known_depth(example: Example) -> list[SparseDepth]:
             )
             instants = np.full(len(points), match.instant)
             parts_of_view[view].append((instants, pixels, depth[usable, side]))
-    return [
-        SparseDepth(*map(np.concatenate, zip(*parts, strict=True)))
-        for parts in parts_of_view
-    ]
+    return [*map(joined, parts_of_view)]
+
+
+def joined(sightings: Sequence[tuple[ndarray, ndarray, ndarray]]) -> SparseDepth:
+    """Concatenate parts of points: instants, pixels and depth."""
+    none = np.zeros(0, int), np.zeros((0, 2)), np.zeros(0)
+    return SparseDepth(*map(np.concatenate, zip(none, *sightings, strict=True)))
 
 
 def fit_line(

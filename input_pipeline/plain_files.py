@@ -17,6 +17,7 @@ there), a table with the one key `str` for any names, or `object` for anything.
 """
 
 import contextlib
+import hashlib
 import json
 import math
 import os
@@ -95,6 +96,12 @@ def read_regular(path: Path, most: float = math.inf) -> bytes:
     """Return the bytes of a regular file; errors as of `open_regular`."""
     with open_regular(path, most) as file:
         return file.read()
+
+
+def file_hash(path: Any) -> str:
+    """Return SHA-256 of a file on disk or in a bucket, about a second for each GB."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def require_regular(path: Path) -> None:

@@ -92,6 +92,24 @@ def open_video(path: Path) -> InputContainer:
     return container
 
 
+@contextlib.contextmanager
+def readable(path: Path) -> Iterator[InputContainer]:
+    """Yield an opened video that has pictures.
+
+    Raises:
+      ValueError: naming the file, which has none, or can be read no further.
+    """
+    try:
+        with open_video(path) as container:
+            check_field(path, container.streams.video, "no video stream", "one")
+            yield container
+    except FFmpegError as error:
+        size = path.stat().st_size if path.is_file() else 0
+        found = f"no readable video ({str(error).split(':')[0]}, {size} bytes)"
+        text = f"{path}: found {found}, expected a whole video file"
+        raise ValueError(text) from None
+
+
 def decoded_stream(container: InputContainer, path: Path) -> av.VideoStream:
     """Return the video stream of a container.
 
@@ -157,7 +175,7 @@ def frame_times(path: Path) -> Float64[np.ndarray, " t"]:
     Raises:
       ValueError: naming the file: no video, damaged, without timestamps or with one twice.
     """
-    with _readable(path) as container:
+    with readable(path) as container:
         stream = container.streams.video[0]
         packets = [p for p in container.demux(stream) if p.size and not p.is_discard]
         stamps = [packet.pts for packet in packets]
@@ -182,7 +200,7 @@ def first_frame(path: Path) -> UInt8[np.ndarray, "h w 3"]:
     Raises:
       ValueError: naming the file if it cannot be decoded.
     """
-    with _readable(path):
+    with readable(path):
         for frame in decode_frames(path, threads=1):
             return frame.picture
     raise ValueError(f"{path}: found no frames, expected a video")
@@ -338,21 +356,3 @@ def _upright(
     picture = reformatter.reformat(frame, width=width, format="rgb24").to_ndarray()
     # The flag is the counter-clockwise turn that makes the picture upright.
     return np.rot90(picture, round(frame.rotation / 90))
-
-
-@contextlib.contextmanager
-def _readable(path: Path) -> Iterator[InputContainer]:
-    """Yield an opened video that has pictures.
-
-    Raises:
-      ValueError: naming the file, which has none, or can be read no further.
-    """
-    try:
-        with open_video(path) as container:
-            check_field(path, container.streams.video, "no video stream", "one")
-            yield container
-    except FFmpegError as error:
-        size = path.stat().st_size if path.is_file() else 0
-        found = f"no readable video ({str(error).split(':')[0]}, {size} bytes)"
-        text = f"{path}: found {found}, expected a whole video file"
-        raise ValueError(text) from None

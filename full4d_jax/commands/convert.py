@@ -101,9 +101,10 @@ def codec(source: File, target: File, *, sha256: str = "") -> None:
     from full4d_jax.models.tensor_files import PUBLISHED
     from full4d_jax.models.wan.vae_weights import find_vae
     from full4d_jax.session.files import open_folder
+    from input_pipeline.plain_files import file_hash
 
     path = find_vae(source)
-    mark = codec_files.sha256(path)
+    mark = file_hash(path)
     if sha256 and mark != sha256:
         raise errors.InputError("SHA-256", source, mark, sha256, "download it again")
     origin = (

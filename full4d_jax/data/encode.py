@@ -8,7 +8,6 @@ clips are cut so too, and each window also has that many draws of its projection
 text encoder each window has its clip's caption, embedded once for all clips that have it.
 """
 
-import hashlib
 import threading
 from collections.abc import Callable, Iterator
 from functools import lru_cache, partial
@@ -325,7 +324,7 @@ def caption_embedder(
         with errors.input_errors("captions", do):
             texts = plain_files.load_json(file)
             plain_files.require_layout(texts, {str: str}, str(file))
-        digest = f" of {hashlib.sha256(file.read_bytes()).hexdigest()[:16]}"
+        digest = f" of {plain_files.file_hash(file)[:16]}"
     count = sum(clip["caption"] or clip["scene"] in texts for clip in records.clips)
     if not count:
         found = "no clip with a caption"

@@ -5,7 +5,6 @@ frames that lie on each other's epipolar lines are triangulated. The same lines 
 matches that agree with one another, but not with it, show that it is another's.
 """
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import cv2
@@ -14,7 +13,7 @@ from jaxtyping import Float
 
 from full4d_jax.geometry.arrays import Lens, Pictures, Poses, Values
 from input_pipeline import matches
-from input_pipeline.depth_alignment import MIN_RAY_ANGLE, SparseDepth
+from input_pipeline.depth_alignment import MIN_RAY_ANGLE, SparseDepth, joined
 from input_pipeline.pinhole import centers, invert, rigid
 
 NO_DISTORTION = np.zeros(8)
@@ -130,11 +129,3 @@ def seen_points(matched: Matched, path: Poses) -> SparseDepth:
             where = np.full(is_sighted.sum(), instant)
             sightings.append((where, points[is_sighted, side], depth[is_sighted, side]))
     return joined(sightings)
-
-
-def joined(
-    sightings: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]],
-) -> SparseDepth:
-    """Concatenate parts of points: instants, pixels and depth."""
-    none = (np.zeros(0, int), np.zeros((0, 2)), np.zeros(0))
-    return SparseDepth(*map(np.concatenate, zip(none, *sightings, strict=True)))

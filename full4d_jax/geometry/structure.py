@@ -21,7 +21,7 @@ from full4d_jax.geometry import paths, tracking
 from full4d_jax.geometry.arrays import Lens, Pictures, Poses
 from full4d_jax.session.extras import load_extra
 from input_pipeline import conventions, pinhole
-from input_pipeline.depth_alignment import SparseDepth
+from input_pipeline.depth_alignment import SparseDepth, joined
 
 # Of the frames that must be placed.
 LEAST_PLACED_SHARE = 0.8
@@ -250,7 +250,7 @@ def _sparse_depth(model: Any, images: dict[int, Any]) -> SparseDepth:
             ]
             places = np.array([x.xy for x in seen], np.float64)
             sightings.append((np.full(len(seen), instant), places, np.array(depth)))
-    return paths.joined(sightings)
+    return joined(sightings)
 
 
 def _coverage(frames: Pictures, points: SparseDepth) -> float:

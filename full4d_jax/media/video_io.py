@@ -12,14 +12,13 @@ from typing import NamedTuple
 import av
 import cv2
 import numpy as np
-from av.error import FFmpegError
 from jaxtyping import Float, UInt8
 from numpy import ndarray
 
 from full4d_jax.grid import DEFAULT_FPS, PicturesBetween
-from full4d_jax.session.errors import InputError, as_input_error, require_file
+from full4d_jax.session.errors import InputError, input_errors, require_file
 from input_pipeline import video_files, whole_files
-from input_pipeline.plain_files import FileRefusal
+from input_pipeline.plain_files import check_field
 
 MOST_DAMAGED = 0.2  # of the frames
 # Formats of FFmpeg that draw any text as a video.
@@ -281,19 +280,9 @@ def check_file(path: Path) -> None:
     """Raise `InputError` unless `path` is a file that holds a video stream."""
     do = "give the path of a video file"
     require_file("video", path, "a video file", do)
-    try:
-        with video_files.open_video(path) as container:
-            if container.streams.video and container.format.name not in NO_VIDEOS:
-                return
-            count = len(container.streams)
-            found = f"{count} streams of {container.format.name}, none a video"
-    except FileRefusal as error:
-        raise as_input_error("video", error, do) from None
-    except FFmpegError as error:
-        why = str(error).split(":")[0]
-        found = f"no readable video ({why}, {path.stat().st_size} bytes)"
-    expected = "a complete video file (mp4, mov, mkv, webm, ...)"
-    raise InputError("video", path, found, expected, do)
+    with input_errors("video", do), video_files.readable(path) as container:
+        kind = container.format.name
+        check_field(path, kind not in NO_VIDEOS, f"text ({kind})", "a video file")
 
 
 def gray_picture(

@@ -1,6 +1,5 @@
 """Weights of codecs, from files."""
 
-import hashlib
 from functools import lru_cache
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from full4d_jax.models.weights import (
     tensor_shapes,
 )
 from full4d_jax.session.errors import InputError, input_errors
+from input_pipeline.plain_files import file_hash
 
 
 def codec_weights(
@@ -93,18 +93,12 @@ def codec_id(config: Config) -> str:
         refuse_missing(model.codec)
     # Refuses what is no such file.
     load_metadata(config.codec_weights)
-    return f"{model.codec} sha256:{sha256(Path(config.codec_weights))}"
+    return f"{model.codec} sha256:{file_hash(Path(config.codec_weights))}"
 
 
 def save_codec(path: Path, codec: str, weights: Weights) -> None:
     """Write weights (bfloat16) that `codec_weights` reads."""
     save_params(path, weights, {"codec": codec})
-
-
-def sha256(path: Path) -> str:
-    """Return the hash of a file, as other programs print it."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def convert_codec(source: Path) -> tuple[str, Weights]:

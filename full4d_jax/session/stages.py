@@ -23,7 +23,12 @@ from full4d_jax.session.errors import InputError, input_errors, log
 from full4d_jax.session.files import Arrays, read_arrays, save_arrays
 from full4d_jax.session.progress import duration
 from full4d_jax.session.stage_arrays import MARKS, STAGES, check_saved
-from input_pipeline.plain_files import load_arrays, parse_json, require_layout
+from input_pipeline.plain_files import (
+    file_hash,
+    load_arrays,
+    parse_json,
+    require_layout,
+)
 
 # Raise it when a stage computes something else from the same inputs.
 STAGE_VERSION = 23
@@ -174,10 +179,7 @@ def _describe(value: Any) -> Any:
         return asdict(value)
     if isinstance(value, Path):
         # The stage itself will refuse it.
-        if not value.is_file():
-            return hashlib.sha256().hexdigest()
-        with value.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return file_hash(value) if value.is_file() else hashlib.sha256().hexdigest()
     if isinstance(value, np.ndarray):
         mark = hashlib.sha256(value.tobytes()).hexdigest()
         return [list(value.shape), str(value.dtype), mark]

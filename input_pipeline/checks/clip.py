@@ -34,30 +34,11 @@ from input_pipeline.schema import Example
 
 Cameras = Float[np.ndarray, "v t 4 4"]
 STORED = "as stored"
-KNOWN_AXES: dict[tuple[int, ...], str] = {
-    (1, 0, 0, 0, 1, 0, 0, 0, 1): "",
-    (
-        1,
-        0,
-        0,
-        0,
-        -1,
-        0,
-        0,
-        0,
-        -1,
-    ): "camera axes are OpenGL's (x right, y up, z backward)",
-    (
-        0,
-        1,
-        0,
-        1,
-        0,
-        0,
-        0,
-        0,
-        -1,
-    ): "camera axes are LLFF's (x down, y right, z backward)",
+# Those that right, down and forward are in the axes of a file.
+KNOWN_AXES = {
+    "+x, +y, +z": "",
+    "+x, -y, -z": "camera axes are OpenGL's (x right, y up, z backward)",
+    "+y, +x, -z": "camera axes are LLFF's (x down, y right, z backward)",
 }
 
 
@@ -280,8 +261,7 @@ def _signed_permutations(determinant: int) -> list[Float[np.ndarray, "3 3"]]:
 
 
 def _axes_name(axes: Float[np.ndarray, "3 3"]) -> str:
-    key = tuple(int(entry) for entry in axes.ravel())
-    if key in KNOWN_AXES:
-        return KNOWN_AXES[key]
-    names = ["+-"[int(row.sum() < 0)] + "xyz"[np.abs(row).argmax()] for row in axes]
-    return f"camera axes are permuted: right, down, forward are its {', '.join(names)}"
+    signed = ["+-"[int(row.sum() < 0)] + "xyz"[np.abs(row).argmax()] for row in axes]
+    names = ", ".join(signed)
+    permuted = f"camera axes are permuted: right, down, forward are its {names}"
+    return KNOWN_AXES.get(names, permuted)

@@ -33,7 +33,6 @@ from input_pipeline.datasets.shards import (
     Shard,
     encode_example,
     encoded_records,
-    file_hash,
     finished,
     intact,
     plan_id,
@@ -42,6 +41,7 @@ from input_pipeline.datasets.shards import (
 )
 from input_pipeline.plain_files import (
     check_field,
+    file_hash,
     parse_json,
     read_regular,
     require_layout,

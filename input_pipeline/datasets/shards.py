@@ -20,12 +20,17 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from array_record.python.array_record_module import ArrayRecordWriter
-from etils import epath
 
 from input_pipeline import addresses, schema, whole_files
 from input_pipeline.datasets.card import FACTS_VERSION, Facts, facts
 from input_pipeline.datasets.records import to_bytes
-from input_pipeline.plain_files import check_field, load_json, named, parse_json
+from input_pipeline.plain_files import (
+    check_field,
+    file_hash,
+    load_json,
+    named,
+    parse_json,
+)
 
 # The folder in a dataset with what is known of each finished shard.
 FOLDER = "shards"
@@ -205,13 +210,6 @@ def _system_errors(path: Path) -> Iterator[None]:
             if f"failed: {os.strerror(number)};" in str(error):
                 raise OSError(number, os.strerror(number), str(path)) from error
         raise
-
-
-def file_hash(path: Path | epath.Path) -> str:
-    """Return SHA-256 of a file, about a second for each GB."""
-    opened: Any = path.open("rb")
-    with opened as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def intact(folder: Path, shard: Shard) -> bool:

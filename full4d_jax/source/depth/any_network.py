@@ -27,7 +27,6 @@ medians aligned) where the zero is right, 12 % where it is half as far away as t
 20 % where it is there, 64 % where all depth is one.
 """
 
-import hashlib
 from pathlib import Path
 
 import jax
@@ -46,6 +45,7 @@ from full4d_jax.session import errors, fields
 from full4d_jax.source.depth import enlarge, file_network, our_network
 from full4d_jax.source.options import DepthKind
 from input_pipeline.depth_alignment import Estimate
+from input_pipeline.plain_files import file_hash
 
 AnyNetwork = our_network.DepthNetwork | file_network.FileNetwork
 
@@ -110,8 +110,7 @@ def load_estimator(which: str, kind: DepthKind | None = None) -> Estimate:
 
 def estimator_mark(which: str) -> str:
     """Return the name of an estimator and a hash of its weights."""
-    content = network_file(which).read_bytes()
-    return f"{which} {hashlib.sha256(content).hexdigest()[:16]}"
+    return f"{which} {file_hash(network_file(which))[:16]}"
 
 
 def source_depth(

@@ -1,6 +1,5 @@
 """The record of a run: its config and origin, and the comparison that a resumed run must pass."""
 
-import hashlib
 import json
 import os
 import platform
@@ -15,7 +14,7 @@ from full4d_jax.config import LiftConfig, MeshConfig, TrainingConfig, masks, to_
 from full4d_jax.models.dit.sharding import dotted
 from full4d_jax.models.weights import summary_beside
 from full4d_jax.session import buckets, errors, versions
-from input_pipeline.plain_files import load_lines
+from input_pipeline.plain_files import file_hash, load_lines
 from input_pipeline.whole_files import write_text
 
 # Fields of a config that name folders of this machine.
@@ -54,9 +53,7 @@ def run_record(
     # Only priors have a mask.
     attention = plain["model"].get("attention", {})
     mask = masks.mask_file(attention.get("mask", masks.PAPER))
-    hashes = (
-        {} if mask is None else {"mask": hashlib.sha256(mask.read_bytes()).hexdigest()}
-    )
+    hashes = {} if mask is None else {"mask": file_hash(mask)}
     return {
         "config": plain,
         "init": begin,
