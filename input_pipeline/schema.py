@@ -173,12 +173,7 @@ def validate(example: Example) -> Example:
         ),
         ("text", "float16", (len(example.text), *example.text.shape[1:2])),
     ):
-        array = getattr(example, field)
-        found = f"{array.dtype} {array.shape}"
-        expected = f"{dtype} {shape}"
-        _require(field, found == expected, found, expected)
-        bad = np.count_nonzero(~np.isfinite(array))
-        _require(field, bad == 0, f"{bad} NaN or infinite values", "finite ones")
+        _check_array(f"record field {field}", getattr(example, field), dtype, shape)
     times, codec, count = example.timestamps, example.codec, example.projections.size
     rises = (np.diff(times) > 0).all()
     _require("timestamps", rises, times.tolist(), "increasing seconds in each view")
@@ -193,14 +188,21 @@ def validate(example: Example) -> Example:
         _require(
             "projections", shape == latents.shape, f"latents {shape}", latents.shape
         )
-        finite = all(np.isfinite(x).all() for x in projected if x is not None)
-        _require("projections", finite, "NaN or infinite values", "finite ones")
     pinhole.check_cameras(example.intrinsics, example.world_to_camera)
     return example
 
 
 def _require(field: str, holds: object, found: object, expected: object) -> None:
     check_field(f"record field {field}", holds, found, expected)
+
+
+def _check_array(where: str, array: ndarray, dtype: str, shape: Any) -> None:
+    """Refuse an array of another type or shape, or of numbers that are not finite."""
+    found = f"{array.dtype} {array.shape}"
+    expected = f"{dtype} {shape}"
+    check_field(where, found == expected, found, expected)
+    bad = np.count_nonzero(~np.isfinite(array))
+    check_field(where, bad == 0, f"{bad} NaN or infinite values", "finite ones")
 
 
 def projection_to_bytes(projected: Projected) -> bytes:
@@ -238,10 +240,8 @@ def projection_from_bytes(file: bytes) -> Projected:
         array = getattr(projected, name)
         if name == "filled" and array is None:
             continue
-        found = f"{array.dtype} {array.shape}"
-        expected = f"{dtype} {sides}"
-        fits = found == expected and len(shape) == 5
-        check_field(f"projection, {name}", fits, found, expected)
+        _check_array(f"projection, {name}", array, dtype, sides)
+    check_field("projection", len(shape) == 5, f"shape {shape}", "(v, f, h, w, c)")
     source = projected.source
     check_field(
         "projection, source", 0 <= source < views, source, f"a view below {views}"

@@ -14,25 +14,23 @@ def choose_views(
     centers: Float[np.ndarray, "v 3"],
     count: int,
     *,
-    sources: Sequence[int] | Sequence[np.integer],
+    source: int | np.integer,
     spread: bool = False,
 ) -> Int[np.ndarray, "n"]:
-    """Return a source and targets, in random order behind it.
+    """Return the source and targets, in random order behind it.
 
     Args:
       generator: of random numbers.
       centers: where the cameras stand, world units.
       count: views, the source included.
-      sources: views that may be the source.
+      source: number of its view.
       spread: targets that stand far from the source and from each other, not any: each is the
         farthest from those already chosen, after a first one at random.
 
     Raises:
-      ValueError: there are fewer views, or none may be the source.
+      ValueError: there are fewer views.
     """
     check_field("views", len(centers) >= count, len(centers), f"at least {count}")
-    check_field("source", len(sources), "no view that may be it", "at least one")
-    source = int(generator.choice(np.asarray(sources, int)))
     other_views = np.delete(np.arange(len(centers)), source)
     targets = generator.permutation(other_views)[: count - 1]
     if spread and count > 1:

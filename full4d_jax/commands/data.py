@@ -114,7 +114,7 @@ def procedural(
     writing = files.writing(jobs)
     last = 2**31 - scenes
     expected = f"at most {last:,}, so that there are {scenes} scenes"
-    fields.require("first", first, first <= last, expected, what="option")
+    fields.require_option("first", first, first <= last, expected)
     if worlds != "rich":
         fields.refuse({"textures": textures}, "none but with --worlds rich")
     folder = hold_dataset(out, writing.part)

@@ -7,7 +7,13 @@ from typing import Annotated
 
 from full4d_jax.commands import SIZES
 from full4d_jax.config import Config, check_config
-from full4d_jax.session.fields import Between, CountOrZero, Shown, refuse, require
+from full4d_jax.session.fields import (
+    Between,
+    CountOrZero,
+    Shown,
+    refuse,
+    require_option,
+)
 from full4d_jax.session.processes import ALONE, ProcessOptions, output_of
 from full4d_jax.source import kinds, options
 
@@ -227,7 +233,7 @@ def _score_made(made: MadeOptions, out: Path | None) -> None:
         score_with_truth(made.folder, kind, made.truth, out)
         return
     expected = "the data set that it was made from"
-    require("truth", "none", not made.scene, expected, what="option")
+    require_option("truth", "none", not made.scene, expected)
     loaded = load_scoring_networks(networks)
     score_folder(made.folder, loaded, out, made.reference, made.split or "train")
 
@@ -252,7 +258,7 @@ def _score_videos(source: MethodVideosOptions, out: Path | None) -> None:
         refuse(unused, "a --truth beside it")
         expected = "a capture whose cameras these are of, or cameras.json beside them"
         fits = kinds.kind_of(source.videos) == kinds.CAPTURE
-        require("truth", "none", fits, expected, what="option")
+        require_option("truth", "none", fits, expected)
         grid = open_capture(options.CaptureOptions(source.videos, rows=source.rows))
         score_capture(grid, name, hold_folder(_folder(out, name)), networks)
         return

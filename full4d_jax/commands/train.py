@@ -64,5 +64,5 @@ def _steps_of(profile: str, last: int) -> tuple[int, int]:
     first, _, end = profile.partition(":")
     fits = first.isdecimal() and end.isdecimal() and 1 <= int(first) <= int(end) <= last
     expected = f"A:B with 1 <= A <= B <= {last} (training.steps), e.g. 10:12"
-    fields.require("profile", profile, fits, expected, what="option")
+    fields.require_option("profile", profile, fits, expected)
     return int(first), int(end)

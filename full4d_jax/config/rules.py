@@ -9,7 +9,7 @@ from operator import attrgetter
 
 from full4d_jax.config.experiment import Config
 from full4d_jax.config.masks import PAPER, allowed_frames
-from full4d_jax.session.fields import check_fields, require
+from full4d_jax.session.fields import misfits, require
 
 # A field, whether it may be what it is, and what it may be.
 Rule = tuple[str, bool, str]
@@ -26,7 +26,8 @@ def check_config(config: Config) -> None:
     Raises:
       InputError: naming the field.
     """
-    check_fields(config, what="config")
+    for name, value, expected in misfits(config):
+        require(name, value, False, expected)
     usual = Config()
     for name, fits, expected in _rules(config):
         require(name, attrgetter(name)(config), fits, expected)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from typing import Annotated, NamedTuple
 
-from full4d_jax.session.fields import Between, Count, require
+from full4d_jax.session.fields import Between, Count, require_option
 from full4d_jax.session.processes import ALONE, ProcessOptions, check_processes
 
 # The names of all clips are in memory; the same command with --first makes others.
@@ -50,10 +50,10 @@ class FileOptions:
         index, _, count = self.shard.partition("/")
         fits = index.isdecimal() and count.isdecimal() and int(index) < int(count)
         expected = "i/n with i from 0 to n - 1, such as 0/4"
-        require("shard", self.shard, fits, expected, what="option")
+        require_option("shard", self.shard, fits, expected)
         fits = not several.are_several or int(count) == 1
         expected = f"none with {several.flag}: each process is a part"
-        require("shard", self.shard, fits, expected, what="option")
+        require_option("shard", self.shard, fits, expected)
         return Writing(self.shards, (int(index), int(count)), jobs)
 
 
@@ -82,14 +82,14 @@ class ClipSize:
         expected = (
             f"at most {most_pixels:,}, of --views, --frames, --height and --width"
         )
-        require("height", found, pixels <= most_pixels, expected, what="option")
+        require_option("height", found, pixels <= most_pixels, expected)
 
 
 def range_of(instants: str) -> tuple[int, int | None]:
     """Return the numbers of first:end, None where no end is given; raises InputError."""
     first, colon, end = instants.partition(":")
     fits = bool(colon) and first.isdecimal() and (not end or end.isdecimal())
-    require("instants", instants, fits, "first:end, such as 0:50 or 50:", what="option")
+    require_option("instants", instants, fits, "first:end, such as 0:50 or 50:")
     return int(first), int(end) if end else None
 
 
@@ -105,6 +105,6 @@ def turns_of(words: Sequence[str]) -> dict[str, int]:
         number = degrees.removeprefix("-")
         fits = number.isdecimal() and int(number) % 90 == 0 and name not in turns
         expected = "CAMERA=DEGREES once for each, such as cam03=90, 180 or -90"
-        require("turn", word, fits, expected, what="option")
+        require_option("turn", word, fits, expected)
         turns[name] = int(degrees)
     return turns

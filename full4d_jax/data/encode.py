@@ -314,7 +314,7 @@ def caption_embedder(
     if text_encoder is None:
         needs_none = not config.data.captions and file is None
         expected = "the folder of umT5, to embed captions with (docs/wan.md)"
-        fields.require("text_encoder", "none", needs_none, expected, what="option")
+        fields.require_option("text_encoder", "none", needs_none, expected)
         return "", None
     texts = {}
     digest = ""

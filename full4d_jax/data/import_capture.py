@@ -66,7 +66,7 @@ def import_folder(
     if writing.part == (0, 1):
         _require_new(out)
     fits = not depth or writing.jobs == 1
-    fields.require("jobs", writing.jobs, fits, "1 with --depth", what="option")
+    fields.require_option("jobs", writing.jobs, fits, "1 with --depth")
     estimate = load_estimator(depth) if depth else None
     with contextlib.ExitStack() as reading:
         with input_errors("capture", DO):
@@ -244,4 +244,4 @@ def _check(path: Path, layout: str | None) -> None:
         found = "a file" if path.exists() else "no such folder"
         raise InputError("capture", path, found, "a folder or a .r3d file", do)
     fits = layout is None or layout in detect.LAYOUTS
-    fields.require("layout", layout, fits, ", ".join(detect.LAYOUTS), what="option")
+    fields.require_option("layout", layout, fits, ", ".join(detect.LAYOUTS))

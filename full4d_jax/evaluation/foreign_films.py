@@ -69,7 +69,7 @@ def read_films(
     views = {view.name: view for view in capture.views}
     source = source or capture.views[0].name
     expected = f"one of {', '.join(views)}"
-    fields.require("source_camera", source, source in views, expected, what="option")
+    fields.require_option("source_camera", source, source in views, expected)
     do = "write each film under its camera's name, in any size of that shape"
     with errors.input_errors("films", do):
         names = [name for name in films if name != source]
@@ -170,7 +170,7 @@ def score_films(
     """
     baselines = [table.COPY, table.INPAINT, table.PUSH_PULL, REAL]
     expected = "another name than those of the other rows"
-    fields.require("row", name, name not in baselines, expected, what="option")
+    fields.require_option("row", name, name not in baselines, expected)
     whose = "the capture"
     if truth.depth is None:
         network = open_network(depth_network, depth_kind)

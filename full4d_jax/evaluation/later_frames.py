@@ -52,9 +52,9 @@ def open_upsampler(config: Config, rows: int | None) -> cascade.Upsampler:
     found = f"{config.model.codec} at {config.data.height} rows"
     fits = (config.model.codec, config.data.height) == ("pixels", least)
     expected = f"pixels at {least} rows, which the upsampler enlarges"
-    fields.require("config", found, fits, expected, what="option")
+    fields.require_option("config", found, fits, expected)
     fits = rows is None or rows > least
-    fields.require("rows", rows, fits, f"more than the prior's {least}", what="option")
+    fields.require_option("rows", rows, fits, f"more than the prior's {least}")
     return upsampler
 
 

@@ -274,7 +274,7 @@ def evaluate_grids(judge: Judge, folder: Path, scenes: range) -> None:
 
     moving = [scene for scene in scenes if moves(frames_of(scene))]
     expected = "more, since in these nothing moves"
-    fields.require("scenes", len(scenes), bool(moving), expected, what="option")
+    fields.require_option("scenes", len(scenes), bool(moving), expected)
     preface = (
         f"Hidden frames of {len(moving)} held-out grids in which something moves; the first row "
         "and the first column are real."

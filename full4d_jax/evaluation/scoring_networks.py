@@ -80,7 +80,7 @@ def load_scoring_networks(files: Mapping[str, Path | None]) -> ScoringNetworks:
     """
     clip, prompt, pointmaps = (files[flag] for flag in BY_FILE)
     fits = bool(clip) or not prompt
-    fields.require("clip_onnx", "none", fits, "one, with --clip_text", what="option")
+    fields.require_option("clip_onnx", "none", fits, "one, with --clip_text")
     features = load_clip(clip) if clip else None
     return ScoringNetworks(
         clip=features,

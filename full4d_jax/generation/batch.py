@@ -159,9 +159,14 @@ def for_model(
     """Return the latents that the model generates of these, with their conditions."""
     # The source is real, not generated.
     latents = latents[:, model.guide.clean_views :]
-    if model.guide.first_frame:
-        conditions = conditions._replace(real=mark_first_frame(*latents.shape[:3]))
-    return EncodedBatch(latents, conditions)
+    return EncodedBatch(latents, with_first_frame(model, conditions))
+
+
+def with_first_frame(model: ModelConfig, conditions: Conditions) -> Conditions:
+    """Return the conditions, where the model is given the first frame with its mark."""
+    if not model.guide.first_frame:
+        return conditions
+    return conditions._replace(real=mark_first_frame(*conditions.base.shape[:3]))
 
 
 def mark_first_frame(batch: int, views: int, frames: int) -> Bool[Array, "b v t"]:

@@ -16,7 +16,6 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from full4d_jax import config
 from full4d_jax.cameras import Cameras
-from full4d_jax.config import codecs
 from full4d_jax.flow import Latents
 from full4d_jax.generation import batch, real_frames, sampling, static_points
 from full4d_jax.generation.prior import Prior, check_grid
@@ -202,11 +201,8 @@ def gathered(tree: Any) -> Any:
 
 def _batch_of_one(model: config.ModelConfig, conditions: Conditions) -> Conditions:
     """Add an axis of samples to the conditions, and what the model is always given."""
-    conditions = jax.tree.map(lambda x: x[None], conditions)
-    if model.guide.first_frame:
-        real = batch.mark_first_frame(*conditions.base.shape[:3])
-        return conditions._replace(real=real)
-    return conditions
+    one = jax.tree.map(lambda x: x[None], conditions)
+    return batch.with_first_frame(model, one)
 
 
 def fill_grid(
@@ -235,7 +231,6 @@ def fill_grid(
     model = prior.model
     check_grid(prior, config.Size(*frames.shape[:4]))
     strides = model.strides
-    codecs.check_video(model.codec, strides, *frames.shape[1:4])
     # A latent frame is real where all of its frames are; the first stands for one frame.
     first = np.repeat(real[:, :1], strides.frames - 1, 1)
     groups = np.concatenate([first, real], 1)

@@ -10,7 +10,15 @@ import numpy as np
 from jax.sharding import AbstractMesh, Mesh
 from jaxtyping import Array, Float
 
-from full4d_jax.config import DEFAULT, Config, ModelConfig, SamplerConfig, Size, masks
+from full4d_jax.config import (
+    DEFAULT,
+    Config,
+    ModelConfig,
+    SamplerConfig,
+    Size,
+    codecs,
+    masks,
+)
 from full4d_jax.models.codec import Weights
 from full4d_jax.models.codec_files import codec_weights
 from full4d_jax.models.dit.attention.fused import Attend
@@ -212,16 +220,17 @@ def check_offload(sampler: SamplerConfig, mesh: Mesh | AbstractMesh | None) -> N
 
 
 def check_grid(prior: Prior, size: Size) -> None:
-    """Refuse a grid whose frames do not divide into tokens, or whose tokens not over the mesh.
+    """Refuse a grid that does not divide into latents and tokens, or these not over the mesh.
 
     Raises:
       InputError: they do not.
     """
     model = prior.model
+    strides = model.strides
     check_size(model, size.height, size.width)
+    codecs.check_video(model.codec, strides, *size[1:])
     if prior.mesh is None:
         return
-    strides = model.strides
     frames = strides.latent_frames(size.frames)
     # What the network sees at once; without poses every part has the first instant.
     views = _part(size.views, prior.sampler.group_views)

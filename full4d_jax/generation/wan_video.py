@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, UInt8
 
-from full4d_jax.config import ModelConfig, Size, codecs
+from full4d_jax.config import ModelConfig, Size
 from full4d_jax.flow import Latents
 from full4d_jax.generation import batch, generate, sampling
 from full4d_jax.generation.prior import Prior, check_grid
@@ -59,7 +59,6 @@ def make_video(
     strides = model.strides
     check_grid(prior, size)
     views, frames, height, width = size
-    codecs.check_video(model.codec, strides, frames, height, width)
     sides = height // strides.pixels, width // strides.pixels
     shape = 1, views, strides.latent_frames(frames), *sides, strides.channels
     start = None

@@ -57,27 +57,19 @@ Positive = Annotated[float, Between(1e-9, 1e9, "a finite number above 0")]
 Weight = Annotated[float, Between(0, 1e9, "a finite number of at least 0")]
 
 
-def check_fields(
-    values: Any,
-    hint: Any = None,
-    name: str = "",
-    *,
-    what: Literal["config", "option"] = "option",
-) -> None:
-    """Refuse the first field of a dataclass, or one value, that its annotation does not allow.
+def check_fields(values: Any, hint: Any = None, name: str = "") -> None:
+    """Refuse the first option of a dataclass, or one, that its annotation does not allow.
 
     Args:
-      values: the dataclass, or the value.
+      values: the dataclass, or the value of the option.
       hint: the annotation of a value.
       name: of a value.
-      what: the kind of fields, which decides what the message advises; options have no dots.
 
     Raises:
-      InputError: naming the field.
+      InputError: naming the option, which has no dots.
     """
     for field, value, expected in misfits(values, hint, name):
-        field = field.rpartition(".")[2] if what == "option" else field
-        require(field, value, False, expected, what=what)
+        require_option(field.rpartition(".")[2], value, False, expected)
 
 
 def misfits(
@@ -99,25 +91,25 @@ def misfits(
         yield name, value, _words(hint)
 
 
-def require(
-    name: str,
-    value: Any,
-    fits: bool,
-    expected: str,
-    *,
-    what: Literal["config", "option"] = "config",
-) -> None:
-    """Refuse the value of a field unless it fits.
+def require(name: str, value: Any, fits: bool, expected: str) -> None:
+    """Refuse the value of a config's field unless it fits.
 
     Raises:
       InputError: naming the field.
     """
-    if fits:
-        return
-    if what == "option":
+    if not fits:
+        do = f"change it in the preset or with --{name}"
+        raise InputError("config", name, repr(value), expected, do)
+
+
+def require_option(name: str, value: Any, fits: bool, expected: str) -> None:
+    """Refuse the value of an option unless it fits.
+
+    Raises:
+      InputError: naming the option.
+    """
+    if not fits:
         raise InputError("option", f"--{name}", value, expected, "give another value")
-    do = f"change it in the preset or with --{name}"
-    raise InputError("config", name, repr(value), expected, do)
 
 
 def refuse(unused: Mapping[str, Any], expected: str) -> None:

@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from full4d_jax.session.errors import InputError, PeerError
-from full4d_jax.session.fields import Between, require
+from full4d_jax.session.fields import Between, require_option
 
 # Stands for a number that was not given.
 NO_NUMBER = -1
@@ -83,7 +83,7 @@ def check_processes(options: ProcessOptions) -> None:
             ("process", 0 <= number < count, numbers),
         ]
     for name, fits, expected in rules:
-        require(name, getattr(options, name), fits, expected, what="option")
+        require_option(name, getattr(options, name), fits, expected)
 
 
 def join_processes(options: ProcessOptions) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 
 from full4d_jax.config import Size
 from full4d_jax.grid import Grid, with_missing
-from full4d_jax.session.fields import require
+from full4d_jax.session.fields import require_option
 from full4d_jax.source import camera_paths, options
 from full4d_jax.source.depth.lines import camera_up
 from full4d_jax.source.handheld.path_scale import seen_from_first, source_moves
@@ -26,7 +26,7 @@ def read_target_cameras(
     views = 1 + len(targets.world_to_camera)
     wanted = source.size.views
     fits = wanted in (None, views)
-    require("views", wanted, fits, f"{views}, as --path has", what="option")
+    require_option("views", wanted, fits, f"{views}, as --path has")
     return targets
 
 

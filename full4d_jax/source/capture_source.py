@@ -29,7 +29,7 @@ from numpy import ndarray
 from full4d_jax.cameras import Cameras
 from full4d_jax.grid import About, Grid, Origin, Place
 from full4d_jax.session.errors import InputError, input_errors
-from full4d_jax.session.fields import refuse, require
+from full4d_jax.session.fields import refuse, require_option
 from full4d_jax.session.files import Arrays
 from full4d_jax.source.films_without_cameras import find_captures, read_scene_captures
 from full4d_jax.source.options import (
@@ -181,7 +181,7 @@ def open_clip(options: ClipOptions) -> tuple[Records, schema.Example]:
     records = open_split(options.dataset, options.split)
     clip = options.clip
     last = len(records) - 1
-    require("clip", clip, 0 <= clip <= last, f"0 to {last}", what="option")
+    require_option("clip", clip, 0 <= clip <= last, f"0 to {last}")
     with input_errors("dataset", "make the dataset again"):
         return records, records[clip]
 
@@ -319,7 +319,7 @@ def _chosen_views(views: Sequence[int], count: int) -> Int[ndarray, " v"]:
     order = views or range(count)
     fits = len(set(order)) == len(order) and min(order) >= 0 and max(order) < count
     expected = f"different numbers, 0 to {count - 1}"
-    require("views", " ".join(map(str, order)), fits, expected, what="option")
+    require_option("views", " ".join(map(str, order)), fits, expected)
     return np.array(order)
 
 
@@ -347,7 +347,7 @@ def held_out_pictures(
         return held_out
     count = len(axes[axis])
     found = f"{axis}, of which there are {count}"
-    require("held_out", found, count >= period, f"{period} or more", what="option")
+    require_option("held_out", found, count >= period, f"{period} or more")
     axes[axis][first : count - (axis == "instants") : period] = True
     return held_out
 

@@ -116,7 +116,7 @@ def open_rig(options: DatasetViewOptions) -> tuple[Records, Example]:
     fits = len(set(real)) == len(real) <= min(MOST_REAL_VIEWS, count - 1)
     expected = f"at most {MOST_REAL_VIEWS} of 0 to {count - 1}, and one left to make"
     shown = " ".join(map(str, real))
-    fields.require("view", shown, fits and max(real) < count, expected, what="option")
+    fields.require_option("view", shown, fits and max(real) < count, expected)
     return records, example
 
 

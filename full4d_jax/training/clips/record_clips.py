@@ -90,7 +90,7 @@ def choose(config: Config, sized: Sized, rng: np.random.Generator) -> Sized:
         raise ValueError(text)
     places = pinhole.centers(example.world_to_camera[:, times[0]])
     spread = data.targets == "spread"
-    chosen = choose_views(rng, places, data.views, sources=[source], spread=spread)
+    chosen = choose_views(rng, places, data.views, source=source, spread=spread)
     return sized._replace(example=select(example, chosen, times))
 
 
@@ -156,7 +156,7 @@ def choose_projected(
     data = config.data
     places = pinhole.centers(drawn.world_to_camera[:, 0])
     spread = data.targets == "spread"
-    views = choose_views(rng, places, data.views, sources=[drawn.source], spread=spread)
+    views = choose_views(rng, places, data.views, source=drawn.source, spread=spread)
     filled = drawn.filled if config.model.reads_filled else None
     to_unit = np.array([1 / sized.width, 1 / sized.height, 1], np.float32)[:, None]
     return ProjectedBatch(
