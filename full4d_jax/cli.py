@@ -130,7 +130,7 @@ def _dispatch(words: list[str]) -> None:
         )
         return
     if words[0] == "--version":
-        from full4d_jax.session.versions import our_version
+        from full4d_jax.session.extras import our_version
 
         print(our_version())
         return

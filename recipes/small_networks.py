@@ -74,7 +74,7 @@ def run(
     """
     if init is not None:
         require_model(init, settings.model)
-        params, _ = load_params(init, params)
+        params = load_params(init, params)
     out.mkdir(parents=True, exist_ok=True)
     start = start_at(first_state(optimizer_of(settings), params))
     record = run_record(settings, init)

@@ -140,9 +140,7 @@ def grid_scores(
         values["clip_v"] = by_network.clip_v(embeddings)
         if networks.prompt is not None:
             values["clip_score"] = by_network.clip_score(made, networks.prompt)
-    return {
-        name: value if math.isfinite(value) else None for name, value in values.items()
-    }
+    return table.for_json(values)
 
 
 def epipolar(frames: Frames, cameras: Cameras) -> dict[str, float]:

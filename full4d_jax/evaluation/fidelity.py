@@ -110,9 +110,7 @@ def fidelity_scores(
     if lpips is not None:
         for region, mask in masks.items():
             values["lpips" + region] = metrics.lpips(lpips, image, truth, mask)
-    return {
-        name: value if math.isfinite(value) else None for name, value in values.items()
-    }
+    return table.for_json(values)
 
 
 @jax.jit

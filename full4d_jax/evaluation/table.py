@@ -196,6 +196,11 @@ def estimate(values: Sequence[float | None]) -> Estimate:
     }
 
 
+def for_json(scores: Mapping[str, float]) -> dict[str, float | None]:
+    """Return scores with None for those that are not finite, which JSON cannot say."""
+    return {name: x if math.isfinite(x) else None for name, x in scores.items()}
+
+
 def means(entries: Collection[dict], names: Container[str]) -> dict[str, Estimate]:
     """Return the mean of every number of `names` over the entries that have it."""
     found = dict.fromkeys(x for entry in entries for x in entry if x in names)

@@ -98,7 +98,7 @@ def load_upsampler(checkpoint: str | Path | None = None) -> Upsampler:
         do = "give a file that `full4d train` wrote"
         raise InputError("upsampler", where, rows, f"8 to {MOST_ROWS}", do)
     _, shapes = functional.structure(unet.upsampling_net, config)
-    return Upsampler(config, weights.load_params(path, like=shapes)[0], rows, path)
+    return Upsampler(config, weights.load_params(path, like=shapes), rows, path)
 
 
 def shrink(

@@ -160,7 +160,7 @@ def load_network(
     path = prior_path(config.model, checkpoint)
     require_model(path, config.model)
     like = parameter_shapes(config.model, mesh)
-    return load_params(path, like, on_host=config.sampler.offload and mesh is None)[0]
+    return load_params(path, like, on_host=config.sampler.offload and mesh is None)
 
 
 def prior_path(model: ModelConfig, checkpoint: Path | None = None) -> Path:

@@ -61,7 +61,7 @@ def _load(
     like = sharding.shapes_on(mesh, _like(codec, path), kind)
     # Kept arrays must not belong to a trace under way.
     with jax.ensure_compile_time_eval():
-        return load_params(path, like, on_host=on_host)[0]
+        return load_params(path, like, on_host=on_host)
 
 
 def codec_shapes(config: Config, mesh: sharding.AnyMesh) -> Weights | None:

@@ -47,7 +47,7 @@ def start_from(
     stored, names = check_start(model, checkpoint)
     shapes = by_name(grid_mesh.parameter_shapes(stored, mesh, jnp.float32))
     like = nested({name: shapes[name] for name in names})
-    params, _ = weights.load_params(checkpoint, like)
+    params = weights.load_params(checkpoint, like)
     return complete_params(model, params, key, mesh)
 
 

@@ -26,9 +26,14 @@ import numpy as np
 from numpy import ndarray
 from safetensors import SafetensorError, safe_open
 
-from full4d_jax.session.errors import InputError, require_file
+from full4d_jax.session.errors import InputError, input_errors, require_file
 from input_pipeline import whole_files
-from input_pipeline.plain_files import check_field, check_members, open_regular
+from input_pipeline.plain_files import (
+    check_field,
+    check_members,
+    damage_of,
+    open_regular,
+)
 
 NAMES = {
     np.dtype(np.float32): "F32",
@@ -217,27 +222,19 @@ def write_safetensors(
 
 def _read_pth(path: Path) -> dict[str, ndarray]:
     """Read the dictionary of tensors that `torch.save` wrote."""
-    try:
+    expected = "a dictionary of tensors"
+    do = "save its state_dict alone, with torch.save"
+    with input_errors("weights", do), damage_of(path, expected):
         with zipfile.ZipFile(path) as archive:
             check_members(archive)
             pickled = next(x for x in archive.namelist() if x.endswith("/data.pkl"))
             root = pickled.removesuffix("data.pkl")
             with archive.open(pickled) as file:
-                content = _Unpickler(file, archive, root).load()
-    except Exception as error:
-        found = f"{type(error).__name__}: {error}"
-        do = "save it again with torch.save(state_dict)"
-        raise InputError(
-            "weights", path, found, "a dictionary of tensors", do
-        ) from None
-    if not (
-        isinstance(content, dict)
-        and all(isinstance(x, ndarray) for x in content.values())
-    ):
-        found = type(content).__name__
-        do = "save its state_dict alone"
-        raise InputError("weights", path, found, "a dictionary of tensors", do)
-    return dict(content)
+                tensors = dict(_Unpickler(file, archive, root).load())
+        for name, x in tensors.items():
+            kind = type(x).__name__
+            check_field(f"{path}, {name}", kind == "ndarray", kind, "a tensor")
+    return tensors
 
 
 class _Unpickler(pickle.Unpickler):

@@ -67,8 +67,8 @@ def _pieces(tensors: dict[str, Any], kind: np.dtype) -> tensor_files.Pieces:
 
 def load_params(
     path: str | Path, like: Params | None = None, *, on_host: bool = False
-) -> tuple[Params, Metadata]:
-    """Read nested parameters and the metadata, with memory for one tensor more.
+) -> Params:
+    """Read nested parameters, with memory for one tensor more.
 
     Args:
       path: a file written by `save_params`.
@@ -93,12 +93,12 @@ def load_params(
             )
             for name in list(file.keys())
         }
-        return nested(arrays), _metadata(path, file)
+        return nested(arrays)
 
 
 def load_shipped(name: str) -> Params:
     """Read the parameters, float32, of a network whose weights the package has."""
-    return load_params(SHIPPED / f"{name}.safetensors")[0]
+    return load_params(SHIPPED / f"{name}.safetensors")
 
 
 def _read(file: Any, name: str, like: Any, on_host: bool) -> jax.Array | np.ndarray:
@@ -146,7 +146,15 @@ def load_metadata(path: str | Path) -> Metadata:
       InputError: there is no such file, or it is not a safetensors file.
     """
     with tensor_files.open_tensors(path) as file:
-        return _metadata(path, file)
+        entries = dict(file.metadata() or {})
+    entries.pop(tensor_files.CHECKSUM, None)
+    with input_errors("checkpoint", "give a file that full4d wrote"):
+        metadata = {
+            key: parse_json(value, f"{path}, metadata {key:.60}")
+            for key, value in entries.items()
+        }
+        require_layout(metadata, METADATA, f"{path}, metadata")
+    return metadata
 
 
 def require_model(path: str | Path, model: Any, *, free: tuple[str, ...] = ()) -> None:
@@ -214,18 +222,6 @@ def summary_beside(weights: Path) -> dict[str, Any] | str:
     summary = weights.with_suffix(".json")
     with input_errors("training summary", "mend it or move it away"):
         return load_json(summary) if summary.exists() else str(weights)
-
-
-def _metadata(path: str | Path, file: Any) -> Metadata:
-    with input_errors("checkpoint", "give a file that full4d wrote"):
-        entries = (file.metadata() or {}).items()
-        metadata = {
-            key: parse_json(value, f"{path}, metadata {key:.60}")
-            for key, value in entries
-            if key != tensor_files.CHECKSUM
-        }
-        require_layout(metadata, METADATA, f"{path}, metadata")
-    return metadata
 
 
 def _shapes(file: Any) -> dict[str, tuple[int, ...]]:

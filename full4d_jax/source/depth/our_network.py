@@ -85,7 +85,7 @@ def load_depth(checkpoint: str | Path | None = None) -> DepthNetwork:
     trunk = load_tiefenrausch(TIEFENRAUSCH)
     init = jax.jit(init_params, static_argnums=0)
     shapes = init.eval_shape(config, trunk, jax.random.key(0))
-    params, _ = weights.load_params(path, like=shapes)
+    params = weights.load_params(path, like=shapes)
     if config.fine:
         params["rooms"] = weights.load_shipped("fast_depth")
     return DepthNetwork(config, params)

@@ -118,7 +118,7 @@ def load_inpainting() -> tuple[unet.InpaintingNetConfig, functional.Params]:
     """Return the sizes and the parameters of the network in the package."""
     path = weights.SHIPPED / "inpainting.safetensors"
     config = weights.model_of_metadata(path, unet.InpaintingNetConfig)
-    return config, weights.load_params(path)[0]
+    return config, weights.load_params(path)
 
 
 def inpainted(picture: arrays.Picture, hole: arrays.Mask) -> arrays.Picture:

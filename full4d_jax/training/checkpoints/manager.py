@@ -30,18 +30,14 @@ from jaxtyping import Array, Shaped, UInt32
 from orbax.checkpoint import checkpoint_managers as policies
 
 from full4d_jax.models.dit.sharding import dotted
-from full4d_jax.session.errors import InputError, printable
+from full4d_jax.session.errors import OF_READERS, InputError, printable
 from full4d_jax.session.machine import disk_errors
 from full4d_jax.training.checkpoints.places import check_regular, numbered
 from full4d_jax.training.state import TrainState
 
 # What reading a damaged checkpoint raises; the last two for a kind of sharding that Orbax does not
 # know, and for JSON that is nested deeply.
-DAMAGE = (
-    *(OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError),
-    NotImplementedError,
-    RecursionError,
-)
+DAMAGE = (*OF_READERS, OSError, NotImplementedError, RecursionError)
 # What Orbax raises besides, itself and not a class of it: a device without memory does no damage.
 BARE = (Exception, RuntimeError, AssertionError)
 Check = Callable[[dict[str, Any], int], None]

@@ -171,7 +171,7 @@ def test_latents_equal_those_of_diffusers_pipeline(begins_with_a_picture, tmp_pa
     )
     import_wan(model, tmp_path, tmp_path / "ours")
     like = jax.eval_shape(lambda: init_params(model, jax.random.key(0)))
-    params, _ = load_params(tmp_path / "ours", like)
+    params = load_params(tmp_path / "ours", like)
     prior = Prior(model, SAMPLER, params, text=texts[0, 0], negative_text=texts[1, 0])
     z = jnp.moveaxis(jnp.asarray(noise), 1, -1)[:, None]
     start = None

@@ -22,7 +22,7 @@ def test_every_device_reads_its_own_shard_in_the_type_that_is_asked_for(tmp_path
     def wanted(x, sharding):
         return jax.ShapeDtypeStruct(x.shape, jnp.bfloat16, sharding=sharding)
 
-    found, _ = load_params(path, jax.tree.map(wanted, params, cut))
+    found = load_params(path, jax.tree.map(wanted, params, cut))
     expected = jax.tree.map(lambda x: np.asarray(x, jnp.bfloat16), params)
     jax.tree.map(np.testing.assert_array_equal, found, expected)
     assert {x.dtype for x in jax.tree.leaves(found)} == {jnp.dtype(jnp.bfloat16)}

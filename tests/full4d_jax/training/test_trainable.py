@@ -160,7 +160,7 @@ def base(tmp_path_factory):
 )
 def test_fine_tuning_may_change_who_sees_whom(base, changes):
     model = dataclasses.replace(BASE, **changes)
-    params, before = start_from(model, base, jax.random.key(1)), load_params(base)[0]
+    params, before = start_from(model, base, jax.random.key(1)), load_params(base)
     assert set(named(init_params(model, jax.random.key(1)))) == set(named(params))
     for name, x in named(before).items():
         np.testing.assert_array_equal(named(params)[name], x)
