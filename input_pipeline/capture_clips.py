@@ -183,7 +183,8 @@ def align(views: Sequence[View], where: str) -> Int[ndarray, "v t"]:
     Raises:
       ValueError: no instant is shared.
     """
-    rounding = 1e-6  # seconds
+    # Seconds.
+    rounding = 1e-6
     times = [view.timestamps for view in views]
     start = max(x[0] for x in times)
     end = min(x[-1] for x in times)

@@ -25,7 +25,8 @@ Estimate = Callable[[UInt8[ndarray, "h w 3"]], Float32[ndarray, "r q"]]
 Scale = Literal["matches", "axes"]
 # With less between two rays their depth is uncertain.
 MIN_RAY_ANGLE = np.radians(1.0)
-MIN_MATCHES = 20  # of a view
+# Of a view.
+MIN_MATCHES = 20
 # Depth is unknown so many times nearer or farther than any match.
 DEPTH_MARGIN = 3.0
 

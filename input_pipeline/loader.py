@@ -91,7 +91,8 @@ def make_loader(
     endless = grain.MapDataset.range(ENDLESS)
     numbered = [endless.map(lambda turn, n=n: (n, turn)) for n in range(count)]
     turns: Any = grain.MapDataset.mix(numbered, weights)
-    length = batch_size if mixture.whole_batches else 1  # of a turn
+    # Of a turn.
+    length = batch_size if mixture.whole_batches else 1
 
     def element(number: int) -> tuple[int, Any]:
         """Return an element of this host's stream and its place in the host's part of a batch."""

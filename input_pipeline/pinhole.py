@@ -22,7 +22,8 @@ Place = Float[ndarray, "3"] | tuple[float, float, float]
 Rays = Float[ndarray, "h w 3"]
 Unchecked = Float[ndarray, "..."]
 Numbers = Unchecked | float
-MAX_TRANSLATION = 1e18  # of world units
+# World units.
+MAX_TRANSLATION = 1e18
 
 
 def invert(transform: Poses) -> Poses:
@@ -181,7 +182,8 @@ def check_cameras(intrinsics: Unchecked, world_to_camera: Unchecked) -> None:
         refuses, wrong shapes, NaN, a last row other than 0 0 1, focal lengths and centres that no
         picture has, skewed pixels, which nothing here draws.
     """
-    least_focal = 1e-3  # pixels
+    # Pixels.
+    least_focal = 1e-3
     # Pixels, of focal lengths and centres.
     most = 1e9
     # As a share of the focal length.

@@ -155,7 +155,8 @@ def epipolar(frames: Frames, cameras: Cameras) -> dict[str, float]:
       epipolar geometry, whichever; the `median` of their distances, pixels, and the share
       `below_one`, both NaN without matches.
     """
-    most_pairs = 60  # an instant
+    # Of an instant.
+    most_pairs = 60
     intrinsics = np.asarray(cameras.intrinsics)
     poses = np.asarray(cameras.world_to_camera).astype(np.float64)
     from_lines = []

@@ -34,14 +34,17 @@ from input_pipeline.pinhole import nearest_to_axes, relative_to, rescale
 from input_pipeline.selection import evenly
 from input_pipeline.transforms import Clip
 
-LEVELS = np.float32(255)  # of a picture in bytes
+# Of a picture in bytes.
+LEVELS = np.float32(255)
 # A share of the range from black to white.
 MOVED_SHARE = 0.05
 
 # LPIPS, where it is installed.
 Lpips = metrics.Distance | None
-Frames = Float[np.ndarray, "v t h w 3"]  # [0, 1]
-Mask = Float[np.ndarray, "v t h w"]  # 1 or 0
+# In [0, 1].
+Frames = Float[np.ndarray, "v t h w 3"]
+# 1 or 0.
+Mask = Float[np.ndarray, "v t h w"]
 # Pixels that count, by REGION_TITLES.
 Regions = Mapping[str, Mask]
 

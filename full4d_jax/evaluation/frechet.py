@@ -51,7 +51,8 @@ def frechet_distance(a: Float[np.ndarray, "n c"], b: Float[np.ndarray, "m c"]) -
     triangles = [np.asarray(np.linalg.qr(x, mode="r")) for x in (a, b)]
     overlap = np.linalg.svd(triangles[0] @ triangles[1].T, compute_uv=False).sum()
     distance = (mean**2).sum() + (a**2).sum() + (b**2).sum() - 2 * overlap
-    return float(max(distance, 0.0))  # rounding
+    # Rounding can make it negative.
+    return float(max(distance, 0.0))
 
 
 def clips_in_time(frames: Shaped[np.ndarray, "v t *n"]) -> Shaped[np.ndarray, "m t *n"]:

@@ -184,7 +184,8 @@ def score_clips(
     Raises:
       InputError: the folder holds another evaluation.
     """
-    shown_clips = 4  # of each group
+    # Of each group.
+    shown_clips = 4
     parts = ("model", "data", "sampler", "seed")
     settings = {name: getattr(judge.config, name) for name in parts} | dict(
         judge.made_of

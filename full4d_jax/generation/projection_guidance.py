@@ -24,7 +24,8 @@ from full4d_jax.geometry.rays import pixel_rays, relative_pose
 from full4d_jax.models.sharded_map import map_items
 from gaussians.precision import exact_products
 
-Picture = Float[Array, "h w 3"]  # [-1, 1]
+# In [-1, 1].
+Picture = Float[Array, "h w 3"]
 Map = Float[Array, "h w"]
 Maps = Float[Array, "*n h w"]
 Pictures = Float[Array, "*n h w c"]

@@ -28,7 +28,8 @@ from full4d_jax.media.pictures import to_model, to_uint8, to_unit
 from full4d_jax.models.dit.conditions import Conditions
 from full4d_jax.session.errors import InputError
 
-Start = Float[Array, "1 1 1 i j c"]  # the first latent frame
+# The first latent frame.
+Start = Float[Array, "1 1 1 i j c"]
 # Flow times.
 Times = Float[np.ndarray, "n"]
 # Wan's network was trained on whole thousandths of the flow.

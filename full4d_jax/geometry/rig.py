@@ -134,7 +134,8 @@ def _pool(pycolmap: Any, views: int, instants: int, folder: Path) -> None:
     """
     firsts = [_name(v, 0) for v in range(views)]
     database = pycolmap.Database.open
-    database(folder / "pooled.db").close()  # an empty one
+    # An empty one.
+    database(folder / "pooled.db").close()
     pycolmap.import_images(
         folder / "pooled.db",
         folder / "frames",

@@ -32,8 +32,10 @@ from full4d_jax.geometry.arrays import Lens, Map, Maps, Mask, Pictures, Poses, V
 from gaussians.precision import exact_products
 from input_pipeline.pinhole import centers, pixel_rays, resize_intrinsics
 
-WINDOW = (7, 7)  # pixels
-LEAST_CONFIRMING_VIEWS = 2  # neighbours
+# Pixels.
+WINDOW = (7, 7)
+# Neighbours.
+LEAST_CONFIRMING_VIEWS = 2
 Lenses = Float[np.ndarray, "t 3 3"]
 # Of a frame, and of a smaller one.
 Plane = Float[Array, "h w"]
@@ -82,7 +84,8 @@ def sweep(
 def nearest_views(poses: Poses) -> Int[np.ndarray, "v n"]:
     """Return for each camera the nearest that look the same way; none if they are too few."""
     most_neighbours = 6
-    largest_turn = 50.0  # degrees
+    # Degrees.
+    largest_turn = 50.0
     eyes = -np.einsum("vji,vj->vi", poses[:, :3, :3], poses[:, :3, 3])
     ahead = poses[:, 2, :3]
     distance = np.linalg.norm(eyes[:, None] - eyes, axis=-1)

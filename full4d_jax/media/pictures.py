@@ -24,8 +24,10 @@ INK = (30, 30, 30)
 FAINT = (205, 205, 205)
 SOURCE_INK = (200, 40, 40)
 TARGET_INK = (40, 90, 200)
-MARGIN_PIXELS = 8  # around each picture
-FONT_PIXELS = 14  # the height of letters
+# Around each picture.
+MARGIN_PIXELS = 8
+# The height of letters.
+FONT_PIXELS = 14
 # The border of frames that were not generated.
 REAL_BORDER = (240, 130, 20)
 
@@ -86,7 +88,8 @@ def contact_sheet(
     cell_width = round(cell_height * w / h)
     font = ImageFont.load_default(FONT_PIXELS)
     left = 2 * MARGIN_PIXELS + int(max(font.getlength(label) for label in rows))
-    widest_word = 80  # pixels, about
+    # Pixels, about.
+    widest_word = 80
     pitch = MARGIN_PIXELS + max(cell_width, widest_word)
     letters = int((pitch - MARGIN_PIXELS) / font.getlength("n"))
     columns = [
@@ -132,7 +135,8 @@ def frustums(
     height, width = views.height, views.width
     # The corners of each picture, a step before its camera, and the paths of the centres.
     corners = np.array([[0, 0, 1], [width, 0, 1], [width, height, 1], [0, height, 1]])
-    frustum_length = 0.3  # world units
+    # World units.
+    frustum_length = 0.3
     lenses = np.linalg.inv(np.asarray(views.intrinsics))
     rays = corners @ np.swapaxes(lenses, -1, -2) * frustum_length
     pose = pinhole.invert(poses[:, 0])

@@ -17,7 +17,8 @@ from numpy import ndarray
 from input_pipeline.plain_files import FileRefusal
 from input_pipeline.video_files import open_video
 
-SAMPLE_RATE = 44_100  # a second
+# A second.
+SAMPLE_RATE = 44_100
 
 
 def read_sound(

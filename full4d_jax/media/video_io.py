@@ -20,7 +20,8 @@ from full4d_jax.session.errors import InputError, input_errors, require_file
 from input_pipeline import video_files, whole_files
 from input_pipeline.plain_files import check_field
 
-MOST_DAMAGED = 0.2  # of the frames
+# Of the frames.
+MOST_DAMAGED = 0.2
 # Formats of FFmpeg that draw any text as a video.
 NO_VIDEOS = ("tty",)
 

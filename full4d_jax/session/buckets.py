@@ -185,7 +185,8 @@ def _download_changes(address: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     marks = _marks(address)
     stored = {k: x for k, x in stored_files(address).items() if _is_copied(address, k)}
-    for name in marks.keys() - stored.keys():  # deleted there
+    # Deleted there.
+    for name in marks.keys() - stored.keys():
         if _stamp(path / name) == marks[name][1:]:
             (path / name).unlink()
     missing = [

@@ -16,7 +16,8 @@ from gaussians import morton, types
 from gaussians.harmonics import MEAN_HARMONIC
 
 Triples = Float[ndarray, "g 3"]
-Quaternions = Float[ndarray, "g 4"]  # w x y z
+# w x y z.
+Quaternions = Float[ndarray, "g 4"]
 Values = Float[ndarray, "..."]
 Indices = Int[ndarray, "g"]
 # Those of a scene in the order of its fields.

@@ -37,11 +37,13 @@ def facts(example: schema.Example) -> Facts:
         "known_depth": [round(float(np.mean(shares)), 4) for shares, _ in depth],
         "masks": [view for view in range(views) if all(example.masks[view])],
         "codec": example.codec,
-        "latents": list(example.latents.shape[1:]) if example.codec else [],  # f h w c
+        # f h w c.
+        "latents": list(example.latents.shape[1:]) if example.codec else [],
         "projections": len(example.projections),
         "filled": all(x.filled is not None for x in projected),
         "caption": bool(example.caption),
-        "text": list(example.text.shape) if example.text.size else [],  # n e
+        # n e.
+        "text": list(example.text.shape) if example.text.size else [],
         "source": example.source,
         "license": example.license,
         **({"generated": True} if example.generated else {}),

@@ -74,7 +74,8 @@ def to_bytes(example: Example) -> bytes:
         "text": example.text.tobytes(),
         "text_shape": np.array(example.text.shape, np.int64),
     }
-    del fields["generated"]  # the index has it
+    # The index has it.
+    del fields["generated"]
     encoded = FEATURES.encode_example(fields)
     # Without `deterministic` fields come in any order.
     return _SERIALIZER.get_tf_example(encoded).SerializeToString(deterministic=True)
