@@ -41,28 +41,14 @@ ENDINGS = (".toml", ".yaml", ".yml", ".json")
 # Larger files are no calibrations.
 MOST_BYTES = 1 << 22
 EASYMOCAP = ("intri", "extri")
+# Of a field, in the order in which they are looked for.
 NAMES = {
-    "matrix": (
-        "matrix",
-        "camera_matrix",
-        "cameraMatrix",
-        "K",
-        "intrinsic_matrix",
-        "mtx",
-    ),
-    "distortion": (
-        *(
-            "distortions",
-            "distortion",
-            "distortion_coefficients",
-            "distCoeffs",
-            "distCoef",
-        ),
-        *("dist_coeffs", "dist", "D"),
-    ),
-    "rotation": ("Rot", "R", "rotation", "rotation_matrix", "rvec", "rotation_vector"),
-    "translation": ("t", "T", "tvec", "translation", "translation_vector"),
-    "size": ("size", "image_size", "resolution"),
+    "matrix": "matrix camera_matrix cameraMatrix K intrinsic_matrix mtx",
+    "distortion": "distortions distortion distortion_coefficients distCoeffs distCoef "
+    "dist_coeffs dist D",
+    "rotation": "Rot R rotation rotation_matrix rvec rotation_vector",
+    "translation": "t T tvec translation translation_vector",
+    "size": "size image_size resolution",
 }
 SIDES = (("image_width", "image_height"), ("width", "height"), ("W", "H"))
 # What Pose2Sim writes for each camera; others leave out fisheye, and are not in metres.
@@ -180,9 +166,8 @@ def _is_camera(table: Any) -> bool:
     """Return whether a table has a camera matrix, and something else of a camera."""
     if not isinstance(table, Mapping):
         return False
-    matrix = next((table[name] for name in NAMES["matrix"] if name in table), None)
-    has_more = any(name in table for f in NAMES if f != "matrix" for name in NAMES[f])
-    return isinstance(matrix, list | Mapping) and has_more
+    names = {field: name for field in NAMES if (name := _name(table, field))}
+    return len(names) > 1 and isinstance(table.get(names.get("matrix")), list | Mapping)
 
 
 def _named(file: Path, table: Any) -> Entries:
@@ -261,7 +246,7 @@ def _camera(table: Table, where: str) -> calibrated.CalibratedCamera:
     rotation = turn.reshape(3, 3) if turn.size == 9 else cv2.Rodrigues(turn)[0]
     bent = np.zeros(0)
     counts = (4,) if is_fisheye else (0, 4, 5, 8, 12, 14)
-    if is_fisheye or any(name in table for name in NAMES["distortion"]):
+    if is_fisheye or _name(table, "distortion"):
         bent = _array(table, "distortion", where, counts)
     # Where no field names the model, p1 and p2 that are large may be a fisheye's k3 and k4.
     is_named = not {"distortion_model", "camera_model", *FISHEYE_FLAGS}.isdisjoint(
@@ -302,10 +287,15 @@ def _is_fisheye(table: Table, where: str) -> bool:
     return model in FISHEYE_MODELS or any(flags)
 
 
+def _name(table: Table, field: str) -> str:
+    """Return the first of a field's names that a table has; empty for none."""
+    return next((name for name in NAMES[field].split() if name in table), "")
+
+
 def _array(table: Table, field: str, where: str, counts: tuple[int, ...]) -> np.ndarray:
     """Return the numbers of a field under whichever of its names."""
-    name = next((name for name in NAMES[field] if name in table), "")
-    expected = f"a field {field} (one of {', '.join(NAMES[field])})"
+    name = _name(table, field)
+    expected = f"a field {field} (one of {NAMES[field]})"
     check_field(where, name, ", ".join(map(str, table)), expected)
     where = f"{where}, {name}"
     values = _entries(table[name], where)
@@ -316,16 +306,14 @@ def _array(table: Table, field: str, where: str, counts: tuple[int, ...]) -> np.
 
 def _entries(value: Any, where: str) -> np.ndarray:
     """Return all numbers of a list or of one of FileStorage's matrices, in one row."""
-    listed: Any = (
-        value["data"] if isinstance(value, Mapping) and "data" in value else value
-    )
+    listed: Any = value.get("data", value) if isinstance(value, Mapping) else value
     return numbers(listed, np.shape(listed), where).ravel()
 
 
 def _size(table: Table, where: str) -> tuple[int, int] | None:
     """Return rows and columns; files have them the other way round."""
     sides = [[table[w], table[h]] for w, h in SIDES if w in table and h in table]
-    if any(name in table for name in NAMES["size"]):
+    if _name(table, "size"):
         sides = [_array(table, "size", where, (2,))]
     if not sides:
         return None
