@@ -136,34 +136,25 @@ def make_view(
     if is_video:
         own = video_files.frame_times(files[0])
     t = len(own)
-    times = own + offset if timestamps is None else np.asarray(timestamps, np.float64)
     place = f"{here}, timestamps"
-    check_field(place, times.shape == (t,), f"{times.size}", f"one a frame, {t}")
-    check_field(place, np.isfinite(times).all(), "NaN or infinite", "seconds")
+    times = own + offset if timestamps is None else numbers(timestamps, (t,), place)
     for i in np.flatnonzero(np.diff(times) <= 0)[:1]:
         found = f"{times[i + 1]:g} s after {times[i]:g} s, at frame {i + 1}"
         raise ValueError(f"{place}: found {found}, expected increasing seconds")
     for kind, list_ in (("depth", depth), ("confidence", confidence), ("masks", masks)):
-        counts = f"one file an instant, {t}, or none"
-        check_field(
-            f"{here}, {kind}", len(list_) in (0, t), f"{len(list_)} files", counts
-        )
+        place = f"{here}, {kind}"
+        count = f"{len(list_)} files"
+        check_field(place, len(list_) in (0, t), count, f"one an instant, {t}, or none")
     lens = np.asarray(intrinsics, np.float64)
-    poses = np.asarray(world_to_camera, np.float64)
-    poses = np.broadcast_to(poses, (t, 4, 4)) if poses.shape == (4, 4) else poses
-    place = f"{here}, world_to_camera"
-    check_field(
-        place, len(poses) == t, f"{len(poses)} poses", f"one, or one a frame, {t}"
-    )
+    shape = (4, 4) if world_to_camera.ndim == 2 else (t, 4, 4)
+    poses = numbers(world_to_camera, shape, f"{here}, world_to_camera")
+    poses = np.broadcast_to(poses, (t, 4, 4))
     if is_fisheye:
         four = numbers(distortion, (4,), f"{here}, distortion")
         sides = size or media_files.picture_size(files[0])
         distortion = lenses.usual_lens(four, lens, *sides, f"{here}, fisheye").tolist()
-    few = len(distortion) <= 8 and bool(np.isfinite(distortion).all())
-    check_field(
-        f"{here}, distortion", few, list(distortion), "up to 8 finite coefficients"
-    )
-    bent = np.array([*distortion, *[0.0] * (8 - len(distortion))])
+    whole = [*distortion, *[0.0] * (8 - len(distortion))]
+    bent = numbers(whole, (8,), f"{here}, distortion")
     notes = []
     with named(f"{here}, "):
         pinhole.check_cameras(lens[None], poses[None])

@@ -29,7 +29,7 @@ from PIL import Image
 from full4d_jax.media.video_io import crop_resize
 from full4d_jax.session import errors, fields
 from full4d_jax.source.depth.onnx_network import open_file
-from input_pipeline.plain_files import load_array
+from input_pipeline.plain_files import check_field, load_array, numbers
 
 CLIP_MEAN = np.array([0.48145466, 0.4578275, 0.40821073], np.float32)
 CLIP_DEVIATION = np.array([0.26862954, 0.26130258, 0.27577711], np.float32)
@@ -121,11 +121,9 @@ def load_prompt(path: Path, clip: ImageFeatures) -> Vector:
     length = len(clip(np.zeros((224, 224, 3), np.uint8)))
     expected = f"an embedding by CLIP's text encoder, .npy of {length} floats"
     with errors.input_errors("prompt", SEE, path):
-        text = load_array(path, expected).reshape(-1).astype(np.float32)
-    if text.shape != (length,) or not np.isfinite(text).all() or not text.any():
-        found = f"{text.size} numbers, or NaN or only 0 in it"
-        raise errors.InputError("prompt", path, found, expected, SEE)
-    return text
+        text = numbers(load_array(path, expected).reshape(-1), (length,), str(path))
+        check_field(path, text.any(), "only 0", expected)
+    return text.astype(np.float32)
 
 
 def load_pointmaps(path: Path) -> Confidence:

@@ -63,22 +63,16 @@ def pair(videos: Videos, cameras: Sequence[str], where: Path) -> dict[str, str]:
     """
     pairs: dict[str, str] = {}
     for camera in cameras:
-        inside = [
-            video
-            for video in videos
-            if _within(video, camera) or _within(camera, video)
-        ]
+        inside = [x for x in videos if _within(x, camera) or _within(camera, x)]
         if camera in videos:
             pairs[camera] = camera
         elif len(inside) == 1:
             pairs[camera] = inside[0]
-    unpaired = sorted(set(videos) - set(pairs.values()), key=media_files.natural)
+    fits = len(pairs) == len(cameras) and sorted(pairs.values()) == sorted(videos)
     bare = [camera for camera in cameras if camera not in pairs]
-    found = f"{len(cameras)} cameras ({', '.join(cameras)}) and {len(videos)} videos "
-    found += f"({', '.join(sorted(videos, key=media_files.natural))})"
-    found += f"; without a camera: {', '.join(unpaired)}" * bool(unpaired)
-    found += f"; without a video: {', '.join(bare)}" * bool(bare)
-    fits = not unpaired and not bare and len(videos) == len(cameras)
+    unpaired = sorted(set(videos) - set(pairs.values()), key=media_files.natural)
+    found = f"cameras without a video: {', '.join(bare) or 'none'}"
+    found += f", and videos without a camera: {', '.join(unpaired) or 'none'}"
     check_field(where, fits, found, "one video of its name for each camera")
     return pairs
 

@@ -7,8 +7,6 @@ column of height, width and focal length; the principal point is the middle
 
 from pathlib import Path
 
-import numpy as np
-
 from input_pipeline import capture, conventions, lenses, plain_files
 from input_pipeline.importers import calibrated
 from input_pipeline.media_files import PICTURES, VIDEOS, first_file, listed, natural
@@ -30,12 +28,10 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
       ValueError: a broken table, or as many files as rows are not there.
     """
     file = path / FILE
-    table = plain_files.load_array(file, "(n 17)")
-    fits = table.dtype.kind in "fiu" and table.shape[1:] == (17,)
-    real = fits and np.isfinite(table).all()
-    plain_files.check_field(file, real, f"{table.dtype} {table.shape}", "finite (n 17)")
+    stored = plain_files.load_array(file, "(n 17)")
+    table = plain_files.numbers(stored, (len(stored), 17), str(file))
     videos = _videos(path, len(table))
-    matrices = table[:, :15].reshape(-1, 3, 5).astype(np.float64)
+    matrices = table[:, :15].reshape(-1, 3, 5)
     rows = dict(zip(sorted(videos), matrices, strict=True))
     views = []
     for video, files in videos.items():

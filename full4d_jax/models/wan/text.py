@@ -18,7 +18,7 @@ from jaxtyping import Float
 from full4d_jax.config import Config
 from full4d_jax.session.errors import InputError, input_errors, require_file
 from full4d_jax.session.extras import load_extra
-from input_pipeline.plain_files import check_field, load_arrays
+from input_pipeline.plain_files import load_arrays, numbers
 
 TEXT_TOKENS = 512
 
@@ -82,10 +82,7 @@ def read_embedding(field: str, path: str, width: int) -> Rows:
     require_file("embedding", path, "an .npz file", do)
     with input_errors("embedding", do):
         text = load_arrays(Path(path), ("text",)).get("text", np.zeros(0))
-        fits = text.ndim == 2 and text.shape[1] == width and text.dtype.kind == "f"
-        found = f"{text.dtype} of shape {text.shape}"
-        check_field(path, fits, found, f"floats (tokens, {width})")
-    return text.astype(np.float32)
+        return numbers(text, (len(text), width), path).astype(np.float32)
 
 
 def embed_prompt(prompt: str, folder: Path) -> tuple[Float[np.ndarray, "512 e"], int]:
