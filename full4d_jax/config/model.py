@@ -38,7 +38,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Guide(Part):
-    """How what a grid is generated from enters the network; `models.dit.guides` has the modules.
+    """The way by which sources enter the network; `models.dit.guides` has the modules.
 
     Attributes:
       needs_cameras: whether views are made at known cameras, from a projection; else some frames of
@@ -85,7 +85,7 @@ class RealFrames(Guide):
 
 @dataclass(frozen=True)
 class Parametrisation(Part):
-    """What the network's output means; `models.dit.parametrisations` has the modules.
+    """The meaning of the network's output; `models.dit.parametrisations` has the modules.
 
     Attributes:
       reads_filled: whether it starts from filled projections, or the nearest real frame.
@@ -124,7 +124,7 @@ class MovedBase(Residual):
 
 @dataclass(frozen=True)
 class Attention(Part):
-    """How views and times are joined (docs/attention.md).
+    """The way in which views and times are joined (docs/attention.md).
 
     Attributes:
       is_whole: whether tokens of the whole grid meet in one attention; else those of its rows and
@@ -142,7 +142,7 @@ class Fused(Attention):
 
     module = "full4d_jax.models.dit.backbone:MultiViewDiT"
     mask: str = PAPER_MASK
-    """Which frames read which: time_view, without_cross_half, windowed, neighbours, causal, full,
+    """The mask between frames: time_view, without_cross_half, windowed, neighbours, causal, full,
     or a function of yours, FILE.py:FUNCTION (docs/attention.md)."""
 
 
@@ -162,7 +162,7 @@ class TwoStreams(Attention):
     is_whole = False
     streams = 2
     synchronization: Literal["hard", "soft"] = "soft"
-    """How the streams agree after each block: as one, or by what they add to each other."""
+    """The streams agree after each block: hard, as one, or soft, by what they add to each other."""
 
 
 @dataclass(frozen=True)
@@ -186,13 +186,13 @@ class ModelConfig:
     text_width: CountOrZero = 0
     """Width of the text embedding; 0 builds no cross-attention."""
     guide: Guide = ProjectionAsChannels()
-    """How what a grid is generated from enters: a part that a preset names."""
+    """The way by which sources enter, a part that a preset names."""
     parametrisation: Parametrisation = Residual()
-    """What the output means: a part that a preset names."""
+    """The meaning of the output, a part that a preset names."""
     attention: Attention = Fused()
-    """How views and times are joined: a part that a preset names."""
+    """The way in which views and times are joined, a part that a preset names."""
     cameras: tuple[Literal["linear", "plucker", "prope"], ...] = ("linear", "plucker")
-    """How tokens learn their camera, any of these (docs/attention.md)."""
+    """Ways in which tokens learn their camera, any of these (docs/attention.md)."""
     camera_projector: bool = False
     """Add an identity-initialised linear after attention, for pretrained backbones."""
     rope_theta: Positive = 100.0
@@ -209,7 +209,7 @@ class ModelConfig:
     """Save memory: recompute nothing, whole blocks, all but attention, or all but attention and
     products with parameters."""
     gpu_attention: Literal["flash", "cudnn"] = "flash"
-    """What attends within views on GPUs: our kernel, or cuDNN, which makes attention 1.4 times as
+    """Kernel that attends within views on GPUs: ours, or cuDNN, which makes attention 1.4 times as
     fast, but whose gradients repeat with a flag only (docs/attention.md)."""
 
     @property
