@@ -2,6 +2,10 @@
 
     pip install --no-deps jax-cuda12-plugin jax-cuda12-pjrt     # of the installed jax's version
     python benchmarks/compiled.py [--gpus h100 a100] [--only render attention]
+    python benchmarks/compiled.py --debug       # seconds, of this machine's processor
+
+With `--debug` it compiles the training step of `configs/debug.py` for CPUs, and says how many
+seconds of processor time tracing, lowering and XLA take, and how many lines the program has.
 
 `render` is 500,000 Gaussians at 1920x1080 with 8 million intersections, `attention` the fused one
 of a layer of `configs/wan22_5b.py` (6 views, 42 frames of targets and projections, 252 tokens, 24
@@ -25,6 +29,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -34,7 +39,9 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Sharding, SingleDeviceSharding
 
+from full4d_jax.config import load_config
 from full4d_jax.config.masks import allowed_frames
+from full4d_jax.generation.procedural import procedural_batch
 from full4d_jax.models.dit.attention.flash import (
     KEY_TILE_NUMBERS,
     QUERY_TILE_NUMBERS,
@@ -45,6 +52,8 @@ from full4d_jax.training.inspection.compiling import GPU_OPTIONS, gpu_seconds
 from full4d_jax.training.inspection.devices import GPUS, Gpu, slice_devices
 from full4d_jax.training.inspection.hlo import read_program
 from full4d_jax.training.inspection.kernel_work import count_work
+from full4d_jax.training.state import init_state
+from full4d_jax.training.step import train_step
 from gaussians import Camera, Gaussians, render
 from gaussians.rendering.compositing import GEOMETRY_ROWS
 from gaussians.rendering.compositing_gpu import bytes_of_rows, step_size
@@ -87,9 +96,13 @@ def main() -> None:
     parser.add_argument(
         "--only", nargs="+", choices=list(PROGRAMS), default=list(PROGRAMS)
     )
+    parser.add_argument("--debug", action="store_true", help="the step of debug.py")
     options = parser.parse_args()
     jax.config.update("jax_platforms", "cpu")  # the compiler alone is for GPUs
     jax.config.update("jax_enable_compilation_cache", False)
+    if options.debug:
+        print(json.dumps(debug_step()))
+        return
     results: dict[str, Any] = {}
     ptx = Path(tempfile.mkdtemp())
     for name in options.gpus:
@@ -126,6 +139,29 @@ def main() -> None:
                 )
     shutil.rmtree(ptx)
     print(json.dumps(results))
+
+
+def debug_step() -> dict[str, Any]:
+    """Compile the training step of `configs/debug.py`; return seconds of processor time."""
+    config = load_config("configs/debug.py")
+    key = jax.random.key(0)
+    state = jax.eval_shape(lambda: init_state(config, key))
+    clips = jnp.arange(config.training.batch)
+    batch = jax.eval_shape(lambda: procedural_batch(clips, config.data))
+    step = jax.jit(train_step(config), donate_argnums=0)
+    times = [time.process_time()]
+    traced = step.trace(state, batch)
+    times.append(time.process_time())
+    lowered = traced.lower()
+    times.append(time.process_time())
+    program = lowered.compile().as_text() or ""
+    times.append(time.process_time())
+    names = ("trace", "lower", "xla")
+    seconds = {
+        f"{name}_seconds": round(end - start, 2)
+        for name, start, end in zip(names, times, times[1:], strict=False)
+    }
+    return seconds | {"lines": len(program.splitlines())}
 
 
 def add_instructions(

@@ -50,8 +50,8 @@ def drop_depth_edges(depth: Float[Array, "*b h w"]) -> Float[Array, "*b h w"]:
     for axis in (-2, -1):
         ends = [(0, 0)] * depth.ndim
         ends[axis] = (1, 1)
-        padded = jnp.pad(jnp.diff(disparity, axis=axis), ends, mode="edge")
-        bend = jnp.maximum(bend, jnp.abs(jnp.diff(padded, axis=axis)))
+        inner = jnp.abs(jnp.diff(disparity, n=2, axis=axis))
+        bend = jnp.maximum(bend, jnp.pad(inner, ends))
     return jnp.where(bend > EDGE_BEND * disparity, 0.0, depth)
 
 
