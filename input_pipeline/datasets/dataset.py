@@ -13,6 +13,7 @@ shards/                                  what is known of each finished file
 import json
 import math
 import re
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -200,15 +201,9 @@ class Records(Sequence[schema.Example]):
 def _sizes(folder: str | Path) -> dict[str, int]:
     """Return the bytes of the files in a data set's folder."""
     if address := addresses.address_of(folder):
-        return {
-            name: stored.size
-            for name, stored in addresses.stored_files(address).items()
-        }
-    return {
-        path.name: path.stat().st_size
-        for path in Path(folder).iterdir()
-        if path.exists()
-    }
+        return {k: file.size for k, file in addresses.stored_files(address).items()}
+    files = [path for path in Path(folder).glob("*") if path.exists()]
+    return {path.name: path.stat().st_size for path in files}
 
 
 def _cached(address: str, sha256: str) -> str:
@@ -280,11 +275,7 @@ def open_dataset(folder: str | Path, split: str = "train") -> Records:
 def _check_same_build(folder: Path, plan: Sequence[Shard], mark: str) -> None:
     """Refuse a folder with files that are not of this build."""
     planned = {shard.file: shard for shard in plan}
-    if address := addresses.address_of(folder):
-        names = addresses.stored_files(f"{address}/{FOLDER}")
-    else:
-        names = [path.name for path in (folder / FOLDER).glob("*.json")]
-    for name in sorted(names):
+    for name in sorted(_sizes(folder / FOLDER)):
         file = name.removesuffix(".json")
         if file == name:
             continue
@@ -338,16 +329,12 @@ def _finish(
     info = tfds.core.DatasetInfo(builder=identity, features=FEATURES, description=page)
     info.set_file_format("array_record")
     info.set_splits(SplitDict(parts))
-    # tfds writes in place, so its files are moved to theirs when they are whole.
-    with TemporaryDirectory(
-        prefix=".info-", dir=None if address else folder
-    ) as scratch:
+    # tfds writes in place, so its files are copied to theirs when they are whole.
+    with TemporaryDirectory(prefix="full4d-") as scratch:
         info.write_to_directory(scratch)
         for path in sorted(Path(scratch).iterdir()):
-            if address:
-                addresses.upload(path, f"{address}/{path.name}")
-            else:
-                path.replace(folder / path.name)
+            with whole_files.whole_file(folder / path.name) as partial:
+                shutil.copyfile(path, partial)
     # Readers ask for the index first: written last, it never names a file that is not there.
     files = {
         k: {"bytes": v["bytes"], "sha256": v["sha256"]} for k, v in entries.items()

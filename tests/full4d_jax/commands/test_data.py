@@ -35,7 +35,7 @@ def test_procedural_scenes_become_a_dataset_in_two_parts(tmp_path, capsys):
         "--shard",
     ]
     assert main([*make, "1/2"]) == 0
-    assert "1 files of other parts are missing" in capsys.readouterr().out
+    assert "1 files of other parts are still missing" in capsys.readouterr().out
     assert main([*make, "0/2"]) == 0
     assert f"train --config PRESET --data.records {folder}" in capsys.readouterr().out
     records = open_dataset(folder)
