@@ -75,8 +75,9 @@ def run(
         raise errors.InputError("option", "video", video, "none beside source", do)
     if source is None:
         path = str(video or "")
-        chosen = choose_source(get_args(options.RunOptions), path, (), config)
-        source = chosen(Path(path)) if path else chosen()
+        kind = choose_source(get_args(options.RunOptions), path, (), config)
+        made: options.RunOptions = kind(Path(path)) if path else kind()
+        source = made
     show = show or RenderOptions()
     fields.check_fields(show)
     used = None

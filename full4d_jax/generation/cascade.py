@@ -124,7 +124,8 @@ def generate_small(
     What still points of other instants show is projected too if one view alone is real, and moves;
     before a still one, where they are few, they gain nothing.
     """
-    size = small_size(prior, *frames.shape[2:4], rows)
+    height, width = frames.shape[2:4]
+    size = small_size(prior, height, width, rows)
     frames, depth, cameras = shrink(frames, depth, cameras, size)
     path = np.asarray(cameras.world_to_camera[0])
     known = None

@@ -121,7 +121,8 @@ def halfway_teacher(
     queried = replace(cameras, world_to_camera=poses)
     if rows:
         multiple = prior.model.patch * prior.model.codec_stride
-        size = sides(*source.shape[1:3], rows, multiple)
+        height, width = source.shape[1:3]
+        size = sides(height, width, rows, multiple)
         (source,), (depth,), queried = cascade.shrink(
             source[None], depth[None], queried, size
         )

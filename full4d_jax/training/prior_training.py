@@ -14,7 +14,7 @@ from full4d_jax.models import flops, functional, initial_params, trainable
 from full4d_jax.models.codec_files import codec_weights
 from full4d_jax.models.dit.attention.fused import Attend
 from full4d_jax.models.weights import save_params
-from full4d_jax.session.fields import require
+from full4d_jax.session.fields import require_option
 from full4d_jax.training import held_out, run_state, state, training_loop
 from full4d_jax.training.checkpoints.resume import run_record
 from full4d_jax.training.clips import mixing
@@ -46,7 +46,7 @@ def train_prior(
     """
     is_led = init is not None or not config.flow.segments
     expected = "the teacher's weights, with --flow.segments"
-    require("init", "nothing", is_led, expected, what="option")
+    require_option("init", "nothing", is_led, expected)
     mesh = state.training_mesh(config)
     # Open every file that the config names before the parameters, which take the most memory.
     step = train_step(config, loss=loss, attend=attend)

@@ -70,6 +70,10 @@ class Guide(nnx.Module):
         _, views, frames, height, width, _ = maps.shape
         return TokenGrid(views, frames, height * width // self.patch**2)
 
+    def embed(self, latents: Latents, conditions: Conditions) -> Embedded:
+        """Return the tokens of the grid; each guide has its own."""
+        raise NotImplementedError
+
     def context(self, grid: TokenGrid, axis: Axis) -> Float[Array, "1 1 d"]:
         """Return what is added to the embedded flow time of such a video: nothing."""
         del grid, axis
