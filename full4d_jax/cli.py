@@ -125,9 +125,7 @@ def _dispatch(words: list[str]) -> None:
         }
         usage = "full4d VERB [SOURCE] [--config PRESET] [--field.sub value ...]"
         _print_listing(usage, modules)
-        print(
-            f"\nfull4d VERB --help lists the options; {DEBUG} shows where an error arose."
-        )
+        print(f"\nfull4d VERB --help lists the options; {DEBUG} locates an error.")
         return
     if words[0] == "--version":
         from full4d_jax.session.extras import our_version
@@ -263,9 +261,7 @@ def _parse(
     if source is not None:
         annotations["source"] = Annotated[source, flat]
     if config is not None:
-        about += (
-            "\n--config NAME or FILE.py gives the values of all fields of the config"
-        )
+        about += "\n--config NAME or FILE.py gives all fields of the config"
         if HELP.intersection(words):
             config = _hide_fields(config, get_args(annotations["config"])[-1])
             about += "; --help-all lists them"

@@ -154,9 +154,7 @@ def scale_at_middle(
         (pixel,) = matches.distort_points(straight, lens, example.distortion[view])
         h, w = values.shape
         column, row = np.floor(pixel).astype(int)
-        found = (
-            f"the point that all cameras look at beyond the picture, at {pixel.round()}"
-        )
+        found = f"the point all cameras look at outside the picture, at {pixel.round()}"
         is_seen = 0 <= column < w and 0 <= row < h
         check_field("depth", is_seen, found, f"it in {w}x{h} pixels")
         side = max(1, round(half_window * float(np.hypot(h, w))))
@@ -166,7 +164,7 @@ def scale_at_middle(
         distances.append(x[2])
     is_disparity = max(factors) * max(distances) < 1e9
     check_field(
-        "depth", is_disparity, "values of 0 or less", "disparity, for --scale axes"
+        "depth", is_disparity, "values of 0 or less", "disparity (--scale axes)"
     )
     z = float(np.median(distances))
     scale = float(np.median(factors))

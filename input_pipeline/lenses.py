@@ -54,9 +54,7 @@ def usual_lens(
     # By so many pixels both may differ.
     most_pixels = 0.5
     focal = intrinsics[[0, 1], [0, 1]]
-    check_field(
-        where, focal.min() > 0, f"focal lengths {focal.tolist()}", "some above 0"
-    )
+    check_field(where, focal.min() > 0, f"focal lengths {focal.tolist()}", "above 0")
     middle = intrinsics[:2, 2]
     reach = np.linalg.norm(np.maximum(middle, [width, height] - middle) / focal)
     angles = np.radians(np.linspace(0, widest, count + 1)[1:])
@@ -64,7 +62,7 @@ def usual_lens(
     is_beyond = (bent > reach) | (np.diff(bent, prepend=0) <= 0)
     seen = int(is_beyond.argmax()) if is_beyond.any() else count
     no_lens = (
-        f"coefficients {fisheye.tolist()}, by which a ray beside the axis is not seen"
+        f"coefficients {fisheye.tolist()}, by which no ray beside the axis is seen"
     )
     check_field(where, seen > 0, no_lens, "those of a lens")
     slopes = np.tan(angles[:seen])
@@ -81,9 +79,7 @@ def usual_lens(
         weights = slopes / below
     usual = slopes * (1 + powers @ solved[:3]) / below
     missed = np.abs(usual - bent[:seen]).max() * focal.max()
-    found = (
-        f"coefficients {fisheye.tolist()}, which the usual model misses by {missed:.1f}"
-    )
+    found = f"coefficients {fisheye.tolist()}, the usual model misses by {missed:.1f}"
     expected = f"at most {most_pixels} pixels: undistort first"
     check_field(where, missed <= most_pixels, found, expected)
     k1, k2, k3, k4, k5, k6 = solved
@@ -111,9 +107,7 @@ def median_lens(lenses: Float[ndarray, "t 4"], where: str) -> tuple[Lens, str]:
     focals, centres = np.split(lenses, 2, axis=1)
     apart = np.abs(focals / [fx, fy] - 1).max(1)
     found = f"focal lengths from {focals.min():.0f} to {focals.max():.0f} pixels"
-    expected = (
-        f"one within {most_focusing:.0%}: give a part of the video without zooming"
-    )
+    expected = f"within {most_focusing:.0%}: give a part of the video without zooming"
     check_field(where, np.mean(apart > most_focusing) <= few_frames, found, expected)
     spread = (np.ptp(focals, axis=0) / [fx, fy]).max()
     drift = np.ptp(centres, axis=0).max()
@@ -122,7 +116,7 @@ def median_lens(lenses: Float[ndarray, "t 4"], where: str) -> tuple[Lens, str]:
         notes.append(f"the focal length varies by {spread:.1%}; its median is taken")
     if drift > least_noted * fx:
         notes.append(
-            f"the lens's centre varies by {drift:.1f} pixels; its median is taken"
+            f"the lens's centre varies by {drift:.1f} pixels, its median is used"
         )
     return lens_matrix(fx, fy, cx, cy), "; ".join(notes)
 

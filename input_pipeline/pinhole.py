@@ -223,9 +223,7 @@ def check_poses(world_to_camera: Unchecked) -> None:
     expected = f"rotations orthonormal to {tolerance}"
     check_field(field, error < tolerance, found, expected)
     upright = np.linalg.det(rotation).min() > 0
-    check_field(
-        field, upright, "mirrored axes (determinant -1)", "right-handed axes (+1)"
-    )
+    check_field(field, upright, "mirrored axes (determinant -1)", "right-handed (+1)")
     far = np.abs(world_to_camera[..., :3, 3]).max(initial=0)
     near = f"at most {MAX_TRANSLATION:g}: use another unit"
     check_field(field, far <= MAX_TRANSLATION, f"a translation of {far:.3g}", near)

@@ -72,9 +72,7 @@ def splats(
     open_folder(target.parent if kind else target)
     with errors.input_errors("scene", do):
         if not kind:
-            assert not isinstance(scene, gaussians.Gaussians), (
-                "still ones are 4D by now"
-            )
+            assert not isinstance(scene, gaussians.Gaussians), "made 4D before"
             gaussians.save_ply_sequence(target, scene, instants)
         elif kind == ".html":
             write_text(target, shown.page(seconds))

@@ -165,9 +165,7 @@ def gltf(
     from full4d_jax.data.build import build_gltf
     from input_pipeline.procedural.gltf_scene import GltfClips, find_assets
 
-    with errors.input_errors(
-        "glTF", "give .glb files of textured, skinned meshes with animations"
-    ):
+    with errors.input_errors("glTF", "give .glb files of animated, skinned meshes"):
         found = find_assets(assets)
     source = GltfClips(
         found, clips, **asdict(clip), spread=spread, orbit=orbit, license=license

@@ -29,7 +29,5 @@ def embed_text(
     text, tokens = embed_prompt(prompt, model)
     save_arrays(out, {"text": text, "prompt": np.array(prompt)})
     if tokens > TEXT_TOKENS:
-        print(
-            f"warning: the prompt has {tokens} tokens, those after {TEXT_TOKENS} are cut"
-        )
+        print(f"warning: {tokens} tokens in the prompt, cut after {TEXT_TOKENS}")
     print(f"{out}: {min(tokens, TEXT_TOKENS)} tokens of width {text.shape[1]}")

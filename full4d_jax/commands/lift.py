@@ -30,9 +30,7 @@ def lift(
       several: the other processes on whose devices the prior lies; the first alone fits and writes.
     """
     if isinstance(source, GridOptions):
-        fields.refuse(
-            {"out": out}, "none: the scene is written beside the grid, in SOURCE"
-        )
+        fields.refuse({"out": out}, "none: the scene is written to SOURCE")
         out = source.folder
     from full4d_jax import pipeline
 

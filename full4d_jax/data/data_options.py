@@ -79,9 +79,7 @@ class ClipSize:
         most_pixels = 2**27
         pixels = math.prod(astuple(self))
         found = f"{pixels:,} pixels in one clip"
-        expected = (
-            f"at most {most_pixels:,}, of --views, --frames, --height and --width"
-        )
+        expected = f"at most {most_pixels:,}, by --views, --frames, --height, --width"
         require_option("height", found, pixels <= most_pixels, expected)
 
 

@@ -67,9 +67,7 @@ def encoded_projections(
     transforms.decode_depths(example, depth)
     sources = [i for i in range(views) if all(example.depth16[i]) and depth[i, 0].any()]
     if not sources:
-        expected = (
-            "depth at all instants of some view, for its projection into the others"
-        )
+        expected = "depth at all instants of some view, to project it"
         raise ValueError(f"scene {example.scene_id}: found none, expected {expected}")
     order = np.random.default_rng((config.seed, index)).permutation(sources)
     key = jax.random.fold_in(jax.random.key(config.seed), index)
@@ -331,12 +329,10 @@ def caption_embedder(
         do = "give them as --captions FILE"
         raise errors.InputError("dataset", records.folder, found, "some", do)
     print(
-        f"{count} of {len(records)} clips have a caption; empty captions are embedded, too"
+        f"{count} of {len(records)} clips have a caption; empty ones are embedded, too"
     )
     if other := sorted(set(texts) - set(records.scene_ids)):
-        print(
-            f"unused: {len(other)} captions of scenes that are not here, such as {other[0]!r}"
-        )
+        print(f"unused: {len(other)} captions of scenes not here, such as {other[0]!r}")
     encode = lru_cache(maxsize=64)(prompt_encoder(text_encoder))
     width = encode("")[0].shape[1]
     if width != config.model.text_width:

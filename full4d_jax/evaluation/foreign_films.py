@@ -91,9 +91,7 @@ def read_films(
         clip = transforms.decode(clips[0], height=height, width=width)
         known = transforms.Clip(*(values[: len(real)] for values in clip))
         grid = fidelity.grid_in_source(known, usual_unit=1.0)
-    note = (
-        f"of the capture {truth.name} the source is {source}; films: {', '.join(names)}"
-    )
+    note = f"the source of {truth.name} is {source}; films: {', '.join(names)}"
     return grid, clip.frames[len(real) :], names, note
 
 

@@ -116,9 +116,7 @@ def split_grid(records: Records, data: DataConfig, number: int) -> Grid:
     Raises:
       InputError: it cannot be read, or its unit is unknown.
     """
-    with errors.input_errors(
-        "dataset", "make the dataset again, or import it with depth"
-    ):
+    with errors.input_errors("dataset", "make or import the dataset with depth"):
         example = records[number]
         times = data.strides[0] * np.arange(data.frames)
         deep = [

@@ -50,9 +50,7 @@ def find_truth(
         where = folder / "grid.npz"
         raise errors.InputError("output folder", where, found, "a run of one", do)
     height, width = grid.frames.shape[2:4]
-    with errors.input_errors(
-        "truth", "give that data set as --truth, or run again with this one"
-    ):
+    with errors.input_errors("truth", "give that --truth, or run again with this one"):
         records = open_dataset(dataset, place.split)
         # Indices of views and clips mean the same only in the very data set of the run.
         content = f"content {records.content[:16]}"

@@ -173,9 +173,7 @@ def _choose(
             expected = (
                 f"{end - start:.2f} s for {frames} frames at {1 / step:g} a second"
             )
-            raise InputError(
-                "video", path, found, expected, "raise --fps or leave it out"
-            )
+            raise InputError("video", path, found, expected, "raise or omit --fps")
         instants = np.linspace(times[0], times[-1], frames)
     chosen = np.abs(times[None] - instants[:, None]).argmin(1).tolist()
     # Of a slower source the frames are taken one after another.

@@ -55,9 +55,7 @@ def _load(
     """Read the weights of a codec, as `codec_weights` returns them."""
     stored = load_metadata(path).get("codec", "no codec")
     if stored != codec:
-        raise InputError(
-            "codec", path, stored, codec, "give --codec_weights another file"
-        )
+        raise InputError("codec", path, stored, codec, "give other --codec_weights")
     like = sharding.shapes_on(mesh, _like(codec, path), kind)
     # Kept arrays must not belong to a trace under way.
     with jax.ensure_compile_time_eval():

@@ -238,6 +238,6 @@ def _check(path: str | Path, file: Any, like: Params | None) -> None:
         where = f"{path}, tensor {name}"
         found, expected = (x.get(name, "no such tensor") for x in (shapes, wanted))
         if found != expected:
-            do = "use the config and the version that it was trained with, and the whole file"
+            do = "use the config and version of its training, and the whole file"
             raise InputError("checkpoint", where, found, expected, do)
         tensor_files.require_float(where, file.get_slice(name).get_dtype())

@@ -79,9 +79,7 @@ def _hold(folder: Path, name: str, mode: int) -> None:
         who = os.read(lock, 200).decode()
         os.close(lock)
         if error.errno in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
-            print(
-                f"warning: {folder}: no locks on its disk; let one command write at once"
-            )
+            print(f"warning: {folder}: no locks on its disk; run one command at a time")
             return
         if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
             raise

@@ -140,9 +140,7 @@ def machine_error(error: Exception) -> InputError | None:
         line = (text or "MemoryError").splitlines()[0]
         found = f"too little of it ({line:.200})"
         do = "ask for less: smaller pictures, fewer views, frames or Gaussians"
-        return InputError(
-            "memory", "of this machine", found, "enough for this command", do
-        )
+        return InputError("memory", "of this machine", found, "more", do)
     platforms = os.environ.get("JAX_PLATFORMS")
     _, unable, words = text.partition("Unable to initialize backend ")
     if not (platforms and unable):

@@ -116,9 +116,7 @@ def join_processes(options: ProcessOptions) -> None:
         do = "leave it out for a single process, or give --coordinator (docs/training.md)"
         raise InputError("option", "--distributed", found, expected, do) from None
     except RuntimeError as error:
-        expected = (
-            "processes that start within minutes of each other, and reach the first"
-        )
+        expected = "processes that start within minutes, and reach the first"
         do = "check the address, the port and the other processes"
         found = f"{error!s:.200}"
         raise PeerError("option", options.flag, found, expected, do) from None

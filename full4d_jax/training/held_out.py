@@ -267,9 +267,7 @@ def _draw_clips(
         return jnp.clip(decoded[:, :, -1], -1, 1)
 
     if not config.model.needs_cameras:
-        assert isinstance(batch, Batch), (
-            "projections are encoded for models that read them"
-        )
+        assert isinstance(batch, Batch), "for models that read projections"
         # Of grids whose first view and first instant are real.
         real = jnp.asarray(real_frames.row_and_column(*latents.shape[1:3]))
         shown = jnp.broadcast_to(real, latents.shape[:3])

@@ -230,9 +230,7 @@ def profiled(
     """
     first, last = steps or (0, 0)
     if steps is not None and first <= done:
-        print(
-            f"no profile: the run resumes after step {done}, --profile begins at {first}"
-        )
+        print(f"no profile: --profile begins at {first}, the run after step {done}")
 
     def after_step(done: int, state: Any) -> None:
         if done in (first - 1, last):

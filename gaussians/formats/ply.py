@@ -63,9 +63,7 @@ def save_ply(
     """
     if not isinstance(scene, Gaussians):
         if time is None:
-            raise ValueError(
-                "a dynamic scene is written at one instant: pass time in [0, 1]"
-            )
+            raise ValueError("a dynamic scene has many instants: pass time in [0, 1]")
         scene = scene.at(time)
     write_tables(path, {"vertex": splat_columns(path, scene)})
 

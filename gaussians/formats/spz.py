@@ -175,9 +175,7 @@ def _read_streams(
     with scene_files.damage_of(path, "file", "a whole header"):
         head = _read_head(path, content, (4,))
     fits = head.count * 9 <= most_packed * len(content)
-    scene_files.require(
-        path, "header", fits, f"{head.count} Gaussians", "as many as a file can hold"
-    )
+    scene_files.require(path, "header", fits, f"{head.count} Gaussians", "fewer")
     try:
         import pyarrow
     except ImportError:

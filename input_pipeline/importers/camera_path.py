@@ -133,9 +133,7 @@ def _nerfstudio(where: str, table: dict[str, Any]) -> CameraPath:
     fits = kind == "perspective"
     check_field(f"{where}, camera_type", fits, repr(kind), "perspective")
     cameras = table["camera_path"]
-    check_field(
-        f"{where}, camera_path", cameras, f"{len(cameras)} cameras", "at least one"
-    )
+    check_field(f"{where}, camera_path", cameras, f"{len(cameras)} cameras", "some")
     fovs = [field_number(camera, "fov", where) for camera in cameras]
     flat = [np.ravel(field(camera, "camera_to_world", where)) for camera in cameras]
     poses = numbers(flat, (len(cameras), 16), f"{where}, camera_to_world").reshape(

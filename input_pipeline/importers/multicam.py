@@ -53,9 +53,7 @@ def named_focal_length(path: Path) -> float:
       ValueError: none does.
     """
     lengths = re.findall(r"/f(\d+(?:\.\d+)?)_aperture", path.resolve().as_posix())
-    expected = (
-        "a folder above named like f24_aperture5: the focal length is nowhere else"
-    )
+    expected = "a folder above named like f24_aperture5, which has the focal length"
     check_field(path, lengths, "no focal length", expected)
     return float(lengths[-1])
 

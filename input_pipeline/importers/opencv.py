@@ -109,9 +109,7 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
         in_metres = is_kalibr or (file.suffix == ".toml" and has_all)
     cameras: dict[str, calibrated.CalibratedCamera] = {}
     for file, name, entry in entries:
-        check_field(
-            file, name not in cameras, f"camera {name} twice", "a name for each"
-        )
+        check_field(file, name not in cameras, f"camera {name} twice", "it once")
         if not entry.get("ignore", False):
             cameras[name] = _camera(entry, f"{file}, camera {name}")._replace(fps=fps)
     views = calibrated.make_rig(path, cameras)
@@ -253,9 +251,7 @@ def _camera(table: Table, where: str) -> calibrated.CalibratedCamera:
         table
     )
     is_usual = is_named or bent.size != 4 or np.abs(bent[2:]).max() <= MOST_TANGENTIAL
-    expected = (
-        f"p1 and p2 up to {MOST_TANGENTIAL}: give the field fisheye, 1, or add k3, 0"
-    )
+    expected = f"p1 and p2 up to {MOST_TANGENTIAL}: give fisheye, 1, or add k3, 0"
     found = f"four coefficients {bent.tolist()}, as of a fisheye lens"
     check_field(f"{where}, distortion", is_usual, found, expected)
     # Those of thin prisms and tilted sensors, which nothing here undoes, are refused unless 0.

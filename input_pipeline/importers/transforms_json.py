@@ -162,9 +162,7 @@ def _videos(file: Path, frames: list[dict]) -> dict[str, list[dict]]:
             videos
         )
         found = f"times twice among the frames of folder {folder}"
-        check_field(
-            file, once, found, "a folder for each camera, or names like cam00_0041"
-        )
+        check_field(file, once, found, "a folder per camera, or names like cam00_0041")
         videos |= {
             name: shared[name] for name in sorted(shared, key=media_files.natural)
         }

@@ -56,9 +56,7 @@ MAP_COUNT = 4
 # The map of the size of the patches.
 EVEN_MAP = 2
 WHAT = "depth network"
-EXPECTED = (
-    "the weights of Depth Anything V2 Small, Base or Large as transformers has them"
-)
+EXPECTED = "Depth Anything V2 Small, Base or Large as transformers has them"
 DO = "get model.safetensors of depth-anything/Depth-Anything-V2-Small-hf again"
 # Of names that no other network here has.
 PREFIXES = ("backbone.", "neck.")

@@ -27,9 +27,7 @@ from input_pipeline.whole_files import write_text
 # Types as safetensors calls them, and those in which tensors are kept.
 KINDS = {"F32": np.float32, "F16": np.float32, "BF16": jnp.bfloat16}
 EXPECTED = "a folder with Wan's .safetensors files, or one such file"
-ADVICE = (
-    "give all shards of one text-to-video transformer alone, and the model's preset"
-)
+ADVICE = "give all shards of one text-to-video transformer, and the model's preset"
 # Of ComfyUI's files.
 PREFIX = "model.diffusion_model."
 
@@ -193,9 +191,7 @@ def export_wan(
     weights.check_params(source, dit.abstract_params(model))
     if folder.exists() and (folder.is_file() or any(folder.iterdir())):
         do = "give a new one"
-        raise InputError(
-            "folder", folder, "something there already", "an empty folder", do
-        )
+        raise InputError("folder", folder, "files", "an empty folder", do)
     places = layouts.wan_names(model, "diffusers")
     slots = {}
     with safe_open(source, framework="numpy") as file:

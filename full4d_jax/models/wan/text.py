@@ -144,7 +144,7 @@ def prompt_embedding(
     if encoder is None:
         found = "words and no --text_encoder"
         expected = "the folder of umT5, or a prompt from full4d embed-text (text.npz)"
-        do = "get text_encoder and tokenizer of Wan-AI/Wan2.2-TI2V-5B-Diffusers (Apache-2.0)"
+        do = "get text_encoder and tokenizer of Wan-AI/Wan2.2-TI2V-5B-Diffusers"
         raise InputError("option", "PROMPT", found, expected, do)
     rows = encoder(prompt)[0]
     if rows.shape[1] != width:

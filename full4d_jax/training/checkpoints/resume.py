@@ -156,9 +156,7 @@ def log_differences(stored: dict[str, Any], present: dict[str, Any]) -> None:
 def cut_metrics(path: Path, step: int) -> None:
     """Drop lines of steps after `step`, which will be written again, and an unfinished line."""
     if path.exists():
-        with errors.input_errors(
-            "metrics", "delete the line; the checkpoints do not need it"
-        ):
+        with errors.input_errors("metrics", "delete the line; no checkpoint needs it"):
             rows = load_lines(path, {"step": int})
         lines = [json.dumps(row) + "\n" for row in rows if row["step"] <= step]
         write_text(path, "".join(lines))

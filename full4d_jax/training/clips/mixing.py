@@ -238,7 +238,7 @@ def _misfits(
             has = f"{clip[field]} {field}"
             yield has, f"at least {needed}", f"lower --data.{field}"
     if model.needs_cameras and not clip["depth"]:
-        expected = "depth of at least one view, for its projection into the others"
+        expected = "depth of at least one view, to project it"
         do = "make the dataset with depth, or train a model whose guide is RealFrames"
         yield "no view with depth", expected, do
     if data.captions and clip["text"][1:] != [model.text_width]:

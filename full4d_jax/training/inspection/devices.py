@@ -112,9 +112,7 @@ def _tpus(topology: str, slices: int) -> list[Any]:
             platform="tpu", topology_name=topology, num_slices=slices
         )
     except Exception as error:
-        expected = (
-            "a TPU slice, e.g. v5p:4x4x8, v6e:8x8 or v5e:4x4, or GPUs, e.g. h100:8"
-        )
+        expected = "a TPU slice, such as v5p:4x4x8 or v6e:8x8, or GPUs, such as h100:8"
         found = f"{topology} ({' '.join(str(error).split())[:200]})"
         raise InputError("option", "--topology", found, expected, "") from None
     return list(description.devices)

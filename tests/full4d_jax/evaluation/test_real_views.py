@@ -217,7 +217,7 @@ def test_folders_without_a_record_and_other_data_sets_are_refused(
     assert "give full4d run, sample or lift a data set" in line
     write_dataset(tmp_path / "other", Clips([clip]), name="room", splits={"test": 1.0})
     line = refused(given=tmp_path / "other")
-    assert "give that data set as --truth, or run again" in line
+    assert "give that --truth, or run again" in line
     assert "expected a saved scene" in refused("--scene")
     assert "no view but what was given" in refused(shown=(SOURCE,))
     assert "--split: found test, expected none, with --truth" in refused(
