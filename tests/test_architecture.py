@@ -47,7 +47,10 @@ ARROWS = {
 }
 
 # Imported inside functions by a training step: what few of them run.
-IMPORTED_LATE = {"full4d_jax.models.wan.vae"}
+IMPORTED_LATE = {
+    "full4d_jax.models.wan.vae",
+    "full4d_jax.models.dit.attention.splash",
+}
 # What one reads from a training step to the attention kernel of CPUs.
 STEP_TO_KERNEL = (
     "training/step.py",

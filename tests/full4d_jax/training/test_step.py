@@ -141,12 +141,14 @@ def random_state(config: Config) -> TrainState:
 
 
 def first_step(config: Config, parts: int) -> tuple[dict, list[np.ndarray]]:
-    """Metrics, and all gradients: AdamW's means after a step are a tenth of them."""
+    """Metrics, and all gradients: AdamW's first moments after a step are a tenth of them."""
     config = changed(
         config, optimizer={"kind": "adamw"}, training={"accumulate": parts}
     )
     state, metrics = jax.jit(train_step(config))(random_state(config), random_batch(4))
-    return jax.device_get((metrics, jax.tree.leaves(state.optimizer.mean)))
+    leaves = jax.tree.leaves_with_path(state.optimizer)
+    moments = [leaf for path, leaf in leaves if ".mu" in jax.tree_util.keystr(path)]
+    return jax.device_get((metrics, moments))
 
 
 @pytest.mark.parametrize(
@@ -158,7 +160,7 @@ def first_step(config: Config, parts: int) -> tuple[dict, list[np.ndarray]]:
 )
 def test_parts_add_up_to_the_whole(config):
     metrics, gradients = first_step(config, 1)
-    assert sum(np.abs(x).max() > 0 for x in gradients) > 20
+    assert sum(np.abs(x).max() > 0 for x in gradients) == len(gradients)
     again, in_parts = first_step(config, 2)
     assert again.keys() == metrics.keys()
     for name, value in metrics.items():

@@ -35,7 +35,6 @@ from full4d_jax.models.dit.attention.mask import (
     listed_attention,
 )
 from full4d_jax.models.dit.attention.merged import merged_attention
-from full4d_jax.models.dit.attention.splash import splash_attention, splash_from_frames
 from full4d_jax.models.dit.camera_conditioning import Transforms, prope
 from full4d_jax.models.dit.sharding import mesh_around, spec, swap_axes
 from full4d_jax.models.dit.tokens import flatten
@@ -72,6 +71,9 @@ def fused_attention(
       mask: a name for `masks.find_mask`.
       rows_by_cudnn: on GPUs, as in `over_grid`.
     """
+    # A kernel of TPUs alone.
+    from full4d_jax.models.dit.attention.splash import splash_attention
+
     known = {"cross_half": cross_half, "mask": mask}
     blocks = partial(listed_attention, **known)
     if mask == PAPER:
@@ -195,6 +197,8 @@ def _of_queries(
       pattern: which tokens read which.
       axes: of the mesh, over which the queries are divided.
     """
+    from full4d_jax.models.dit.attention.splash import splash_from_frames
+
     views, frames, tokens = pattern.grid
     allowed = allowed_frames(views, frames, pattern.cross_half, pattern.mask)
     lists, flash, splash = (
