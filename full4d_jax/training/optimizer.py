@@ -6,7 +6,7 @@ are, sharded where they are.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -74,7 +74,7 @@ def gathered(rule: Optimizer) -> Optimizer:
 
     def update(gradients: Any, state: Any, params: Any) -> tuple[Any, Any]:
         updates, state = rule.update(gather(gradients), state, gather(params))
-        return scatter(updates, params), state
+        return scatter(cast(dict[str, Any], updates), params), state
 
     return Optimizer(init, update)  # pyright: ignore
 
