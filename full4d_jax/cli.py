@@ -128,7 +128,7 @@ def _dispatch(words: list[str]) -> None:
         print(f"\nfull4d VERB --help lists the options; {DEBUG} locates an error.")
         return
     if words[0] == "--version":
-        from full4d_jax.session.extras import our_version
+        from full4d_jax.session.versions import our_version
 
         print(our_version())
         return

@@ -13,7 +13,7 @@ from full4d_jax.config import Config, check_config, presets
 from full4d_jax.generation.prior import open_prior, prior_settings
 from full4d_jax.generation.wan_video import check_model, make_video
 from full4d_jax.media.video_io import crop_resize, write_video
-from full4d_jax.models.wan.text import prompt_embedding, prompt_encoder
+from full4d_jax.models.wan.umt5 import prompt_embedding, prompt_encoder
 from full4d_jax.session import errors, fields, files
 from full4d_jax.session.stages import Stages
 from full4d_jax.source.options import VideoOptions, WanOptions, WordsOptions

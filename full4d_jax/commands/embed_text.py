@@ -20,7 +20,8 @@ def embed_text(
     """
     import numpy as np
 
-    from full4d_jax.models.wan.text import TEXT_TOKENS, embed_prompt
+    from full4d_jax.models.wan.text import TEXT_TOKENS
+    from full4d_jax.models.wan.umt5 import embed_prompt
     from full4d_jax.session.errors import require_ending
     from full4d_jax.session.files import open_folder, save_arrays
 

@@ -27,7 +27,7 @@ from full4d_jax.media.pictures import save_picture, to_model
 from full4d_jax.models.codec import make_codec
 from full4d_jax.models.codec_files import codec_id, codec_weights
 from full4d_jax.models.sharded_map import OnLocalDevices
-from full4d_jax.models.wan.text import prompt_encoder
+from full4d_jax.models.wan.umt5 import prompt_encoder
 from full4d_jax.session import buckets, errors, fields
 from full4d_jax.training.clips.record_clips import clip_size
 from input_pipeline import h264, plain_files, transforms

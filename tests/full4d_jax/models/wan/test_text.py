@@ -8,7 +8,8 @@ from random_umt5 import save_umt5
 
 from full4d_jax.cli import main
 from full4d_jax.config import load_config
-from full4d_jax.models.wan.text import embed_prompt, load_text
+from full4d_jax.models.wan.text import load_text
+from full4d_jax.models.wan.umt5 import embed_prompt
 from full4d_jax.session.errors import InputError
 from full4d_jax.training.step import train_step
 
