@@ -94,7 +94,7 @@ def global_norm(tree: Any) -> Float[Array, ""]:
 
 def gather(tree: Any) -> dict[str, Any]:
     """Return the arrays of a tree by name, small ones of a kind as one."""
-    parts: dict[str, list[Array]] = {}
+    parts: dict[str, list[Any]] = {}
     for path, x in jax.tree.leaves_with_path(tree):
         parts.setdefault(_name(path, x), []).append(_as_part(x))
     return {name: x[0] if len(x) == 1 else _whole(x) for name, x in parts.items()}
@@ -104,7 +104,7 @@ def scatter(together: dict[str, Any], like: Any) -> Any:
     """Return the arrays of `gather` in a tree like another."""
     starts = dict.fromkeys(together, 0)
 
-    def one(path: Any, x: Array) -> Array:
+    def one(path: Any, x: Any) -> Array:
         name = _name(path, x)
         start = starts[name]
         starts[name] += _as_part(x).shape[0]
@@ -113,19 +113,19 @@ def scatter(together: dict[str, Any], like: Any) -> Any:
     return jax.tree.map_with_path(one, like)
 
 
-def _name(path: Any, x: Array) -> str:
+def _name(path: Any, x: Any) -> str:
     """Return an array's own name if it is large, else that of its kind."""
     if x.size > MOST_NUMBERS:
         return sharding.dotted(path)
     return "matrices_{}x{}".format(*x.shape[1:]) if is_matrix(x) else "small"
 
 
-def _as_part(x: Array) -> Array:
+def _as_part(x: Any) -> Any:
     """Return the array as it lies among others of its kind, along the first axis."""
     return x if is_matrix(x) or x.size > MOST_NUMBERS else x.reshape(-1)
 
 
-def _whole(arrays: list[Array]) -> Array:
+def _whole(arrays: list[Any]) -> Array:
     """Return small arrays as one, which every device has."""
     joined = jnp.concatenate(arrays)
     return sharding.constrain(joined, *[None] * joined.ndim)

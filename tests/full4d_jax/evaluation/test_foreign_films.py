@@ -93,7 +93,7 @@ def test_films_get_a_column_each_beside_the_baselines(clip, capture, tmp_path, c
     # The depth is the room's, so that the projection is right where the source sees.
     assert scores[PUSH_PULL]["psnr"] > scores[COPY]["psnr"] + 1
     page = (out / "films.md").read_text()
-    assert "the source is middle; films: left, right" in page
+    assert "is middle; films: left, right" in page
     assert "PSNR unseen" in page
     assert page in capsys.readouterr().out
     assert np.asarray(Image.open(out / "films.png")).shape[0] > 2 * 128
