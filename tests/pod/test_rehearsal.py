@@ -282,7 +282,7 @@ def import_and_encode(lab: Machine, lines: dict[str, str], is_thorough: bool) ->
     killed = lab.start(f"{lines['data import']} --shard 1/2", machine="import1")
     kill([killed], has_files("room", "-00001-of-00004"), seconds=0.01)
     printed = lab.run(f"{lines['data import']} --shard 0/2", machine="import0")
-    assert "1 files of other parts are missing still" in printed
+    assert "1 files of other parts are still missing" in printed
     go_on(lab, f"{lines['data import']} --shard 1/2", "sets/room")
     assert open_dataset(f"{lab.bucket}/sets/room").scene_ids == ["a", "a", "b", "b"]
     if is_thorough:
