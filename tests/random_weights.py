@@ -5,7 +5,7 @@ import numpy as np
 
 from full4d_jax.config import ModelConfig
 from full4d_jax.models.dit.dit import abstract_params
-from full4d_jax.models.functional import Params
+from full4d_jax.models.functional import Params, by_name, nested
 
 
 def random_params(model: ModelConfig, spread: float = 0.1, seed: int = 0) -> Params:
@@ -18,8 +18,14 @@ def random_params(model: ModelConfig, spread: float = 0.1, seed: int = 0) -> Par
     """
     rng = np.random.default_rng(seed)
 
-    def draw(path: jax.tree_util.KeyPath, x: jax.ShapeDtypeStruct) -> np.ndarray:
-        center = 1.0 if jax.tree_util.keystr(path).endswith("['scale']") else 0.0
-        return rng.normal(center, spread, x.shape).astype(np.float32)
+    def layer(name: str) -> list[str]:
+        """Return a leaf's name in its part of the network, by which the order of draws goes."""
+        parts = name.split(".")
+        return parts[parts[0] in ("guide", "parametrisation") :]
 
-    return jax.device_put(jax.tree.map_with_path(draw, abstract_params(model)))
+    shapes = by_name(abstract_params(model))
+    drawn = {}
+    for name in sorted(shapes, key=layer):
+        center = float(name.endswith(".scale"))
+        drawn[name] = rng.normal(center, spread, shapes[name].shape).astype(np.float32)
+    return jax.device_put(nested(drawn))

@@ -189,8 +189,10 @@ class EncodedClips:
             encoded = self.captions(encoded)
         if self.projector is None:
             return encoded
-        made = encoded_projections(self.config, self.projector, index, example, frames)
-        files = list(made)
+        projections = encoded_projections(
+            self.config, self.projector, index, example, frames
+        )
+        files = list(projections)
         return encoded._replace(projections=np.array(files, object))
 
 

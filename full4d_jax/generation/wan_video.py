@@ -86,8 +86,8 @@ def check_model(model: ModelConfig, *, has_first: bool) -> None:
     for name, (fits, expected) in needed.items():
         if not fits:
             do = "take a preset of Wan, e.g. --config wan22_5b"
-            found = getattr(model, name)
-            raise InputError("config", f"model.{name}", found, expected, do)
+            value = getattr(model, name)
+            raise InputError("config", f"model.{name}", value, expected, do)
 
 
 @generate.program

@@ -3,7 +3,7 @@
     SynCamMaster        prompt0_merged.mp4: two views side by side
     TrajectoryCrafter   gen.mp4, render.mp4, mask.mp4: around a point at a depth that is not kept
 
-GEN3C names its only video as it is asked to and keeps no cameras either; nothing
+GEN3C keeps no cameras either. Its only video has the name that its user chose, so nothing
 distinguishes it from any other video.
 """
 

@@ -88,7 +88,7 @@ def shot(data: DataConfig):
 
 def assert_same(found, expected):
     scale = np.abs(expected).max()
-    np.testing.assert_allclose(found / scale, expected / scale, atol=2e-5)
+    np.testing.assert_allclose(found / scale, expected / scale, atol=1e-5)
     assert np.std(expected) > 1e-2 * scale
 
 
