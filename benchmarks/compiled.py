@@ -52,7 +52,7 @@ from full4d_jax.training.inspection.compiling import GPU_OPTIONS, gpu_seconds
 from full4d_jax.training.inspection.devices import GPUS, Gpu, slice_devices
 from full4d_jax.training.inspection.hlo import read_program
 from full4d_jax.training.inspection.kernel_work import count_work
-from full4d_jax.training.state import init_state
+from full4d_jax.training.state import state_shapes
 from full4d_jax.training.step import train_step
 from gaussians import Camera, Gaussians, render
 from gaussians.rendering.compositing import GEOMETRY_ROWS
@@ -144,11 +144,14 @@ def main() -> None:
 def debug_step() -> dict[str, Any]:
     """Compile the training step of `configs/debug.py`; return seconds of processor time."""
     config = load_config("configs/debug.py")
-    key = jax.random.key(0)
-    state = jax.eval_shape(lambda: init_state(config, key))
+    state = state_shapes(config, None)
     clips = jnp.arange(config.training.batch)
     batch = jax.eval_shape(lambda: procedural_batch(clips, config.data))
-    step = jax.jit(train_step(config), donate_argnums=0)
+    step = jax.jit(
+        train_step(config),
+        donate_argnums=0,
+        compiler_options=config.training.compiler_options,
+    )
     times = [time.process_time()]
     traced = step.trace(state, batch)
     times.append(time.process_time())

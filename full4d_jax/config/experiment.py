@@ -184,6 +184,15 @@ class TrainingConfig:
     """On a loss that is NaN, infinite or a spike; the state stays as it was."""
     spike: Weight = 0.0
     """A loss this many times its running mean is a spike; 0 is off."""
+    xla: tuple[str, ...] = ()
+    """Options of XLA, NAME=VALUE, for the programs of a training."""
+
+    @property
+    def compiler_options(self) -> dict[str, str]:
+        """The options of XLA as `jax.jit` takes them."""
+        pairs = (option.split("=", 1) for option in self.xla)
+        words = {"true": "True", "false": "False"}
+        return {name: words.get(value, value) for name, value in pairs}
 
 
 @dataclass(frozen=True)

@@ -126,6 +126,8 @@ def _rules(config: Config) -> Iterator[Rule]:
     yield "training.accumulate", fits, f"a divisor of the batch, {training.batch}"
     spike = training.spike
     yield "training.spike", spike == 0 or spike > 1, "0, or a factor above 1"
+    fits = all("=" in option for option in training.xla)
+    yield "training.xla", fits, "NAME=VALUE for each option"
     yield (
         "sampler.group_views",
         sampler.group_views != 1,

@@ -65,7 +65,9 @@ def from_json(saved: dict[str, Any]) -> RunningLoss:
     return jax.tree.map(lambda x, n: jnp.asarray(n, x.dtype), like, stored)
 
 
-def jit_step(step: Step, state: TrainState, losses: RunningLoss, spike: float) -> Any:
+def jit_step(
+    step: Step, state: TrainState, losses: RunningLoss, config: TrainingConfig
+) -> Any:
     """Jit a step in which bad losses change nothing.
 
     It maps (state, losses, batch, *frozen) to state, losses and metrics, which gain `bad`: the
@@ -76,8 +78,9 @@ def jit_step(step: Step, state: TrainState, losses: RunningLoss, spike: float) -
         the metrics have it.
       state: arrays, or their shapes, whose shardings the result keeps; the argument is donated.
       losses: the running loss, likewise.
-      spike: largest loss in running means; 0 keeps any finite loss.
+      config: `spike` is the largest loss in running means; 0 keeps any finite loss.
     """
+    spike = config.spike
 
     def guarded(state: TrainState, losses: RunningLoss, batch: Any, *frozen: Any):
         after, metrics = step(state, batch, *frozen)
@@ -99,7 +102,12 @@ def jit_step(step: Step, state: TrainState, losses: RunningLoss, spike: float) -
 
     # Every process reads the metrics.
     shardings = *jax.tree.map(sharding, (state, losses)), sharding(state.step)
-    return jax.jit(guarded, donate_argnums=(0, 1), out_shardings=shardings)
+    return jax.jit(
+        guarded,
+        donate_argnums=(0, 1),
+        out_shardings=shardings,
+        compiler_options=config.compiler_options,
+    )
 
 
 def record_bad_step(

@@ -82,7 +82,11 @@ def make_validation(
     frozen = Frozen(codec_weights, text)
     losses_of = partial(validation_losses, config, own=own, attend=attend)
     losses = state.in_mesh(mesh, losses_of)
-    program = jax.jit(losses, out_shardings=sharding.sharding_on(mesh))
+    program = jax.jit(
+        losses,
+        out_shardings=sharding.sharding_on(mesh),
+        compiler_options=config.training.compiler_options,
+    )
     key = jax.random.fold_in(jax.random.key(config.seed), VALIDATION_STREAM)
 
     def validate(params: Params) -> dict[str, float]:
@@ -244,7 +248,11 @@ def draw_sheet(
 def _drawing(config: Config, mesh: Mesh | None) -> Callable[..., Array]:
     """Return the program that draws, whose results every process has whole."""
     draw = state.in_mesh(mesh, partial(_draw_clips, config))
-    return jax.jit(draw, out_shardings=sharding.sharding_on(mesh))
+    return jax.jit(
+        draw,
+        out_shardings=sharding.sharding_on(mesh),
+        compiler_options=config.training.compiler_options,
+    )
 
 
 def _draw_clips(

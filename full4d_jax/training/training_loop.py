@@ -120,7 +120,7 @@ def _train(
     before = run.summary["seconds"]
     begun = run.done
     stream = batches(begun)
-    jitted = jit_step(step, run.state, run.losses, config.spike)
+    jitted = jit_step(step, run.state, run.losses, config)
     means: dict[str, Any] = {}
 
     def is_due(every: int) -> bool:

@@ -19,7 +19,7 @@ import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Float, Int, Key, PRNGKeyArray, Shaped, UInt8
 
-from full4d_jax.config import Config, DataConfig
+from full4d_jax.config import Config, DataConfig, TrainingConfig
 from full4d_jax.generation.batch import Batch
 from full4d_jax.generation.procedural import procedural_batch
 from full4d_jax.geometry.depth_maps import drop_depth_edges
@@ -262,23 +262,24 @@ def _rendered(
     network = load_depth() if data.estimated else None
     # What else the data are made of changes nothing in the program, which takes seconds to compile.
     rendered = replace(data, records=(), videos="", pseudo=0.0, pseudo_views=2)
-    program = _rendering(rendered, mesh)
+    program = _rendering(rendered, mesh, config.training)
     for scenes in draws:
         yield program(put_batch(mesh, scenes), network)
 
 
 @cache
-def _rendering(data: DataConfig, mesh: Mesh | None) -> Callable[..., Batch]:
+def _rendering(
+    data: DataConfig, mesh: Mesh | None, training: TrainingConfig
+) -> Callable[..., Batch]:
     """Return the program that renders a batch; on a mesh each device renders its own samples."""
     render = partial(_render, data)
-    if mesh is None:
-        return jax.jit(render)
-    samples = spec("samples")
-    inputs = samples, PartitionSpec()
-    mapped = jax.shard_map(
-        render, mesh=mesh, in_specs=inputs, out_specs=samples, check_vma=False
-    )
-    return jax.jit(mapped)
+    if mesh is not None:
+        samples = spec("samples")
+        inputs = samples, PartitionSpec()
+        render = jax.shard_map(
+            render, mesh=mesh, in_specs=inputs, out_specs=samples, check_vma=False
+        )
+    return jax.jit(render, compiler_options=training.compiler_options)
 
 
 def _render(

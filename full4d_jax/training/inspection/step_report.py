@@ -223,5 +223,5 @@ def trace_step(config: Config, mesh: Mesh) -> Any:
     losses = shapes_on(mesh, jax.eval_shape(no_losses))
     weights = codec_shapes(config, mesh) if config.runs_codec else None
     step = in_mesh(mesh, train_step(config))
-    program = jit_step(step, state, losses, config.training.spike)
+    program = jit_step(step, state, losses, config.training)
     return program.trace(state, losses, batch_shapes(config, mesh), weights)

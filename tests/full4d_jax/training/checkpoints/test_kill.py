@@ -22,7 +22,7 @@ from tiny_run import command, lines, same, short
 
 from full4d_jax.config import load_config
 from full4d_jax.training.checkpoints.manager import Checkpoints
-from full4d_jax.training.state import init_state
+from full4d_jax.training.state import state_shapes
 from full4d_jax.training.training_loop import STOPPED_EXIT_CODE
 
 STEPS = 20
@@ -49,7 +49,7 @@ def digest(out: Path) -> str:
     """SHA-256 of the whole state at the end of a run."""
     config, found = load_config("configs/debug.py"), hashlib.sha256()
     config = changed(config, model={"layers": 1, "refiner": 0})
-    like = jax.eval_shape(lambda: init_state(config, jax.random.key(0)))
+    like = state_shapes(config, None)
     with Checkpoints(out / "checkpoints", keep=9) as checkpoints:
         state, record = checkpoints.restore(like)
     assert int(state.step) == record["position"] == STEPS
