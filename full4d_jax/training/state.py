@@ -53,18 +53,15 @@ def init_state(
       optimizer: in place of the config's; the same that `train_step` gets.
     """
 
-    return make_state(config, mesh, partial(_random_state, config, key, optimizer))
+    def make() -> TrainState:
+        return state_from_params(config, dit.init_params(config.model, key), optimizer)
 
-
-def _random_state(
-    config: Config, key: PRNGKeyArray, optimizer: Optimizer | None
-) -> TrainState:
-    return state_from_params(config, dit.init_params(config.model, key), optimizer)
+    return make_state(config, mesh, make)
 
 
 def state_shapes(config: Config, mesh: sharding.AnyMesh | None) -> TrainState:
     """Return the shapes of the state; on a mesh, sharded as `sharding.RULES` says."""
-    shapes = jax.eval_shape(lambda: _random_state(config, jax.random.key(0), None))
+    shapes = jax.eval_shape(lambda: init_state(config, jax.random.key(0)))
     if mesh is None:
         return shapes
     cuts = sharding.tree_shardings(mesh, shapes, config.model.width)
@@ -89,17 +86,12 @@ def make_state(
       make: traceable.
       arguments: its arguments, sharded likewise, or nothing; on a mesh their buffers are used up.
     """
-    options = config.training.compiler_options
     if mesh is None:
-        return jax.jit(make, compiler_options=options)(*arguments)
+        return jax.jit(make)(*arguments)
     shapes = jax.eval_shape(make, *arguments)
-    program = jax.jit(
-        make,
-        out_shardings=sharding.tree_shardings(mesh, shapes, config.model.width),
-        donate_argnums=tuple(range(len(arguments))),
-        compiler_options=options,
-    )
-    return program(*arguments)
+    shardings = sharding.tree_shardings(mesh, shapes, config.model.width)
+    donated = tuple(range(len(arguments)))
+    return jax.jit(make, out_shardings=shardings, donate_argnums=donated)(*arguments)
 
 
 def first_state(optimizer: Optimizer, params: Params) -> TrainState:
