@@ -30,9 +30,8 @@ def write_video_depth(video: options.VideoOptions, out: Path) -> None:
         video.measured.depth_network, video.measured.depth_kind
     )
     size = size_of_result(config.DEFAULT, video, enlarged=True)
-    estimate = depth_stage.lens_estimate(network)
     usual = config.DEFAULT.data.fps
-    source = video_source.open_video_source(size, video, usual, estimate)
+    source = video_source.open_video_source(size, video, usual, network)
     files.open_folder(out.parent)
     errors.log(f"source: {source.about.note}")
     if source.about.warning:

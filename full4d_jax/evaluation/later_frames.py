@@ -72,7 +72,7 @@ def open_film(
       InputError: it is unusable, or its camera's path is unknown.
     """
     larger = size.size_of_result(config, options, enlarged=True)
-    source = video_source.open_video_source(larger, options, config.data.fps)
+    source = video_source.open_video_source(larger, options, config.data.fps, network)
     widest = RANGES[-1][-1]
     with errors.input_errors("video", "give --poses, or another --start"):
         points = points_in(source)

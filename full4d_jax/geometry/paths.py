@@ -19,11 +19,6 @@ from input_pipeline.pinhole import centers, invert, rigid
 NO_DISTORTION = np.zeros(8)
 
 
-def turning_path(rotations: Float[np.ndarray, "t 3 3"]) -> Poses:
-    """Return the poses of a camera that only rotates."""
-    return rigid(rotations, np.zeros((len(rotations), 3)))
-
-
 def travels(poses: Poses) -> bool:
     """Return whether a camera changes its place."""
     # Of the path's own unit: a camera that turns on its place.

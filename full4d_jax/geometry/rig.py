@@ -10,6 +10,8 @@ where, between two instants of its video, hardly any corner stays. That is a hin
 fills the picture looks the same, and before a plain background a camera that moves does not show.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import combinations
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,10 +21,23 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from full4d_jax.geometry import arrays, structure, tracking
+from full4d_jax.geometry import arrays, tracking
+from full4d_jax.session.extras import load_extra
+from input_pipeline import conventions, pinhole
 from input_pipeline.matches import epipolar_distances
 
 Videos = UInt8[np.ndarray, "v t h w 3"]
+
+# Options of COLMAP, so that the same pictures give the same cameras each time: threads would decide
+# about the order of pairs.
+ONE_THREAD = {"num_threads": 1}
+VERIFICATION = {"ransac": {"random_seed": 0}}
+MAPPING: dict[str, Any] = ONE_THREAD | {
+    "ba_refine_extra_params": False,
+    "extract_colors": False,
+    "mapper": {"init_min_tri_angle": 4.0},
+    "multiple_models": False,
+}
 
 
 class Rig(NamedTuple):
@@ -62,15 +77,15 @@ def find_rig(frames: Videos, what: str) -> Rig | None:
     least_side = 640
     height, width = frames.shape[2:4]
     scale = max(1.0, least_side / max(height, width))
-    with structure.quiet_colmap(what) as pycolmap, TemporaryDirectory() as name:
+    with quiet_colmap(what) as pycolmap, TemporaryDirectory() as name:
         folder = Path(name)
         _match(pycolmap, frames, scale, folder)
         _pool(pycolmap, len(frames), frames.shape[1], folder)
         model = _best_model(pycolmap, folder, len(frames), scale * max(height, width))
         if model is None:
             return None
-        images = structure.placed_images(model)
-        poses = {view: structure.pose_of(image) for view, image in images.items()}
+        images = placed_images(model)
+        poses = {view: pose_of(image) for view, image in images.items()}
         (camera,) = model.cameras.values()
         focal = camera.focal_length / scale
         return Rig(
@@ -79,7 +94,7 @@ def find_rig(frames: Videos, what: str) -> Rig | None:
             np.stack([*poses.values()]),
             model.num_points3D(),
             float(model.compute_mean_reprojection_error()) / scale,
-            structure.median_angle(model, images),
+            median_angle(model, images),
             _agreement(pycolmap, folder, camera.calibration_matrix(), poses),
         )
 
@@ -116,14 +131,14 @@ def _match(pycolmap: Any, frames: Videos, scale: float, folder: Path) -> None:
         folder / "frames",
         [_name(v, t) for v, t in np.ndindex(views, instants)],
         pycolmap.CameraMode.SINGLE,
-        extraction_options=structure.ONE_THREAD
+        extraction_options=ONE_THREAD
         | {"sift": {"max_num_features": most_features // instants}},
     )
     pairs = [
         (_name(i, t), _name(j, t)) for i, j in _pairs(views) for t in range(instants)
     ]
     pairing = {"match_list_path": _write_pairs(pairs, folder / "apart.txt")}
-    unverified = structure.ONE_THREAD | {"skip_geometric_verification": True}
+    unverified = ONE_THREAD | {"skip_geometric_verification": True}
     pycolmap.match_image_pairs(folder / "apart.db", unverified, pairing)
 
 
@@ -166,7 +181,7 @@ def _pool(pycolmap: Any, views: int, instants: int, folder: Path) -> None:
             pooled.write_matches(pooled_ids[i], pooled_ids[j], together)
     pairs = [(firsts[i], firsts[j]) for i, j in _pairs(views)]
     file = _write_pairs(pairs, folder / "pooled.txt")
-    pycolmap.verify_matches(folder / "pooled.db", file, structure.VERIFICATION)
+    pycolmap.verify_matches(folder / "pooled.db", file, VERIFICATION)
 
 
 def _best_model(pycolmap: Any, folder: Path, views: int, side: float) -> Any:
@@ -184,8 +199,8 @@ def _best_model(pycolmap: Any, folder: Path, views: int, side: float) -> Any:
         "abs_pose_min_num_inliers": fewest_points,
         "init_min_num_inliers": fewest_first_points,
     }
-    options = structure.MAPPING | {
-        "mapper": structure.MAPPING["mapper"] | mapper,
+    options = MAPPING | {
+        "mapper": MAPPING["mapper"] | mapper,
         "min_model_size": 2,
         "random_seed": 0,
     }
@@ -241,3 +256,45 @@ def _write_pairs(pairs: list[tuple[str, str]], file: Path) -> Path:
     """Write pairs of pictures as COLMAP reads them, and return the file."""
     file.write_text("".join(f"{one} {other}\n" for one, other in pairs))
     return file
+
+
+@contextmanager
+def quiet_colmap(what: str) -> Iterator[Any]:
+    """Yield the library with a fixed seed and without its log lines.
+
+    Raises:
+      InputError: it is not installed; the message names what needs it.
+    """
+    pycolmap = load_extra("pycolmap", what, "COLMAP")
+    before = pycolmap.logging.minloglevel
+    pycolmap.logging.minloglevel = pycolmap.logging.Level.FATAL.value
+    pycolmap.set_random_seed(0)
+    try:
+        yield pycolmap
+    finally:
+        pycolmap.logging.minloglevel = before
+
+
+def placed_images(model: Any) -> dict[int, Any]:
+    """Return the images that a reconstruction places, by the number that their names begin with."""
+    placed = sorted((int(x.name[:4]), x) for x in model.images.values() if x.has_pose)
+    return dict(placed)
+
+
+def pose_of(image: Any) -> Float[np.ndarray, "4 4"]:
+    """Return the world-to-camera of an image of COLMAP."""
+    return conventions.homogeneous(image.cam_from_world().matrix())
+
+
+def median_angle(model: Any, images: dict[int, Any]) -> float:
+    """Return the median over the points of the angle between its first and last ray, degrees."""
+    places = {
+        image.image_id: pinhole.centers(pose_of(image)) for image in images.values()
+    }
+    angles = [0.0]
+    for point in model.points3D.values():
+        eyes = np.array([places[x.image_id] for x in point.track.elements])
+        rays = point.xyz - eyes
+        rays /= np.linalg.norm(rays, axis=-1, keepdims=True)
+        angles.append(float(np.arccos(np.clip((rays @ rays.T).min(), -1, 1))))
+    return float(np.degrees(np.median(angles)))

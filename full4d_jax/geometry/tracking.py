@@ -3,10 +3,8 @@
 Corners are tracked there and back (Lucas and Kanade) and a homography is fitted to them by RANSAC.
 It follows most of the picture: the background, unless something fills the view.
 
-Of a camera that stays in its place rotations explain this. With x the ray of a pixel, a rotation R
-from one frame to the next gives x' = R x up to scale, which is the homography K R K^-1. R is the
-rotation nearest to all tracked rays (Kabsch), with weights 1 / (1 + (e / s)^2), e the distance in
-pixels, so that a few others do not count.
+A rotation R of a camera that stays in its place gives x' = R x up to scale, with x the ray of a
+pixel, which is the homography K R K^-1.
 """
 
 import math
@@ -44,22 +42,6 @@ class Step(NamedTuple):
 
     points: Pairs
     homography: Matrix
-
-
-class Turning(NamedTuple):
-    """A camera's motion, from rotations alone.
-
-    Attributes:
-      rotations: from the first camera's axes to those at every instant.
-      background_shift: the largest motion of the background, as a share of the picture's width.
-      left: the same after undoing the rotations: what they do not explain.
-      lost: number of frames to which too little could be tracked.
-    """
-
-    rotations: Turns
-    background_shift: float
-    left: float
-    lost: int
 
 
 def track_step(before: Gray, after: Gray) -> Step | None:
@@ -133,60 +115,6 @@ def spread_corners(gray: Gray, most: int = MOST_CORNERS) -> Float32[ndarray, "n 
         if corners is not None:
             corners_of_parts.append(corners + np.array([left, top], np.float32))
     return np.concatenate(corners_of_parts)
-
-
-def find_turning(gray: GrayFilm, lens: Lens) -> Turning:
-    """Return the rotations of a clip's camera, and their fit to its motion.
-
-    Args:
-      gray: the clip in gray, some 300 pixels across.
-      lens: intrinsics of these pictures, pixels.
-    """
-    steps = [track_step(before, after) for before, after in pairwise(gray)]
-    inverse = np.linalg.inv(lens)
-    rotations = [np.eye(3)]
-    # Homographies from the first frame; a lost step moves nothing.
-    maps = [np.eye(3)]
-    for step in steps:
-        turn = np.eye(3) if step is None else fit_rotation(step.points, lens)
-        rotations.append(turn @ rotations[-1])
-        maps.append(maps[-1] if step is None else step.homography @ maps[-1])
-    undone = [
-        np.linalg.inv(lens @ turn @ inverse) @ total
-        for turn, total in zip(rotations, maps, strict=True)
-    ]
-    moved, left = (_displacement(x, *gray.shape[1:]) for x in (maps, undone))
-    lost = sum(step is None for step in steps)
-    return Turning(np.stack(rotations), moved, left, lost)
-
-
-def _displacement(maps: list[Matrix], rows: int, columns: int) -> float:
-    """Return how far a homography moves a grid of points on average at most, of the width."""
-    shares = np.linspace(0.1, 0.9, 5)
-    grid = (np.stack(np.meshgrid(shares, shares), -1) * (columns, rows)).reshape(
-        -1, 1, 2
-    )
-    shifts = [cv2.perspectiveTransform(grid, each) - grid for each in maps]
-    return max(float(np.linalg.norm(x, axis=-1).mean() / columns) for x in shifts)
-
-
-def fit_rotation(points: Pairs, lens: Lens) -> Matrix:
-    """Return the rotation of rays that most matches of pixels follow."""
-    # Pixels: s above.
-    pixel_scale = 0.5
-    fit_rounds = 10
-    pixels = np.concatenate([points, np.ones_like(points[..., :1])], -1)
-    rays = pixels @ np.linalg.inv(lens).T
-    rays /= np.linalg.norm(rays, axis=-1, keepdims=True)
-    weights = np.ones(len(points))
-    turn = np.eye(3)
-    for _ in range(fit_rounds):
-        u, _, vt = np.linalg.svd((rays[:, 1] * weights[:, None]).T @ rays[:, 0])
-        turn = u @ np.diag([1, 1, np.linalg.det(u @ vt)]) @ vt
-        seen = rays[:, 0] @ (lens @ turn).T
-        error = np.linalg.norm(seen[:, :2] / seen[:, 2:] - points[:, 1], axis=-1)
-        weights = 1 / (1 + (error / pixel_scale) ** 2)
-    return turn
 
 
 def steadied(

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import av
 import cv2
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 from numpy import ndarray
 
 from full4d_jax.grid import DEFAULT_FPS, PicturesBetween
@@ -22,6 +22,8 @@ from input_pipeline.plain_files import check_field
 
 # Of the frames.
 MOST_DAMAGED = 0.2
+# Frames a second that are looked at to follow points.
+MOST_FPS = 30.0
 # Formats of FFmpeg that draw any text as a video.
 NO_VIDEOS = ("tty",)
 
@@ -123,6 +125,31 @@ def read_video(
         note=note + damage,
         between=PicturesBetween(np.stack(between), midway) if between else None,
     )
+
+
+def gray_film(
+    path: Path, times: Times, height: int, width: int
+) -> tuple[UInt8[ndarray, "f h w"], Int[ndarray, " t"]]:
+    """Return all frames from the first to the last of these times in gray, and the times' places.
+
+    They are cropped and resized as the result's. Of more than `MOST_FPS` frames a second, some.
+    """
+    pictures = []
+    places: list[int] = []
+    last = -np.inf
+    threads = video_files.DECODER_THREADS
+    for frame in video_files.decode_frames(path, float(times[0]), threads=threads):
+        wanted = len(places) < len(times) and frame.time == times[len(places)]
+        if not wanted and (not places or frame.time < last + 0.99 / MOST_FPS):
+            continue
+        if wanted:
+            places.append(len(pictures))
+        last = frame.time
+        small = crop_resize(frame.picture, height, width)
+        pictures.append(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY))
+        if len(places) == len(times):
+            break
+    return np.stack(pictures), np.array(places)
 
 
 def damage_note(shown: video_files.Timeline) -> str:

@@ -50,7 +50,6 @@ from full4d_jax.source.depth.file_network import FileNetwork
 from full4d_jax.source.depth.our_network import align_median
 from full4d_jax.source.depth.upright import forget_rim, stand_upright
 from full4d_jax.source.handheld import path_scale
-from full4d_jax.source.lens import LensEstimate
 from full4d_jax.source.subjects import find_subjects
 from input_pipeline.plain_files import check_field, load_array, load_arrays
 
@@ -78,13 +77,6 @@ class DepthInputs:
             "kind": self.chosen.depth_kind,
             "keep_estimate": self.chosen.keep_estimate,
         }
-
-
-def lens_estimate(network: any_network.AnyNetwork) -> LensEstimate | None:
-    """Return a depth network's estimate of a clip's lens; None where it has none."""
-    if isinstance(network, FileNetwork) and network.signature.focal:
-        return network.fov
-    return None
 
 
 def read_depth_inputs(source: options.SampleOptions, size: Size) -> DepthInputs:

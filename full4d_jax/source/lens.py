@@ -37,8 +37,8 @@ def lens_of(
     fov: float | None,
     poses: CameraPath | None,
     estimate: LensEstimate | None = None,
-) -> tuple[Lens, str]:
-    """Return the intrinsics of a clip's frames in pixels, and a sentence on where they come from.
+) -> tuple[Lens, str, bool]:
+    """Return the intrinsics of a clip's frames in pixels, where they come from, and if that knows.
 
     Args:
       video: the clip.
@@ -72,7 +72,17 @@ def lens_of(
         seen = cropped_fov(fov, video.kept_width)
         sentence = f"{seen:.1f} degrees, {fov:.4g} before cropping{known}"
     lens = pinhole.intrinsics_from_fov(seen, height, width)
-    return lens, f"horizontal field of view: {sentence}"
+    return lens, f"horizontal field of view: {sentence}", fov is not None
+
+
+def found_fov(lens: Lens, error: float) -> str:
+    """Return a sentence about a lens that was found with a path, and the error of its logarithm."""
+    fov = [
+        np.degrees(2 * np.arctan(lens[0, 2] / lens[0, 0] * x))
+        for x in (1, np.exp(2 * error))
+    ]
+    off = f"{fov[0]:.0f} degrees, give or take {max(1, fov[1] - fov[0]):.0f}"
+    return f"horizontal field of view: {off}, found with its path"
 
 
 def cropped_fov(fov: float, kept_width: float) -> float:

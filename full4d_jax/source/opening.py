@@ -2,7 +2,6 @@
 
 from full4d_jax.config import DataConfig
 from full4d_jax.grid import Grid, grid_arrays, grid_from
-from full4d_jax.session.extras import has
 from full4d_jax.session.stages import Stages
 from full4d_jax.source import (
     capture_source,
@@ -12,33 +11,33 @@ from full4d_jax.source import (
     row_and_column,
     video_source,
 )
+from full4d_jax.source.depth.any_network import AnyNetwork
 from full4d_jax.source.kinds import SourceOptions
-from full4d_jax.source.lens import LensEstimate
 from input_pipeline.importers.camera_path import path_files
 
 
 def open_source(
-    data: DataConfig, source: SourceOptions, estimate: LensEstimate | None = None
+    data: DataConfig, source: SourceOptions, network: AnyNetwork | None = None
 ) -> Grid:
     """Open what a run starts from, whatever it is.
 
     Args:
       data: the size, the usual rate, and the world of procedural scenes.
       source: what it is.
-      estimate: a depth network's field of view of a video; None without one that knows.
+      network: estimates depth of videos; None is ours.
 
     Raises:
       InputError: The video, data set or capture is unusable.
     """
     match source:
         case options.VideoOptions():
-            return video_source.open_video_source(data.size, source, data.fps, estimate)
+            return video_source.open_video_source(data.size, source, data.fps, network)
         case options.DemoOptions():
             return video_source.open_demo(data.size, source)
         case options.DatasetViewOptions():
             return dataset_view.open_dataset_view(data.size, source, data.fps)
         case options.TwoVideosOptions():
-            return row_and_column.open_two_videos(data.size, source, data.fps)
+            return row_and_column.open_two_videos(data.size, source, data.fps, network)
         case options.DemoGridOptions():
             return row_and_column.open_demo_grid(data, source)
         case options.DatasetClipOptions():
@@ -56,32 +55,28 @@ def run_source(
 ) -> Grid:
     """Run the stage source: open what the run starts from.
 
-    A video without a lens of its own takes the one that the network of `depth` knows.
+    The path of a video's camera, and its lens, are found by the network of `depth`.
     """
     # Stages read these; the size is in `data`.
     later = ("cameras", "measured", "size")
     own = vars(source).items()
     settings = {name: value for name, value in own if name not in later}
     settings |= {"way": type(source).__name__, "data": data}
-    lens = None
     match source:
         case options.VideoOptions() | options.TwoVideosOptions():
             settings["poses"] = path_files(source.poses) if source.poses else []
-            # By which a path is found in another way.
-            settings["sfm"] = has("pycolmap")
+            settings["net"] = depth and depth.settings["net"]
         case options.DemoOptions() | options.DatasetViewOptions():
             settings["knows_depth"] = source.measured.depth_network is None
     if isinstance(source, options.DatasetViewOptions):
         split = capture_source.open_split(source.dataset, source.split)
         settings["content"] = split.content
-    if isinstance(source, options.VideoOptions) and depth is not None:
-        if lens := depth_stage.lens_estimate(depth.network):
-            settings["lens"] = depth.settings["net"]
-        if source.video == options.CLIP:
-            credit = options.CLIP.with_suffix(".txt").read_text()
-            stages.say(f"clip: {credit.splitlines()[0]}")
+    if isinstance(source, options.VideoOptions) and source.video == options.CLIP:
+        credit = options.CLIP.with_suffix(".txt").read_text()
+        stages.say(f"clip: {credit.splitlines()[0]}")
+    network = depth and depth.network
     arrays = stages.run(
-        "source", settings, lambda: grid_arrays(open_source(data, source, lens))
+        "source", settings, lambda: grid_arrays(open_source(data, source, network))
     )
     grid = grid_from(arrays)
     stages.say(f"source: {grid.about.note}")

@@ -2,8 +2,8 @@
 
 The column is a film of the frozen scene from a camera that walks around it. Its path places the
 views: the camera of view v stands at all instants where frame v of the column was taken. The path
-comes from a file, or from structure from motion on the film's own frames, large and more of them
-than the column has. A grid without cameras is filled all the same, but no scene is fitted to it.
+comes from a file, or is found in the film's own frames, more than the column has. A grid without
+cameras is filled all the same, but no scene is fitted to it.
 """
 
 from pathlib import Path
@@ -14,15 +14,16 @@ from jaxtyping import Float
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import DataConfig, Size
 from full4d_jax.geometry.arrays import Lens, Picture, Pictures, Poses
-from full4d_jax.geometry.paths import interpolate_poses
+from full4d_jax.geometry.paths import interpolate_poses, travels
 from full4d_jax.grid import About, Grid, Origin
 from full4d_jax.media.pictures import to_uint8
 from full4d_jax.media.sound import read_sound
 from full4d_jax.media.video_io import Video, read_video
-from full4d_jax.session import errors, extras, fields
+from full4d_jax.session import errors, fields
+from full4d_jax.source.depth.any_network import AnyNetwork, open_network
 from full4d_jax.source.film import read_shot
 from full4d_jax.source.handheld import find_path
-from full4d_jax.source.lens import lens_of
+from full4d_jax.source.lens import found_fov, lens_of
 from full4d_jax.source.options import DemoGridOptions, TwoVideosOptions
 from full4d_jax.source.video_source import POINTS_SIDE
 from input_pipeline import pinhole
@@ -36,17 +37,24 @@ class NoCameras(ValueError):
     """The views of a grid have no cameras; the message says why."""
 
 
-def open_two_videos(size: Size, options: TwoVideosOptions, usual_fps: float) -> Grid:
+def open_two_videos(
+    size: Size,
+    options: TwoVideosOptions,
+    usual_fps: float,
+    network: AnyNetwork | None = None,
+) -> Grid:
     """Read the first row and the first column of a grid, or one of them.
 
     Args:
       size: of the grid.
       options: the videos, and where and how fast they are read.
       usual_fps: frames a second where the options name none.
+      network: estimates depth, by which the film's cameras are found; None is ours.
 
     Raises:
       InputError: a video is unusable or shows two shots, or the poses are unusable.
     """
+    network = network or open_network(None)
     film = options.freeze_time
     if film is None:
         of_film = {"poses": options.poses, "fov": options.fov}
@@ -65,7 +73,7 @@ def open_two_videos(size: Size, options: TwoVideosOptions, usual_fps: float) -> 
         frames[:, 0] = column.frames
         origin[:, 0] = Origin.REAL
         try:
-            cameras, note = _cameras_of(column, film, size, options)
+            cameras, note = _cameras_of(column, film, size, options, network)
             unposed = ""
         except NoCameras as error:
             unposed = note = f"{error}"
@@ -142,7 +150,11 @@ def place_views(lens: Lens, world_to_camera: Poses, size: Size) -> Cameras:
 
 
 def _cameras_of(
-    column: Video, film: Path, size: Size, options: TwoVideosOptions
+    column: Video,
+    film: Path,
+    size: Size,
+    options: TwoVideosOptions,
+    network: AnyNetwork,
 ) -> tuple[Cameras, str]:
     """Return the cameras of all views, and where they come from.
 
@@ -152,9 +164,14 @@ def _cameras_of(
     """
     file = options.poses
     poses = find_path.read_poses(file, film)
-    lens, seen = lens_of(column, film, options.fov, poses)
+    lens, seen, known = lens_of(column, film, options.fov, poses)
     if file is None or poses is None:
-        path, note = _path_by_structure(column, lens, film)
+        found = _path_by_pictures(column, film, lens, known, network)
+        path = found.world_to_camera
+        note = found.note
+        if found.lens is not None:
+            lens = found.lens
+            seen = found_fov(lens, found.lens_error)
     else:
 
         def large() -> tuple[Pictures, Lens]:
@@ -168,32 +185,25 @@ def _cameras_of(
     return cameras, f"{note}; they stand {apart:.0f} degrees apart at most; {seen}"
 
 
-def _path_by_structure(column: Video, lens: Lens, film: Path) -> tuple[Poses, str]:
-    """Return the poses of a column's frames by structure from motion, and what it says of itself.
+def _path_by_pictures(
+    column: Video, film: Path, lens: Lens, known: bool, network: AnyNetwork
+) -> find_path.SourcePath:
+    """Return the path of a column's frames, found in more frames of its film.
 
     Raises:
-      NoCameras: it fails, or is not installed, or does not reach the first or the last frame.
+      NoCameras: it is doubtful, or the camera stays in its place.
     """
-    if not extras.has("pycolmap"):
-        raise NoCameras(f"to find its cameras, {extras.install('pycolmap')}")
-    more = _frames_between(column, film)
-    frames, wide_lens, times = _large_film(column, film, lens, more)
-    structure, said = find_path.trusted_structure(frames, wide_lens, frozen=True)
-    if structure is None:
-        raise NoCameras(f"structure from motion fails on {film} ({said})")
-    first, last = times[list(structure.ends)]
-    begin, end = column.timestamps[[0, -1]]
-    if begin < first - 1e-6 or end > last + 1e-6:
-        placed = f"{film} from {first:.2f} s to {last:.2f} s only"
-        views = f"the views are of {begin:.2f} s to {end:.2f} s"
-        raise NoCameras(f"structure from motion places {placed}, and {views}")
-    path = interpolate_poses(structure.world_to_camera, times, column.timestamps)
-    return path, f"cameras by structure from motion: {said}"
+    frames, _, times = _large_film(column, film, lens, _frames_between(column, film), 1)
+    path = find_path.find_path(film, times, frames, lens, known=known, network=network)
+    if path.warning or not travels(path.world_to_camera):
+        raise NoCameras(path.warning or f"the camera of {film} stays in its place")
+    poses = interpolate_poses(path.world_to_camera, times, column.timestamps)
+    return path._replace(world_to_camera=poses)
 
 
 def _frames_between(column: Video, film: Path) -> int:
     """Return the frames of a film from one frame of the column to the next, as many as help."""
-    # Frames of a column's film that structure from motion places, at most.
+    # Frames of a column's film whose cameras are found, at most.
     most_placed = 25
     steps = len(column.frames) - 1
     try:
@@ -207,14 +217,14 @@ def _frames_between(column: Video, film: Path) -> int:
 
 
 def _large_film(
-    column: Video, film: Path, lens: Lens, more: int = 1
+    column: Video, film: Path, lens: Lens, more: int = 1, scale: int | None = None
 ) -> tuple[Pictures, Lens, Float[np.ndarray, " t"]]:
     """Return the film of a column at a size where points are found, its lens and its seconds.
 
     It has `more` frames a step; those in between need not be the column's own.
     """
     views, height, width = column.frames.shape[:3]
-    scale = max(1, POINTS_SIDE // max(height, width))
+    scale = scale or max(1, POINTS_SIDE // max(height, width))
     large = read_video(
         film,
         height=scale * height,

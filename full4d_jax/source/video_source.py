@@ -14,8 +14,9 @@ from full4d_jax.geometry.arrays import Lens, Pictures
 from full4d_jax.media import pictures, sound
 from full4d_jax.media.video_io import Video, check_file, read_video
 from full4d_jax.source import camera_paths, film
+from full4d_jax.source.depth import any_network
 from full4d_jax.source.handheld import find_path
-from full4d_jax.source.lens import LensEstimate, lens_of
+from full4d_jax.source.lens import found_fov, lens_of
 from full4d_jax.source.options import DemoOptions, VideoOptions
 from gaussians.fitting.stillness import camera_moves
 from input_pipeline.importers.camera_path import CameraPath
@@ -30,7 +31,7 @@ def open_video_source(
     size: Size,
     options: VideoOptions,
     usual_fps: float,
-    estimate: LensEstimate | None = None,
+    network: any_network.AnyNetwork | None = None,
 ) -> grid.Grid:
     """Read a video of one camera, and find the camera's path.
 
@@ -38,7 +39,7 @@ def open_video_source(
       size: how many frames of which size.
       options: what is read.
       usual_fps: frames a second where the options name none.
-      estimate: a depth network's field of view (`lens_of`); None without one that knows.
+      network: estimates depth, and may know the lens; None is ours.
 
     Raises:
       InputError: the video is unusable or shows two shots, or the poses that are given.
@@ -56,10 +57,25 @@ def open_video_source(
         if start:
             choice = "; the part with most motion (another by --start)"
     video = film.read_shot(options.video, size, options, usual_fps)
-    lens, seen = lens_of(video, options.video, options.fov, poses, estimate)
+    network = network or any_network.open_network(None)
+    estimate = any_network.lens_estimate(network)
+    lens, seen, known = lens_of(video, options.video, options.fov, poses, estimate)
     wanted = round((options.size.seconds or 0) * fps)
     short = f"; {wanted} frames requested" * (wanted > size.frames)
-    path = _path_of_video(video, lens, size, options, usual_fps, poses)
+    if poses is not None:
+        path = _path_of_poses(video, lens, size, options, usual_fps, poses)
+    else:
+        path = find_path.find_path(
+            options.video,
+            video.timestamps,
+            video.frames,
+            lens,
+            known=known,
+            network=network,
+        )
+    if path.lens is not None:
+        lens = path.lens
+        seen = found_fov(lens, path.lens_error)
     note = f"{video.note}{choice}; {seen}{short}"
     # Else the camera in between is unknown.
     rests = not camera_moves(path.world_to_camera)
@@ -81,15 +97,15 @@ def open_video_source(
     )
 
 
-def _path_of_video(
+def _path_of_poses(
     video: Video,
     lens: Lens,
     size: Size,
     options: VideoOptions,
     usual_fps: float,
-    poses: CameraPath | None,
+    poses: CameraPath,
 ) -> find_path.SourcePath:
-    """Return the path of a video's camera; its points are in pixels of the video's frames.
+    """Return the path of given poses; its points are in pixels of the video's frames.
 
     Args:
       video: the clip.
@@ -97,11 +113,12 @@ def _path_of_video(
       size: theirs.
       options: where the video and its poses are.
       usual_fps: frames a second where the options name none.
-      poses: what the file of poses holds; None without one.
+      poses: what the file of poses holds.
 
     Raises:
       InputError: the poses do not fit the video.
     """
+    assert options.poses is not None, "poses are read from it"
     scale = max(1, POINTS_SIDE // max(size.height, size.width))
 
     def large() -> tuple[Pictures, Lens]:
@@ -116,22 +133,12 @@ def _path_of_video(
         )
         return again.frames, resize_intrinsics(lens, rows=scale, columns=scale)
 
-    if poses is None or options.poses is None:
-        path = find_path.find_path(video.gray, _gray_lens(video, lens), large)
-    else:
-        path = find_path.path_from_poses(
-            poses, options.poses, options.video, video.timestamps, large
-        )
+    path = find_path.path_from_poses(
+        poses, options.poses, options.video, video.timestamps, large
+    )
     if path.points is None:
         return path
     return path._replace(points=path.points._replace(pixels=path.points.pixels / scale))
-
-
-def _gray_lens(video: Video, lens: Lens) -> Lens:
-    """Return the intrinsics of the whole picture in gray, of which the frames are the middle."""
-    rows, columns = video.gray.shape[1:]
-    focal = lens[0, 0] / (2 * lens[0, 2]) * video.kept_width * columns
-    return np.array([[focal, 0, columns / 2], [0, focal, rows / 2], [0, 0, 1]])
 
 
 def open_demo(size: Size, options: DemoOptions) -> grid.Grid:

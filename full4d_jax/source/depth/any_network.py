@@ -43,6 +43,7 @@ from full4d_jax.models.nets import depth_anything
 from full4d_jax.models.weights import tensor_shapes
 from full4d_jax.session import errors, fields
 from full4d_jax.source.depth import enlarge, file_network, our_network
+from full4d_jax.source.lens import LensEstimate
 from full4d_jax.source.options import DepthKind
 from input_pipeline.depth_alignment import Estimate
 from input_pipeline.plain_files import file_hash
@@ -85,6 +86,13 @@ def open_network(which: str | None, kind: DepthKind | None = None) -> AnyNetwork
     if depth_anything.is_depth_anything(tensor_shapes(path)):
         return file_network.open_depth_anything(path)
     return our_network.load_depth(path)
+
+
+def lens_estimate(network: AnyNetwork) -> LensEstimate | None:
+    """Return a depth network's estimate of a clip's lens; None where it has none."""
+    if isinstance(network, file_network.FileNetwork) and network.signature.focal:
+        return network.fov
+    return None
 
 
 def load_estimator(which: str, kind: DepthKind | None = None) -> Estimate:

@@ -1,13 +1,8 @@
-"""The path of a video's camera, in the way that the video allows.
+"""The path of a video's camera: that of a file of poses, or what the pictures show.
 
-    poses from a file                                 these, if the pictures agree with them
-    it hardly moves, or much of the picture stays     it stands still
-    its rotations explain the motion                  it turns on its place
-    structure from motion (extra `colmap`) places it  that path, with points of the scene
-    its rotations undo most of the motion             these, with a warning
-    else                                              it is taken to stand still, with a warning
-
-The unit of a path is settled when there is depth (`path_scale`).
+A film some of which stays in its place is one of a camera at rest. Otherwise points of what stands
+still are followed through all frames, and path, lens and the scale of depth are found together
+(`geometry.camera_path`). The unit of a path is settled when there is depth (`path_scale`).
 
 In a file of poses as many poses as instants belong to them in order. Any other number is spread
 evenly over the whole video, from its first frame on, and the poses of instants between are
@@ -19,22 +14,27 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from full4d_jax.geometry import paths, tracking
-from full4d_jax.geometry.arrays import Lens, Pictures, Poses
-from full4d_jax.geometry.structure import LEAST_PLACED_SHARE, Structure, find_structure
-from full4d_jax.session import errors, extras
+from full4d_jax.geometry import camera_path, paths
+from full4d_jax.geometry.arrays import Lens, Masks, Pictures, Poses
+from full4d_jax.media import video_io
+from full4d_jax.media.pictures import to_model
+from full4d_jax.models.weights import load_shipped
+from full4d_jax.session import errors
+from full4d_jax.source.depth import any_network
+from full4d_jax.source.subjects import class_shares
 from input_pipeline import depth_alignment, pinhole, video_files
 from input_pipeline.importers.camera_path import CameraPath, read_path
 
-# Of the picture's width that the background moves: two pixels of 455.
-NOTICEABLE_MOTION = 0.004
-# Of the matches that must agree with given poses.
+# Of the matches that must agree with given poses, and of the tracks with a path that is found.
 LEAST_AGREEMENT = 0.5
 POSES_ADVICE = "see 'Hand-held cameras' in docs/cameras.md"
+ADVICE = "take another part (--start), or give --poses"
+VERBS = {"turn": "turns on its place", "travel": "travels"}
 Large = Callable[[], tuple[Pictures, Lens]]
 
 
@@ -46,12 +46,16 @@ class SourcePath(NamedTuple):
       points: still points of the scene, in the path's unit; None where none are known.
       note: a sentence about where it comes from; empty for a camera that stands still.
       warning: a sentence about what may go wrong; empty for nothing.
+      lens: intrinsics that were found with it, pixels; None where it tells nothing of them.
+      lens_error: standard deviation of the logarithm of its focal length.
     """
 
     world_to_camera: Poses
     points: depth_alignment.SparseDepth | None = None
     note: str = ""
     warning: str = ""
+    lens: Lens | None = None
+    lens_error: float = 0.0
 
 
 def still_path(frames: int) -> SourcePath:
@@ -59,67 +63,65 @@ def still_path(frames: int) -> SourcePath:
     return SourcePath(np.tile(np.eye(4), (frames, 1, 1)))
 
 
-def find_path(gray: tracking.GrayFilm, lens: Lens, large: Large) -> SourcePath:
-    """Find the path of a video's camera by its pictures.
+def find_path(
+    file: Path,
+    times: Float[ndarray, " t"],
+    frames: Pictures,
+    lens: Lens,
+    *,
+    known: bool,
+    network: any_network.AnyNetwork,
+) -> SourcePath:
+    """Find the path of a video's camera by its pictures, and its lens where that is unknown.
 
     Args:
-      gray: the clip in gray, some 300 pixels across.
-      lens: intrinsics of these pictures, pixels.
-      large: reads the frames at a size where points are found, with their intrinsics.
+      file: the video.
+      times: when the frames were taken, seconds into the file.
+      frames: sRGB.
+      lens: intrinsics of the frames, pixels.
+      known: whether the lens is that of the camera, or merely assumed.
+      network: estimates the depth of single frames.
     """
-    # Of the width that rotations may leave: half a pixel of 320.
-    explained_motion = 0.0015
-    # Of the width: up to here, a thing may move before a still background.
-    uncertain_motion = 0.015
-    turning = tracking.find_turning(gray, lens)
-    if turning.background_shift < NOTICEABLE_MOTION or (
-        turning.background_shift < uncertain_motion
-        and tracking.standing_share(gray) > tracking.LEAST_STANDING_SHARE
-    ):
-        return still_path(len(gray))
-    if turning.left < explained_motion and not turning.lost:
-        return _turned(turning, "")
-    if not extras.has("pycolmap"):
-        do = f"for the whole path {extras.install('pycolmap')}, or give --poses"
-        return _turned(turning, f"nothing says how its place changes; {do}")
-    structure, said = trusted_structure(*large())
-    if structure is None:
-        do = "take another part (--start), or give --poses"
-        return _turned(turning, f"structure from motion fails ({said}); {do}")
-    note = f"its camera moves; path by structure from motion: {said}"
-    return SourcePath(structure.world_to_camera, structure.points, note)
+    height, width = frames.shape[1:3]
+    film, instants = video_io.gray_film(file, times, height, width)
+    everywhere = np.ones(frames.shape[:3], bool)
+    if camera_path.rests(camera_path.track_points(film, instants, everywhere), width):
+        return still_path(len(frames))
+    tracks = camera_path.track_points(film, instants, still_masks(frames))
+    if not camera_path.reach_all(tracks, len(frames)):
+        lost = "too little stands still in some of its frames to follow its camera"
+        warning = f"{lost}, which is taken to stand; the scene may smear: {ADVICE}"
+        return still_path(len(frames))._replace(warning=warning)
+    depth = [
+        any_network.source_depth(network, to_model(frame[None]), still=False)
+        for frame in frames
+    ]
+    disparity = 1 / any_network.as_far(np.concatenate(depth))
+    found = camera_path.find_camera_path(tracks, disparity, lens, known=known)
+    if found.motion == "rest":
+        return still_path(len(frames))
+    agree = float(found.agree[:-1].mean())
+    seen = f"{agree:.0%} of the tracks agree, {found.error:.2f} pixels in the median"
+    note = f"its camera {VERBS[found.motion]}: {seen}"
+    warning = ""
+    if agree < LEAST_AGREEMENT:
+        warning = (
+            f"the camera's path is doubtful: {seen}; the scene may smear: {ADVICE}"
+        )
+    path = SourcePath(found.world_to_camera, found.points, note, warning)
+    if known or not np.isfinite(found.lens_error):
+        return path
+    return path._replace(lens=found.lens, lens_error=found.lens_error)
 
 
-def trusted_structure(
-    frames: Pictures, lens: Lens, *, frozen: bool = False
-) -> tuple[Structure | None, str]:
-    """Return structure from motion and what was found; or None, and why it is not to be trusted.
-
-    Arguments are those of `find_structure`.
-    """
-    # Of the parts of the frames that have corners, where there must be points.
-    least_coverage = 0.5
-    # Degrees between the rays to half of its points, at least.
-    least_angle = 1.0
-    # Of the width, that its points may err.
-    max_reprojection = 0.0015
-    structure = find_structure(frames, lens, frozen=frozen)
-    if structure is None:
-        return None, "no frames fit together"
-    placed = f"{structure.placed:.0%} of {len(frames)} frames"
-    if structure.placed < LEAST_PLACED_SHARE:
-        return None, f"{placed} fit together, fewer than {LEAST_PLACED_SHARE:.0%}"
-    if structure.reprojection > max_reprojection * frames.shape[2]:
-        return None, f"its points are {structure.reprojection:.1f} pixels off"
-    if structure.coverage < least_coverage:
-        covered = f"{structure.coverage:.0%} of what has corners"
-        return None, f"its points cover {covered}: a thing that moves?"
-    if structure.angle < least_angle:
-        seen = f"from within {structure.angle:.1f} degrees"
-        return None, f"half of its points are seen {seen}"
-    points = f"{len(structure.points.depth)} sightings of points"
-    off = f"{structure.reprojection:.2f} pixels off"
-    return structure, f"{placed} placed, {points}, {off}"
+def still_masks(frames: Pictures) -> Masks:
+    """Return where no people, animals or vehicles are, or near."""
+    # Probability of a class that may move, and pixels around it of 456.
+    moving_share = 0.3
+    margin = round(9 / 456 * frames.shape[2]) | 1
+    shares = class_shares(load_shipped("segmentation"), frames).sum(-1)
+    still = (shares < moving_share).astype(np.uint8)
+    return np.stack([cv2.erode(x, np.ones((margin, margin))) > 0 for x in still])
 
 
 def read_poses(file: Path | None, video: Path) -> CameraPath | None:
@@ -215,21 +217,3 @@ def _poses_at(
             times = np.arange(len(poses)) * (lasts / len(poses))
         poses = paths.interpolate_poses(poses, times, instants)
     return pinhole.relative_to(poses, poses[0])
-
-
-def _turned(turning: tracking.Turning, why: str) -> SourcePath:
-    """Return the rotations of a camera as its path; with a warning where there is more to it."""
-    # Of the motion that rotations must undo, to be better than nothing.
-    undone_share = 0.5
-    note = "its camera moves; its path is rotations alone"
-    path = paths.turning_path(turning.rotations)
-    if not why:
-        return SourcePath(path, None, note)
-    percent = 100 * turning.background_shift
-    moved = f"the background shifts by {percent:.1f} % of the width"
-    rest = f"rotations alone leave {100 * turning.left:.1f} %"
-    seen = f"{moved}; {rest}, and {why}"
-    if turning.left > undone_share * turning.background_shift or turning.lost:
-        warning = "the camera seems to move but is taken to stand; the scene will smear"
-        return still_path(len(path))._replace(warning=f"{warning}: {seen}")
-    return SourcePath(path, None, note, f"the camera moves: {seen}")

@@ -1,0 +1,100 @@
+"""Paths and lenses that are found in pictures of a room against the true ones."""
+
+import cv2
+import numpy as np
+import pytest
+from handheld_clips import FRAMES, LENS, add_person, arc, film, path_error, shake
+
+from full4d_jax.geometry.camera_path import find_camera_path, rests, track_points
+from full4d_jax.geometry.paths import travels
+from full4d_jax.geometry.tracking import steadied
+from input_pipeline.pinhole import rigid
+
+# Of the focal length, where the search begins.
+ASSUMED = np.array([[1.3, 1, 1], [1, 1.3, 1], [1, 1, 1]])
+
+
+def tracks(frames):
+    gray = np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames])
+    still = np.ones(gray.shape, bool)
+    return track_points(gray, np.arange(len(gray)), still)
+
+
+def lacking(depth):
+    """Disparity of a network: another scale and shift in every frame, and 10 % of noise."""
+    rng = np.random.default_rng(0)
+    lines = rng.uniform(0.95, 1.05, (FRAMES, 1, 1)), rng.uniform(0, 0.1, (FRAMES, 1, 1))
+    noise = np.stack(
+        [cv2.GaussianBlur(x, (0, 0), 3) for x in rng.normal(0, 1, depth.shape)]
+    )
+    disparity = np.median(depth[0]) / depth * np.exp(0.1 * noise / noise.std())
+    return lines[0] * disparity + lines[1]
+
+
+def angle_between(found, true):
+    """The largest angle between rotations of paths that start alike, degrees."""
+    own = (true @ np.linalg.inv(true[0]))[:, :3, :3]
+    turns = found[:, :3, :3] @ own.swapaxes(-1, -2)
+    angles = [np.linalg.norm(cv2.Rodrigues(turn)[0]) for turn in turns]
+    return float(np.degrees(max(angles)))
+
+
+def test_a_camera_at_rest_is_known_by_what_stays():
+    frames = film(np.tile(np.eye(4), (FRAMES, 1, 1)))[0]
+    assert rests(tracks(add_person(frames, 0.5)), frames.shape[2])
+    assert not rests(tracks(film(shake())[0]), frames.shape[2])
+
+
+def test_a_camera_at_rest_does_not_move_at_all():
+    frames, depth = film(np.tile(np.eye(4), (FRAMES, 1, 1)))
+    found = find_camera_path(tracks(add_person(frames, 0.3)), lacking(depth), LENS)
+    assert found.motion == "rest"
+    assert np.ptp(found.world_to_camera, 0).max() == 0
+    assert found.lens_error == np.inf
+    assert (found.lens == LENS).all()
+
+
+@pytest.mark.parametrize("person", [0.0, 0.4])
+def test_a_camera_that_turns_on_its_place_with_a_lens_that_nobody_knows(person):
+    poses = shake()
+    frames, depth = film(poses)
+    seen = add_person(frames, person) if person else frames
+    found = find_camera_path(tracks(seen), lacking(depth), LENS * ASSUMED)
+    assert found.motion == "turn"
+    assert not travels(found.world_to_camera)
+    assert angle_between(found.world_to_camera, poses) < 0.25
+    assert found.lens[0, 0] == pytest.approx(LENS[0, 0], rel=0.03)
+    assert found.lens_error < 0.05
+    back = steadied(frames, found.world_to_camera[:, :3, :3], found.lens)
+    inside = back[-1].max(-1) > 0
+    error = np.abs(back[-1].astype(int) - frames[0])[inside].mean()
+    assert error < 0.4 * np.abs(frames[-1].astype(int) - frames[0])[inside].mean()
+
+
+@pytest.mark.parametrize("person", [0.0, 0.4])
+def test_a_small_shake_is_steadied(person):
+    """A third of a degree: two pixels or more of a result's 455."""
+    angles = np.radians(0.3) * np.random.default_rng(7).uniform(-1, 1, (FRAMES, 3))
+    turns = np.stack([cv2.Rodrigues(angle)[0] for angle in angles])
+    poses = rigid(turns, np.zeros((FRAMES, 3)))
+    frames, depth = film(poses)
+    seen = add_person(frames, person) if person else frames
+    found = find_camera_path(tracks(seen), lacking(depth), LENS, known=True)
+    assert found.motion == "turn"
+    assert angle_between(found.world_to_camera, poses) < 0.1
+
+
+@pytest.mark.parametrize("person", [0.0, 0.4])
+def test_a_camera_that_travels(person):
+    poses = arc()
+    frames, depth = film(poses)
+    seen = add_person(frames, person) if person else frames
+    found = find_camera_path(tracks(seen), lacking(depth), LENS, known=True)
+    assert found.motion == "travel"
+    assert angle_between(found.world_to_camera, poses) < 0.5
+    assert path_error(found.world_to_camera, poses) < 0.05
+    assert found.points is not None
+    column, row = np.floor(found.points.pixels).astype(int).T
+    ratio = found.points.depth / depth[found.points.instants, row, column]
+    assert person or np.median(np.abs(ratio / np.median(ratio) - 1)) < 0.03
+    assert person or found.agree[:-1].min() > 0.95
