@@ -12,6 +12,7 @@ from jaxtyping import Float, UInt8
 from numpy import ndarray
 
 from full4d_jax.cameras import Cameras
+from full4d_jax.geometry.paths import interpolate_poses
 from full4d_jax.grid import Grid
 from full4d_jax.media.pictures import contact_sheet, save_picture, to_uint8
 from full4d_jax.media.video_io import write_video
@@ -146,26 +147,35 @@ def write_renders(
         else np.zeros(2)
     )
 
-    def seen_from(angles):
-        azimuth, elevation = (middle + angles).T
-        poses = orbit(azimuth, elevation, pivot[2], tuple(pivot), up).astype(np.float32)
-        return Cameras(lens.astype(np.float32)[None], poses[None], size, width)
+    instants = np.linspace(0, 1, places.shape[1])
 
-    around = seen_from(angles)
-    draw = scene_renderer(scene, around, background)
+    def seen_from(angles, times):
+        """Return cameras around that of the source at these times."""
+        azimuth, elevation = (middle + angles).T
+        poses = orbit(azimuth, elevation, pivot[2], tuple(pivot), up)
+        poses = poses @ interpolate_poses(places[0], instants, times)
+        intrinsics = lens.astype(np.float32)[None]
+        return Cameras(intrinsics, poses.astype(np.float32)[None], size, width)
+
     videos = {"orbit": there_and_back, "bullet": np.full(count, 0.5)}
+    around = {name: seen_from(angles, times) for name, times in videos.items()}
+    draw = scene_renderer(scene, around["orbit"], background)
     for name, times in videos.items():
-        _write_video(folder / f"{name}.mp4", draw, around, times, VIDEO_FPS)
+        _write_video(folder / f"{name}.mp4", draw, around[name], times, VIDEO_FPS)
     azimuths = np.linspace(-show.sweep, show.sweep, 5)
+    aside = np.stack([azimuths, np.zeros(5)], 1)
     moments = (0.0, 0.5, 1.0)
-    aside = seen_from(np.stack([azimuths, np.zeros(5)], 1))
-    across = [aside.camera(0, i) for i in range(5)]
-    pictures = [[to_uint8(draw(x, moment).rgb) for x in across] for moment in moments]
+    pictures = []
+    for moment in moments:
+        row = seen_from(aside, np.full(5, moment))
+        pictures.append(
+            [to_uint8(draw(row.camera(0, i), moment).rgb) for i in range(5)]
+        )
     sheet = contact_sheet(
         np.array(pictures),
         rows=[f"time {moment:g}" for moment in moments],
         columns=[f"azimuth {azimuth:+.0f}" for azimuth in middle[0] + azimuths],
-        title="the fitted scene; the source camera stands at azimuth 0",
+        title="the fitted scene; the source camera is at azimuth 0",
     )
     save_picture(folder / "scene.png", sheet)
 

@@ -107,8 +107,12 @@ def surround(
     pivot = pivot_of(poses)
     up = up_of(poses)
     angles = search_angles(orbit_limit(poses, LEAST_LIMIT_DEGREES))
-    for i, (azimuth, elevation) in enumerate(watch("surroundings", angles)):
-        pose = orbit(azimuth, elevation, pivot[2], tuple(pivot), up).astype(np.float32)
+    azimuth, elevation = angles.T
+    around = orbit(azimuth, elevation, pivot[2], tuple(pivot), up)
+    # A camera that moves shows other borders at other instants.
+    bases = poses[0, instants] if np.ptp(poses[0], axis=0).any() else poses[0, :1]
+    searched = (around @ bases[:, None]).reshape(-1, 4, 4).astype(np.float32)
+    for i, pose in enumerate(watch("surroundings", searched)):
         camera = dataclasses.replace(views[0], world_to_camera=jnp.asarray(pose))
         renderings = [seen_from(camera, moment) for moment in moments]
         if (
@@ -119,7 +123,7 @@ def surround(
         colors, depth = fill_empty(renderings)
         depth = push_behind_views(depth, camera, all_views, shown)
         # An equal part of the room that is left, so that the last corners are filled, too.
-        room = (len(scene.moments) - count) // (len(angles) - i)
+        room = (len(scene.moments) - count) // (len(searched) - i)
         most = min(int((depth > 0).sum() / SPACING_PIXELS**2), room)
         if most <= 0:
             continue

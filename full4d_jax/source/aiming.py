@@ -35,24 +35,23 @@ def with_targets(
 ) -> tuple[Grid, str]:
     """Return the grid of a source with missing views at the target cameras, and where they look.
 
-    Those of a preset go around an upright axis and look at what moves in the source; those of a
-    file stay. With `follow` all move with its camera.
+    Those of a preset go around an upright axis, look at what moves in the source, and move with its
+    camera; those of a file stay.
     """
     cameras = grid.known_cameras
-    parts = []
+    note = "those of the file"
     if path.path in camera_paths.PRESETS:
         seen = seen_from_first(grid, np.asarray(grid.known_depth[0]))
         distance = camera_paths.subject_depth(*seen)
-        parts.append(f"look at depth {distance:.2f} (1 = the scene's median)")
+        note = f"they look at depth {distance:.2f} (1 = the scene's median)"
         frames = grid.frames[0, :1] if source_moves(grid) else grid.frames[0]
         up = camera_up(frames, np.asarray(cameras.intrinsics[0], np.float64))
         if up is not None:
             targets = camera_paths.around_upright(targets, up)
         targets = camera_paths.look_at_subject(targets, distance)
-    if path.follow:
-        parts.append("move with the source's")
+        if source_moves(grid):
+            note += " and move with the source's"
         targets = camera_paths.following(targets, cameras)
-    note = f"they {' and '.join(parts)}" if parts else "those of the file"
     return with_missing(grid, camera_paths.grid_cameras(cameras, targets)), note
 
 

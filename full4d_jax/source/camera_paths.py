@@ -223,14 +223,20 @@ def angles_of(
     return np.degrees(np.stack([np.arctan2(x, -z), np.arctan2(-y, np.hypot(x, z))], -1))
 
 
+def beside_source(world_to_camera: RigPoses) -> RigPoses:
+    """Return poses in the frame of the first view's camera at the same instant."""
+    return world_to_camera @ np.linalg.inv(world_to_camera[:1])
+
+
 def orbit_limit(world_to_camera: RigPoses, least: float) -> tuple[float, float]:
     """Return azimuth and elevation in degrees around the pivot that an orbit of a grid reaches.
 
     Args:
-      world_to_camera: of the grid's cameras.
+      world_to_camera: of the grid's cameras; the orbit is around the source's of each instant.
       least: degrees that it reaches where the cameras stand closer together.
     """
-    angles = angles_of(world_to_camera, pivot_of(world_to_camera))
+    relative = beside_source(world_to_camera)
+    angles = angles_of(relative, pivot_of(relative))
     azimuth, elevation = np.abs(angles).reshape(-1, 2).max(0)
     return max(float(azimuth), least), max(float(elevation), least)
 
@@ -248,7 +254,7 @@ def range_warning(
 
     Angles are those from the source's camera at the same instant.
     """
-    relative = world_to_camera @ np.linalg.inv(world_to_camera[:1])
+    relative = beside_source(world_to_camera)
     azimuth, elevation = np.abs(angles_of(relative, pivot_of(relative))).max((0, 1))
     if azimuth <= max_azimuth + 0.5 and elevation <= max_elevation + 0.5:
         return ""

@@ -66,8 +66,6 @@ class PathOptions:
     """Reach of a preset path to the sides, degrees."""
     elevation: Annotated[float, Between(0, 85)] = 8.0
     """Reach of ring and spiral up and down, degrees."""
-    follow: bool = False
-    """Let the target cameras move with the source's, in place of standing where it began."""
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,8 @@ from input_pipeline import pinhole
 from input_pipeline.procedural import clips, scene
 from input_pipeline.video_files import frame_times
 
+# Pixels, at most, of the long side of frames in which a path is found.
+TRACKED_SIDE = 456
 FILM_ADVICE = "film the still scene while you walk around it, or give --poses"
 
 
@@ -175,7 +177,7 @@ def _cameras_of(
     else:
 
         def large() -> tuple[Pictures, Lens]:
-            return _large_film(column, film, lens)[:2]
+            return _large_film(column, film, lens, POINTS_SIDE)[:2]
 
         read = find_path.path_from_poses(poses, file, film, column.timestamps, large)
         path = read.world_to_camera
@@ -193,12 +195,20 @@ def _path_by_pictures(
     Raises:
       NoCameras: it is doubtful, or the camera stays in its place.
     """
-    frames, _, times = _large_film(column, film, lens, _frames_between(column, film), 1)
-    path = find_path.find_path(film, times, frames, lens, known=known, network=network)
+    more = _frames_between(column, film)
+    frames, wide_lens, times = _large_film(column, film, lens, TRACKED_SIDE, more)
+    path = find_path.find_path(
+        film, times, frames, wide_lens, known=known, network=network
+    )
     if path.warning or not travels(path.world_to_camera):
         raise NoCameras(path.warning or f"the camera of {film} stays in its place")
     poses = interpolate_poses(path.world_to_camera, times, column.timestamps)
-    return path._replace(world_to_camera=poses)
+    path = path._replace(world_to_camera=poses)
+    if path.lens is None:
+        return path
+    scale = column.frames.shape[1] / frames.shape[1]
+    own_lens = pinhole.resize_intrinsics(path.lens, rows=scale, columns=scale)
+    return path._replace(lens=own_lens)
 
 
 def _frames_between(column: Video, film: Path) -> int:
@@ -217,14 +227,14 @@ def _frames_between(column: Video, film: Path) -> int:
 
 
 def _large_film(
-    column: Video, film: Path, lens: Lens, more: int = 1, scale: int | None = None
+    column: Video, film: Path, lens: Lens, side: int, more: int = 1
 ) -> tuple[Pictures, Lens, Float[np.ndarray, " t"]]:
-    """Return the film of a column at a size where points are found, its lens and its seconds.
+    """Return the film of a column, of about so many pixels a side, its lens and its seconds.
 
     It has `more` frames a step; those in between need not be the column's own.
     """
     views, height, width = column.frames.shape[:3]
-    scale = scale or max(1, POINTS_SIDE // max(height, width))
+    scale = max(1, side // max(height, width))
     large = read_video(
         film,
         height=scale * height,

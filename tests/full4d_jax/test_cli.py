@@ -90,7 +90,7 @@ def test_what_a_path_is(places, path, kind):
     ("words", "way"),
     [
         ("run", options.VideoOptions()),
-        ("run --follow a.mp4 --out a", options.VideoOptions(Path("a.mp4"))),
+        ("run --fps 8 a.mp4 --out a", options.VideoOptions(Path("a.mp4"))),
         ("run --out=scene --scene 3", options.DemoOptions(3)),
         ("run sets --view 0 2", options.DatasetViewOptions(Path("sets"), view=(0, 2))),
         ("sample --config four_real", options.DemoGridOptions()),

@@ -213,7 +213,7 @@ def test_a_source_that_moves_is_followed_from_poses_to_the_page(
     poses.write_text(json.dumps({"world_to_camera": arc(12)[None].tolist()}))
     out = tmp_path / "out"
     words = [f"{tmp_path}/moving.mp4", *options[1:], "--depth", f"{tmp_path}/depth.npy"]
-    words += ["--poses", str(poses), "--follow", "--out", str(out), "--fov", "65"]
+    words += ["--poses", str(poses), "--out", str(out), "--fov", "65"]
     words += ["--fps", "1", "--azimuth", "10"]
     assert main(["run", *words, "--size", "32", "--orbit_seconds", "0.1"]) == 0
     assert "and move with the source's" in capsys.readouterr().out
@@ -222,7 +222,7 @@ def test_a_source_that_moves_is_followed_from_poses_to_the_page(
     np.testing.assert_allclose(cameras[0], true[[0, 8]], atol=0.01)
     assert np.ptp(cameras[1:], axis=1).max() > 0.005
     assert (out / "scene.html").stat().st_size > 1000
-    given = ["--poses", str(poses), "--follow"]
+    given = ["--poses", str(poses)]
     assert main(["sample", *[x for x in words if x not in given]]) == 0
     text = json.loads((out / "report.json").read_text())
     assert "its path is that of" not in text["source"]

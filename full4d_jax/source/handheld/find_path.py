@@ -20,7 +20,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from full4d_jax.geometry import camera_path, paths
-from full4d_jax.geometry.arrays import Lens, Masks, Pictures, Poses
+from full4d_jax.geometry.arrays import Lens, Maps, Masks, Pictures, Poses
 from full4d_jax.media import video_io
 from full4d_jax.media.pictures import to_model
 from full4d_jax.models.weights import load_shipped
@@ -92,11 +92,7 @@ def find_path(
         lost = "too little stands still in some of its frames to follow its camera"
         warning = f"{lost}, which is taken to stand; the scene may smear: {ADVICE}"
         return still_path(len(frames))._replace(warning=warning)
-    depth = [
-        any_network.source_depth(network, to_model(frame[None]), still=False)
-        for frame in frames
-    ]
-    disparity = 1 / any_network.as_far(np.concatenate(depth))
+    disparity = single_disparity(network, frames)
     found = camera_path.find_camera_path(tracks, disparity, lens, known=known)
     if found.motion == "rest":
         return still_path(len(frames))
@@ -112,6 +108,15 @@ def find_path(
     if known or not np.isfinite(found.lens_error):
         return path
     return path._replace(lens=found.lens, lens_error=found.lens_error)
+
+
+def single_disparity(network: any_network.AnyNetwork, frames: Pictures) -> Maps:
+    """Return a network's disparity of frames, each by itself, of median 1."""
+    depth = [
+        any_network.source_depth(network, to_model(frame[None]), still=False)
+        for frame in frames
+    ]
+    return 1 / any_network.as_far(np.concatenate(depth))
 
 
 def still_masks(frames: Pictures) -> Masks:
