@@ -150,7 +150,7 @@ def score(film: Film, kind: str) -> dict[str, float]:
         found = camera_path.find_camera_path(tracks, disparity, assumed)
         motion = found.motion
         poses = found.world_to_camera
-        agree = float(found.agree[:-1].mean())
+        agree = float(found.agree.mean())
         if np.isfinite(found.lens_error):
             lens = abs(found.lens[0, 0] / film.lens[0, 0] - 1)
     seconds = time.process_time() - start

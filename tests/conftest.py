@@ -28,6 +28,9 @@ os.environ["XLA_FLAGS"] = " ".join(
     )
 ) * ("FULL4D_TEST_XLA_DEFAULTS" not in os.environ) + os.environ.get("XLA_FLAGS", "")
 
+# Workers share the cores; threads of BLAS that wait for each other would take them.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 import av
 import cv2
 import jax

@@ -26,7 +26,7 @@ from numpy import ndarray
 
 from full4d_jax.geometry.arrays import Lens, Maps, Masks, Poses
 from full4d_jax.geometry.tracking import spread_corners
-from input_pipeline.depth_alignment import SparseDepth
+from input_pipeline.depth_alignment import SparseDepth, joined
 
 # Instants between a point's own and the others where it is tracked to.
 SPANS = np.array([1, 2, 4, 8])
@@ -245,16 +245,17 @@ def find_camera_path(
     elif _far_error(turn) <= most:
         motion, chosen = "turn", turn
     errors = chosen.errors
-    agrees = errors < AGREEING_ERROR * width
-    times = range(len(disparity))
-    counts = [tracks.seen[tracks.instant == t].sum() for t in times]
-    good = [agrees[tracks.instant == t].sum() for t in times]
-    # A second round leaves out what moves by itself.
     error = float(np.nanmedian(errors))
+    times = len(disparity)
+    agrees = (errors < AGREEING_ERROR * width)[tracks.seen]
+    ends = _ends(tracks, times)
+    good = np.bincount(ends.ravel(), np.tile(agrees, 2), times)
+    agree = good / np.bincount(ends.ravel(), minlength=times)
+    # A second round leaves out what moves by itself.
     most = max(OUTLYING_ERRORS * error, SIMPLER_ERROR * width)
     still = np.nanmax(errors, 1) < most
     stays = Tracks(*(x[still] for x in tracks))
-    if motion != "rest" and reach_all(stays, len(times)):
+    if motion != "rest" and reach_all(stays, times):
         lens_weight = weight if np.isfinite(chosen.lens_error) else np.inf
         start = chosen.found._replace(inverse=chosen.found.inverse[still])
         seen = look_up(stays, disparity, lens)
@@ -267,16 +268,22 @@ def find_camera_path(
         lens * np.array([[zoom, 1, 1], [1, zoom, 1], [1, 1, 1]]),
         chosen.lens_error if chosen.lens_error <= UNKNOWN_LENS else np.inf,
         error,
-        np.array(good) / np.maximum(counts, 1),
+        agree,
         _sightings(found, seen) if motion == "travel" else None,
     )
 
 
 def reach_all(tracks: Tracks, times: int) -> bool:
     """Return whether enough points are seen at every instant."""
-    later = np.minimum(tracks.instant[:, None] + SPANS, times - 1)[tracks.seen]
-    instants = np.append(tracks.instant, later)
-    return bool((np.bincount(instants, minlength=times) >= FEWEST_POINTS).all())
+    counts = np.bincount(_ends(tracks, times).ravel(), minlength=times)
+    return bool((counts >= FEWEST_POINTS).all())
+
+
+def _ends(tracks: Tracks, times: int) -> Int[ndarray, "2 m"]:
+    """Return the two instants of each track that was found."""
+    later = np.minimum(tracks.instant[:, None] + SPANS, times - 1)
+    own = np.broadcast_to(tracks.instant[:, None], later.shape)
+    return np.stack([own[tracks.seen], later[tracks.seen]])
 
 
 def rests(tracks: Tracks, width: int) -> bool:
@@ -316,11 +323,24 @@ def _far_error(solution: Solution) -> float:
 
 
 def _sightings(found: Unknowns, seen: Seen) -> SparseDepth:
-    """Return the points and their depths, at their own instants; without those infinitely far."""
-    near = found.inverse > np.log(FARTHEST_INVERSE)
+    """Return the points with their depth wherever they were found; none that is infinitely far."""
     tracks = seen.tracks
-    depth = np.exp(-found.inverse[near])
-    return SparseDepth(tracks.instant[near], tracks.here[near], depth)
+    near = found.inverse > np.log(FARTHEST_INVERSE)
+    depth = np.exp(-found.inverse)
+    focal = np.diag(seen.lens)[:2] * np.exp(found.focal)
+    rays = (tracks.here - seen.lens[:2, 2]) / focal
+    own = np.append(rays * depth[:, None], depth[:, None], 1)
+    rotation, translation = found.poses[:, :3, :3], found.poses[:, :3, 3]
+    i, j = tracks.instant, seen.later
+    world = np.einsum("nba,nb->na", rotation[i], own - translation[i])
+    ahead = np.einsum("nsb,nb->ns", rotation[j, 2], world) + translation[j, 2]
+    there = tracks.seen & near[:, None] & (ahead > NEAREST_DEPTH)
+    return joined(
+        [
+            (i[near], tracks.here[near], depth[near]),
+            (j[there], tracks.there[there], ahead[there]),
+        ]
+    )
 
 
 def solve(
@@ -377,8 +397,8 @@ def solve(
             damping *= 5
         if number > narrowing_rounds and before - after < 1e-4 * before:
             break
-    pixels, *_ = _residuals(u, seen)
-    errors = np.linalg.norm(pixels[..., :2], axis=-1)
+    pixels = _place(u, seen).pixels
+    errors = np.linalg.norm(pixels - tracks.there, axis=-1)
     # What is known without the prior of the lens.
     if free[-1]:
         matrix[-1, -1] -= priors[0, -1] ** 2
@@ -445,7 +465,7 @@ def _moved(u: Unknowns, step: ndarray, inverse: ndarray) -> Unknowns:
 
 def _cost(u: Unknowns, seen: Seen, priors: ndarray, width: float) -> float:
     """Return what is made small; `width` is that of Cauchy's loss, pixels squared."""
-    off, _, own, _ = _residuals(u, seen)
+    off, own = _residuals(u, seen, _place(u, seen))
     pixels, depths, owns = _relative_squares(off, own, width)
     by_track = width * np.log1p(pixels) + 4 * np.log1p(depths)
     total = (by_track * seen.tracks.seen).sum() + 4 * np.log1p(owns).sum()
@@ -459,7 +479,11 @@ def _relative_squares(off: ndarray, own: ndarray, width: float) -> list[ndarray]
 
 def _normal_equations(u: Unknowns, seen: Seen, priors: ndarray, width: float):
     """Return matrix and right side of a step without points, and their step, given the others'."""
-    off, slopes, own, own_slopes = _residuals(u, seen)
+    placed = _place(u, seen)
+    off, own = _residuals(u, seen, placed)
+    slopes = _slopes(seen, placed)
+    # By scale, shift and inverse depth.
+    own_slopes = np.append(placed.by_here[:, 1:], -np.ones((len(own), 1)), 1)
     pixels, depths, owns = _relative_squares(off, own, width)
     by_depth = 1 / (1 + depths) / DEPTH_ERROR**2
     weights = np.stack([1 / (1 + pixels), 1 / (1 + pixels), by_depth], -1)
@@ -468,39 +492,43 @@ def _normal_equations(u: Unknowns, seen: Seen, priors: ndarray, width: float):
     matrix = priors.T @ priors
     side = priors.T @ (priors @ _numbers(u))
     instants = seen.tracks.instant
+    each = np.arange(PER_INSTANT)
+    last = len(side) - 1
     steps = []
     for instant in np.unique(instants):
         (mine,) = np.nonzero(instants == instant)
-        later = seen.later[mine[0]]
-        # Rows of a point: x, y and depth at each later instant, and its own depth. Columns: the
-        # unknowns of its instant, of the later ones, the focal length; and the point's own.
-        count, spans = len(mine), len(later)
-        rows = np.zeros((count, 3 * spans + 1, PER_INSTANT * (spans + 1) + 2))
-        for s in range(spans):
-            at = slice(3 * s, 3 * s + 3)
-            there = PER_INSTANT * (s + 1) + np.arange(PER_INSTANT)
-            rows[:, at, :PER_INSTANT] = slopes[mine, s, :, :PER_INSTANT]
-            rows[:, at, there] = slopes[mine, s, :, PER_INSTANT:-2]
-            rows[:, at, -2:] = slopes[mine, s, :, -2:]
-        rows[:, -1, [SCALE, SHIFT, -1]] = own_slopes[mine]
-        weight = np.append(weights[mine].reshape(count, -1), own_weights[mine, None], 1)
-        value = np.append(off[mine].reshape(count, -1), own[mine, None], 1)
-        weighted = rows * weight[..., None]
-        cross = np.einsum("nrc,nr->nc", weighted, rows[..., -1])
-        pull = np.einsum("nrc,nr->nc", weighted, value)
-        others = slice(0, -1)
-        flat = rows.reshape(-1, rows.shape[-1])[:, others]
-        block = flat.T @ weighted.reshape(len(flat), -1)[:, others]
-        # A point's unknown is eliminated.
-        share = cross[:, others] / cross[:, -1:]
-        block -= cross[:, others].T @ share
-        own_side = pull[:, others].sum(0) - share.T @ pull[:, -1]
-        places = PER_INSTANT * np.array([instant, *later])[:, None]
-        columns = np.append(places + np.arange(PER_INSTANT), len(side) - 1)
-        # The last instant may occur again, without weight.
-        np.add.at(matrix, np.ix_(columns, columns), block)
-        np.add.at(side, columns, own_side)
-        steps.append((mine, columns, share, pull[:, -1] / cross[:, -1]))
+        own_columns = instant * PER_INSTANT + each
+        disparity_columns = own_columns[[SCALE, SHIFT]]
+        # By the own depth.
+        slope = own_slopes[mine]
+        weighted = slope * own_weights[mine, None]
+        square = slope.T @ weighted
+        matrix[np.ix_(disparity_columns, disparity_columns)] += square[:2, :2]
+        side[disparity_columns] += weighted[:, :2].T @ own[mine]
+        # Of points with the others, with themselves, and their right sides.
+        coupling = np.zeros((len(mine), len(side)))
+        coupling[:, disparity_columns] = weighted[:, :2] * slope[:, 2:]
+        squares = weighted[:, 2] * slope[:, 2]
+        pull = weighted[:, 2] * own[mine]
+        for span, later in enumerate(seen.later[mine[0]]):
+            # By pixels and depth at another instant.
+            slope = slopes[mine, span]
+            weighted = slope * weights[mine, span, :, None]
+            square = np.tensordot(slope, weighted, ((0, 1), (0, 1)))
+            columns = np.array([*own_columns, *(later * PER_INSTANT + each), last])
+            matrix[np.ix_(columns, columns)] += square[:-1, :-1]
+            all_pull = np.einsum("nrc,nr->nc", weighted, off[mine, span])
+            side[columns] += all_pull[:, :-1].sum(0)
+            with_points = np.einsum("nrc,nr->nc", weighted, slope[..., -1])
+            coupling[:, columns] += with_points[:, :-1]
+            squares += with_points[:, -1]
+            pull += all_pull[:, -1]
+        # The points' own unknowns are eliminated.
+        (columns,) = np.nonzero(coupling.any(0))
+        share = coupling[:, columns] / squares[:, None]
+        matrix[np.ix_(columns, columns)] -= coupling[:, columns].T @ share
+        side[columns] -= share.T @ pull
+        steps.append((mine, columns, share, pull / squares))
 
     def finish(step: ndarray) -> ndarray:
         inverse = np.zeros(len(instants))
@@ -511,56 +539,101 @@ def _normal_equations(u: Unknowns, seen: Seen, priors: ndarray, width: float):
     return matrix, side, finish
 
 
-def _residuals(u: Unknowns, seen: Seen):
-    """Return residuals and their derivatives.
+class Placed(NamedTuple):
+    """Points as the unknowns place them.
 
-    Returns:
-      (n s 3), pixels of x and y, and log depth; (n s 3 18), by the 8 unknowns of the point's own
-      instant, the 8 of the other, focal and inverse; (n), log depth at the own instant; and (n 3),
-      by scale, shift and inverse.
+    Attributes:
+      own: at their instants, in the camera's frame.
+      turn: rotation from there to the other instants.
+      other: in the frames of those.
+      ahead: whether they are before the camera there.
+      depth: of `other`, at least `NEAREST_DEPTH`.
+      focal: pixels, of columns and rows.
+      pixels: where they are seen.
+      by_here: a network's logarithm of inverse depth at `own`, and its derivatives by scale and
+        shift.
+      by_there: the same at `other`.
     """
+
+    own: Float[ndarray, "n 1 3"]
+    turn: Float[ndarray, "n s 3 3"]
+    other: Float[ndarray, "n s 3"]
+    ahead: Bool[ndarray, "n s"]
+    depth: Float[ndarray, "n s"]
+    focal: Float[ndarray, "2"]
+    pixels: Float[ndarray, "n s 2"]
+    by_here: Float[ndarray, "n 3"]
+    by_there: Float[ndarray, "n s 3"]
+
+
+def _place(u: Unknowns, seen: Seen) -> Placed:
     i, j = seen.tracks.instant, seen.later
     center = seen.lens[:2, 2]
     focal = np.diag(seen.lens)[:2] * np.exp(u.focal)
     rays = np.append((seen.tracks.here - center) / focal, np.ones((len(i), 1)), 1)
-    x = (rays * np.exp(-u.inverse)[:, None])[:, None]
+    own = (rays * np.exp(-u.inverse)[:, None])[:, None]
     rotation, translation = u.poses[:, :3, :3], u.poses[:, :3, 3]
     turn = rotation[j] @ rotation[i].swapaxes(1, 2)[:, None]
-    y = np.einsum("nsab,nsb->nsa", turn, x - translation[i][:, None]) + translation[j]
-    ahead = y[..., 2] > NEAREST_DEPTH
-    z = np.where(ahead, y[..., 2], NEAREST_DEPTH)
-    pixels = y[..., :2] / z[..., None] * focal + center
+    other = np.einsum("nsab,nsb->nsa", turn, own - translation[i][:, None])
+    other += translation[j]
+    ahead = other[..., 2] > NEAREST_DEPTH
+    depth = np.where(ahead, other[..., 2], NEAREST_DEPTH)
 
-    def network(disparity: ndarray, instant: ndarray) -> tuple[ndarray, ndarray]:
-        """Return the logarithm of inverse depth, and its derivatives by scale and shift."""
+    def network(disparity: ndarray, instant: ndarray) -> ndarray:
         scaled = np.exp(u.scale[instant]) * disparity
         inverse = scaled + u.shift[instant]
         near = inverse > FARTHEST_INVERSE
         inverse = np.where(near, inverse, FARTHEST_INVERSE)
-        by = np.stack([scaled, np.ones_like(scaled)], -1)
-        return np.log(inverse), by * (near / inverse)[..., None]
+        return np.stack([np.log(inverse), near * scaled / inverse, near / inverse], -1)
 
-    here, by_here = network(seen.here, i)
-    there, by_there = network(seen.there, j)
-    off = np.append(pixels - seen.tracks.there, (np.log(z) + there)[..., None], -1)
-    # By the point at the other instant.
-    by_y = np.zeros((*z.shape, 3, 3))
-    by_y[..., 0, 0] = focal[0] / z
-    by_y[..., 1, 1] = focal[1] / z
-    by_y[..., :2, 2] = -y[..., :2] / z[..., None] ** 2 * focal * ahead[..., None]
-    by_y[..., 2, 2] = ahead / z
-    by_x = by_y @ turn
-    slopes = np.zeros((*z.shape, 3, 2 * PER_INSTANT + 2))
-    own, other = slopes[..., :PER_INSTANT], slopes[..., PER_INSTANT:-2]
-    own[..., ROTATION] = np.cross(by_x, x[..., None, :])
-    own[..., TRANSLATION] = -by_x
-    other[..., ROTATION] = np.cross(y[..., None, :], by_y)
-    other[..., TRANSLATION] = by_y
-    other[..., 2, SCALE:] = by_there
+    return Placed(
+        own,
+        turn,
+        other,
+        ahead,
+        depth,
+        focal,
+        other[..., :2] / depth[..., None] * focal + center,
+        network(seen.here, i),
+        network(seen.there, j),
+    )
+
+
+def _residuals(
+    u: Unknowns, seen: Seen, placed: Placed
+) -> tuple[Float[ndarray, "n s 3"], Float[ndarray, " n"]]:
+    """Return what is off: pixels of x and y and log depth, and log depth at the own instant."""
+    depth = np.log(placed.depth) + placed.by_there[..., 0]
+    off = np.append(placed.pixels - seen.tracks.there, depth[..., None], -1)
+    return off, placed.by_here[:, 0] - u.inverse
+
+
+def _slopes(seen: Seen, placed: Placed) -> Float[ndarray, "n s 3 x"]:
+    """Return the derivatives of the residuals at other instants.
+
+    They are by the 8 unknowns of the point's own instant, the 8 of the other one, the focal length
+    and the inverse depth.
+    """
+    _, turn, other, ahead, depth, focal, pixels, _, by_there = placed
+    # By the point in the frame of the other instant.
+    by_other = np.zeros((*depth.shape, 3, 3))
+    by_other[..., 0, 0] = focal[0] / depth
+    by_other[..., 1, 1] = focal[1] / depth
+    sideways = other[..., :2] / depth[..., None] ** 2
+    by_other[..., :2, 2] = -sideways * focal * ahead[..., None]
+    by_other[..., 2, 2] = ahead / depth
+    by_own = by_other @ turn
+    slopes = np.zeros((*depth.shape, 3, 2 * PER_INSTANT + 2))
+    own_part, other_part = slopes[..., :PER_INSTANT], slopes[..., PER_INSTANT:-2]
+    own_part[..., ROTATION] = np.cross(by_own, placed.own[..., None, :])
+    own_part[..., TRANSLATION] = -by_own
+    other_part[..., ROTATION] = np.cross(other[..., None, :], by_other)
+    other_part[..., TRANSLATION] = by_other
+    other_part[..., 2, SCALE:] = by_there[..., 1:]
     # A longer focal length brings rays together, and their pixels apart.
-    by_focal = np.einsum("nsab,nsb->nsa", by_x, x * np.array([-1, -1, 0]))
-    by_focal[..., :2] += (pixels - center) * ahead[..., None]
+    flat = placed.own * np.array([-1, -1, 0])
+    by_focal = (by_own @ flat[..., None])[..., 0]
+    by_focal[..., :2] += (pixels - seen.lens[:2, 2]) * ahead[..., None]
     slopes[..., -2] = by_focal
-    slopes[..., -1] = -np.einsum("nsab,nsb->nsa", by_x, np.broadcast_to(x, y.shape))
-    by_own = np.append(by_here, -np.ones((len(i), 1)), 1)
-    return off, slopes, here - u.inverse, by_own
+    slopes[..., -1] = -(by_own @ placed.own[..., None])[..., 0]
+    return slopes

@@ -96,7 +96,7 @@ def find_path(
     found = camera_path.find_camera_path(tracks, disparity, lens, known=known)
     if found.motion == "rest":
         return still_path(len(frames))
-    agree = float(found.agree[:-1].mean())
+    agree = float(found.agree.mean())
     seen = f"{agree:.0%} of the tracks agree, {found.error:.2f} pixels in the median"
     note = f"its camera {VERBS[found.motion]}: {seen}"
     warning = ""
