@@ -16,6 +16,7 @@ Rest, turn and travel are results: of the paths without motion, of rotations alo
 rotations and translations, the first is taken that leaves hardly more error than the last.
 """
 
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Literal, NamedTuple
 
@@ -399,11 +400,15 @@ def solve(
             break
     pixels = _place(u, seen).pixels
     errors = np.linalg.norm(pixels - tracks.there, axis=-1)
-    # What is known without the prior of the lens.
+    lens_error = np.inf
     if free[-1]:
-        matrix[-1, -1] -= priors[0, -1] ** 2
-    covariance = np.linalg.pinv(matrix[np.ix_(free, free)])
-    lens_error = float(np.sqrt(covariance[-1, -1])) if free[-1] else np.inf
+        # What the tracks say of the lens, whatever the other unknowns are, without the prior.
+        free[-1] = False
+        others = matrix[np.ix_(free, free)]
+        mixed = matrix[free, -1]
+        known = matrix[-1, -1] - priors[0, -1] ** 2
+        known -= mixed @ np.linalg.lstsq(others, mixed, rcond=None)[0]
+        lens_error = float(1 / np.sqrt(known)) if known > 0 else np.inf
     cost = _cost(u, seen, priors, NARROW)
     return Solution(u, np.where(tracks.seen, errors, np.nan), lens_error, cost)
 
@@ -473,11 +478,14 @@ def _cost(u: Unknowns, seen: Seen, priors: ndarray, width: float) -> float:
 
 
 def _relative_squares(off: ndarray, own: ndarray, width: float) -> list[ndarray]:
+    """Return squares of pixels, of depths and of own depths, by the widths of their losses."""
     pixels = (off[..., :2] ** 2).sum(-1) / width
     return [pixels, *((x / DEPTH_ERROR) ** 2 / 4 for x in (off[..., 2], own))]
 
 
-def _normal_equations(u: Unknowns, seen: Seen, priors: ndarray, width: float):
+def _normal_equations(
+    u: Unknowns, seen: Seen, priors: ndarray, width: float
+) -> tuple[ndarray, ndarray, Callable[[ndarray], ndarray]]:
     """Return matrix and right side of a step without points, and their step, given the others'."""
     placed = _place(u, seen)
     off, own = _residuals(u, seen, placed)
@@ -567,6 +575,7 @@ class Placed(NamedTuple):
 
 
 def _place(u: Unknowns, seen: Seen) -> Placed:
+    """Return the points at their own and the other instants."""
     i, j = seen.tracks.instant, seen.later
     center = seen.lens[:2, 2]
     focal = np.diag(seen.lens)[:2] * np.exp(u.focal)
@@ -580,6 +589,7 @@ def _place(u: Unknowns, seen: Seen) -> Placed:
     depth = np.where(ahead, other[..., 2], NEAREST_DEPTH)
 
     def network(disparity: ndarray, instant: ndarray) -> ndarray:
+        """Return log inverse depth and its derivatives."""
         scaled = np.exp(u.scale[instant]) * disparity
         inverse = scaled + u.shift[instant]
         near = inverse > FARTHEST_INVERSE
