@@ -236,9 +236,12 @@ def find_camera_path(
     rest = solve(seen, "rest", np.inf, rounds=0)
     turn = solve(seen, "turn", weight)
     travel = _travel(seen, weight, turn)
-    if not known and travel.lens_error > UNKNOWN_LENS:
-        travel = _travel(seen, np.inf, solve(seen, "turn", np.inf))
     most = _far_error(travel) + SIMPLER_ERROR * width
+    if not known:
+        # Of a camera that travels a longer lens and a flatter scene look nearly alike.
+        as_assumed = _travel(seen, np.inf, solve(seen, "turn", np.inf))
+        unsure = travel.lens_error > UNKNOWN_LENS
+        travel = as_assumed if unsure or _far_error(as_assumed) <= most else travel
     motion: Motion = "travel"
     chosen = travel
     if _far_error(rest) <= most:
