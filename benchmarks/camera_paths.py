@@ -56,15 +56,15 @@ def camera_motion(kind: str, random: np.random.Generator) -> Poses:
     share = np.linspace(0, 1, FRAMES)
     angles = np.zeros((FRAMES, 3))
     places = np.zeros((FRAMES, 3))
-    way = random.normal(size=3) * [1, 0.4, 1]
-    way /= np.linalg.norm(way)
+    direction = random.normal(size=3) * [1, 0.4, 1]
+    direction /= np.linalg.norm(direction)
     turn = random.normal(size=3) * [0.5, 1, 0.1]
     turn /= np.linalg.norm(turn)
     ease = share + 0.15 * np.sin(2 * np.pi * share)
     if kind == "turn":
         angles += np.radians(random.uniform(8, 25)) * ease[:, None] * turn
     if kind == "travel":
-        places += random.uniform(0.2, 0.6) * ease[:, None] * way
+        places += random.uniform(0.2, 0.6) * ease[:, None] * direction
         angles += np.radians(random.uniform(0, 12)) * ease[:, None] * turn
     if kind == "handheld":
         walks = random.normal(size=(12, 6))
@@ -73,7 +73,7 @@ def camera_motion(kind: str, random: np.random.Generator) -> Poses:
         shake = cv2.GaussianBlur(shake, (1, 9), 0, sigmaY=2.5)
         shake -= shake[:1]
         angles += np.radians(0.8) * shake[:, :3] * [1, 1, 0.5]
-        places += 0.03 * shake[:, 3:] + 0.1 * share[:, None] * way
+        places += 0.03 * shake[:, 3:] + 0.1 * share[:, None] * direction
     poses = np.tile(np.eye(4), (FRAMES, 1, 1))
     poses[:, :3, :3] = [cv2.Rodrigues(angle)[0] for angle in angles]
     poses[:, :3, 3] = places
@@ -147,12 +147,12 @@ def score(film: Film, kind: str) -> dict[str, float]:
     agree = 1.0
     if not camera_path.rests(everywhere, columns):
         tracks = camera_path.track_points(gray, instants, still)
-        found = camera_path.find_camera_path(tracks, disparity, assumed)
-        motion = found.motion
-        poses = found.world_to_camera
-        agree = float(found.agree.mean())
-        if np.isfinite(found.lens_error):
-            lens = abs(found.lens[0, 0] / film.lens[0, 0] - 1)
+        path = camera_path.find_camera_path(tracks, disparity, assumed)
+        motion = path.motion
+        poses = path.world_to_camera
+        agree = float(path.agree.mean())
+        if np.isfinite(path.lens_error):
+            lens = abs(path.lens[0, 0] / film.lens[0, 0] - 1)
     seconds = time.process_time() - start
     turns = poses[:, :3, :3] @ true[:, :3, :3].swapaxes(1, 2)
     angles = [np.linalg.norm(cv2.Rodrigues(turn)[0]) for turn in turns]

@@ -45,18 +45,18 @@ TRANSLATION = slice(3, 6)
 SCALE, SHIFT = 6, 7
 # Standard deviation of a network's log depth: its errors are alike all over a thing.
 DEPTH_ERROR = 1.0
-# Priors, as factors of the unknown: they count as a thousandth of the tracks does.
-FIRST_SCALE = 10.0
-SCALES = 3.0
-SHIFTS = 10.0
-SCALE_CHANGES = 10.0
-SHIFT_CHANGES = 20.0
+# Weights of priors, factors of the unknown: together they count as a share of the tracks.
+FIRST_SCALE_WEIGHT = 10.0
+SCALE_WEIGHT = 3.0
+SHIFT_WEIGHT = 10.0
+SCALE_CHANGE_WEIGHT = 10.0
+SHIFT_CHANGE_WEIGHT = 20.0
 PRIOR_SHARE = 1e-3
 LENS_WEIGHT = 3.0
-# Widths of Cauchy's loss, pixels squared: at the end, and where a search begins.
-NARROW = 0.5
-NEAR = 2.0
-FAR = 64.0
+# Widths of Cauchy's loss: at the end, and where a search begins that is near it, or far from it.
+FINAL_SQUARED_PIXELS = 0.5
+NEAR_SQUARED_PIXELS = 2.0
+FAR_SQUARED_PIXELS = 64.0
 # Standard deviation of the logarithm of the focal length, above which tracks do not tell the lens.
 UNKNOWN_LENS = 0.1
 # Points that an instant needs.
@@ -110,13 +110,13 @@ class Solution(NamedTuple):
     """The unknowns that explain the tracks best, of one kind of motion.
 
     Attributes:
-      found: the unknowns.
+      unknowns: their values.
       errors: pixels between tracks and their points; NaN where not seen.
       lens_error: standard deviation of the logarithm of the focal length, by the tracks alone.
       cost: what was made small.
     """
 
-    found: Unknowns
+    unknowns: Unknowns
     errors: Float[ndarray, "n s"]
     lens_error: float
     cost: float
@@ -181,8 +181,9 @@ def track_points(
     fine = {"winSize": (15, 15), "maxLevel": 1, "flags": cv2.OPTFLOW_USE_INITIAL_FLOW}
     rows, columns = film.shape[1:]
     astray = MOST_ASTRAY * columns
-    none = np.zeros((0, len(SPANS), 2)), np.zeros((0, len(SPANS)), bool)
-    found = [(np.zeros(0, int), np.zeros((0, 2)), *none)]
+    no_pixels = np.zeros((0, len(SPANS), 2))
+    never = np.zeros((0, len(SPANS)), bool)
+    parts = [(np.zeros(0, int), np.zeros((0, 2)), no_pixels, never)]
     for i, start in enumerate(instants):
         corners = spread_corners(film[start], MOST_CORNERS)
         x, y = corners[:, 0].astype(int).T
@@ -201,7 +202,8 @@ def track_points(
             (span,) = np.nonzero((j - i == SPANS) & (instants[j] == after))
             if not span.size:
                 continue
-            own, other = film[start], film[after]
+            own = film[start]
+            other = film[after]
             to, ok, _ = track(own, other, corners, now.copy(), **fine)
             back, ok_back, _ = track(other, own, to, corners.copy(), **fine)
             x, y = np.floor(to[:, 0] + 0.5).astype(int).T
@@ -213,10 +215,11 @@ def track_points(
             # OpenCV counts from the first pixel's centre.
             there[:, span[0]] = to[:, 0] + 0.5
             seen[:, span[0]] = good
-        kept = seen.any(1)
-        own = np.full(kept.sum(), i)
-        found.append((own, corners[kept, 0] + 0.5, there[kept], seen[kept]))
-    return Tracks(*(np.concatenate(x) for x in zip(*found, strict=True)))
+        tracked = seen.any(1)
+        instant = np.full(tracked.sum(), i)
+        pixels = corners[tracked, 0] + 0.5
+        parts.append((instant, pixels, there[tracked], seen[tracked]))
+    return Tracks(*(np.concatenate(x) for x in zip(*parts, strict=True)))
 
 
 def find_camera_path(
@@ -245,9 +248,11 @@ def find_camera_path(
     motion: Motion = "travel"
     chosen = travel
     if _far_error(rest) <= most:
-        motion, chosen = "rest", rest
+        motion = "rest"
+        chosen = rest
     elif _far_error(turn) <= most:
-        motion, chosen = "turn", turn
+        motion = "turn"
+        chosen = turn
     errors = chosen.errors
     error = float(np.nanmedian(errors))
     times = len(disparity)
@@ -261,19 +266,19 @@ def find_camera_path(
     stays = Tracks(*(x[still] for x in tracks))
     if motion != "rest" and reach_all(stays, times):
         lens_weight = weight if np.isfinite(chosen.lens_error) else np.inf
-        start = chosen.found._replace(inverse=chosen.found.inverse[still])
+        start = chosen.unknowns._replace(inverse=chosen.unknowns.inverse[still])
         seen = look_up(stays, disparity, lens)
         chosen = solve(seen, motion, lens_weight, start)
-    found = chosen.found
-    zoom = np.exp(found.focal)
+    unknowns = chosen.unknowns
+    zoom = np.exp(unknowns.focal)
     return CameraPath(
         motion,
-        found.poses,
+        unknowns.poses,
         lens * np.array([[zoom, 1, 1], [1, zoom, 1], [1, 1, 1]]),
         chosen.lens_error if chosen.lens_error <= UNKNOWN_LENS else np.inf,
         error,
         agree,
-        _sightings(found, seen) if motion == "travel" else None,
+        _sightings(unknowns, seen) if motion == "travel" else None,
     )
 
 
@@ -315,7 +320,7 @@ def _travel(seen: Seen, lens_weight: float, turn: Solution) -> Solution:
     """
     ways = (
         solve(seen, "travel", lens_weight),
-        solve(seen, "travel", lens_weight, turn.found),
+        solve(seen, "travel", lens_weight, turn.unknowns),
     )
     return min(ways, key=lambda way: way.cost)
 
@@ -326,16 +331,18 @@ def _far_error(solution: Solution) -> float:
     return float(max(medians))
 
 
-def _sightings(found: Unknowns, seen: Seen) -> SparseDepth:
+def _sightings(unknowns: Unknowns, seen: Seen) -> SparseDepth:
     """Return the points with their depth wherever they were found; none that is infinitely far."""
     tracks = seen.tracks
-    near = found.inverse > np.log(FARTHEST_INVERSE)
-    depth = np.exp(-found.inverse)
-    focal = np.diag(seen.lens)[:2] * np.exp(found.focal)
+    near = unknowns.inverse > np.log(FARTHEST_INVERSE)
+    depth = np.exp(-unknowns.inverse)
+    focal = np.diag(seen.lens)[:2] * np.exp(unknowns.focal)
     rays = (tracks.here - seen.lens[:2, 2]) / focal
     own = np.append(rays * depth[:, None], depth[:, None], 1)
-    rotation, translation = found.poses[:, :3, :3], found.poses[:, :3, 3]
-    i, j = tracks.instant, seen.later
+    rotation = unknowns.poses[:, :3, :3]
+    translation = unknowns.poses[:, :3, 3]
+    i = tracks.instant
+    j = seen.later
     world = np.einsum("nba,nb->na", rotation[i], own - translation[i])
     ahead = np.einsum("nsb,nb->ns", rotation[j, 2], world) + translation[j, 2]
     there = tracks.seen & near[:, None] & (ahead > NEAREST_DEPTH)
@@ -384,7 +391,10 @@ def solve(
     matrix = np.eye(times * PER_INSTANT + 1)
     for number in range(rounds):
         # Without a start nothing is far off.
-        width = max(NARROW, (NEAR if start else FAR) * 0.75**number)
+        width = max(
+            FINAL_SQUARED_PIXELS,
+            (NEAR_SQUARED_PIXELS if start else FAR_SQUARED_PIXELS) * 0.75**number,
+        )
         before = _cost(u, seen, priors, width)
         matrix, side, finish = _normal_equations(u, seen, priors, width)
         after = before
@@ -407,12 +417,12 @@ def solve(
     if free[-1]:
         # What the tracks say of the lens, whatever the other unknowns are, without the prior.
         free[-1] = False
-        others = matrix[np.ix_(free, free)]
-        mixed = matrix[free, -1]
-        known = matrix[-1, -1] - priors[0, -1] ** 2
-        known -= mixed @ np.linalg.lstsq(others, mixed, rcond=None)[0]
-        lens_error = float(1 / np.sqrt(known)) if known > 0 else np.inf
-    cost = _cost(u, seen, priors, NARROW)
+        block = matrix[np.ix_(free, free)]
+        coupling = matrix[free, -1]
+        information = matrix[-1, -1] - priors[0, -1] ** 2
+        information -= coupling @ np.linalg.lstsq(block, coupling, rcond=None)[0]
+        lens_error = float(1 / np.sqrt(information)) if information > 0 else np.inf
+    cost = _cost(u, seen, priors, FINAL_SQUARED_PIXELS)
     return Solution(u, np.where(tracks.seen, errors, np.nan), lens_error, cost)
 
 
@@ -439,11 +449,11 @@ def _priors(times: int, focal_weight: float) -> Float[ndarray, "p x"]:
     return np.concatenate(
         [
             weight * rows[-1:],
-            FIRST_SCALE * rows[scale[:1]],
-            SCALES * rows[scale],
-            SHIFTS * rows[shift],
-            SCALE_CHANGES * (rows[scale[1:]] - rows[scale[:-1]]),
-            SHIFT_CHANGES * (rows[shift[1:]] - rows[shift[:-1]]),
+            FIRST_SCALE_WEIGHT * rows[scale[:1]],
+            SCALE_WEIGHT * rows[scale],
+            SHIFT_WEIGHT * rows[shift],
+            SCALE_CHANGE_WEIGHT * (rows[scale[1:]] - rows[scale[:-1]]),
+            SHIFT_CHANGE_WEIGHT * (rows[shift[1:]] - rows[shift[:-1]]),
         ]
     )
 
@@ -579,12 +589,14 @@ class Placed(NamedTuple):
 
 def _place(u: Unknowns, seen: Seen) -> Placed:
     """Return the points at their own and the other instants."""
-    i, j = seen.tracks.instant, seen.later
+    i = seen.tracks.instant
+    j = seen.later
     center = seen.lens[:2, 2]
     focal = np.diag(seen.lens)[:2] * np.exp(u.focal)
     rays = np.append((seen.tracks.here - center) / focal, np.ones((len(i), 1)), 1)
     own = (rays * np.exp(-u.inverse)[:, None])[:, None]
-    rotation, translation = u.poses[:, :3, :3], u.poses[:, :3, 3]
+    rotation = u.poses[:, :3, :3]
+    translation = u.poses[:, :3, 3]
     turn = rotation[j] @ rotation[i].swapaxes(1, 2)[:, None]
     other = np.einsum("nsab,nsb->nsa", turn, own - translation[i][:, None])
     other += translation[j]
