@@ -1,17 +1,17 @@
 """Makes 4D scenes of real videos, prints how well they show them, and draws them from aside.
 
-    python benchmarks/real_videos.py [--page | --clips NAME ... | --clips all] --out OUT
+    python benchmarks/real_videos.py [--page [moving] | --clips NAME ...] --out OUT
 
 Every clip of the folder that FULL4D_DATA names goes through `full4d run` with default options, in a
 process of its own; a clip whose folder is finished is not run again. A line tells its scores, those
-of `full4d_jax.scene.quality` in report.json, and `OUT/CLIP.jpg` shows the fitted scene at its full
-size at two instants, the middle one and the one with most motion, from -15 to 15 degrees, beside
-the frame. The scores are of the source camera: nobody filmed the other angles, so these are for the
-eye alone.
+of `full4d_jax.scene.quality` in report.json, and `OUT/CLIP.png` shows the fitted scene at its full
+size from -15 to 15 degrees beside the camera of that instant, next to the frame: before a camera at
+rest at two instants, the middle one and the one with most motion, before one that moves at three.
+The scores are of the source camera: nobody filmed the other angles, so these are for the eye alone.
 
-Left out, `--clips` are those at rest that no training read and by which nobody chose a setting.
-`--page` takes six of all kinds, and draws them on one page as well; the line of each says what it
-was used for.
+Default of `--clips`: those at rest that no training read and by which nobody chose a setting; `all`
+takes every one. `--page` takes six of all kinds at rest, `--page moving` six before cameras that
+move, and draws them on one page as well; the line of each says what it was used for.
 """
 
 import argparse
@@ -30,16 +30,19 @@ from numpy import ndarray
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.geometry.image_motion import moving_pixels
-from full4d_jax.media.pictures import PAPER, contact_sheet, save_picture, to_uint8
+from full4d_jax.media.pictures import PAPER, contact_sheet, save_picture
 from full4d_jax.scene.quality import MOVING_LEVELS
-from full4d_jax.scene.renders import scene_renderer
+from full4d_jax.scene.renders import pictures_along, scene_renderer
 from full4d_jax.scene.scene_reader import background_in, from_arrays
 from full4d_jax.session.files import Arrays, read_arrays
-from full4d_jax.source.camera_paths import pivot_of, up_of
+from full4d_jax.source.camera_paths import beside_source, pivot_of, up_of
+from gaussians.fitting.stillness import camera_moves
 from input_pipeline.media_files import VIDEOS, listed, training_clips
 from input_pipeline.pinhole import orbit
 
-ANGLES = (-15, -10, -5, 0, 5, 10, 15)  # degrees from the source camera, to the sides
+# Degrees to the sides from the source camera of an instant, where it rests and where it moves.
+RESTING_ANGLES = (-15, -10, -5, 0, 5, 10, 15)
+MOVING_ANGLES = (-15, -10, 0, 10, 15)
 SCORES = (
     "source_psnr",
     "moving_psnr",
@@ -50,7 +53,7 @@ SCORES = (
 )
 SECONDS = "seconds_in_all"
 COLUMNS = (*SCORES, SECONDS)
-FOLDERS = ("real_videos", "videos")
+FOLDERS = ("real_videos", "videos", "moving_videos")
 
 
 class Clip(NamedTuple):
@@ -70,7 +73,7 @@ UNUSED = tuple(
 )
 # Two people in a shop, a portrait video of squats, a man in a hall, a woman outdoors, two people
 # who come near, and a machine.
-PAGE = (
+RESTING_PAGE = (
     Clip("intel_preview_store-aisle-detection", 2.0),
     Clip("tfjs_pose_squats", 3.5),
     Clip("intel_preview_worker-zone-detection", 0.0),
@@ -78,7 +81,19 @@ PAGE = (
     Clip("intel_preview_face-demographics-walking", 0.0),
     Clip("sleap_small_robot", 1.0),
 )
-# By these, settings of depth, of upright people and of the fit were chosen, or looked at meanwhile.
+# A dog on a lawn, two people in a wood, people on bicycles, a motorway, a boy in a bowl, and a dog
+# that pulls a board. By the last three nobody chose a setting.
+MOVING_PAGE = (
+    Clip("vipe_dog"),
+    Clip("edgetam_12_hideandseek"),
+    Clip("bikes"),
+    Clip("edgetam_08_driving"),
+    Clip("edgetam_03_skateboarder"),
+    Clip("edgetam_22_dogskateboarder"),
+)
+PAGES = {"rest": RESTING_PAGE, "moving": MOVING_PAGE}
+# By these, settings of depth, of cameras' paths, of upright people and of the fit were chosen, or
+# looked at meanwhile.
 CHOSE = (
     "intel_asl_gestures_eat",
     "intel_asl_gestures_learn",
@@ -94,12 +109,15 @@ CHOSE = (
     "intel_preview_worker-zone-detection",
     "mdn_flower",
     "bikes",
+    "edgetam_12_hideandseek",
+    "edgetam_21_biker",
     "pe_train",
     "recammaster_4",
     "sleap_small_robot",
     "sports2d_demo",
     "tfjs_pose_1",
     "tfjs_pose_squats",
+    "vipe_dog",
 )
 
 
@@ -124,10 +142,10 @@ def main() -> None:
             flush=True,
         )
         sheet = draw(folder, clip.name)
-        save_picture(options.out / f"{clip.name}.jpg", sheet)
+        save_picture(options.out / f"{clip.name}.png", sheet)
         sheets.append(sheet)
     if options.page:
-        save_picture(options.out / "page.jpg", stack(sheets))
+        save_picture(options.out / "page.png", stack(sheets))
     print(f"pictures: {options.out}")
     print(json.dumps({"clips": len(reports)} | medians(reports)))
 
@@ -137,7 +155,9 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--clips", nargs="+", help="names of clips, or all")
-    which.add_argument("--page", action="store_true", help="the six clips of the page")
+    which.add_argument(
+        "--page", nargs="?", const="rest", choices=PAGES, help="six clips on one page"
+    )
     parser.add_argument(
         "--out", type=Path, default=Path("out/real_videos"), help="folder"
     )
@@ -166,7 +186,7 @@ def chosen_clips(options: argparse.Namespace, files: dict[str, Path]) -> list[Cl
     Raises:
       SystemExit: One is not there.
     """
-    clips = list(PAGE if options.page else UNUSED)
+    clips = list(PAGES.get(options.page, UNUSED))
     if options.clips is not None:
         names = list(files) if options.clips == ["all"] else options.clips
         clips = [Clip(name) for name in names]
@@ -234,6 +254,12 @@ def two_instants(frames: UInt8[ndarray, "t h w 3"]) -> Int[ndarray, "2"]:
     return np.array([middle, int(motion.argmax())])
 
 
+def three_instants(count: int) -> Int[ndarray, "3"]:
+    """Return an early, the middle and a late one of so many instants."""
+    margin = count // 8
+    return np.array([margin, count // 2, count - 1 - margin])
+
+
 def draw(folder: Path, title: str) -> UInt8[ndarray, "H W 3"]:
     """Return the picture of a clip: a row for each instant.
 
@@ -241,18 +267,19 @@ def draw(folder: Path, title: str) -> UInt8[ndarray, "H W 3"]:
       SystemExit: The folder holds no finished run.
     """
     arrays = finished(folder)
-    frames = arrays["grid"]["frames"][0]
-    instants = two_instants(frames)
     grid = arrays["grid"]
-    size = frames.shape[1:3]
-    cameras = Cameras(grid["intrinsics"], grid["world_to_camera"], *size)
+    frames = grid["frames"][0]
+    cameras = Cameras(grid["intrinsics"], grid["world_to_camera"], *frames.shape[1:3])
+    moves = camera_moves(grid["world_to_camera"][0])
+    instants = three_instants(len(frames)) if moves else two_instants(frames)
+    angles = MOVING_ANGLES if moves else RESTING_ANGLES
     rows = [f"{arrays['source']['times'][instant]:.2f} s" for instant in instants]
     columns = [
         "frame",
-        *(f"{angle:+d}°" if angle else "source camera, 0°" for angle in ANGLES),
+        *(f"{angle:+d}°" if angle else "source camera, 0°" for angle in angles),
     ]
     pictures = [
-        [frames[instant], *seen_from_aside(arrays["scene"], cameras, instant)]
+        [frames[instant], *seen_from_aside(arrays["scene"], cameras, instant, angles)]
         for instant in instants
     ]
     height = frames.shape[1]
@@ -283,22 +310,28 @@ def finished(folder: Path) -> dict[str, Arrays]:
 
 
 def seen_from_aside(
-    scene: Arrays, cameras: Cameras, instant: int
+    scene: Arrays, cameras: Cameras, instant: int, angles: Sequence[int]
 ) -> list[UInt8[ndarray, "h w 3"]]:
-    """Return the scene at an instant from `ANGLES` beside the source camera of that instant."""
+    """Return the scene at an instant from angles beside the source camera of that instant.
+
+    Args:
+      scene: what the stage `scene` saved.
+      cameras: of the grid, whose first view is the source.
+      instant: a number of the grid's instants.
+      angles: degrees to the right.
+    """
     path = np.asarray(cameras.world_to_camera)
-    pivot = pivot_of(path)
-    level = np.zeros(len(ANGLES))
-    turns = orbit(np.array(ANGLES, float), level, pivot[2], tuple(pivot), up_of(path))
+    beside = beside_source(path)
+    pivot = pivot_of(beside)
+    level = np.zeros(len(angles))
+    turns = orbit(np.array(angles, float), level, pivot[2], tuple(pivot), up_of(beside))
     poses = (turns @ path[0, instant]).astype(np.float32)[None]
     around = Cameras(
         np.asarray(cameras.intrinsics[:1]), poses, cameras.height, cameras.width
     )
-    renderer = scene_renderer(from_arrays(scene), around, background_in(scene))
     time = float(instant / max(1, path.shape[1] - 1))
-    return [
-        to_uint8(renderer(around.camera(0, i), time).rgb) for i in range(len(ANGLES))
-    ]
+    renderer = scene_renderer(from_arrays(scene), around, background_in(scene))
+    return list(pictures_along(renderer, around, [time] * len(angles)))
 
 
 def stack(sheets: Sequence[UInt8[ndarray, "_ _ 3"]]) -> UInt8[ndarray, "H W 3"]:
