@@ -38,8 +38,8 @@ ARRAYS: dict[str, dict[str, tuple[str, str]]] = {
         "times": ("times", "rising t"),
         # Depth of the first d views, world units, 0 = unknown.
         "depth": ("depth?", "float d t h w"),
-        # Masks of the subject.
-        "masks": ("masks?", "bool v t h w"),
+        # Masks of the subjects in the first m views.
+        "masks": ("masks?", "bool m t h w"),
         # Points to start from.
         "cloud": ("cloud?", "float c 6"),
         "around": ("around?", "uint8 e h w 3"),
@@ -233,7 +233,8 @@ class Grid:
       cameras: of all views; None where they are unknown.
       depth: z-depth of the first d views, world units, 0 where unknown: of the source, of all real
         rows, or of all views; None where all is unknown.
-      masks: where the subject is; None where it is not marked.
+      masks: where subjects of the first m views are: of a capture, those that are marked; before a
+        camera that moves, whatever passes; None where nothing is said of them.
       points: still points that the real views see; None where the cameras' unit is the world's.
       cloud: positions and colours of points to start from, in the world; None without any.
       between: pictures of the source between the instants; None without any.
@@ -247,7 +248,7 @@ class Grid:
     times: Float[ndarray, " t"]
     cameras: Cameras | None = None
     depth: Float[ndarray, "d t h w"] | None = None
-    masks: Bool[ndarray, "v t h w"] | None = None
+    masks: Bool[ndarray, "m t h w"] | None = None
     points: Points | None = None
     cloud: Float[ndarray, "n 6"] | None = None
     between: PicturesBetween | None = None

@@ -38,14 +38,15 @@ def write_video_depth(video: options.VideoOptions, out: Path) -> None:
         errors.log(f"warning: {source.about.warning}")
     if isinstance(network, file_network.FileNetwork):
         print(network.description)
-    measured, _, metres, swept, _ = depth_stage.measure_depth(source, network)
-    if swept:
-        print(depth_stage.describe_sweep(swept))
+    measured = depth_stage.measure_depth(source, network)
+    metres = measured.metres
+    if measured.swept:
+        print(depth_stage.describe_sweep(measured.swept))
     unit = "world units, the median is 1 at t = 0" if metres is None else "metres"
     # The first frame without its smeared edges has another median.
-    first = measured[0]
+    first = measured.depth[0]
     scale = 1 / np.median(first[first > 0]) if metres is None else metres
-    depth = (measured * scale).astype(np.float32)
+    depth = (measured.depth * scale).astype(np.float32)
     with whole_file(out) as partial:
         np.save(partial, depth)
     picture = out.with_suffix(".png")

@@ -49,6 +49,7 @@ from full4d_jax.generation.static_points import (
     without_cracks,
 )
 from full4d_jax.geometry import depth_maps, rays
+from full4d_jax.geometry.arrays import Masks
 from full4d_jax.grid import CleanPlate
 from full4d_jax.models import functional, weights
 from full4d_jax.models.nets import unet
@@ -118,6 +119,7 @@ def generate_small(
     cameras: Cameras,
     key: PRNGKeyArray,
     rows: int,
+    passing: Masks | None = None,
 ) -> Float[Array, "v t i j 3"]:
     """Return the prior's grid at `rows` rows, for real views at full size; see `generate_grid`.
 
@@ -130,7 +132,10 @@ def generate_small(
     path = np.asarray(cameras.world_to_camera[0])
     known = None
     if len(frames) == 1 and camera_moves(path):
-        known = find_static_points(frames[0], depth[0], cameras.intrinsics[0], path)
+        if passing is not None:
+            passing = depth_maps.nearest(passing, *size)
+        lens = cameras.intrinsics[0]
+        known = find_static_points(frames[0], depth[0], lens, path, passing)
     return generate_grid(prior, frames, depth, cameras, key, known)[0]
 
 
@@ -168,6 +173,7 @@ def generate_large(
     cameras: Cameras,
     key: PRNGKeyArray,
     plate: CleanPlate | None = None,
+    passing: Masks | None = None,
 ) -> tuple[Float[Array, "v t h w 3"], Projection]:
     """Generate the views of a grid that are not real, at the size of those that are.
 
@@ -179,6 +185,7 @@ def generate_large(
       cameras: of all views, the real ones first.
       key: randomness of the initial noise.
       plate: what is behind the source's subjects; None where it is unknown.
+      passing: what the source sees for a while, of a camera that moves; None where it is unknown.
 
     Returns:
       Frames in [-1, 1], the real views as they are; and the projection into views 1 and following.
@@ -188,9 +195,10 @@ def generate_large(
     """
     real = len(frames)
     rows = upsampler.prior_rows
-    small = generate_small(prior, frames, depth, cameras, key, rows)[real:]
+    small = generate_small(prior, frames, depth, cameras, key, rows, passing)[real:]
     lenses, poses = cameras.arrays
-    known = tuple(map(find_static_points, frames, depth, lenses, poses))
+    of_rows = [passing, *[None] * (real - 1)]
+    known = tuple(map(find_static_points, frames, depth, lenses, poses, of_rows))
     hidden = behind_subjects(plate, frames[0], depth[0], lenses[0], poses[0])
     videos = small, frames, depth
     generated, projection = enlarge_grid(upsampler, *videos, known, cameras, hidden)

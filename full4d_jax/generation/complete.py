@@ -135,7 +135,10 @@ def complete(
     enlarged = cascade.enlarges(upsampler, Size(*grid.frames.shape[:4]))
     share = 1.0
     if upsampler is not None and min(rows, columns) > upsampler.prior_rows:
-        made, projection = cascade.generate_large(prior, upsampler, *given, grid.plate)
+        passing = None if grid.masks is None else grid.masks[0]
+        made, projection = cascade.generate_large(
+            prior, upsampler, *given, grid.plate, passing
+        )
         small = upsampler.prior_rows
         rows, columns = cascade.small_size(prior, rows, columns, small)
         share = float(cascade.generated_share(projection.mask[real - 1 :]))

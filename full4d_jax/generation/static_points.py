@@ -68,7 +68,11 @@ class StaticPoints(NamedTuple):
 
 
 def find_static_points(
-    frames: Video, depth: Depth, lens: AnyLens, path: AnyPath
+    frames: Video,
+    depth: Depth,
+    lens: AnyLens,
+    path: AnyPath,
+    passing: Bool[ndarray, "t h w"] | None = None,
 ) -> StaticPoints:
     """Return the points of a clip that stand still.
 
@@ -77,10 +81,11 @@ def find_static_points(
       depth: its z-depth in world units, 0 where unknown.
       lens: intrinsics of its camera, pixels.
       path: its motion from world to camera at every instant.
+      passing: what a camera that moves sees for a while; None where that is unknown.
     """
     camera = np.asarray(lens, np.float64), np.asarray(path, np.float64)
     maps, pictures = np.asarray(depth, np.float64), np.asarray(frames)
-    is_still, again = stillness.still_points(pictures / 2 + 0.5, maps, *camera)
+    is_still, again = stillness.still_points(pictures / 2 + 0.5, maps, *camera, passing)
     is_fresh = is_still & ~again
     # A subject that hides something for a while is gone later.
     if not stillness.camera_moves(camera[1]):

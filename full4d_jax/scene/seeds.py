@@ -57,6 +57,7 @@ def first_scene(
     weights: Float[Array, "v"] | None = None,
     between: half_instants.TargetsBetween | None = None,
     filmed: int | None = None,
+    passing: Bool[ndarray, "m t h w"] | None = None,
 ) -> Scene:
     """Return the scene where the fit starts: Gaussians at the pixels with `seeds` > 0.
 
@@ -72,6 +73,8 @@ def first_scene(
       weights: how many Gaussians the pixels of each view get, relative to other views.
       between: pictures of the source between the instants, whose moving pixels are seeds too.
       filmed: how many views, from the first on, are not generated; None for all.
+      passing: what the first m views, of cameras that move, see for a while; None where that is
+        unknown.
     """
     count = frames.shape[1]
     used = count if settings.motion == "freetime" else 1
@@ -89,6 +92,9 @@ def first_scene(
     film["may_move"] &= (is_filmed | stillness.camera_moves(poses[0]))[
         :, None, None, None
     ]
+    if passing is not None:
+        film["passing"] = np.zeros(maps.shape, bool)
+        film["passing"][: len(passing)] = passing[:, :used]
     start = initialize(
         **film,
         intrinsics=cameras.intrinsics,
@@ -108,6 +114,7 @@ def grid_depth(
     depth: Depths,
     cameras: Cameras,
     plate: grid.CleanPlate | None = None,
+    passing: Bool[ndarray, "t h w"] | None = None,
 ) -> Maps:
     """Return depth of the pixels that seed the scene, 0 for the others.
 
@@ -122,11 +129,12 @@ def grid_depth(
       depth: of the real views, the source first, world units, 0 where unknown.
       cameras: of all views, the real ones first.
       plate: what is behind the source's subjects: in views that show it, it lies at its depth.
+      passing: what the source sees for a while, of a camera that moves; None where it is unknown.
     """
     lens = cameras.intrinsics[0]
     poses = cameras.world_to_camera[0]
     video = 2 * frames[0] - 1
-    known = static_points.find_static_points(video, depth[0], lens, poses)
+    known = static_points.find_static_points(video, depth[0], lens, poses, passing)
     hidden = static_points.behind_subjects(plate, video, depth[0], lens, poses)
     seeds = _grid_depth(frames, depth[0], cameras, known, hidden)
     if not stillness.camera_moves(np.asarray(poses)):

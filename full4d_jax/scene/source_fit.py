@@ -57,13 +57,14 @@ def lift_grid(
     between = half_instants.between_instants(grid)
     start_key, fit_key = jax.random.split(key)
     # Every real row starts Gaussians; generated views add what these hide.
-    seeds = grid_depth(frames, depth, cameras, grid.plate)
+    passing = None if grid.masks is None else grid.masks[0]
+    seeds = grid_depth(frames, depth, cameras, grid.plate, passing)
     # Weight of pixels that the source does not see, where Gaussians start.
     hidden_weight = 0.4
     closeness = jnp.full(len(frames), hidden_weight).at[:real].set(1.0)
-    start = first_scene(
-        settings, frames, seeds, cameras, start_key, closeness, between, filmed=real
-    )
+    pixels = frames, seeds, cameras
+    how = {"between": between, "filmed": real, "passing": grid.masks}
+    start = first_scene(settings, *pixels, start_key, closeness, **how)
     targets = grid_targets(frames, cameras, real, between)
     if preview is not None:
         preview(start)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from jaxtyping import Float, Float32, Int32, UInt8
+from jaxtyping import Float32, Int32, UInt8
 from numpy import ndarray
 
 from full4d_jax.geometry import image_motion
@@ -56,50 +56,6 @@ class SeenPictures(NamedTuple):
     subject: Shares
 
 
-def find_moving_while_turning(
-    frames: Pictures, subject: Shares, to_first: Float[ndarray, "t 3 3"]
-) -> Masks:
-    """Return what moves before a camera that turns on its place: `find_moving` in the first view.
-
-    A place that is a little wrong makes the edges of the background move: thin pieces do not count,
-    and instants at which much of the background moves are left out. Where more of it moves than
-    things do at most instants, the camera does not turn on its place, and no instant is used.
-
-    Args:
-      frames: sRGB.
-      subject: share of the subjects' classes at each pixel.
-      to_first: where the pixels of each frame lie in the first one.
-    """
-    # Median of that share over the instants.
-    max_usual_moving_background = 0.01
-    # Share of it at one instant of a camera that turns on its place.
-    max_moving_background = 0.05
-    size = frames.shape[2], frames.shape[1]
-    everywhere = np.ones(frames.shape[1:3], np.float32)
-    steady = []
-    shares = []
-    for frame, share, place in zip(frames, subject, to_first, strict=True):
-        unseen = 1 - cv2.warpPerspective(everywhere, place, size)
-        replicate = cv2.BORDER_REPLICATE
-        steady.append(cv2.warpPerspective(frame, place, size, borderMode=replicate))
-        # Pixels that this instant does not show are no evidence of the background.
-        shares.append(np.maximum(cv2.warpPerspective(share, place, size), unseen))
-    steady_shares = np.stack(shares)
-    pictures = np.stack(steady)
-    moving = find_moving(pictures, find_backdrop(pictures, steady_shares))
-
-    thick = np.stack([_thick(mask) for mask in moving])
-    behind = steady_shares < BACKGROUND_SHARE
-    astray = (thick & behind).sum((1, 2)) / np.maximum(behind.sum((1, 2)), 1)
-    turns_on_its_place = np.median(astray) <= max_usual_moving_background
-    thick[(astray > max_moving_background) | (not turns_on_its_place)] = False
-
-    back = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
-    pairs = zip(thick.astype(np.uint8), to_first, strict=True)
-    own = [cv2.warpPerspective(x, place, size, flags=back) for x, place in pairs]
-    return np.stack(own) > 0
-
-
 def find_moving(frames: Pictures, backdrop: Backdrop) -> Masks:
     """Return what differs from the background of a resting camera, without shadows and lights.
 
@@ -107,23 +63,31 @@ def find_moving(frames: Pictures, backdrop: Backdrop) -> Masks:
       frames: sRGB.
       backdrop: what rests behind them.
     """
-    # Factors of brightness that shadows and lights may have.
-    brightest_light = 1.7
-    darkest_shadow = 0.45
-    # Of 255 levels, from the background times one factor.
-    same_colour_levels = 12
     moving = []
     for frame in frames.astype(np.float32):
         changed = image_motion.differs(frame, backdrop.frame, MOVING_LEVELS)
-        factor, tint = _factor_and_tint(frame, backdrop.frame)
-        lit = (factor > darkest_shadow) & (factor < brightest_light)
-        light = changed & (tint < same_colour_levels) & lit
+        factor, _ = _factor_and_tint(frame, backdrop.frame)
+        light = changed & is_lit(frame, backdrop.frame)
         mask = as_bytes(backdrop.known & changed & ~_even(light, factor))
         # Opened by 2x2 pixels; morphologyEx would shift the mask by one.
         square = np.ones((2, 2), np.uint8)
         mask = cv2.dilate(cv2.erode(mask, square), square, anchor=(0, 0))
         moving.append(cv2.morphologyEx(mask, cv2.MORPH_CLOSE, disc(2)) > 0)
     return np.stack(moving)
+
+
+def is_lit(
+    frame: Float32[ndarray, "h w 3"], background: Float32[ndarray, "h w 3"]
+) -> Mask:
+    """Return where a frame differs from its background by brightness alone."""
+    # Factors of brightness that shadows and lights may have.
+    brightest_light = 1.7
+    darkest_shadow = 0.45
+    # Of 255 levels, from the background times one factor.
+    same_colour_levels = 12
+    factor, tint = _factor_and_tint(frame, background)
+    possible = (factor > darkest_shadow) & (factor < brightest_light)
+    return possible & (tint < same_colour_levels)
 
 
 def find_faint(frames: Pictures, subject: Shares, backdrop: Backdrop) -> Masks:
@@ -150,7 +114,7 @@ def find_faint(frames: Pictures, subject: Shares, backdrop: Backdrop) -> Masks:
         clear = difference > max(faint_levels, faint_noise * noise)
         tinted = clear & (tint > faint_tint * difference)
         # Outlines are blurred and codecs ring: what is thin is no evidence.
-        faint.append(_thick(backdrop.known & tinted))
+        faint.append(thick(backdrop.known & tinted))
     return np.stack(faint)
 
 
@@ -162,7 +126,7 @@ def _factor_and_tint(
     return factor, np.abs(frame - factor[..., None] * background).max(-1)
 
 
-def _thick(mask: Mask) -> Mask:
+def thick(mask: Mask) -> Mask:
     """Return a mask without what is thinner than edges that seem to move."""
     kernel = disc(EDGE_RADIUS_PIXELS)
     return cv2.morphologyEx(as_bytes(mask), cv2.MORPH_OPEN, kernel) > 0

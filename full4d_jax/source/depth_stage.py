@@ -20,14 +20,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
 from full4d_jax.config import Size
-from full4d_jax.geometry.arrays import Map, Maps, Picture
+from full4d_jax.geometry.arrays import Map, Maps, Masks, Picture
 from full4d_jax.geometry.depth_maps import drop_depth_edges, fuse_depth, nearest
 from full4d_jax.geometry.stereo_depth import stereo_depth
 from full4d_jax.grid import (
@@ -149,7 +149,9 @@ def run_depth(stages: Stages, grid: Grid, inputs: DepthInputs) -> Grid:
         "depth", inputs.settings, lambda: measure(grid, inputs, stages.say)
     )
     placed = path_scale.in_unit(grid, float(arrays["path_unit"]))
-    return replace(placed, depth=arrays["depth"], around=None, plate=plate_in(arrays))
+    masks = arrays.get("masks")
+    plate = plate_in(arrays)
+    return replace(placed, depth=arrays["depth"], around=None, plate=plate, masks=masks)
 
 
 def measure(grid: Grid, inputs: DepthInputs, say: Callable[[str], None]) -> Arrays:
@@ -165,15 +167,16 @@ def measure(grid: Grid, inputs: DepthInputs, say: Callable[[str], None]) -> Arra
     """
     constrained = not inputs.chosen.keep_estimate
     estimate = partial(measure_depth, network=inputs.network, constrained=constrained)
-    plate = None
+    plate = passing = None
     if inputs.depth is not None:
         depth, unit = path_scale.settle_scale(grid, inputs.depth, estimated=False)
     else:
         if grid.depth is None and isinstance(inputs.network, FileNetwork):
             say(inputs.network.description)
-        depth, unit, _, swept, plate = estimate(grid)
-        if swept:
-            say(describe_sweep(swept))
+        measured = estimate(grid)
+        depth, unit, _, _, plate, passing = measured
+        if measured.swept:
+            say(describe_sweep(measured.swept))
         size = grid.frames.shape[2:4]
         if plate and (hidden := resting_scene.depth_within(plate, *size) > 0).any():
             found = f"in {hidden.mean():.1%} of the picture somebody always hides it"
@@ -182,31 +185,47 @@ def measure(grid: Grid, inputs: DepthInputs, say: Callable[[str], None]) -> Arra
     rows = [np.asarray(depth)]
     for view in range(1, grid.real_rows):
         assert grid.about.distances is not None, "a rig knows how far the scene is"
-        other, own, *_ = estimate(alone(grid, view))
-        scaled = other * (own * float(grid.about.distances[view]) / unit)
-        rows.append(scaled.astype(np.float32))
+        other = estimate(alone(grid, view))
+        scale = other.unit * float(grid.about.distances[view]) / unit
+        rows.append((other.depth * scale).astype(np.float32))
     arrays = {"depth": np.stack(rows), "path_unit": np.asarray(unit)}
+    if passing is not None:
+        arrays["masks"] = passing[None]
     return arrays if plate is None else arrays | part_arrays("plate", plate)
+
+
+class Measured(NamedTuple):
+    """Depth of a source.
+
+    Attributes:
+      depth: z, world units, 0 where unknown.
+      unit: a world unit in units of the source's path (`in_unit`).
+      metres: the same in metres; None where the network gives none.
+      swept: the share of the pixels of which a plane sweep is sure, 0 where none was believed.
+      plate: what is behind the source's subjects; None where it is unknown.
+      passing: what a camera that moves sees for a while; None where that is not sought.
+    """
+
+    depth: Maps
+    unit: float
+    metres: float | None = None
+    swept: float = 0.0
+    plate: CleanPlate | None = None
+    passing: Masks | None = None
 
 
 def measure_depth(
     source: Grid, network: any_network.AnyNetwork, *, constrained: bool = False
-) -> tuple[Maps, float, float | None, float, CleanPlate | None]:
+) -> Measured:
     """Return the depth that is known with a source, or else what a network estimates.
 
     Args:
       source: of one camera.
       network: estimates depth that is not known.
       constrained: whether estimates are made to agree with constraints on what stands and moves.
-
-    Returns:
-      Z-depth in world units, 0 where unknown; what a world unit is in units of the source's path
-      (`in_unit`), and in metres, None where the network gives none; the share of the pixels of
-      which a plane sweep is sure, 0 where none was believed; and what is behind the source's
-      subjects, None where it is unknown.
     """
     pictures = source.frames[0]
-    metres = plate = None
+    metres = plate = passing = None
     swept = 0.0
     # To the network, such as the sky.
     unknown = np.zeros(pictures.shape[:3], bool)
@@ -248,10 +267,11 @@ def measure_depth(
         settled = np.asarray(fuse_depth(frames, shown, *camera))
     if estimated and constrained:
         placed = replace(placed, depth=np.asarray(settled)[None])
-        settled, plate = hold_constraints(placed, estimate)
+        settled, plate, passing = hold_constraints(placed, estimate)
     if constrained or not fused:
         settled = _without_edges(settled)
-    return np.where(unknown, 0, settled), unit, metres, swept, plate
+    settled = np.where(unknown, 0, settled)
+    return Measured(settled, unit, metres, swept, plate, passing)
 
 
 def describe_sweep(swept: float) -> str:
@@ -265,8 +285,10 @@ def _without_edges(depth: Maps) -> Maps:
 
 def hold_constraints(
     source: Grid, estimate: resting_scene.Estimate
-) -> tuple[Maps, CleanPlate]:
-    """Return depth that meets the constraints, and the plate of what the camera does not see.
+) -> tuple[Maps, CleanPlate, Masks | None]:
+    """Return depth that meets the constraints, the plate of what the camera does not see.
+
+    And what a camera that moves sees for a while.
 
     Args:
       source: of one camera, with estimated depth in world units, 0 where unknown.
@@ -287,4 +309,5 @@ def hold_constraints(
     source = replace(source, depth=standing[None])
     plate = resting_scene.clean_plate(source, subjects, estimate)
     behind = resting_scene.depth_within(plate, *labels.shape[1:]) if still else None
-    return resting_scene.set_before(source, labels, behind), plate
+    before = resting_scene.set_before(source, labels, behind)
+    return before, plate, subjects.passing

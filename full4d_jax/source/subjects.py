@@ -2,12 +2,13 @@
 
     frames -> DeepLab, 385 pixels a short side -> shares of classes, averaged along the flow
            -> people once more in windows of their own (`silhouettes`)
-           -> beside them, of a camera that stays in its place, what differs from the background
+           -> beside them, what differs from the background (`backdrop`), or before a camera that
+              moves what moves by itself (`own_motion`)
            -> other edges by colour (GrabCut in a band around the outline)
            -> the majority along the flow: a hat or an arm that one instant misses -> labels
 
 DeepLab's cells are 8 of its pixels wide; only colours show where the outline of an animal or of a
-group runs. What moves before a camera that stays in its place is found by `backdrop`.
+group runs.
 """
 
 from typing import NamedTuple
@@ -16,10 +17,10 @@ import cv2
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Float32
+from jaxtyping import Float32
 from numpy import ndarray
 
-from full4d_jax.geometry import arrays, paths, tracking
+from full4d_jax.geometry import arrays
 from full4d_jax.grid import Grid
 from full4d_jax.models.nets.published import CELL_PIXELS, CLASSES, Params, logits
 from full4d_jax.models.weights import load_shipped
@@ -37,12 +38,13 @@ from full4d_jax.source.backdrop import (
     find_backdrop,
     find_faint,
     find_moving,
-    find_moving_while_turning,
     grown,
     number_pieces,
     pieces_with,
 )
+from full4d_jax.source.own_motion import OwnMotion, find_own_motion
 from full4d_jax.source.silhouettes import likely_pieces, look_again
+from gaussians.fitting.stillness import camera_moves
 
 PERSON = "person"
 ANIMAL = "animal"
@@ -65,33 +67,38 @@ class Subjects(NamedTuple):
       labels: number of the subject at each pixel, 0 for none.
       kinds: "person", "animal", "vehicle", "aeroplane" or "thing" of subjects 1, 2 and so on.
       backdrop: what a camera at rest sees behind them; None of one that moves.
+      passing: what a camera that moves sees for a while: these, and shadows that move; None of one
+        at rest.
     """
 
     labels: arrays.Labels
     kinds: tuple[str, ...]
     backdrop: Backdrop | None = None
+    passing: arrays.Masks | None = None
 
 
 def find_subjects(source: Grid) -> Subjects:
-    """Return the masks of what stands in the clip of one camera.
+    """Return the masks of what stands in the clip of one camera, and of what moves.
 
-    Unless the camera travels, what moves is found as well.
+    Args:
+      source: of one camera, with depth where its camera moves.
     """
     frames, around = source.frames[0], source.around
-    lens, world_to_camera = source.source_camera
+    lens, poses = source.source_camera
     classes, silhouettes = map(load_shipped, ("segmentation", "silhouette"))
-    to_first = None
-    if not paths.travels(world_to_camera):
-        to_first = tracking.homographies(world_to_camera[:, :3, :3], lens)
     flows = along_flow.sure_flows(frames)
     shares = along_flow.average_along_flow(class_shares(classes, frames), flows)
     outlines = see_people(silhouettes, frames, shares)
+    own = None
+    if camera_moves(poses):
+        sure = along_flow.of_one_colour(flows, frames)
+        own = find_own_motion(frames, sure, source.known_depth[0], lens, poses)
     more = None
     if around is not None:
         around_shares = class_shares(classes, around)
         seen = see_people(silhouettes, around, around_shares)
         more = SeenPictures(around, seen.anybody)
-    return label_subjects(frames, outlines, flows, to_first, more)
+    return label_subjects(frames, outlines, flows, own, more)
 
 
 class Outlines(NamedTuple):
@@ -133,7 +140,7 @@ def label_subjects(
     frames: arrays.Pictures,
     outlines: Outlines,
     flows: along_flow.SureFlows,
-    to_first: Float[ndarray, "t 3 3"] | None,
+    own: OwnMotion | None,
     around: SeenPictures | None,
 ) -> Subjects:
     """Return the masks of what stands in a clip.
@@ -142,21 +149,19 @@ def label_subjects(
       frames: sRGB.
       outlines: as `see_people` returns them.
       flows: of the frames, as `sure_flows` returns them.
-      to_first: where the pixels of each frame lie in the first one (`homographies`); None of a
-        camera that travels.
+      own: what moves by itself before a camera that moves; None of one at rest.
       around: of a camera at rest, before and after.
     """
     subject = outlines.shares.sum(-1)
     anybody = outlines.anybody
     backdrop = None
     moving = faint = np.zeros(subject.shape, bool)
-    if to_first is not None and len(frames) > 2:
-        if np.ptp(to_first, axis=0).any():
-            moving = find_moving_while_turning(frames, anybody, to_first)
-        else:
-            backdrop = find_backdrop(frames, anybody, around)
-            moving = find_moving(frames, backdrop)
-            faint = find_faint(frames, anybody, backdrop) & ~outlines.decided
+    if own is not None:
+        moving = own.things
+    elif len(frames) > 2:
+        backdrop = find_backdrop(frames, anybody, around)
+        moving = find_moving(frames, backdrop)
+        faint = find_faint(frames, anybody, backdrop) & ~outlines.decided
     masks = map(outline, frames, subject, moving, outlines.decided)
     whole = [up_to_the_sides(mask) for mask in map(with_faint_parts, masks, faint)]
     ballots = np.stack(whole)[..., None].astype(np.float32)
@@ -166,7 +171,8 @@ def label_subjects(
     labels, count = along_flow.link_labels(steady, flows.back)
     numbers = range(1, count + 1)
     kinds = tuple(_kind(outlines.shares[labels == number]) for number in numbers)
-    return _drop_small(labels, kinds)._replace(backdrop=backdrop)
+    passing = None if own is None else steady | own.shades
+    return _drop_small(labels, kinds)._replace(backdrop=backdrop, passing=passing)
 
 
 def class_shares(params: Params, frames: arrays.Pictures) -> along_flow.Values:

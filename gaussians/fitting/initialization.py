@@ -80,6 +80,7 @@ def initialize(
     times: Float[Array | ndarray, "t"] | None = None,
     durations: Float[ndarray, "v t h w"] | None = None,
     may_move: Bool[ndarray, "v t h w"] | None = None,
+    passing: Bool[ndarray, "v t h w"] | None = None,
     velocities: Velocities | None = None,
     seeding: Seeding = CAPTURE_SEEDING,
 ) -> motion.DynamicGaussians:
@@ -98,6 +99,8 @@ def initialize(
       durations: how long what moves at a pixel is visible, one standard deviation, in clips; None
         for `seeding.duration` mean steps between instants with depth.
       may_move: which pixels with depth may become Gaussians that move; None for all.
+      passing: which pixels of cameras that move show something else at other instants, whatever
+        their colours; None for none.
       velocities: function of the frames (t h w 3), depth, intrinsics and poses of a view, of its
         moving pixels (t h w), of the times, and with its number as `view`. It returns velocities
         where Gaussians begin (t h w 3), world units per clip; None begins with all at rest.
@@ -115,8 +118,11 @@ def initialize(
     poses = np.asarray(world_to_camera, np.float64)
     if may_move is None:
         may_move = maps > 0
+    if passing is None:
+        passing = np.zeros(maps.shape, bool)
     # Each view offers pixels whose depth is known; the capacity is shared among all of them.
-    views = zip(pictures, maps, importance, lenses, poses, may_move, strict=True)
+    of_views = pictures, maps, importance, lenses, poses, may_move, passing
+    views = zip(*of_views, strict=True)
     candidates = [_candidates(*view, seeding=seeding) for view in views]
     weights_of_pixels = [x for own in candidates for x in (own.still, own.moving)]
     count = int(sum(map(np.count_nonzero, weights_of_pixels)))
@@ -175,17 +181,18 @@ def _candidates(
     lens: stillness.Lens,
     poses: stillness.Poses,
     may_move: stillness.Masks,
+    passing: stillness.Masks,
     seeding: Seeding,
 ) -> CandidatePixels:
     """Sort the pixels of known depth of a view into still and moving ones, and weigh them."""
     instants = np.flatnonzero((depth > 0).any((1, 2)))
     travels = stillness.camera_moves(poses)
-    frames, depth, poses, may_move = (
-        x[instants] for x in (frames, depth, poses, may_move)
+    frames, depth, poses, may_move, passing = (
+        x[instants] for x in (frames, depth, poses, may_move, passing)
     )
     known = depth > 0
     if travels or not instants.size:
-        is_still, again = stillness.still_points(frames, depth, lens, poses)
+        is_still, again = stillness.still_points(frames, depth, lens, poses, passing)
         lasting = is_still & ~again
         transient = known & ~again & may_move
         importance = np.where(lasting, 1.0, seeding.transient * transient).astype(

@@ -64,7 +64,11 @@ def median_where(
 
 
 def still_points(
-    frames: Float[ndarray, "t h w 3"], depth: Maps, lens: Lens, poses: Poses
+    frames: Float[ndarray, "t h w 3"],
+    depth: Maps,
+    lens: Lens,
+    poses: Poses,
+    passing: Masks | None = None,
 ) -> tuple[Masks, Masks]:
     """Return the pixels that show something still, and those of them that were shown before.
 
@@ -73,7 +77,10 @@ def still_points(
       depth: z, 0 where unknown; nothing is said of such pixels.
       lens: intrinsics, pixels.
       poses: of each frame.
+      passing: pixels that are known to show something else at other instants; None for none.
     """
+    if passing is None:
+        passing = np.zeros(depth.shape, bool)
     # Evenly spaced instants in which points are looked up.
     most_instants = 8
     count = len(frames)
@@ -98,11 +105,15 @@ def still_points(
             near = (there <= 0) | (np.abs(there - z) < same_depth_share * z)
             same = inside & (difference < STILL_COLOR_DIFFERENCE) & near
             hides = (there > 0) & (there < (1 - same_depth_share) * z)
+            hidden_there = passing[other][row, column]
+            hides |= hidden_there
+            same &= ~hidden_there
             seen += inside & ~hides
             agreeing += same
             if other < instant:
                 before[instant] |= same
-        still[instant] = (depth[instant] > 0) & (agreeing > 0) & (2 * agreeing >= seen)
+        agrees = (agreeing > 0) & (2 * agreeing >= seen)
+        still[instant] = (depth[instant] > 0) & agrees & ~passing[instant]
     return still, still & before
 
 

@@ -1,0 +1,121 @@
+"""What moves by itself before a camera that moves, by optical flow.
+
+With z the depth of a pixel p at instant t, and the path of the camera, p is seen at a neighbouring
+instant u at q(z). If nothing moves there, flow leads from p to some point between q(z / 2) and
+q(2 z), however wrong the depth: to one point, of a camera that turns on its place. What moves
+leaves this line, and its colour is not seen at q(z). Where only the brightness differs, a shadow or
+a light moves, which is no thing.
+"""
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+
+from full4d_jax.geometry.arrays import Lens, Map, Mask, Masks, Picture, Pictures, Poses
+from full4d_jax.geometry.image_motion import differs, warp
+from full4d_jax.source.along_flow import Flow, SureFlows
+from full4d_jax.source.backdrop import as_bytes, disc, is_lit, thick
+from input_pipeline.pinhole import unproject
+
+
+class OwnMotion(NamedTuple):
+    """What moves by itself.
+
+    Attributes:
+      things: where things do.
+      shades: where shadows and lights do.
+    """
+
+    things: Masks
+    shades: Masks
+
+
+def find_own_motion(
+    frames: Pictures,
+    flows: SureFlows,
+    depth: Float[ndarray, "t h w"],
+    lens: Lens,
+    poses: Poses,
+) -> OwnMotion:
+    """Return what moves by itself in a film.
+
+    Args:
+      frames: sRGB.
+      flows: of the frames, sure where they lead to the same colour.
+      depth: z, world units, 0 where unknown; nothing is said of such pixels.
+      lens: intrinsics, pixels.
+      poses: world-to-camera at every instant.
+    """
+    # Pixels of each side that pieces are closed by.
+    gap_pixels = 2
+    things, shades = np.zeros((2, *depth.shape), bool)
+    steps = [(t, t + 1) for t in range(len(frames) - 1)]
+    ahead = zip(steps, flows.there, flows.there_sure, strict=True)
+    behind = zip([(u, t) for t, u in steps], flows.back, flows.back_sure, strict=True)
+    for (now, then), flow, sure in (*ahead, *behind):
+        seen = [
+            _seen_at(share * depth[now], lens, poses[now], poses[then])
+            for share in (0.5, 1.0, 2.0)
+        ]
+        pair = frames[now], frames[then]
+        own, lit = _leaves(*pair, flow, seen)
+        own &= sure & (depth[now] > 0)
+        things[now] |= own & ~lit
+        shades[now] |= own & lit
+    kernel = disc(gap_pixels)
+    closed = [
+        [
+            thick(cv2.morphologyEx(as_bytes(mask), cv2.MORPH_CLOSE, kernel) > 0)
+            for mask in x
+        ]
+        for x in (things, shades)
+    ]
+    return OwnMotion(*map(np.stack, closed))
+
+
+def _leaves(
+    frame: Picture, other: Picture, flow: Flow, seen: list[Float[ndarray, "h w 2"]]
+) -> tuple[Mask, Mask]:
+    """Return the pixels that move by themselves, and those of which the brightness alone differs.
+
+    Args:
+      frame: sRGB.
+      other: the picture that flow leads to.
+      flow: pixels.
+      seen: where the other picture would see them at half, once and twice their depth, pixels.
+    """
+    # Pixels from the line.
+    own_pixels = 2.0
+    # Of 255 levels.
+    same_colour_levels = 20
+    near, middle, far = seen
+    line = near - far
+    to = _centers(*flow.shape[:2]) + flow - far
+    length = np.maximum((line**2).sum(-1), 1e-9)
+    share = ((to * line).sum(-1) / length).clip(0, 1)
+    off = np.linalg.norm(to - share[..., None] * line, axis=-1)
+    rigid = (middle - _centers(*flow.shape[:2])).astype(np.float32)
+    there = warp(other.astype(np.float32), rigid)
+    now = frame.astype(np.float32)
+    height, width = flow.shape[:2]
+    inside = ((middle > 0) & (middle < (width, height))).all(-1)
+    moves = inside & (off > own_pixels) & differs(now, there, same_colour_levels)
+    return moves, is_lit(now, there)
+
+
+def _seen_at(
+    depth: Map, lens: Lens, pose: Float[ndarray, "4 4"], other: Float[ndarray, "4 4"]
+) -> Float[ndarray, "h w 2"]:
+    """Return where another camera sees the pixels of a camera at their depth, pixels."""
+    points = unproject(depth.astype(np.float64), lens.astype(np.float64), pose)
+    ahead = (points @ other[:3, :3].T + other[:3, 3]) @ lens.T
+    return ahead[..., :2] / np.maximum(ahead[..., 2:], 1e-6)
+
+
+def _centers(height: int, width: int) -> Float[ndarray, "h w 2"]:
+    """Return the centres of the pixels, x then y."""
+    y, x = np.mgrid[:height, :width] + 0.5
+    return np.stack([x, y], -1)
