@@ -58,6 +58,7 @@ ARRAYS: dict[str, dict[str, tuple[str, str]]] = {
     "between": {
         "frames": ("between?", "uint8 b h w 3"),
         "times": ("between_times?", "rising b"),
+        "world_to_camera": ("between_world_to_camera?", "float b 4 4"),
     },
     "plate": {
         "frame": ("plate?", "uint8 m n 3"),
@@ -129,15 +130,17 @@ class Points(NamedTuple):
 
 
 class PicturesBetween(NamedTuple):
-    """Pictures that a resting source camera took about half-way between the instants.
+    """Pictures that the source camera took about half-way between the instants.
 
     Attributes:
       frames: sRGB, one between each two instants.
       times: seconds at which they were taken.
+      world_to_camera: the camera's poses then; None before they are found.
     """
 
     frames: UInt8[ndarray, "t-1 h w 3"]
     times: Float[ndarray, " t-1"]
+    world_to_camera: Float[ndarray, "t-1 4 4"] | None = None
 
 
 class CleanPlate(NamedTuple):

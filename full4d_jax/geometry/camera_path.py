@@ -134,7 +134,8 @@ class CameraPath(NamedTuple):
         tell nothing and the lens is the assumed one.
       error: median over the tracks, pixels.
       agree: share of the tracks of each instant that land where the path says.
-      points: points of what stands still, of a camera that travels.
+      points: of what stands still, where they were found, at the network's depth if the camera
+        turns; None of a camera at rest.
     """
 
     motion: Motion
@@ -278,7 +279,7 @@ def find_camera_path(
         chosen.lens_error if chosen.lens_error <= UNKNOWN_LENS else np.inf,
         error,
         agree,
-        _sightings(unknowns, seen) if motion == "travel" else None,
+        None if motion == "rest" else _sightings(unknowns, seen),
     )
 
 

@@ -4,7 +4,8 @@ A grid has fewer instants than a video has frames. What moves is fitted at the i
 half-way between two of them both are half visible: an arm is doubled. The video knows how it really
 was. Its pictures between the instants are targets of the fit in the source's camera, and their
 moving pixels seed Gaussians of their own, at the depth that the instants before and after have
-where optical flow leads to them.
+where optical flow leads to them. A camera that moves took them at poses of their own, and what
+moves in them is what flow leads to from what passes at the instants.
 """
 
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from numpy import ndarray
 
+from full4d_jax.geometry.arrays import Lens, Map, Masks
 from full4d_jax.geometry.image_motion import (
     differs,
     pixel_velocities,
@@ -26,6 +28,7 @@ from full4d_jax.grid import Grid
 from full4d_jax.media.pictures import to_uint8
 from full4d_jax.source.depth.resting_scene import inverse
 from gaussians.fitting import stillness
+from input_pipeline.pinhole import unproject
 
 # Steps between instants that what moves is visible at first: longer ones leave ghosts.
 FIRST_DURATION_STEPS = 0.45
@@ -37,10 +40,12 @@ class TargetsBetween(NamedTuple):
     Attributes:
       frames: colours in [0, 1].
       times: when they were taken, in clips.
+      world_to_camera: the camera's poses then.
     """
 
     frames: Float[ndarray, "t-1 h w 3"]
     times: Float[ndarray, " t-1"]
+    world_to_camera: Float[ndarray, "t-1 4 4"]
 
 
 def between_instants(grid: Grid) -> TargetsBetween | None:
@@ -48,11 +53,12 @@ def between_instants(grid: Grid) -> TargetsBetween | None:
 
     Their times are in clips, in which the instants are evenly spread.
     """
-    if grid.between is None:
+    if grid.between is None or grid.between.world_to_camera is None:
         return None
     evenly = np.linspace(0, 1, len(grid.times))
     times = np.interp(grid.between.times, grid.times, evenly)
-    return TargetsBetween(grid.between.frames.astype(np.float32) / 255, times)
+    frames = grid.between.frames.astype(np.float32) / 255
+    return TargetsBetween(frames, times, grid.between.world_to_camera)
 
 
 def with_instants_between(
@@ -60,6 +66,8 @@ def with_instants_between(
     depth: Float[ndarray, "v t h w"],
     world_to_camera: Float[ndarray, "v t 4 4"],
     between: TargetsBetween,
+    lens: Lens,
+    passing: Masks | None = None,
 ) -> dict[str, Any]:
     """Return a grid with the pictures between its instants, as arguments of `initialize`.
 
@@ -68,10 +76,12 @@ def with_instants_between(
     half as long as the rest, as it is somewhere else half a step later.
 
     Args:
-      frames: of a grid, [0, 1]; view 0 is the source, whose camera rests.
+      frames: of a grid, [0, 1]; view 0 is the source.
       depth: z of the pixels that seed a scene, 0 for others; of view 0 known everywhere.
       world_to_camera: of the cameras.
       between: a picture between each two instants.
+      lens: intrinsics of the source, pixels.
+      passing: what a source that moves sees for a while, at the instants; None of one at rest.
     """
     views, count, height, width = depth.shape
     step = 1 / (count - 1)
@@ -88,17 +98,33 @@ def with_instants_between(
     durations[:, 1::2] /= 2
     may_move = maps > 0
 
+    poses = np.repeat(world_to_camera, 2, axis=1)[:, :-1]
+    poses[0, 1::2] = between.world_to_camera
     film = pictures[0]
     flows = video_flows(to_uint8(film))
-    resting = stillness.median_where(frames[0], stillness.shows_farthest(depth[0]))
+    passes = np.zeros(shape, bool)
+    if passing is None:
+        resting = stillness.median_where(frames[0], stillness.shows_farthest(depth[0]))
+    else:
+        passes[0, ::2] = passing
+        # Pictures between tell nothing of what stands still.
+        passes[0, 1::2] = True
     for middle in range(1, 2 * count - 1, 2):
         around = [middle - 1, middle + 1]
         to_around = flows.back[middle - 1], flows.there[middle]
-        z, is_explained = depth_between(
-            film[around], maps[0, around], film[middle], to_around
-        )
-        moves = differs(film[middle], resting, stillness.STILL_COLOR_DIFFERENCE)
-        maps[0, middle] = z
+        if passing is None:
+            moves = differs(film[middle], resting, stillness.STILL_COLOR_DIFFERENCE)
+            seen = maps[0, around]
+        else:
+            ends = zip(passes[0, around].astype(np.float32), to_around, strict=True)
+            moves = np.any([warp(x[..., None], flow) > 0.5 for x, flow in ends], 0)[
+                ..., 0
+            ]
+            seen = np.stack(
+                [_z_in(maps[0, i], lens, poses[0, i], poses[0, middle]) for i in around]
+            )
+        z, is_explained = depth_between(film[around], seen, film[middle], to_around)
+        maps[0, middle] = z if passing is None else np.where(moves, z, 0)
         may_move[0, middle] = moves & ~is_explained & (z > 0)
         from_around = flows.there[middle - 1], flows.back[middle]
         for instant, flow in zip(around, from_around, strict=True):
@@ -108,12 +134,21 @@ def with_instants_between(
     return {
         "frames": pictures,
         "depth": maps,
-        "world_to_camera": np.repeat(world_to_camera, 2, axis=1)[:, :-1],
+        "world_to_camera": poses,
         "times": times,
         "durations": durations,
         "may_move": may_move,
+        "passing": passes,
         "velocities": partial(pixel_velocities, flows=flows),
     }
+
+
+def _z_in(
+    depth: Map, lens: Lens, pose: Float[ndarray, "4 4"], other: Float[ndarray, "4 4"]
+) -> Map:
+    """Return the depth of a camera's pixels for another one, 0 where it is unknown."""
+    points = unproject(depth, lens, pose)
+    return np.where(depth > 0, np.maximum(points @ other[2, :3] + other[2, 3], 0), 0)
 
 
 def depth_between(
@@ -129,8 +164,8 @@ def depth_between(
     it has, or else that of the nearest there: what moves lies before what rests.
 
     Args:
-      frames: of the source at the instants around, [0, 1], a camera at rest.
-      depth: z of these, known everywhere.
+      frames: of the source at the instants around, [0, 1].
+      depth: z of what these show, in the camera of the picture between, known everywhere.
       picture: of the source between them.
       flows: from it to each of them, pixels.
     """

@@ -13,7 +13,8 @@ One number for the whole picture hides what goes wrong: most of it is at rest an
                        their length (`source.depth.lines`); it judges the depth
 
 A pixel moves if a channel differs by more than `MOVING_LEVELS` from the clip's median picture.
-That holds for a camera at rest; where it moves, every pixel does, and moving pixels are not scored.
+That holds for a camera at rest; before one that moves, the grid's masks tell what passes at the
+instants, where there are some.
 """
 
 from typing import NamedTuple
@@ -23,7 +24,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from numpy import ndarray
 
-from full4d_jax.geometry.arrays import Picture, Pictures, Poses, Values
+from full4d_jax.geometry.arrays import Masks, Picture, Pictures, Values
 from full4d_jax.geometry.image_motion import differs, moving_pixels, resting_picture
 from full4d_jax.grid import Grid
 from full4d_jax.media.pictures import to_uint8
@@ -69,11 +70,16 @@ def score_scene(scene: Scene, grid: Grid) -> SourceQuality:
     frames = grid.frames[0]
     draw = scene_renderer(scene, source)
     renders = pictures_along(draw, source, np.linspace(0, 1, len(frames)))
-    path = np.asarray(source.world_to_camera[0])
-    shown = source_quality(renders, frames, grid.times, path)
+    rests = not camera_moves(np.asarray(source.world_to_camera[0]))
+    if rests:
+        moving = moving_pixels(frames, MOVING_LEVELS)
+    elif grid.masks is not None:
+        moving = grid.masks[0]
+    else:
+        moving = np.zeros(frames.shape[:3], bool)
+    shown = source_quality(renders, frames, grid.times, moving)
     between = between_instants(grid)
-    if between is not None:
-        # Its camera rests.
+    if rests and between is not None:
         resting = source.frames([0] * len(between.times))
         renders = pictures_along(draw, resting, between.times)
         score = psnr_between(renders, to_uint8(between.frames), frames)
@@ -89,7 +95,7 @@ def score_scene(scene: Scene, grid: Grid) -> SourceQuality:
 
 
 def source_quality(
-    renders: Pictures, frames: Pictures, times: Values, path: Poses
+    renders: Pictures, frames: Pictures, times: Values, moving: Masks
 ) -> SourceQuality:
     """Return how well renders in the source camera show the frames.
 
@@ -97,11 +103,10 @@ def source_quality(
       renders: the scene, seen from the source camera at every instant.
       frames: the source's pictures.
       times: of the instants, seconds into the video.
-      path: of the source camera, world to camera.
+      moving: pixels that move.
     """
     # Mean squared error of each pixel, of colours in [0, 1].
     error = np.square((renders.astype(np.float32) - frames) / 255).mean(-1)
-    moving = moving_pixels(frames, MOVING_LEVELS) & (not camera_moves(path))
     by_instant = [
         _decibels(error[i][mask]) if mask.mean() >= LEAST_MOVING_SHARE else np.nan
         for i, mask in enumerate(moving)
@@ -151,7 +156,7 @@ def quality_note(quality: SourceQuality) -> str:
     """Return a sentence on how well a scene shows its source."""
     parts = [f"source frames at {quality.source_psnr:.1f} dB"]
     if np.isnan(quality.moving_psnr):
-        parts.append("no moving pixels scored, as nothing moves or the camera does")
+        parts.append("nothing moves")
     else:
         worst = (
             f"{quality.moving_psnr_worst:.1f} at {quality.moving_psnr_worst_at:.2f} s"

@@ -82,19 +82,25 @@ def first_scene(
     pictures = np.asarray(frames[:, :used])
     maps = np.asarray(seeds[:, :used])
     film: dict[str, Any] = {"frames": pictures, "depth": maps, "world_to_camera": poses}
-    if between is None or settings.motion != "freetime":
+    # At rest, depth and colours tell what passes.
+    is_told = passing is not None or not stillness.camera_moves(poses[0])
+    if between is None or settings.motion != "freetime" or not is_told:
         film |= {"may_move": maps > 0, "velocities": pixel_velocities}
+        if passing is not None:
+            film["passing"] = np.zeros(maps.shape, bool)
+            film["passing"][: len(passing)] = passing[:, :used]
     else:
-        film = half_instants.with_instants_between(**film, between=between)
+        own = None if passing is None else passing[0]
+        lens = np.asarray(cameras.intrinsics[0])
+        film = half_instants.with_instants_between(
+            **film, between=between, lens=lens, passing=own
+        )
     # What a resting camera does not see stands still: pictures generated of it change at the rims
     # of what moves before it, and seeds of these would float beside people.
     is_filmed = np.arange(len(frames)) < (len(frames) if filmed is None else filmed)
     film["may_move"] &= (is_filmed | stillness.camera_moves(poses[0]))[
         :, None, None, None
     ]
-    if passing is not None:
-        film["passing"] = np.zeros(maps.shape, bool)
-        film["passing"][: len(passing)] = passing[:, :used]
     start = initialize(
         **film,
         intrinsics=cameras.intrinsics,

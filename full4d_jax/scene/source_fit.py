@@ -5,6 +5,7 @@ Distillation queries the prior at cameras half-way between the generated ones (`
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -128,8 +129,11 @@ def grid_targets(
     targets = Targets(flat, seen_by, times, weights, alpha=alpha)
     if between is None:
         return targets
-    # Its camera rests.
     source = jax.tree.map(lambda x: jnp.repeat(x[:1], len(between.times), 0), targets)
     times = jnp.asarray(between.times, jnp.float32)
-    source = source._replace(frames=jnp.asarray(between.frames), times=times)
+    poses = jnp.asarray(between.world_to_camera)
+    seen_by = replace(source.cameras, world_to_camera=poses)
+    source = source._replace(
+        frames=jnp.asarray(between.frames), times=times, cameras=seen_by
+    )
     return jax.tree.map(lambda *x: jnp.concatenate(x), targets, source)

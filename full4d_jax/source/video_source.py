@@ -72,6 +72,7 @@ def open_video_source(
             lens,
             known=known,
             network=network,
+            between=None if video.between is None else video.between.times,
         )
     if path.lens is not None:
         lens = path.lens
@@ -79,6 +80,11 @@ def open_video_source(
     note = f"{video.note}{choice}; {seen}{short}"
     # Else the camera in between is unknown.
     rests = not camera_moves(path.world_to_camera)
+    between = None
+    if video.between is not None and (rests or path.between is not None):
+        first = path.world_to_camera[:1].repeat(len(video.between.times), 0)
+        own = first if path.between is None else path.between
+        between = video.between._replace(world_to_camera=own.astype(np.float32))
     lenses, poses = (x[None].astype(np.float32) for x in (lens, path.world_to_camera))
     return grid.Grid(
         frames=video.frames[None],
@@ -86,7 +92,7 @@ def open_video_source(
         times=video.timestamps,
         cameras=cameras.Cameras(lenses, poses, size.height, size.width),
         points=grid.seen_in(0, path.points),
-        between=video.between if rests else None,
+        between=between,
         around=film.pictures_around(options.video, video) if rests else None,
         about=grid.About(
             note="; ".join(filter(None, (note, path.note))),

@@ -70,7 +70,8 @@ def clean_plate(source: Grid, subjects: Subjects, estimate: Estimate) -> CleanPl
     # Pixels beside a subject in which its colours mix with those of what rests.
     outline_pixels = 4
     frames, depth = source.frames[0], source.known_depth[0]
-    labels, _, backdrop = subjects
+    labels = subjects.labels
+    backdrop = subjects.backdrop
     instant = 0
     if backdrop is None:
         instant = len(frames) // 2

@@ -21,6 +21,7 @@ from numpy import ndarray
 
 from full4d_jax.geometry import camera_path, paths
 from full4d_jax.geometry.arrays import Lens, Maps, Masks, Pictures, Poses
+from full4d_jax.geometry.poses_between import find_poses_between
 from full4d_jax.media import video_io
 from full4d_jax.media.pictures import to_model
 from full4d_jax.models.weights import load_shipped
@@ -48,6 +49,7 @@ class SourcePath(NamedTuple):
       warning: a sentence about what may go wrong; empty for nothing.
       lens: intrinsics that were found with it, pixels; None where it tells nothing of them.
       lens_error: standard deviation of the logarithm of its focal length.
+      between: poses at the times between the instants; None where they are unknown.
     """
 
     world_to_camera: Poses
@@ -56,6 +58,7 @@ class SourcePath(NamedTuple):
     warning: str = ""
     lens: Lens | None = None
     lens_error: float = 0.0
+    between: Poses | None = None
 
 
 def still_path(frames: int) -> SourcePath:
@@ -71,6 +74,7 @@ def find_path(
     *,
     known: bool,
     network: any_network.AnyNetwork,
+    between: Float[ndarray, " b"] | None = None,
 ) -> SourcePath:
     """Find the path of a video's camera by its pictures, and its lens where that is unknown.
 
@@ -81,9 +85,12 @@ def find_path(
       lens: intrinsics of the frames, pixels.
       known: whether the lens is that of the camera, or merely assumed.
       network: estimates the depth of single frames.
+      between: a time between each two of these, at which the pose is sought too.
     """
     height, width = frames.shape[1:3]
-    film, instants = video_io.gray_film(file, times, height, width)
+    wanted = times if between is None else np.sort(np.append(times, between))
+    film, places = video_io.gray_film(file, wanted, height, width)
+    instants = places[np.isin(wanted, times)]
     everywhere = np.ones(frames.shape[:3], bool)
     if camera_path.rests(camera_path.track_points(film, instants, everywhere), width):
         return still_path(len(frames))
@@ -104,7 +111,14 @@ def find_path(
         warning = (
             f"the camera's path is doubtful: {seen}; the scene may smear: {ADVICE}"
         )
-    path = SourcePath(found.world_to_camera, found.points, note, warning)
+    points = found.points if found.motion == "travel" else None
+    path = SourcePath(found.world_to_camera, points, note, warning)
+    if between is not None and found.points is not None:
+        where = film, instants, places[np.isin(wanted, between)]
+        poses = find_poses_between(
+            *where, found.points, found.lens, path.world_to_camera
+        )
+        path = path._replace(between=poses)
     if known or not np.isfinite(found.lens_error):
         return path
     return path._replace(lens=found.lens, lens_error=found.lens_error)

@@ -76,12 +76,16 @@ def in_unit(source: Grid, unit: float) -> Grid:
     """Return a grid whose cameras are in units of `unit` of their own, as is what it knows."""
     poses = rescale(np.asarray(source.known_cameras.world_to_camera), unit)
     cameras = replace(source.known_cameras, world_to_camera=poses.astype(np.float32))
+    between = source.between
+    if between is not None and between.world_to_camera is not None:
+        own = rescale(between.world_to_camera, unit).astype(np.float32)
+        between = between._replace(world_to_camera=own)
     about = source.about
     if about.place is not None:
         about = replace(about, place=about.place._replace(unit=about.place.unit * unit))
     if about.distances is not None:
         about = replace(about, distances=about.distances / unit)
-    return replace(source, cameras=cameras, points=None, about=about)
+    return replace(source, cameras=cameras, points=None, between=between, about=about)
 
 
 def seen_from_first(source: Grid, depth: Maps) -> tuple[Pictures, Maps]:
