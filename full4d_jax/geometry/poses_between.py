@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import cv2
 import numpy as np
-from jaxtyping import Int, UInt8
+from jaxtyping import Float, Int, UInt8
 from numpy import ndarray
 
 from full4d_jax.geometry.arrays import Lens, Poses
@@ -25,7 +25,7 @@ def find_poses_between(
     points: SparseDepth,
     lens: Lens,
     poses: Poses,
-) -> Poses | None:
+) -> Float[ndarray, "b 4 4"] | None:
     """Return the pose of one picture after each instant but the last; None where one is unsure.
 
     Args:

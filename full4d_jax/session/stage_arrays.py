@@ -20,8 +20,14 @@ GRID = {name: axes for part in ARRAYS.values() for name, axes in part.values()}
 PLATE = dict(ARRAYS["plate"].values())
 STAGES = {
     "source": GRID,
-    # Depth of the real rows, 0 = unknown; and units of the source's path in one of the world.
-    "depth": {"depth": "float d t h w", "path_unit": "scale", **PLATE},
+    # Depth of the real rows, 0 = unknown; units of the source's path in one of the world; and what
+    # passes before a camera that moves.
+    "depth": {
+        "depth": "float d t h w",
+        "path_unit": "scale",
+        "masks?": "bool m t h w",
+        **PLATE,
+    },
     # The projection is of a generated grid, without the source.
     "grid": GRID | {"projection?": "uint8 o t h w 3"},
     "scene": {

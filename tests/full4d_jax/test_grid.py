@@ -51,7 +51,7 @@ def rig() -> Grid:
         depth=np.array([1.0, 2.0, 4.0]),
     )
     pictures = rng.integers(0, 255, (1, H, W, 3), np.uint8)
-    between = PicturesBetween(pictures, np.array([0.25]))
+    between = PicturesBetween(pictures, np.array([0.25]), np.eye(4)[None])
     place = Place("hash", "train", 7, 1, np.array([1, 0, 2]), np.array([3, 4]), 2.5)
     frames = rng.integers(0, 255, (V, T, H, W, 3), np.uint8)
     return Grid(

@@ -7,6 +7,7 @@ from handheld_clips import FRAMES, LENS, add_person, arc, film, path_error, shak
 
 from full4d_jax.geometry.camera_path import find_camera_path, rests, track_points
 from full4d_jax.geometry.paths import travels
+from full4d_jax.geometry.poses_between import find_poses_between
 from full4d_jax.geometry.tracking import steadied
 from input_pipeline.pinhole import rigid
 
@@ -98,3 +99,27 @@ def test_a_camera_that_travels(person):
     ratio = found.points.depth / depth[found.points.instants, row, column]
     assert person or np.median(np.abs(ratio / np.median(ratio) - 1)) < 0.03
     assert person or found.agree.min() > 0.95
+
+
+@pytest.mark.parametrize("motion", ["turn", "travel"])
+def test_the_pose_between_two_instants_is_found_as_well_as_theirs(motion):
+    poses = shake() if motion == "turn" else arc()
+    frames, depth = film(poses)
+    gray = np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames])
+    instants = np.arange(0, FRAMES, 2)
+    still = np.ones(gray.shape, bool)[instants]
+    tracked = track_points(gray, instants, still)
+    found = find_camera_path(tracked, lacking(depth)[instants], LENS, known=True)
+    assert found.motion == motion
+    between = np.arange(1, instants[-1], 2)
+    where = gray, instants, between, found.points, LENS
+    own = find_poses_between(*where, found.world_to_camera)
+    both = np.zeros((len(instants) + len(between), 4, 4))
+    both[::2] = found.world_to_camera
+    both[1::2] = own
+    assert angle_between(both, poses[: len(both)]) < 0.2
+    # Frames without anything to follow.
+    blank = np.full_like(gray, 90)
+    blank[instants] = gray[instants]
+    lost = find_poses_between(blank, *where[1:], found.world_to_camera)
+    assert lost is None

@@ -5,10 +5,10 @@ import math
 import numpy as np
 import pytest
 
-from full4d_jax.scene.quality import psnr_between, source_quality
+from full4d_jax.geometry.image_motion import moving_pixels
+from full4d_jax.scene.quality import MOVING_LEVELS, psnr_between, source_quality
 
 TIMES = np.array([2.0, 2.5, 3.0, 3.5, 4.0])
-RESTING = np.tile(np.eye(4), (5, 1, 1))
 
 
 @pytest.fixture
@@ -30,7 +30,8 @@ def test_errors_of_what_moves_are_told_apart_from_those_of_the_rest(frames):
     renders[0, 2:4, :2] -= 10  # of the square
     renders[2, 2:4, 10:12] -= 40
     renders[3:, :, :] += 2  # of instants where nothing moves
-    quality = source_quality(renders, frames, TIMES, RESTING)
+    moving = moving_pixels(frames, MOVING_LEVELS)
+    quality = source_quality(renders, frames, TIMES, moving)
     pooled = math.sqrt((10**2 + 0 + 40**2) / 3)
     whole = math.sqrt((4 * 10**2 + 4 * 40**2 + 2 * 400 * 2**2) / (5 * 400))
     assert quality.moving_psnr == pytest.approx(decibels(pooled), abs=1e-4)
@@ -55,6 +56,8 @@ def test_sharpness_is_the_share_of_the_laplacian_that_is_left(frames):
     mean = 105.0
     # 103 and 107.
     halved = (mean + (frames[3:].astype(float) - mean) * 0.4).astype(np.uint8)
-    quality = source_quality(halved, frames[3:], TIMES[:2], RESTING[:2])
+    nothing = np.zeros(frames.shape[:3], bool)
+    quality = source_quality(halved, frames[3:], TIMES[:2], nothing[3:])
     assert quality.sharpness == pytest.approx(0.16)
-    assert source_quality(frames, frames, TIMES, RESTING).sharpness == 1
+    assert math.isnan(quality.moving_psnr)
+    assert source_quality(frames, frames, TIMES, nothing).sharpness == 1

@@ -57,8 +57,10 @@ def network(true: np.ndarray, kind) -> FileNetwork:
 )
 def test_depth_that_is_given_again_is_as_right_as_at_first(kind):
     source, true = room()
-    depth, unit, metres, *_ = depth_stage.measure_depth(source, network(true, kind))
-    assert metres is None
+    measured = depth_stage.measure_depth(source, network(true, kind))
+    depth = measured.depth
+    unit = measured.unit
+    assert measured.metres is None
     again, unit_again = settle_scale(source, depth, estimated=False)
     seen = depth > 0
     metric = unit * depth, unit_again * again
@@ -86,6 +88,6 @@ def test_what_is_smeared_between_two_legs_is_the_wall_behind(monkeypatch):
 
     cameras = Cameras(lens[None], rest[None], 120, 160)
     source = around_source(frames[None], depth[None], cameras)
-    held, _ = depth_stage.hold_constraints(source, empty_room)
+    held, *_ = depth_stage.hold_constraints(source, empty_room)
     np.testing.assert_allclose(held[legs == 1], 1.0, rtol=0.05)
     np.testing.assert_allclose(held[legs == 0], 2.0, rtol=0.05)

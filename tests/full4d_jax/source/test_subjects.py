@@ -6,18 +6,18 @@ import pytest
 from one_view import one_view
 from skimage import data
 
-from full4d_jax.geometry.tracking import homographies
-from full4d_jax.source.along_flow import average_along_flow, link_labels, sure_flows
-from full4d_jax.source.backdrop import (
-    find_backdrop,
-    find_moving,
-    find_moving_while_turning,
+from full4d_jax.source.along_flow import (
+    average_along_flow,
+    link_labels,
+    of_one_colour,
+    sure_flows,
 )
+from full4d_jax.source.backdrop import find_backdrop, find_moving
+from full4d_jax.source.own_motion import OwnMotion, find_own_motion
 from full4d_jax.source.subjects import Outlines, Subjects, find_subjects, label_subjects
-from input_pipeline.pinhole import intrinsics_from_fov
+from input_pipeline.pinhole import intrinsics_from_fov, pixel_rays
 
 HEIGHT, WIDTH, FRAMES = 96, 128, 6
-AT_REST = np.stack([np.eye(3)] * FRAMES)
 
 
 def background() -> np.ndarray:
@@ -56,14 +56,14 @@ def clip() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def label_coarse(
-    frames: np.ndarray, shares: np.ndarray, to_first: np.ndarray | None
+    frames: np.ndarray, shares: np.ndarray, own: OwnMotion | None = None
 ) -> Subjects:
     """Label subjects of which only coarse shares are known."""
     flows = sure_flows(frames)
     averaged = average_along_flow(shares, flows)
     nowhere = np.zeros(frames.shape[:3], bool)
     outlines = Outlines(averaged, nowhere, averaged.sum(-1))
-    return label_subjects(frames, outlines, flows, to_first, None)
+    return label_subjects(frames, outlines, flows, own, None)
 
 
 def overlap(one: np.ndarray, other: np.ndarray) -> float:
@@ -72,7 +72,8 @@ def overlap(one: np.ndarray, other: np.ndarray) -> float:
 
 def test_colours_sharpen_coarse_masks(clip):
     frames, masks, shares = clip
-    subjects = label_coarse(frames, shares, None)
+    nowhere = np.zeros(frames.shape[:3], bool)
+    subjects = label_coarse(frames, shares, OwnMotion(nowhere, nowhere))
     assert subjects.kinds == ("person",)
     assert max(map(overlap, shares[..., 0] > 0.5, masks)) < 0.9
     assert min(map(overlap, subjects.labels == 1, masks)) > 0.95
@@ -80,7 +81,7 @@ def test_colours_sharpen_coarse_masks(clip):
 
 def test_of_a_resting_camera_what_moves_is_found_too(clip):
     frames, masks, shares = clip
-    subjects = label_coarse(frames, shares, AT_REST)
+    subjects = label_coarse(frames, shares)
     assert sorted(subjects.kinds) == ["person", "thing"]
     ball = 1 + subjects.kinds.index("thing")
     for t, labels in enumerate(subjects.labels):
@@ -88,7 +89,7 @@ def test_of_a_resting_camera_what_moves_is_found_too(clip):
         np.testing.assert_allclose(found.mean(0), (12 + 8 * t, 110), atol=1)
     # What the network does not see of the person, motion adds to it.
     shares[:, 60:] = 0
-    subjects = label_coarse(frames, shares, AT_REST)
+    subjects = label_coarse(frames, shares)
     person = 1 + subjects.kinds.index("person")
     whole = map(overlap, subjects.labels == person, masks)
     assert min(whole) > 0.8, "without motion it is .73"
@@ -106,44 +107,57 @@ def test_shadows_and_lights_are_not_things():
     assert find_moving(pictures, find_backdrop(pictures, nothing)).mean() < 0.002
 
 
-def test_what_moves_before_a_camera_that_turns_is_found_as_before_one_at_rest():
-    """The turned frames are drawn by projecting every pixel's ray, not by homographies."""
+def seen_by(frames: np.ndarray, depth: float, poses: np.ndarray, lens: np.ndarray):
+    """Return what cameras see of pictures on a wall that a first one sees, ray by ray."""
+    rays = pixel_rays(lens, HEIGHT, WIDTH)
+    views = []
+    for frame, pose in zip(frames, poses, strict=True):
+        # From each pixel of the camera to the wall, and to the first camera's pixel.
+        inverse = np.linalg.inv(pose)
+        ahead = rays @ inverse[:3, :3].T
+        along = (depth - inverse[2, 3]) / ahead[..., 2:]
+        first = (inverse[:3, 3] + along * ahead) @ lens.T
+        x, y = cv2.split((first[..., :2] / first[..., 2:] - 0.5).astype(np.float32))
+        views.append(cv2.remap(frame, x, y, cv2.INTER_LINEAR, None, cv2.BORDER_REFLECT))
+    return np.stack(views)
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.3])
+def test_what_moves_by_itself_is_found_before_a_camera_that_turns_or_travels(shift):
+    """Depth that is wrong by a half moves along the line of a pixel, which does not count."""
     lens = intrinsics_from_fov(60, HEIGHT, WIDTH)
-    angles = np.radians(np.linspace(0, 2, FRAMES))
-    turns = np.stack([cv2.Rodrigues(np.array([0.3 * a, a, 0.0]))[0] for a in angles])
-    places = np.mgrid[:HEIGHT, :WIDTH][::-1].transpose(1, 2, 0) + 0.5
-    rays = (
-        np.concatenate([places, np.ones((HEIGHT, WIDTH, 1))], -1)
-        @ np.linalg.inv(lens).T
-    )
+    poses = np.tile(np.eye(4), (FRAMES, 1, 1))
+    for pose, share in zip(poses, np.linspace(0, 1, FRAMES), strict=True):
+        turn = np.radians(12) * share * np.array([0.3, 1.0, 0.0])
+        pose[:3, :3] = cv2.Rodrigues(turn)[0]
+        pose[0, 3] = shift * share
     steady = np.stack([background()] * FRAMES).astype(np.uint8)
-    # Posts, which differ if they are misplaced.
+    # Posts, which differ where they are misplaced.
     steady[:, :, 6::16] = steady[:, :, 7::16] = 240
     masks = np.stack([walker(t) for t in range(FRAMES)])
-    steady[masks] = (200, 40, 40)
-    share = masks.astype(np.float32)
-    at_rest = find_moving(steady, find_backdrop(steady, share))
-    turned = []
-    people = []
-    expected = []
-    for frame, mask, moving, turn in zip(steady, masks, at_rest, turns, strict=True):
-        # The first camera's ray of each pixel, and its pixel there.
-        seen = rays @ turn @ lens.T
-        x, y = cv2.split((seen[..., :2] / seen[..., 2:] - 0.5).astype(np.float32))
-        turned.append(
-            cv2.remap(frame, x, y, cv2.INTER_LINEAR, None, cv2.BORDER_REFLECT)
-        )
-        people.append(cv2.remap(mask.astype(np.float32), x, y, cv2.INTER_LINEAR))
-        expected.append(cv2.remap(moving.astype(np.uint8), x, y, cv2.INTER_NEAREST) > 0)
-    frames = np.stack(turned)
-    shares = np.stack(people)
-    moving = find_moving_while_turning(frames, shares, homographies(turns, lens))
-    assert min(map(overlap, moving, expected)) > 0.9
-    elsewhere = shares == 0
-    unregistered = find_moving(frames, find_backdrop(frames, shares))
-    assert (unregistered & elsewhere).mean() > 4 * (moving & elsewhere).mean()
-    resting = find_moving_while_turning(steady, share, AT_REST)
-    assert overlap(resting, at_rest) > 0.95
+    noise = np.random.default_rng(1).normal(0, 1, (HEIGHT, WIDTH))
+    smooth = cv2.GaussianBlur(noise, (0, 0), 1.5)
+    texture = (130 + 60 * smooth / smooth.std()).clip(0, 255).astype(np.uint8)
+    for t, mask in enumerate(masks):
+        body = np.roll(texture, 4 * t, 1)
+        steady[t][mask] = np.stack([body, body // 4, body // 4], -1)[mask]
+        # A shadow goes with it.
+        shadow = np.roll(mask, 45, 1)
+        steady[t][shadow] = (0.6 * steady[t][shadow]).astype(np.uint8)
+    frames = seen_by(steady, 5.0, poses, lens)
+    expected = seen_by(masks.astype(np.uint8), 5.0, poses, lens) > 0
+    shadows = seen_by(np.roll(masks, 45, 2).astype(np.uint8), 5.0, poses, lens) > 0
+    flows = of_one_colour(sure_flows(frames), frames)
+    depth = np.full(frames.shape[:3], 5.0 if shift == 0 else 7.0)
+    own = find_own_motion(frames, flows, depth, lens, poses)
+    assert own.things[expected].mean() > 0.6
+    assert own.things[~expected & ~shadows].mean() < 0.03
+    assert own.things[shadows].mean() < 0.1
+    at_rest = np.tile(np.eye(4), (FRAMES, 1, 1))
+    unregistered = find_own_motion(frames, flows, depth, lens, at_rest)
+    elsewhere = ~expected & ~shadows
+    found = own.things[elsewhere].mean()
+    assert unregistered.things[elsewhere].mean() > 3 * found
 
 
 def test_numbers_last_when_two_meet_and_part():
