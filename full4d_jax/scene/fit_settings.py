@@ -22,6 +22,7 @@ from full4d_jax.session.errors import InputError
 from full4d_jax.session.fields import refuse
 from gaussians import FitConfig
 from gaussians.fitting.losses import SSIM_WINDOW
+from gaussians.fitting.stillness import camera_moves
 
 # By quality: steps of a fit to a generated grid, which starts sharp, and of one to a capture or to
 # small pictures; then Gaussians per pixel of a picture, and the same of a capture.
@@ -71,9 +72,11 @@ def sized_for(settings: LiftConfig, grid: Grid, kind: FitKind) -> LiftConfig:
     # A pixel that moves differs by more from its median colour over time.
     moving_difference = 20 / 255
     films = [] if kind is FitKind.CAPTURED else [grid.frames[0]]
-    # A scene that deforms starts from none of the pictures between the instants.
-    if films and grid.between is not None and settings.motion == "freetime":
-        films.append(grid.between.frames)
+    # A scene that deforms starts from none of the pictures between the instants, and before a
+    # camera that moves these show little that is new.
+    more = grid.between if settings.motion == "freetime" else None
+    if films and more is not None and not camera_moves(grid.source_camera[1]):
+        films.append(more.frames)
     colors = (film.astype(np.float32) / 255 for film in films)
     moving = sum(int(moving_pixels(x, moving_difference).sum()) for x in colors)
     settings = replace(settings, distillation=distillation_form(settings, kind))

@@ -5,13 +5,15 @@ ever shows (`shows_farthest`): something nearer was not there all the time.
 
 Before one that moves, points stand still that keep their colour where they are seen. The point of a
 pixel at its depth is looked up in other instants. It is still if at least half of the
-instants that see it unoccluded show its colour. Where an earlier instant shows it
-already, it needs no Gaussian of its own again.
+instants that see it unoccluded show its colour there or between pixels beside it, as depth and
+poses are never exact. Where an earlier instant shows it already, it needs no Gaussian of its own
+again.
 """
 
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
 from numpy import ndarray
+from scipy.ndimage import maximum_filter, minimum_filter
 
 # Of a view: its intrinsics, world-to-camera, and values of its pixels.
 Lens = Float[ndarray, "3 3"]
@@ -89,7 +91,15 @@ def still_points(
     instants = np.unique(places.round().astype(int))
     # Share of a depth up to which a picture shows the point itself.
     same_depth_share = 0.05
+    # Pixels of each side within which a moving camera may see a point beside its place.
+    window = (3, 3, 1)
     at_home = np.indices(depth.shape[1:])
+    lowest = highest = frames
+    if not rests:
+        lowest, highest = np.empty((2, *frames.shape), frames.dtype)
+        for other in instants:
+            lowest[other] = minimum_filter(frames[other], window)
+            highest[other] = maximum_filter(frames[other], window)
     still, before = np.zeros((2, *depth.shape), bool)
     for instant in range(count):
         agreeing = np.zeros(depth.shape[1:], int)
@@ -101,7 +111,9 @@ def still_points(
                 motion = poses[other] @ np.linalg.inv(poses[instant])
                 z, inside, row, column = _projected(z, lens, motion)
             there = depth[other][row, column]
-            difference = np.abs(frames[other][row, column] - frames[instant]).max(-1)
+            above = frames[instant] - highest[other][row, column]
+            below = lowest[other][row, column] - frames[instant]
+            difference = np.maximum(above, below).max(-1)
             near = (there <= 0) | (np.abs(there - z) < same_depth_share * z)
             same = inside & (difference < STILL_COLOR_DIFFERENCE) & near
             hides = (there > 0) & (there < (1 - same_depth_share) * z)
