@@ -38,8 +38,8 @@ ARRAYS: dict[str, dict[str, tuple[str, str]]] = {
         "times": ("times", "rising t"),
         # Depth of the first d views, world units, 0 = unknown.
         "depth": ("depth?", "float d t h w"),
-        # Masks of the subjects in the first m views.
-        "masks": ("masks?", "bool m t h w"),
+        # Masks of the subjects in the first a views.
+        "masks": ("masks?", "bool a t h w"),
         # Points to start from.
         "cloud": ("cloud?", "float c 6"),
         "around": ("around?", "uint8 e h w 3"),
@@ -236,7 +236,7 @@ class Grid:
       cameras: of all views; None where they are unknown.
       depth: z-depth of the first d views, world units, 0 where unknown: of the source, of all real
         rows, or of all views; None where all is unknown.
-      masks: where subjects of the first m views are: of a capture, those that are marked; before a
+      masks: where subjects of the first a views are: of a capture, those that are marked; before a
         camera that moves, whatever passes; None where nothing is said of them.
       points: still points that the real views see; None where the cameras' unit is the world's.
       cloud: positions and colours of points to start from, in the world; None without any.

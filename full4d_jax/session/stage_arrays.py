@@ -25,7 +25,7 @@ STAGES = {
     "depth": {
         "depth": "float d t h w",
         "path_unit": "scale",
-        "masks?": "bool m t h w",
+        "masks?": "bool a t h w",
         **PLATE,
     },
     # The projection is of a generated grid, without the source.
