@@ -15,7 +15,7 @@ factor comes on top of that, unless it is large.
 
 The sweep is seldom sure of what moves by itself, whose points leave the epipolar lines of the path.
 What goes along with the camera, or against it, stays on them, and is taken for farther, or nearer.
-So factors far from the frame's median are left out, which bounds the harm.
+So what is known to move is left out, and factors far from the frame's median are, too.
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,17 @@ import numpy as np
 from einops import reduce
 from jaxtyping import Array, Bool, Float, Int
 
-from full4d_jax.geometry.arrays import Lens, Map, Maps, Mask, Pictures, Poses, Values
+from full4d_jax.geometry.arrays import (
+    Lens,
+    Map,
+    Maps,
+    Mask,
+    Masks,
+    Pictures,
+    Poses,
+    Values,
+)
+from full4d_jax.geometry.depth_maps import nearest
 from gaussians.precision import exact_products
 from input_pipeline.pinhole import centers, pixel_rays, resize_intrinsics
 
@@ -187,7 +197,7 @@ def _agreement(
 
 
 def stereo_depth(
-    frames: Pictures, depth: Maps, lens: Lens, poses: Poses
+    frames: Pictures, depth: Maps, lens: Lens, poses: Poses, passing: Masks
 ) -> tuple[Maps, float]:
     """Correct depth by a plane sweep; also return the share of pixels where the sweep is certain.
 
@@ -199,6 +209,7 @@ def stereo_depth(
       depth: its estimated z-depth in the path's unit, 0 where unknown.
       lens: intrinsics, pixels.
       poses: world to camera, of each frame.
+      passing: what may move by itself, of which nothing is measured.
     """
     # Factor by which the range that is swept is wider than the estimated depths.
     swept_range_factor = 2.0
@@ -223,6 +234,7 @@ def stereo_depth(
     reach = near / swept_range_factor, far * swept_range_factor
     swept = sweep(small, lenses, poses, *reach, neighbours)
     swept *= np.stack([*map(agrees_with_neighbours, small, swept)])
+    swept[nearest(passing, *swept.shape[1:])] = 0
     share = float((swept > 0).mean())
     if share < min_sure:
         return depth, 0.0

@@ -50,7 +50,7 @@ from full4d_jax.source.depth.file_network import FileNetwork
 from full4d_jax.source.depth.our_network import align_median
 from full4d_jax.source.depth.upright import forget_rim, stand_upright
 from full4d_jax.source.handheld import path_scale
-from full4d_jax.source.subjects import find_subjects
+from full4d_jax.source.subjects import Subjects, find_subjects
 from input_pipeline.plain_files import check_field, load_array, load_arrays
 
 
@@ -225,7 +225,7 @@ def measure_depth(
       constrained: whether estimates are made to agree with constraints on what stands and moves.
     """
     pictures = source.frames[0]
-    metres = plate = passing = None
+    metres = plate = None
     swept = 0.0
     # To the network, such as the sky.
     unknown = np.zeros(pictures.shape[:3], bool)
@@ -250,11 +250,17 @@ def measure_depth(
         seen = any_network.source_depth(network, to_model(picture[None]))
         return any_network.as_far(np.asarray(seen))[0]
 
+    subjects = None
+    passing = np.zeros(known.shape, bool)
+    if estimated and constrained:
+        subjects = find_subjects(replace(placed, depth=np.asarray(settled)[None]))
+        passing = passing if subjects.passing is None else subjects.passing
     # Of a camera that moves, a plane sweep corrects an estimate, where points tell a common unit.
+    # What passes has its own depth.
     fused = estimated and not still
     if fused and points_in(source) is not None:
         where = (x.astype(np.float64) for x in placed.source_camera)
-        settled, swept = stereo_depth(pictures, settled, *where)
+        settled, swept = stereo_depth(pictures, settled, *where, passing=passing)
         # The world's unit is the first median.
         again = path_scale.first_median(settled)
         settled = settled / again
@@ -263,15 +269,18 @@ def measure_depth(
         metres = None if metres is None else metres * again
     if fused:
         camera = map(jnp.asarray, placed.source_camera)
-        shown = jnp.asarray(_without_edges(settled))
-        settled = np.asarray(fuse_depth(frames, shown, *camera))
-    if estimated and constrained:
+        shown = _without_edges(settled)
+        still_points = jnp.asarray(np.where(passing, 0, shown))
+        together = np.asarray(fuse_depth(frames, still_points, *camera))
+        settled = np.where(passing, shown, together)
+    if subjects is not None:
         placed = replace(placed, depth=np.asarray(settled)[None])
-        settled, plate, passing = hold_constraints(placed, estimate)
+        settled, plate = hold_constraints(placed, subjects, estimate)
     if constrained or not fused:
         settled = _without_edges(settled)
     settled = np.where(unknown, 0, settled)
-    return Measured(settled, unit, metres, swept, plate, passing)
+    masks = None if subjects is None else subjects.passing
+    return Measured(settled, unit, metres, swept, plate, masks)
 
 
 def describe_sweep(swept: float) -> str:
@@ -284,18 +293,16 @@ def _without_edges(depth: Maps) -> Maps:
 
 
 def hold_constraints(
-    source: Grid, estimate: resting_scene.Estimate
-) -> tuple[Maps, CleanPlate, Masks | None]:
-    """Return depth that meets the constraints, the plate of what the camera does not see.
-
-    And what a camera that moves sees for a while.
+    source: Grid, subjects: Subjects, estimate: resting_scene.Estimate
+) -> tuple[Maps, CleanPlate]:
+    """Return depth that meets the constraints, and the plate of what the camera does not see.
 
     Args:
       source: of one camera, with estimated depth in world units, 0 where unknown.
+      subjects: what stands in it.
       estimate: returns the depth of a picture, for the clean plate.
     """
     still = not path_scale.source_moves(source)
-    subjects = find_subjects(source)
     labels = subjects.labels
     # A camera that moves may change its pitch.
     lens, _ = source.source_camera
@@ -309,5 +316,4 @@ def hold_constraints(
     source = replace(source, depth=standing[None])
     plate = resting_scene.clean_plate(source, subjects, estimate)
     behind = resting_scene.depth_within(plate, *labels.shape[1:]) if still else None
-    before = resting_scene.set_before(source, labels, behind)
-    return before, plate, subjects.passing
+    return resting_scene.set_before(source, labels, behind), plate

@@ -18,7 +18,9 @@ def test_a_room_that_leans_is_set_upright():
     frames, true = film(arc()[::3])
     path = relative_to(arc()[::3], arc()[0])
     before = wrong(true)
-    depth, share = stereo_depth(frames, before, LENS, path)
+    depth, share = stereo_depth(
+        frames, before, LENS, path, np.zeros(before.shape, bool)
+    )
     assert share > 0.2
     errors = [np.abs(x / true - 1).mean() for x in (before, depth)]
     assert errors[1] < 0.35 * errors[0]
