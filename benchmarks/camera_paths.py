@@ -136,7 +136,7 @@ def score(film: Film, kind: str) -> dict[str, float]:
     gray = np.stack([cv2.cvtColor(x, cv2.COLOR_RGB2GRAY) for x in film.frames])
     still = find_path.still_masks(frames)
     network = any_network.open_network(None)
-    disparity = find_path.single_disparity(network, frames)
+    disparity = 1 / any_network.as_far(find_path.single_depth(network, frames))
     assumed = pinhole.intrinsics_from_fov(ASSUMED_FOV, rows, columns)
     start = time.process_time()
     everywhere = camera_path.track_points(gray, instants, np.ones_like(still))

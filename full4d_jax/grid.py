@@ -38,6 +38,8 @@ ARRAYS: dict[str, dict[str, tuple[str, str]]] = {
         "times": ("times", "rising t"),
         # Depth of the first d views, world units, 0 = unknown.
         "depth": ("depth?", "float d t h w"),
+        # Depth of the source by a network, in the unit of the cameras, 0 = unknown.
+        "estimate": ("estimate?", "float t h w"),
         # Masks of the subjects in the first a views.
         "masks": ("masks?", "bool a t h w"),
         # Points to start from.
@@ -236,6 +238,8 @@ class Grid:
       cameras: of all views; None where they are unknown.
       depth: z-depth of the first d views, world units, 0 where unknown: of the source, of all real
         rows, or of all views; None where all is unknown.
+      estimate: z-depth of the source that was found with its camera's path, in the path's unit, 0
+        where unknown; None where none was.
       masks: where subjects of the first a views are: of a capture, those that are marked; before a
         camera that moves, whatever passes; None where nothing is said of them.
       points: still points that the real views see; None where the cameras' unit is the world's.
@@ -251,6 +255,7 @@ class Grid:
     times: Float[ndarray, " t"]
     cameras: Cameras | None = None
     depth: Float[ndarray, "d t h w"] | None = None
+    estimate: Float[ndarray, "t h w"] | None = None
     masks: Bool[ndarray, "m t h w"] | None = None
     points: Points | None = None
     cloud: Float[ndarray, "n 6"] | None = None

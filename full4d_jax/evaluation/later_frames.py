@@ -98,7 +98,7 @@ def open_film(
     # Depth and path get one unit.
     start = to_model(source.frames[0, :1])
     known = np.asarray(source_depth(network, start, still=False))
-    source = replace(source, points=seen_in(0, first))
+    source = replace(source, points=seen_in(0, first), estimate=None)
     settled, unit = path_scale.settle_scale(source, known, estimated=True)
     depth = np.asarray(drop_depth_edges(jnp.asarray(settled)))
     cameras = path_scale.in_unit(source, unit).known_cameras

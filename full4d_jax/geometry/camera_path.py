@@ -43,8 +43,10 @@ PER_INSTANT = 8
 ROTATION = slice(0, 3)
 TRANSLATION = slice(3, 6)
 SCALE, SHIFT = 6, 7
-# Standard deviation of a network's log depth: its errors are alike all over a thing.
+# Standard deviation of a network's log depth: its errors are alike all over a thing, and must not
+# bend the path. Once that is known, they tell scale and shift.
 DEPTH_ERROR = 1.0
+LAST_DEPTH_ERROR = 0.1
 # Weights of priors, factors of the unknown: together they count as a share of the tracks.
 FIRST_SCALE_WEIGHT = 10.0
 SCALE_WEIGHT = 3.0
@@ -136,6 +138,7 @@ class CameraPath(NamedTuple):
       agree: share of the tracks of each instant that land where the path says.
       points: of what stands still, where they were found, at the network's depth if the camera
         turns; None of a camera at rest.
+      depth: the network's at every instant, in the path's unit.
     """
 
     motion: Motion
@@ -145,6 +148,7 @@ class CameraPath(NamedTuple):
     error: float
     agree: Float[ndarray, " t"]
     points: SparseDepth | None
+    depth: Maps
 
 
 class Seen(NamedTuple):
@@ -163,6 +167,18 @@ class Seen(NamedTuple):
     here: Float[ndarray, " n"]
     there: Float[ndarray, "n s"]
     lens: Lens
+
+
+class Loss(NamedTuple):
+    """Widths of Cauchy's loss.
+
+    Attributes:
+      squared_pixels: of pixels.
+      depth_error: standard deviation of a network's log depth.
+    """
+
+    squared_pixels: float
+    depth_error: float
 
 
 def track_points(
@@ -265,12 +281,13 @@ def find_camera_path(
     most = max(OUTLYING_ERRORS * error, SIMPLER_ERROR * width)
     still = np.nanmax(errors, 1) < most
     stays = Tracks(*(x[still] for x in tracks))
+    unknowns = chosen.unknowns
     if motion != "rest" and reach_all(stays, times):
         lens_weight = weight if np.isfinite(chosen.lens_error) else np.inf
-        start = chosen.unknowns._replace(inverse=chosen.unknowns.inverse[still])
+        start = unknowns._replace(inverse=unknowns.inverse[still])
         seen = look_up(stays, disparity, lens)
-        chosen = solve(seen, motion, lens_weight, start)
-    unknowns = chosen.unknowns
+        unknowns = solve(seen, motion, lens_weight, start).unknowns
+    last = solve(seen, "rest", np.inf, unknowns, depth_error=LAST_DEPTH_ERROR)
     zoom = np.exp(unknowns.focal)
     return CameraPath(
         motion,
@@ -280,6 +297,7 @@ def find_camera_path(
         error,
         agree,
         None if motion == "rest" else _sightings(unknowns, seen),
+        _depth(last.unknowns, disparity),
     )
 
 
@@ -332,6 +350,13 @@ def _far_error(solution: Solution) -> float:
     return float(max(medians))
 
 
+def _depth(unknowns: Unknowns, disparity: Maps) -> Maps:
+    """Return a network's depth with the scale and shift that were found for its disparity."""
+    scale, shift = (x[:, None, None] for x in (np.exp(unknowns.scale), unknowns.shift))
+    inverse = np.maximum(scale * disparity + shift, FARTHEST_INVERSE)
+    return (1 / inverse).astype(np.float32)
+
+
 def _sightings(unknowns: Unknowns, seen: Seen) -> SparseDepth:
     """Return the points with their depth wherever they were found; none that is infinitely far."""
     tracks = seen.tracks
@@ -361,15 +386,17 @@ def solve(
     focal_weight: float,
     start: Unknowns | None = None,
     rounds: int = 50,
+    depth_error: float = DEPTH_ERROR,
 ) -> Solution:
     """Return the unknowns of one kind of motion that explain the tracks best.
 
     Args:
       seen: the tracks and the disparity of their points.
-      motion: what may differ from the first pose.
+      motion: what may differ from the poses that the search begins with.
       focal_weight: weight of the prior of the focal length, see above; infinite keeps the lens.
       start: where the search begins; None is a camera at rest.
       rounds: Gauss-Newton steps at most.
+      depth_error: standard deviation of the network's log depth.
     """
     # Rounds after which Cauchy's loss is as narrow as at the end.
     narrowing_rounds = 16
@@ -379,6 +406,7 @@ def solve(
     free[0, :SCALE] = False
     free[:, TRANSLATION] &= motion == "travel"
     free[:, ROTATION] &= motion != "rest"
+    final = Loss(FINAL_SQUARED_PIXELS, depth_error)
     free = np.append(free.ravel(), np.isfinite(focal_weight))
     priors = np.sqrt(PRIOR_SHARE * tracks.seen.sum()) * _priors(times, focal_weight)
     u = start or Unknowns(
@@ -392,19 +420,18 @@ def solve(
     matrix = np.eye(times * PER_INSTANT + 1)
     for number in range(rounds):
         # Without a start nothing is far off.
-        width = max(
-            FINAL_SQUARED_PIXELS,
-            (NEAR_SQUARED_PIXELS if start else FAR_SQUARED_PIXELS) * 0.75**number,
-        )
-        before = _cost(u, seen, priors, width)
-        matrix, side, finish = _normal_equations(u, seen, priors, width)
+        first = NEAR_SQUARED_PIXELS if start else FAR_SQUARED_PIXELS
+        wide = final._replace(squared_pixels=first * 0.75**number)
+        loss = max(final, wide)
+        before = _cost(u, seen, priors, loss)
+        matrix, side, finish = _normal_equations(u, seen, priors, loss)
         after = before
         for _ in range(8):
             damped = matrix + damping * np.diag(np.diag(matrix))
             step = np.zeros(len(side))
             step[free] = np.linalg.solve(damped[np.ix_(free, free)], -side[free])
             other = _moved(u, step, finish(step))
-            after = _cost(other, seen, priors, width)
+            after = _cost(other, seen, priors, loss)
             if after < before:
                 u = other
                 damping = max(damping / 3, 1e-7)
@@ -423,7 +450,7 @@ def solve(
         information = matrix[-1, -1] - priors[0, -1] ** 2
         information -= coupling @ np.linalg.lstsq(block, coupling, rcond=None)[0]
         lens_error = float(1 / np.sqrt(information)) if information > 0 else np.inf
-    cost = _cost(u, seen, priors, FINAL_SQUARED_PIXELS)
+    cost = _cost(u, seen, priors, final)
     return Solution(u, np.where(tracks.seen, errors, np.nan), lens_error, cost)
 
 
@@ -482,23 +509,23 @@ def _moved(u: Unknowns, step: ndarray, inverse: ndarray) -> Unknowns:
     )
 
 
-def _cost(u: Unknowns, seen: Seen, priors: ndarray, width: float) -> float:
-    """Return what is made small; `width` is that of Cauchy's loss, pixels squared."""
+def _cost(u: Unknowns, seen: Seen, priors: ndarray, loss: Loss) -> float:
+    """Return what is made small."""
     off, own = _residuals(u, seen, _place(u, seen))
-    pixels, depths, owns = _relative_squares(off, own, width)
-    by_track = width * np.log1p(pixels) + 4 * np.log1p(depths)
+    pixels, depths, owns = _relative_squares(off, own, loss)
+    by_track = loss.squared_pixels * np.log1p(pixels) + 4 * np.log1p(depths)
     total = (by_track * seen.tracks.seen).sum() + 4 * np.log1p(owns).sum()
     return float(total + ((priors @ _numbers(u)) ** 2).sum())
 
 
-def _relative_squares(off: ndarray, own: ndarray, width: float) -> list[ndarray]:
+def _relative_squares(off: ndarray, own: ndarray, loss: Loss) -> list[ndarray]:
     """Return squares of pixels, of depths and of own depths, by the widths of their losses."""
-    pixels = (off[..., :2] ** 2).sum(-1) / width
-    return [pixels, *((x / DEPTH_ERROR) ** 2 / 4 for x in (off[..., 2], own))]
+    pixels = (off[..., :2] ** 2).sum(-1) / loss.squared_pixels
+    return [pixels, *((x / loss.depth_error) ** 2 / 4 for x in (off[..., 2], own))]
 
 
 def _normal_equations(
-    u: Unknowns, seen: Seen, priors: ndarray, width: float
+    u: Unknowns, seen: Seen, priors: ndarray, loss: Loss
 ) -> tuple[ndarray, ndarray, Callable[[ndarray], ndarray]]:
     """Return matrix and right side of a step without points, and their step, given the others'."""
     placed = _place(u, seen)
@@ -506,11 +533,11 @@ def _normal_equations(
     slopes = _slopes(seen, placed)
     # By scale, shift and inverse depth.
     own_slopes = np.append(placed.by_here[:, 1:], -np.ones((len(own), 1)), 1)
-    pixels, depths, owns = _relative_squares(off, own, width)
-    by_depth = 1 / (1 + depths) / DEPTH_ERROR**2
+    pixels, depths, owns = _relative_squares(off, own, loss)
+    by_depth = 1 / (1 + depths) / loss.depth_error**2
     weights = np.stack([1 / (1 + pixels), 1 / (1 + pixels), by_depth], -1)
     weights *= seen.tracks.seen[..., None]
-    own_weights = 1 / (1 + owns) / DEPTH_ERROR**2
+    own_weights = 1 / (1 + owns) / loss.depth_error**2
     matrix = priors.T @ priors
     side = priors.T @ (priors @ _numbers(u))
     instants = seen.tracks.instant

@@ -149,9 +149,8 @@ def run_depth(stages: Stages, grid: Grid, inputs: DepthInputs) -> Grid:
         "depth", inputs.settings, lambda: measure(grid, inputs, stages.say)
     )
     placed = path_scale.in_unit(grid, float(arrays["path_unit"]))
-    masks = arrays.get("masks")
-    plate = plate_in(arrays)
-    return replace(placed, depth=arrays["depth"], around=None, plate=plate, masks=masks)
+    placed = replace(placed, around=None, estimate=None, plate=plate_in(arrays))
+    return replace(placed, depth=arrays["depth"], masks=arrays.get("masks"))
 
 
 def measure(grid: Grid, inputs: DepthInputs, say: Callable[[str], None]) -> Arrays:
@@ -219,6 +218,8 @@ def measure_depth(
 ) -> Measured:
     """Return the depth that is known with a source, or else what a network estimates.
 
+    Of a camera that moves, its path was found with an estimate.
+
     Args:
       source: of one camera.
       network: estimates depth that is not known.
@@ -231,10 +232,16 @@ def measure_depth(
     unknown = np.zeros(pictures.shape[:3], bool)
     frames = to_model(pictures)
     still = not path_scale.source_moves(source)
-    # Depth of the first look: recorded, from a file, or of the network.
+    # Depth of the first look: recorded, found with the camera's path, or of the network.
     known = depth_in(source)
     estimated = known is None
-    if known is None and isinstance(network, FileNetwork):
+    if known is None and source.estimate is not None:
+        unknown = source.estimate == 0
+        known = any_network.as_far(source.estimate)
+        if isinstance(network, FileNetwork) and network.kind == "metric":
+            first = any_network.file_network_depth(network, frames[:1], still=still)
+            metres = path_scale.first_median(first)
+    elif known is None and isinstance(network, FileNetwork):
         own = any_network.file_network_depth(network, frames, still=still)
         unknown = own == 0
         middle = path_scale.first_median(own)

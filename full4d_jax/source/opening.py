@@ -65,7 +65,7 @@ def run_source(
     match source:
         case options.VideoOptions() | options.TwoVideosOptions():
             settings["poses"] = path_files(source.poses) if source.poses else []
-            settings["net"] = depth and depth.settings["net"]
+            settings["net"] = depth and [depth.settings[x] for x in ("net", "kind")]
         case options.DemoOptions() | options.DatasetViewOptions():
             settings["knows_depth"] = source.measured.depth_network is None
     if isinstance(source, options.DatasetViewOptions):

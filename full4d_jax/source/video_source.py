@@ -92,6 +92,7 @@ def open_video_source(
         times=video.timestamps,
         cameras=cameras.Cameras(lenses, poses, size.height, size.width),
         points=grid.seen_in(0, path.points),
+        estimate=path.estimate,
         between=between,
         around=film.pictures_around(options.video, video) if rests else None,
         about=grid.About(

@@ -45,6 +45,7 @@ class SourcePath(NamedTuple):
     Attributes:
       world_to_camera: at every instant; the first is the identity, the unit is free.
       points: still points of the scene, in the path's unit; None where none are known.
+      estimate: depth by a network, in the path's unit, 0 where unknown; None of a camera at rest.
       note: a sentence about where it comes from; empty for a camera that stands still.
       warning: a sentence about what may go wrong; empty for nothing.
       lens: intrinsics that were found with it, pixels; None where it tells nothing of them.
@@ -54,6 +55,7 @@ class SourcePath(NamedTuple):
 
     world_to_camera: Poses
     points: depth_alignment.SparseDepth | None = None
+    estimate: Maps | None = None
     note: str = ""
     warning: str = ""
     lens: Lens | None = None
@@ -99,7 +101,8 @@ def find_path(
         lost = "too little stands still in some of its frames to follow its camera"
         warning = f"{lost}, which is taken to stand; the scene may smear: {ADVICE}"
         return still_path(len(frames))._replace(warning=warning)
-    disparity = single_disparity(network, frames)
+    depth = single_depth(network, frames)
+    disparity = 1 / any_network.as_far(depth)
     found = camera_path.find_camera_path(tracks, disparity, lens, known=known)
     if found.motion == "rest":
         return still_path(len(frames))
@@ -111,8 +114,9 @@ def find_path(
         warning = (
             f"the camera's path is doubtful: {seen}; the scene may smear: {ADVICE}"
         )
+    estimate = np.where(depth > 0, found.depth, 0)
     points = found.points if found.motion == "travel" else None
-    path = SourcePath(found.world_to_camera, points, note, warning)
+    path = SourcePath(found.world_to_camera, points, estimate, note, warning)
     if between is not None and found.points is not None:
         where = film, instants, places[np.isin(wanted, between)]
         poses = find_poses_between(
@@ -124,13 +128,13 @@ def find_path(
     return path._replace(lens=found.lens, lens_error=found.lens_error)
 
 
-def single_disparity(network: any_network.AnyNetwork, frames: Pictures) -> Maps:
-    """Return a network's disparity of frames, each by itself, of median 1."""
+def single_depth(network: any_network.AnyNetwork, frames: Pictures) -> Maps:
+    """Return a network's depth of frames, each by itself, of median 1; 0 where unknown."""
     depth = [
         any_network.source_depth(network, to_model(frame[None]), still=False)
         for frame in frames
     ]
-    return 1 / any_network.as_far(np.concatenate(depth))
+    return np.concatenate(depth)
 
 
 def still_masks(frames: Pictures) -> Masks:
@@ -187,7 +191,7 @@ def path_from_poses(
     path = _poses_at(poses, file, video, instants)
     note = f"its camera moves; its path is that of {file.name}"
     if not paths.travels(path):
-        return SourcePath(path, None, note)
+        return SourcePath(path, note=note)
     matched = paths.match_frames(*large())
     agree = paths.path_agreement(matched, path)
     better = ""
@@ -211,8 +215,8 @@ def path_from_poses(
     if len(points.depth) < depth_alignment.MIN_MATCHES:
         taken = "the first frame's median depth is taken"
         warning = f"too few points tell the unit of --poses: {taken}"
-        return SourcePath(path, None, note, warning)
-    return SourcePath(path, points, note)
+        return SourcePath(path, note=note, warning=warning)
+    return SourcePath(path, points, note=note)
 
 
 def _poses_at(

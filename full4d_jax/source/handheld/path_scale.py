@@ -3,9 +3,9 @@
 Depth that is estimated frame by frame has a scale of its own in each, and a path has another. With
 points of known depth in the path's unit, a frame's depth is multiplied by the median of their
 ratios. A network's disparity may lack a shift too: where lines 1 / z = a / depth + b, one for each
-frame, bring depth clearly nearer to the points than scales do, they are taken. The depths of a
-camera that turns on its place are compared where its frames show the same. Then depth and path are
-divided by the median depth of the first frame, the unit of the world.
+frame, bring depth clearly nearer to the points than scales do, they are taken. An estimate
+that was found with the path has its unit already. Then depth and path are divided by the median
+depth of the first frame, the unit of the world.
 """
 
 from dataclasses import replace
@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from full4d_jax.geometry.arrays import Lens, Maps, Pictures, Values
+from full4d_jax.geometry.arrays import Maps, Pictures, Values
 from full4d_jax.geometry.paths import travels
 from full4d_jax.geometry.tracking import steadied
 from full4d_jax.grid import Grid, points_in
@@ -53,23 +53,21 @@ def settle_scale(source: Grid, depth: Maps, *, estimated: bool) -> tuple[Maps, f
     Args:
       source: one view with its camera.
       depth: of the source in any unit, 0 where unknown.
-      estimated: whether every frame's depth has a scale of its own.
+      estimated: whether a network made it: the source's own estimate, or of another scale in every
+        frame where the camera moves.
 
     Raises:
       InputError: the path's unit follows from points, and the depth of none is known.
     """
-    lens, poses = source.source_camera
     points = points_in(source)
-    # At rest, frames are consistent already.
-    by_frame = estimated and camera_moves(poses)
-    if points is not None:
-        scaled = align_to_points(depth, points, estimated=by_frame)
-    elif by_frame and not travels(poses):
-        scaled = _scaled_to_first(depth, poses[:, :3, :3], lens)
-    else:
-        return depth, 1.0
-    unit = first_median(scaled)
-    return scaled / unit, unit if points is not None else 1.0
+    if not estimated or source.estimate is None:
+        if points is None:
+            return depth, 1.0
+        # At rest, frames are consistent already.
+        by_frame = estimated and source_moves(source)
+        depth = align_to_points(depth, points, estimated=by_frame)
+    unit = first_median(depth)
+    return depth / unit, unit
 
 
 def in_unit(source: Grid, unit: float) -> Grid:
@@ -190,16 +188,3 @@ def _map(
 def _error(depth: Values, true: Values) -> float:
     """Return the mean error of log depth; of outliers it is 1."""
     return float(np.minimum(np.abs(np.log(depth / true)), 1).mean())
-
-
-def _scaled_to_first(
-    depth: Maps, rotations: Float[ndarray, "t 3 3"], lens: Lens
-) -> Maps:
-    """Return depth whose frames are alike where they show what the first frame shows."""
-    turned = steadied(depth.astype(np.float32), rotations, lens)
-    both = (turned > 0) & (turned[:1] > 0)
-    scale = [
-        np.median(turned[0][same] / there[same]) if same.any() else 1.0
-        for there, same in zip(turned, both, strict=True)
-    ]
-    return depth * np.array(scale, depth.dtype)[:, None, None]
