@@ -44,11 +44,10 @@ class Step(NamedTuple):
     homography: Matrix
 
 
-def track_step(before: Gray, after: Gray) -> Step | None:
-    """Return the motion from one frame to another; None where too little can be tracked."""
-    # Pixels from the homography.
-    most_error = 1.5
-    pairs = track_corners(before, after)
+def dominant_motion(pairs: Pairs, width: int) -> Step | None:
+    """Return the motion of most corners of two pictures; None where too few were tracked."""
+    # Pixels from the homography, of 320 columns.
+    most_error = 1.5 / 320 * width
     if len(pairs) < FEWEST_CORNERS:
         return None
     cv2.setRNGSeed(0)
@@ -59,21 +58,24 @@ def track_step(before: Gray, after: Gray) -> Step | None:
     return Step(pairs[inliers[:, 0] > 0], homography)
 
 
-def standing_share(gray: GrayFilm) -> float:
-    """Return the share of the first frame's corners that stay in place, in the worst frame.
+def staying_share(pairs: Pairs, width: int) -> float:
+    """Return the share of the tracked corners that stay in place; 0 where too few were tracked.
 
     Where something fills most of a still picture, homographies follow it, but some corners stay;
     where the camera moves, hardly any does.
     """
     # Of the width: half a pixel of 320.
     still_distance = 0.0015
-    shares = [1.0]
-    for frame in gray[1:]:
-        pairs = track_corners(gray[0], frame)
-        distances = np.linalg.norm(pairs[:, 1] - pairs[:, 0], axis=-1)
-        stays = distances < still_distance * gray.shape[2]
-        shares.append(float(stays.mean()) if len(pairs) >= FEWEST_CORNERS else 0.0)
-    return min(shares)
+    if len(pairs) < FEWEST_CORNERS:
+        return 0.0
+    distances = np.linalg.norm(pairs[:, 1] - pairs[:, 0], axis=-1)
+    return float((distances < still_distance * width).mean())
+
+
+def standing_share(gray: GrayFilm) -> float:
+    """Return the share of the first frame's corners that stay in place, in the worst frame."""
+    pairs = [track_corners(gray[0], frame) for frame in gray[1:]]
+    return min((staying_share(x, gray.shape[2]) for x in pairs), default=1.0)
 
 
 def track_corners(before: Gray, after: Gray, most: int = MOST_CORNERS) -> Pairs:

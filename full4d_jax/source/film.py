@@ -4,15 +4,17 @@ A scene needs one shot. Between two frames of one shot some corners can be track
 are alike as a whole. Where neither holds for two frames that were taken, the frames of the file
 between them are looked at, so that a fast camera and few frames a second are no cut.
 
-For those who do not say where to start, the part where something happens is taken. A few frames a
-second are looked at, in grey and small. Between two of them, the share of pixels that change more
-than `CHANGED_LEVELS` after the best shift of the whole picture measures how much moves in front of
-the camera, and the shift itself how much the camera does. A part's score is
+For those who do not say where to start, the part where most moves beside the camera is taken. A few
+frames a second are looked at, in grey and small, and the camera's motion between two of them is the
+homography that most corners follow. Of a camera that travels, what is near shifts by more than what
+is far, by about as much as the whole picture does: a pixel moves by itself where it differs by more
+than `CHANGED_LEVELS` from all that the first picture, moved by the homography, shows within this
+shift. A part's score is the mean over its steps of
 
-    mean(min(moving share, MOST_MOVING_SHARE)) - mean(shift as a share of the width)
+    min(moving share, 2 MOST_MOVING_SHARE - moving share) - shift as a share of the width
 
-over its steps: a person who walks counts, more than `MOST_MOVING_SHARE` counts no more (then it is
-the light, or the camera), and a camera that shakes counts against it. Parts with a cut are left
+A person who walks counts; more than `MOST_MOVING_SHARE` counts against the part (then it is the
+light, or something before the lens), and so does a camera that moves. Parts with a cut are left
 out.
 
 Someone who stays at a place for all instants may have come from elsewhere: what a resting camera
@@ -32,18 +34,23 @@ from jaxtyping import Float, UInt8
 
 from full4d_jax.config import Size
 from full4d_jax.geometry.tracking import (
+    LEAST_STANDING_SHARE,
     Gray,
+    dominant_motion,
     spread_corners,
     standing_share,
-    track_step,
+    staying_share,
+    track_corners,
 )
 from full4d_jax.media.video_io import Video, crop_resize, gray_picture, read_video
 from full4d_jax.session.errors import InputError
 from full4d_jax.source.options import TwoVideosOptions, VideoOptions
 from input_pipeline.video_files import decode_frames
 
-# Frames a second that are looked at.
+# Frames a second that are looked at, their columns, and corners that are tracked between two.
 COMPARED_FPS = 4.0
+COMPARED_COLUMNS = 160
+COMPARED_CORNERS = 96
 # Seconds of the video that are looked at.
 LONGEST_SECONDS = 60.0
 # Levels of 255 by which a moving pixel changes from one frame to the next.
@@ -125,12 +132,12 @@ def are_apart(before: Gray, after: Gray) -> bool:
     alike = min(x.std() for x in small) < least_contrast
     if alike or np.asarray(np.corrcoef(small))[0, 1] >= least_correlation:
         return False
-    step = track_step(before, after)
+    step = dominant_motion(track_corners(before, after), before.shape[1])
     return step is None or len(step.points) < least_share * len(spread_corners(before))
 
 
 def best_start(path: Path, seconds: float) -> float:
-    """Return where the part of a video with most motion begins, in seconds; 0 where none does.
+    """Return where the part of a video where most moves begins, in seconds; 0 where nothing does.
 
     Args:
       path: the video.
@@ -161,25 +168,36 @@ def _sparse_film(path: Path) -> tuple[list[Gray], Float[np.ndarray, " t"]]:
         for frame in decode_frames(path, strict=True, spacing=0.99 / COMPARED_FPS):
             if frame.time > LONGEST_SECONDS or frame.damaged:
                 break
-            shape = pictures[0].shape if pictures else None
-            pictures.append(gray_picture(frame.picture, shape))
+            gray = cv2.cvtColor(frame.picture, cv2.COLOR_RGB2GRAY)
+            rows = ceil(COMPARED_COLUMNS * gray.shape[0] / gray.shape[1])
+            size = pictures[0].shape[::-1] if pictures else (COMPARED_COLUMNS, rows)
+            pictures.append(cv2.resize(gray, size, interpolation=cv2.INTER_AREA))
             times.append(frame.time)
     return pictures, np.array(times)
 
 
 def _step_score(before: Gray, after: Gray) -> float:
-    """Return how much moves between two frames, less how much the camera does; -inf for a cut."""
+    """Return how much moves beside the camera between two frames; -inf for a cut."""
     if are_apart(before, after):
         return -np.inf
     size = before.shape[::-1]
-    window = cv2.createHanningWindow(size, cv2.CV_32F)
-    first, second = before.astype(np.float32), after.astype(np.float32)
-    (right, down), _ = cv2.phaseCorrelate(first, second, window)
-    shift = np.array([[1, 0, right], [0, 1, down]], np.float32)
-    steadied = cv2.warpAffine(before, shift, size, borderMode=cv2.BORDER_REPLICATE)
-    moving = (cv2.absdiff(steadied, after) > CHANGED_LEVELS).mean()
-    shift = np.hypot(right, down) / before.shape[1]
-    return float(min(moving, MOST_MOVING_SHARE) - shift)
+    homography = np.eye(3)
+    shift = 0.0
+    pairs = track_corners(before, after, COMPARED_CORNERS)
+    if staying_share(pairs, size[0]) < LEAST_STANDING_SHARE:
+        step = dominant_motion(pairs, size[0])
+        if step is not None:
+            homography = step.homography
+            shifts = np.linalg.norm(step.points[:, 1] - step.points[:, 0], axis=-1)
+            shift = float(np.median(shifts))
+    # Levels around each pixel; beyond the first picture's border all of them.
+    near = np.ones((2 * ceil(shift) + 1,) * 2, np.uint8)
+    dark = cv2.warpPerspective(before, homography, size, borderValue=0)
+    bright = cv2.warpPerspective(before, homography, size, borderValue=255)
+    above = cv2.subtract(after, cv2.dilate(bright, near))
+    below = cv2.subtract(cv2.erode(dark, near), after)
+    moving = (cv2.max(above, below) > CHANGED_LEVELS).mean()
+    return float(min(moving, 2 * MOST_MOVING_SHARE - moving) - shift / size[0])
 
 
 def pictures_around(path: Path, video: Video) -> UInt8[np.ndarray, "e h w 3"] | None:

@@ -89,6 +89,27 @@ def test_the_part_with_motion_and_no_cut_is_taken(path):
     assert video.times[0] >= 5
 
 
+def flight(seconds: float) -> np.ndarray:
+    """A video of a wall and of posts before it, along which the camera travels."""
+    frames = round(seconds * FPS)
+    wall, posts = room(2, 160 + 2 * frames), room(3, 160 + 4 * frames)
+    posts[:, np.arange(posts.shape[1]) % 60 > 20] = 0
+    film = []
+    for i in range(frames):
+        near = posts[:, 4 * i :][:, :160]
+        film.append(np.where(near > 0, near, wall[:, 2 * i :][:, :160]))
+    return np.stack(film)
+
+
+@pytest.mark.parametrize("rest", [0, 4])
+def test_a_part_before_which_the_camera_rests_is_taken(path, rest):
+    """Of a flight nearly everything changes, but nothing moves by itself."""
+    still = resting(4)
+    ball(still, 0.5, 3.5)
+    write_video(path, np.concatenate([still, flight(4)][:: -1 if rest else 1]), FPS)
+    assert rest <= best_start(path, 2.0) <= rest + 2
+
+
 @pytest.fixture
 def visited() -> np.ndarray:
     """Six seconds of a wall of squares; a red person stands there from 2 s on."""
