@@ -1,7 +1,7 @@
 """Poses of a camera between instants at which its path is known.
 
-Points that an instant sees are followed on to a picture soon after it, where their pixels and their
-depth give the pose (PnP, by RANSAC, then by least squares).
+Points that an instant sees are followed on to a picture soon after it. Its pose is the one that
+sees them there, by least squares with Cauchy's loss.
 """
 
 from itertools import pairwise
@@ -10,12 +10,18 @@ import cv2
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 from numpy import ndarray
+from scipy.optimize import least_squares
 
 from full4d_jax.geometry.arrays import Lens, Poses
+from full4d_jax.geometry.paths import interpolate_poses, travels
 from input_pipeline.depth_alignment import SparseDepth
+from input_pipeline.pinhole import rigid
 
 # Points that a pose needs.
 FEWEST_POINTS = 12
+# World units, before a camera.
+LEAST_DEPTH = 1e-3
+Pose = Float[ndarray, "4 4"]
 
 
 def find_poses_between(
@@ -39,7 +45,11 @@ def find_poses_between(
     track = cv2.calcOpticalFlowPyrLK
     # Of the width: a point that is farther off was lost.
     most_error = 3.3e-3 * film.shape[2]
-    matrix = lens.astype(np.float64)
+    least_agreeing = 0.5
+    unknowns = 6 if travels(poses) else 3
+    inverse_lens = np.linalg.inv(lens)
+    places = np.interp(between, instants, np.arange(len(instants)))
+    starts = interpolate_poses(poses, np.arange(len(poses), dtype=float), places)
     result = []
     for i, place in enumerate(between):
         own = points.instants == i
@@ -53,24 +63,48 @@ def find_poses_between(
                 alive &= status[:, 0] > 0
         if alive.sum() < FEWEST_POINTS:
             return None
-        homogeneous = np.append(pixels, np.ones((len(pixels), 1)), 1)
-        seen = homogeneous @ np.linalg.inv(matrix).T * points.depth[own, None]
-        seen = seen[alive]
-        there = (now[alive] + 0.5).astype(np.float64)
-        cv2.setRNGSeed(0)
-        start = np.zeros(3), np.zeros(3)
-        robust = {"useExtrinsicGuess": True, "reprojectionError": most_error}
-        good, turn, shift, near = cv2.solvePnPRansac(
-            seen, there, matrix, None, *start, **robust
-        )
-        if not good or len(near) < FEWEST_POINTS:
+        homogeneous = np.append(pixels, np.ones((len(pixels), 1)), 1)[alive]
+        seen = homogeneous @ inverse_lens.T * points.depth[own][alive, None]
+        world = (seen - poses[i, :3, 3]) @ poses[i, :3, :3]
+        pose = _pose_of(world, now[alive] + 0.5, lens, starts[i], unknowns)
+        off = np.linalg.norm(_pixels_of(world, lens, pose) - now[alive] - 0.5, axis=1)
+        if (off < most_error).mean() < least_agreeing:
             return None
-        near = near[:, 0]
-        turn, shift = cv2.solvePnPRefineLM(
-            seen[near], there[near], matrix, None, turn, shift
-        )
-        motion = np.eye(4)
-        motion[:3, :3] = cv2.Rodrigues(turn)[0]
-        motion[:3, 3] = shift[:, 0]
-        result.append(motion @ poses[i])
+        result.append(pose)
     return np.stack(result)
+
+
+def _pose_of(
+    world: Float[ndarray, "n 3"],
+    there: Float[ndarray, "n 2"],
+    lens: Lens,
+    start: Pose,
+    unknowns: int,
+) -> Pose:
+    """Return the pose that sees points where they are, most of them nearly.
+
+    Args:
+      world: the points.
+      there: where they are seen, pixels.
+      lens: intrinsics, pixels.
+      start: a pose that is near.
+      unknowns: 3 of a camera that turns on its place, 6 of any.
+    """
+
+    def pose_after(step: Float[ndarray, " u"]) -> Pose:
+        turn, shift = np.append(step, np.zeros(6 - unknowns)).reshape(2, 3)
+        motion = rigid(cv2.Rodrigues(turn)[0], shift)
+        return motion @ start
+
+    def misfit(step: Float[ndarray, " u"]) -> Float[ndarray, " m"]:
+        return (_pixels_of(world, lens, pose_after(step)) - there).ravel()
+
+    return pose_after(least_squares(misfit, np.zeros(unknowns), loss="cauchy").x)
+
+
+def _pixels_of(
+    world: Float[ndarray, "n 3"], lens: Lens, pose: Pose
+) -> Float[ndarray, "n 2"]:
+    """Return where a camera sees points, pixels."""
+    seen = (world @ pose[:3, :3].T + pose[:3, 3]) @ lens.T
+    return seen[:, :2] / np.maximum(seen[:, 2:], LEAST_DEPTH)
