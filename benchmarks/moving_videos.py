@@ -1,6 +1,7 @@
 """Judges scenes of moving cameras by pictures that no fit saw.
 
     python benchmarks/moving_videos.py later RUN ... [--out OUT]
+    python benchmarks/moving_videos.py circled [--out OUT] [--seconds S] [--quality Q]
 
 `later`: frames of the video .5 to 2 s after the part that a run took. One search finds their
 cameras together with those of the part (`geometry.camera_path`, the lens of the run), and a
@@ -9,18 +10,27 @@ its last instant, and scored beside two rows that have no more than the last fra
 by the run's depth, filled by push-pull, and its copy. A pixel counts where no person, animal or
 vehicle is, neither in the frame nor in what the projection of the last frame shows there, and where
 that frame's picture reaches. `OUT/RUN.png` shows the rows; what does not count is grey.
+
+`circled`: the photos of `fox_photos` in order, a thing that a camera circles, as a film of 8 a
+second, every fourth kept away. `full4d run` makes a scene of it, without a word of its cameras. The
+photos kept away are scored at their true cameras, brought into the run's world by a similarity on
+the photos that it took, beside `full4d lift` of just these photos with their true cameras. The
+default of `--seconds` is the first sweep: later the photos leap, which a film shows as cuts.
 """
 
 import argparse
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from common import shared_folder
+from jaxtyping import Bool, Float, Int
 from numpy import ndarray
-from real_videos import finished
+from PIL import Image
+from real_videos import Clip, finished, run_clip, run_full4d
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.evaluation import fidelity, table
@@ -30,13 +40,14 @@ from full4d_jax.geometry.arrays import Lens, Masks, Pictures, Poses
 from full4d_jax.geometry.image_motion import optical_flow
 from full4d_jax.grid import Grid, all_real
 from full4d_jax.media.pictures import contact_sheet, save_picture, to_uint8
-from full4d_jax.media.video_io import gray_film, read_video
+from full4d_jax.media.video_io import crop_resize, gray_film, read_video, write_video
 from full4d_jax.scene.renders import pictures_along, scene_renderer
 from full4d_jax.scene.scene_reader import background_in, from_arrays
 from full4d_jax.session.files import Arrays
 from full4d_jax.source.depth import any_network
 from full4d_jax.source.handheld import find_path
 from input_pipeline import pinhole
+from input_pipeline.conventions import to_opencv
 from input_pipeline.video_files import frame_times
 
 # Seconds after a part.
@@ -47,6 +58,10 @@ WANTED_DECIBELS = 1.0
 WANTED_LPIPS = 0.03
 STATIC = "_static"
 GREY = 128
+# Of the photos in order, one is kept away in so many, and a second shows so many of the others.
+KEPT_AWAY_PERIOD = 4
+KEPT_AWAY = 2
+FILM_FPS = 8.0
 
 
 class Later(NamedTuple):
@@ -115,17 +130,6 @@ def degrees_off(own: Poses, wanted: Poses) -> Float[ndarray, " t"]:
     return np.degrees(np.arccos(np.clip(cosines, -1, 1)))
 
 
-def misfit(own: Poses, wanted: Poses) -> str:
-    """Return how far cameras are from others, in words."""
-    degrees = degrees_off(own, wanted)
-    apart = np.linalg.norm(pinhole.centers(own) - pinhole.centers(wanted), axis=1)
-    span = np.ptp(pinhole.centers(wanted), axis=0).max()
-    return (
-        f"{np.median(degrees):.2f} (at most {degrees.max():.2f}) degrees and "
-        f"{np.median(apart):.4f} off, of a path of {span:.2f}"
-    )
-
-
 def later_frames(folder: Path, arrays: dict[str, Arrays]) -> Later:
     """Read the frames after a run's part, and find their cameras in its world.
 
@@ -159,14 +163,14 @@ def later_frames(folder: Path, arrays: dict[str, Arrays]) -> Later:
     similarity = fit_similarity(path.world_to_camera[: len(known)], known)
     poses = similarity.cameras(path.world_to_camera)
     seconds = after.timestamps - times[-1]
-    # Half a step before, as frames are those nearest to their seconds.
+    # Frames are those nearest to their seconds.
     chosen = np.flatnonzero(seconds > FIRST_LATER - step / 2)
     later = len(known) + chosen
-    agree = (
-        f"{path.agree.mean():.0%} of the tracks agree ({path.agree.min():.0%} at worst)"
+    off = degrees_off(poses[: len(known)], known)
+    note = (
+        f"{path.motion}, {path.agree.mean():.0%} of the tracks agree ({path.agree.min():.0%} at "
+        f"worst), the part's cameras {np.median(off):.2f} degrees off ({off.max():.2f} at worst)"
     )
-    off = misfit(poses[: len(known)], known)
-    note = f"{path.motion}, {agree}; the part's cameras {off}"
     return Later(frames[later], seconds[chosen], still[later], poses[later], note)
 
 
@@ -226,14 +230,13 @@ def judge_later(folder: Path, out: Path) -> dict[str, float]:
         cameras=Cameras(lenses, poses, *last.shape[:2]),
         depth=grid["depth"][:1, -1:],
     )
-    rows = fidelity.compare(truth, {"run": truth.known_depth[0]})
+    compared = fidelity.compare(truth, {"run": truth.known_depth[0]})
     static = static_pixels(find_path.still_masks(last[None])[0], later, truth)
+    after = Cameras(lenses[:1], poses[None, 1:, 0], *last.shape[:2])
     pictures = {
-        "scene": draw_scene(
-            arrays["scene"], lenses[:1], poses[None, 1:, 0], last.shape
-        ),
-        "push-pull": rows.rows[table.PUSH_PULL, "run"][:, 0],
-        "copy": rows.rows[table.COPY, "none"][:, 0],
+        "scene": draw_scene(arrays["scene"], after, np.ones(count)),
+        "push-pull": compared.rows[table.PUSH_PULL, "run"][:, 0],
+        "copy": compared.rows[table.COPY, "none"][:, 0],
     }
     lpips = fidelity.open_lpips()
     scores = {
@@ -243,12 +246,19 @@ def judge_later(folder: Path, out: Path) -> dict[str, float]:
     }
     for name, shown in pictures.items():
         of_row = fidelity.fidelity_scores(
-            shown[:, None], rows.truth, {STATIC: static}, lpips
+            shown[:, None], compared.truth, {STATIC: static}, lpips
         )
         for measure in ("psnr", "lpips"):
             scores[f"{name}_{measure}"] = of_row[measure + STATIC] or np.nan
-    save_picture(out / f"{folder.name}.png", sheet(later, pictures, static[:, 0] > 0))
-    print(f"{folder.name}: {line(scores)}; {later.note}", flush=True)
+    counts = static[:, 0, ..., None] > 0
+    columns = {"truth": later.frames} | {
+        name: np.where(counts, to_uint8(shown), np.uint8(GREY))
+        for name, shown in pictures.items()
+    }
+    rows = [f"{x:.2f} s" for x in later.seconds]
+    save_sheet(out / f"{folder.name}.png", columns, rows, later.note)
+    rounded = {name: round(value, 3) for name, value in scores.items()}
+    print(f"{folder.name}: {rounded}; {later.note}", flush=True)
     return scores
 
 
@@ -262,46 +272,20 @@ def pixels_off(
 
 
 def draw_scene(
-    scene: Arrays,
-    lens: Float[ndarray, "1 3 3"],
-    world_to_camera: Float[ndarray, "1 n 4 4"],
-    shape: tuple[int, ...],
+    scene: Arrays, cameras: Cameras, times: Float[ndarray, " n"]
 ) -> Float[ndarray, "n h w 3"]:
-    """Return a scene at its last instant, in [0, 1]."""
-    cameras = Cameras(lens, world_to_camera, *shape[:2])
+    """Return what one view's cameras see of a scene at normalised times, in [0, 1]."""
     renderer = scene_renderer(from_arrays(scene), cameras, background_in(scene))
-    last = np.ones(world_to_camera.shape[1])
-    return pictures_along(renderer, cameras, last) / fidelity.LEVELS
+    return pictures_along(renderer, cameras, times) / fidelity.LEVELS
 
 
-def sheet(
-    later: Later, pictures: dict[str, Float[ndarray, "t h w 3"]], counts: Masks
-) -> UInt8[ndarray, "H W 3"]:
-    """Draw the frames, and each row where pixels count."""
-    columns = {"truth": later.frames} | {
-        name: np.where(counts[..., None], to_uint8(shown), np.uint8(GREY))
-        for name, shown in pictures.items()
-    }
-    return contact_sheet(
-        np.stack(list(columns.values()), 1),
-        rows=[f"{x:.2f} s" for x in later.seconds],
-        columns=list(columns),
-        title=later.note,
-    )
-
-
-def line(scores: dict[str, float]) -> str:
-    """Return the scores of a run in words."""
-    of_rows = ", ".join(
-        f"{name} {scores[f'{name}_psnr']:.2f} dB {scores[f'{name}_lpips']:.3f}"
-        for name in ("scene", "push-pull", "copy")
-    )
-    counted = (
-        f"{scores['frames']:.0f} frames, {scores['share']:.0%} of their pixels, the projection "
-        f"{scores['pixels_off']:.2f} pixels off"
-    )
-    ahead = "ahead" if is_ahead(scores) else "not ahead"
-    return f"{of_rows} ({counted}): {ahead}"
+def save_sheet(
+    file: Path, columns: Mapping[str, Pictures], rows: Sequence[str], title: str
+) -> None:
+    """Save pictures side by side."""
+    pictures = np.stack(list(columns.values()), 1)
+    sheet = contact_sheet(pictures, rows=rows, columns=list(columns), title=title)
+    save_picture(file, sheet)
 
 
 def is_ahead(scores: dict[str, float]) -> bool:
@@ -311,6 +295,81 @@ def is_ahead(scores: dict[str, float]) -> bool:
     return bool(decibels >= WANTED_DECIBELS and closer >= WANTED_LPIPS)
 
 
+def judge_circled(out: Path, seconds: float, quality: str) -> dict[str, float]:
+    """Make a film of photos and a scene of it, and score the photos that it lacks."""
+    data = shared_folder() / "data" / "fox_photos"
+    shots = json.loads((data / "transforms.json").read_text())["frames"]
+    photos = np.stack([np.asarray(Image.open(data / x["file_path"])) for x in shots])
+    true = to_opencv(np.array([x["transform_matrix"] for x in shots]), "opengl")
+    is_away = np.arange(len(shots)) % KEPT_AWAY_PERIOD == KEPT_AWAY
+    film = np.flatnonzero(~is_away)
+    file = out / "film.mp4"
+    write_video(file, photos[film], FILM_FPS)
+    fit = ["--lift.quality", quality]
+    part = ["--seconds", f"{seconds:g}"]
+    report = run_clip(Clip("film", 0.0), file, out / "run", [*part, *fit])
+    arrays = finished(out / "run")
+    taken = film[np.rint(arrays["source"]["times"] * FILM_FPS).astype(int)]
+    away = np.flatnonzero(is_away)
+    away = away[(away > taken[0]) & (away < taken[-1])]
+    lens = arrays["grid"]["intrinsics"][:1]
+    known = arrays["grid"]["world_to_camera"][0].astype(np.float64)
+    size = arrays["grid"]["frames"].shape[2:4]
+    similarity = fit_similarity(true[taken], known)
+    cameras = Cameras(
+        lens, similarity.cameras(true[away]).astype(np.float32)[None], *size
+    )
+    times = np.interp(away, taken, np.linspace(0, 1, len(taken)))
+    shown = draw_scene(arrays["scene"], cameras, times)
+    truth = np.stack([crop_resize(photo, *size) for photo in photos[away]])
+    lpips = fidelity.open_lpips()
+    pairs = zip(
+        shown[:, None, None], truth[:, None, None] / fidelity.LEVELS, strict=True
+    )
+    scores = means([fidelity.fidelity_scores(*pair, {}, lpips) for pair in pairs])
+    by_lift = means(lift_photos(data, out, taken, away, fit))
+    off = np.median(degrees_off(similarity.cameras(true[taken]), known))
+    print(f"{report['source']}; its cameras are {off:.2f} degrees off in the median")
+    rows = [shots[i]["file_path"] for i in away]
+    columns = {"kept away": truth, "scene": to_uint8(shown)}
+    save_sheet(out / "circled.png", columns, rows, f"{scores}")
+    of_lift = {f"lift_{name}": value for name, value in by_lift.items()}
+    return {"photos": len(taken), "away": len(away)} | scores | of_lift
+
+
+def means(scores: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Return the means of PSNR and LPIPS over pictures."""
+    names = "psnr", "lpips"
+    return {x: round(float(np.mean([each[x] for each in scores])), 3) for x in names}
+
+
+def lift_photos(
+    photos: Path,
+    out: Path,
+    taken: Int[ndarray, " n"],
+    away: Int[ndarray, " m"],
+    fit: Sequence[str],
+) -> list[dict[str, Any]]:
+    """Fit photos with their true cameras, and return the scores of those that are away."""
+    dataset = out / "dataset"
+    lifted = out / "lift"
+    results = lifted / "truth_scene.json"
+    if not results.exists():
+        words = ["data", "import", str(photos), "--out", str(dataset)]
+        run_full4d(words, out / "import.log")
+        views = ["--views", *map(str, taken)]
+        words = ["lift", str(dataset), "--out", str(lifted), *views, *fit]
+        run_full4d(words, out / "lift.log")
+        words = ["evaluate", str(lifted), "--scene", "--truth", str(dataset)]
+        run_full4d(words, out / "evaluate.log")
+    records = json.loads(results.read_text())["clips"]
+    by_view = {x["scene"]: x["rows"] for x in records if x["group"] == "each view"}
+    return [
+        next(row for row in by_view[view] if row["row"] == table.SCENE)
+        for view in away.tolist()
+    ]
+
+
 def main() -> None:
     """Judge what the command line says; print a line for each run, and JSON."""
     parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
@@ -318,8 +377,16 @@ def main() -> None:
     of_later = judges.add_parser("later", help="by frames after the part")
     of_later.add_argument("runs", nargs="+", type=Path, help="folders of full4d run")
     of_later.add_argument("--out", type=Path, default=Path("out/later"), help="folder")
+    circled = judges.add_parser("circled", help="by photos kept away")
+    circled.add_argument("--out", type=Path, default=Path("out/circled"), help="folder")
+    circled.add_argument("--seconds", type=float, default=2.12, help="of the film")
+    circled.add_argument("--quality", default="normal", help="of both fits")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
+    if options.judge == "circled":
+        scores = judge_circled(options.out, options.seconds, options.quality)
+        print(json.dumps(scores))
+        return
     scores = [judge_later(run, options.out) for run in options.runs]
     medians = {k: round(float(np.median([x[k] for x in scores])), 4) for k in scores[0]}
     ahead = sum(map(is_ahead, scores))

@@ -218,16 +218,24 @@ def run_clip(
         if clip.start is not None:
             words += ["--start", f"{clip.start:g}"]
         folder.mkdir(parents=True, exist_ok=True)
-        log = folder / "run.log"
-        with log.open("w") as output:
-            command = [sys.executable, "-m", "full4d_jax.cli", *words]
-            code = subprocess.run(
-                command, stdout=output, stderr=output, check=False
-            ).returncode
-        if code != 0:
-            last = log.read_text().strip().rpartition("\n")[2]
-            raise SystemExit(f"{clip.name}: full4d run left with {code}: {last}")
+        run_full4d(words, folder / "run.log")
     return json.loads(report.read_text())
+
+
+def run_full4d(words: Sequence[str], log: Path) -> None:
+    """Run a command of full4d in a process of its own, which writes to a log.
+
+    Raises:
+      SystemExit: It failed.
+    """
+    with log.open("w") as output:
+        command = [sys.executable, "-m", "full4d_jax.cli", *words]
+        code = subprocess.run(
+            command, stdout=output, stderr=output, check=False
+        ).returncode
+    if code != 0:
+        last = log.read_text().strip().rpartition("\n")[2]
+        raise SystemExit(f"{log}: full4d {words[0]} left with {code}: {last}")
 
 
 def score_line(report: dict[str, float]) -> str:
