@@ -25,12 +25,13 @@ from jaxtyping import Float, UInt8
 from numpy import ndarray
 
 from full4d_jax.geometry.arrays import Masks, Picture, Pictures, Values
-from full4d_jax.geometry.image_motion import differs, moving_pixels, resting_picture
+from full4d_jax.geometry.image_motion import differs, resting_picture
 from full4d_jax.grid import Grid
 from full4d_jax.media.pictures import to_uint8
 from full4d_jax.scene.half_instants import between_instants
 from full4d_jax.scene.renders import pictures_along, scene_renderer
 from full4d_jax.source.depth.lines import straightness
+from full4d_jax.source.own_motion import passing_in
 from gaussians import Scene
 from gaussians.fitting.stillness import camera_moves
 
@@ -70,15 +71,10 @@ def score_scene(scene: Scene, grid: Grid) -> SourceQuality:
     frames = grid.frames[0]
     draw = scene_renderer(scene, source)
     renders = pictures_along(draw, source, np.linspace(0, 1, len(frames)))
-    rests = not camera_moves(np.asarray(source.world_to_camera[0]))
-    if rests:
-        moving = moving_pixels(frames, MOVING_LEVELS)
-    elif grid.masks is not None:
-        moving = grid.masks[0]
-    else:
-        moving = np.zeros(frames.shape[:3], bool)
+    moving = passing_in(grid, MOVING_LEVELS)
     shown = source_quality(renders, frames, grid.times, moving)
     between = between_instants(grid)
+    rests = not camera_moves(np.asarray(source.world_to_camera[0]))
     if rests and between is not None:
         resting = source.frames([0] * len(between.times))
         renders = pictures_along(draw, resting, between.times)

@@ -9,7 +9,8 @@ from full4d_jax.grid import Grid, with_missing
 from full4d_jax.session.fields import require_option
 from full4d_jax.source import camera_paths, options
 from full4d_jax.source.depth.lines import camera_up
-from full4d_jax.source.handheld.path_scale import seen_from_first, source_moves
+from full4d_jax.source.handheld.path_scale import source_moves
+from full4d_jax.source.own_motion import passing_in
 
 
 def read_target_cameras(
@@ -41,8 +42,9 @@ def with_targets(
     cameras = grid.known_cameras
     note = "those of the file"
     if path.path in camera_paths.PRESETS:
-        seen = seen_from_first(grid, np.asarray(grid.known_depth[0]))
-        distance = camera_paths.subject_depth(*seen)
+        passing = passing_in(grid, camera_paths.MOVED_LEVELS)
+        depth = np.asarray(grid.known_depth[0])
+        distance = camera_paths.subject_depth(depth, passing)
         note = f"they look at depth {distance:.2f} (1 = the scene's median)"
         frames = grid.frames[0, :1] if source_moves(grid) else grid.frames[0]
         up = camera_up(frames, np.asarray(cameras.intrinsics[0], np.float64))

@@ -16,7 +16,7 @@ from numpy import ndarray
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import Size
-from full4d_jax.geometry import arrays, image_motion
+from full4d_jax.geometry import arrays
 from full4d_jax.session.errors import input_errors
 from full4d_jax.source.depth.lines import UP, Direction
 from full4d_jax.source.options import PathOptions
@@ -136,16 +136,16 @@ def _listed(path: Path, content: dict[str, Any], size: Size) -> TargetCameras:
     return TargetCameras(lenses, poses.astype(np.float32))
 
 
-def subject_depth(frames: arrays.Pictures, depth: arrays.Maps) -> float:
-    """Return the depth of what moves in a clip from a camera that stands still, at most 1.
+def subject_depth(depth: arrays.Maps, passing: arrays.Masks) -> float:
+    """Return the depth of what passes in a clip, at most 1.
 
-    It is 1, the median depth of the scene, where too little moves to measure it.
+    It is 1, the median depth of the scene, where too little does to measure it.
 
     Args:
-      frames: the clip.
-      depth: its z-depth in world units, 0 where unknown.
+      depth: z of the source, world units, 0 where unknown.
+      passing: its pixels that show what passes.
     """
-    moving_depth = depth[image_motion.moving_pixels(frames, MOVED_LEVELS) & (depth > 0)]
+    moving_depth = depth[passing & (depth > 0)]
     if moving_depth.size < LEAST_MOVING_SHARE * depth.size:
         return 1.0
     return float(np.clip(np.median(moving_depth), NEAREST_PIVOT_DEPTH, 1.0))

@@ -15,9 +15,11 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from full4d_jax.geometry.arrays import Lens, Map, Mask, Masks, Picture, Pictures, Poses
-from full4d_jax.geometry.image_motion import differs, warp
+from full4d_jax.geometry.image_motion import differs, moving_pixels, warp
+from full4d_jax.grid import Grid
 from full4d_jax.source.along_flow import Flow, SureFlows
 from full4d_jax.source.backdrop import as_bytes, disc, is_lit, thick
+from gaussians.fitting.stillness import camera_moves
 from input_pipeline.pinhole import unproject
 
 
@@ -74,6 +76,20 @@ def find_own_motion(
         for x in (things, shades)
     ]
     return OwnMotion(*map(np.stack, closed))
+
+
+def passing_in(grid: Grid, levels: float) -> Masks:
+    """Return which pixels of the source show what passes.
+
+    Before a camera at rest these differ from their median over time by more than `levels` of 255;
+    before one that moves the masks tell, and without any, nothing passes.
+    """
+    frames = grid.frames[0]
+    if not camera_moves(grid.source_camera[1]):
+        return moving_pixels(frames, levels)
+    if grid.masks is None:
+        return np.zeros(frames.shape[:3], bool)
+    return grid.masks[0]
 
 
 def _leaves(

@@ -24,6 +24,7 @@ from full4d_jax.grid import (
     grid_from,
     points_in,
 )
+from full4d_jax.source.own_motion import passing_in
 from input_pipeline.pinhole import invert
 
 V, T, H, W = 3, 2, 4, 6
@@ -122,3 +123,21 @@ def test_a_real_view_alone_is_in_its_own_world_and_unit():
     step = moved[1, 1].astype(float) @ invert(moved[1, 0].astype(float))
     step[:3, 3] /= 2
     np.testing.assert_allclose(own.known_cameras.world_to_camera[0, 1], step, atol=1e-6)
+
+
+def test_what_passes_is_what_changes_before_a_camera_at_rest_and_else_what_is_masked():
+    grid = rig()
+    at_rest = replace(
+        grid.known_cameras, world_to_camera=np.tile(np.eye(4), (V, T, 1, 1))
+    )
+    frames = np.full_like(grid.frames, 100)
+    frames[0, 1, 0, 0] = 200
+    resting = replace(grid, cameras=at_rest, frames=frames)
+    expected = np.zeros((T, H, W), bool)
+    expected[:, 0, 0] = True
+    np.testing.assert_array_equal(passing_in(resting, 30), expected)
+    turned = at_rest.world_to_camera.copy()
+    turned[0, 1] = np.diag([-1.0, 1, -1, 1])
+    moving = replace(resting, cameras=replace(at_rest, world_to_camera=turned))
+    np.testing.assert_array_equal(passing_in(moving, 30), grid.masks[0])
+    assert not passing_in(replace(moving, masks=None), 30).any()
