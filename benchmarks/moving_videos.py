@@ -390,7 +390,8 @@ def main() -> None:
             scores.append(judge_later(run, options.out))
         except ValueError as error:
             print(error)
-    medians = {k: round(float(np.median([x[k] for x in scores])), 4) for k in scores[0]}
+    names = scores[0] if scores else ()
+    medians = {k: round(float(np.median([x[k] for x in scores])), 4) for k in names}
     ahead = sum(map(is_ahead, scores))
     print(json.dumps({"runs": len(scores), "ahead": ahead} | medians))
 
