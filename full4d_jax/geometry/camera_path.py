@@ -26,8 +26,10 @@ from jaxtyping import Bool, Float, Int, UInt8
 from numpy import ndarray
 
 from full4d_jax.geometry.arrays import Lens, Maps, Masks, Poses
+from full4d_jax.geometry.paths import travels
 from full4d_jax.geometry.tracking import spread_corners
 from input_pipeline.depth_alignment import SparseDepth, joined
+from input_pipeline.pinhole import centers, rescale
 
 # Instants between a point's own and the others where it is tracked to.
 SPANS = np.array([1, 2, 4, 8])
@@ -43,10 +45,8 @@ PER_INSTANT = 8
 ROTATION = slice(0, 3)
 TRANSLATION = slice(3, 6)
 SCALE, SHIFT = 6, 7
-# Standard deviation of a network's log depth: its errors are alike all over a thing, and must not
-# bend the path. Once that is known, they tell scale and shift.
+# Standard deviation of a network's log depth: its errors are alike all over a thing.
 DEPTH_ERROR = 1.0
-LAST_DEPTH_ERROR = 0.1
 # Weights of priors, factors of the unknown: together they count as a share of the tracks.
 FIRST_SCALE_WEIGHT = 10.0
 SCALE_WEIGHT = 3.0
@@ -136,9 +136,7 @@ class CameraPath(NamedTuple):
         tell nothing and the lens is the assumed one.
       error: median over the tracks, pixels.
       agree: share of the tracks of each instant that land where the path says.
-      points: of what stands still, where they were found, at the network's depth if the camera
-        turns; None of a camera at rest.
-      depth: the network's at every instant, in the path's unit.
+      points: of what stands still, where they were found, with depth in the path's unit.
     """
 
     motion: Motion
@@ -147,8 +145,7 @@ class CameraPath(NamedTuple):
     lens_error: float
     error: float
     agree: Float[ndarray, " t"]
-    points: SparseDepth | None
-    depth: Maps
+    points: SparseDepth
 
 
 class Seen(NamedTuple):
@@ -167,18 +164,6 @@ class Seen(NamedTuple):
     here: Float[ndarray, " n"]
     there: Float[ndarray, "n s"]
     lens: Lens
-
-
-class Loss(NamedTuple):
-    """Widths of Cauchy's loss.
-
-    Attributes:
-      squared_pixels: of pixels.
-      depth_error: standard deviation of a network's log depth.
-    """
-
-    squared_pixels: float
-    depth_error: float
 
 
 def track_points(
@@ -270,6 +255,40 @@ def find_camera_path(
     elif _far_error(turn) <= most:
         motion = "turn"
         chosen = turn
+    return _camera_path(tracks, disparity, lens, motion, chosen)
+
+
+def follow_path(
+    tracks: Tracks, disparity: Maps, lens: Lens, poses: Poses, *, known: bool = False
+) -> CameraPath:
+    """Return a path that is given, with what the tracks say of it, of the lens and of depth.
+
+    Arguments are those of `find_camera_path`, and world-to-camera poses in any unit, which stay.
+    """
+    seen = look_up(tracks, disparity, lens)
+    start = _at_rest(seen)
+    length = float(np.ptp(centers(poses), axis=0).max())
+    # First median depths that the path may be long.
+    lengths = np.geomspace(1e-3, 10, 41)
+    units = length / lengths if travels(poses) else np.ones(1)
+    starts = [start._replace(poses=rescale(poses, unit)) for unit in units]
+    priors = _priors(len(poses), np.inf)
+    costs = [_cost(start, seen, priors, FAR_SQUARED_PIXELS) for start in starts]
+    unit = units[np.argmin(costs)]
+    start = starts[np.argmin(costs)]
+    chosen = solve(seen, "rest", np.inf if known else LENS_WEIGHT, start)
+    if chosen.lens_error > UNKNOWN_LENS:
+        chosen = solve(seen, "rest", np.inf, start)
+    path = _camera_path(tracks, disparity, lens, "rest", chosen)
+    points = path.points._replace(depth=path.points.depth * unit)
+    return path._replace(world_to_camera=poses, points=points)
+
+
+def _camera_path(
+    tracks: Tracks, disparity: Maps, lens: Lens, motion: Motion, chosen: Solution
+) -> CameraPath:
+    """Return the path of a solution, after a second round without what moves by itself."""
+    width = 2 * lens[0, 2]
     errors = chosen.errors
     error = float(np.nanmedian(errors))
     times = len(disparity)
@@ -277,17 +296,16 @@ def find_camera_path(
     ends = _ends(tracks, times)
     good = np.bincount(ends.ravel(), np.tile(agrees, 2), times)
     agree = good / np.bincount(ends.ravel(), minlength=times)
-    # A second round leaves out what moves by itself.
     most = max(OUTLYING_ERRORS * error, SIMPLER_ERROR * width)
     still = np.nanmax(errors, 1) < most
     stays = Tracks(*(x[still] for x in tracks))
     unknowns = chosen.unknowns
-    if motion != "rest" and reach_all(stays, times):
-        lens_weight = weight if np.isfinite(chosen.lens_error) else np.inf
+    seen = look_up(tracks, disparity, lens)
+    if reach_all(stays, times):
+        lens_weight = LENS_WEIGHT if np.isfinite(chosen.lens_error) else np.inf
         start = unknowns._replace(inverse=unknowns.inverse[still])
         seen = look_up(stays, disparity, lens)
         unknowns = solve(seen, motion, lens_weight, start).unknowns
-    last = solve(seen, "rest", np.inf, unknowns, depth_error=LAST_DEPTH_ERROR)
     zoom = np.exp(unknowns.focal)
     return CameraPath(
         motion,
@@ -296,8 +314,7 @@ def find_camera_path(
         chosen.lens_error if chosen.lens_error <= UNKNOWN_LENS else np.inf,
         error,
         agree,
-        None if motion == "rest" else _sightings(unknowns, seen),
-        _depth(last.unknowns, disparity),
+        _sightings(unknowns, seen),
     )
 
 
@@ -350,13 +367,6 @@ def _far_error(solution: Solution) -> float:
     return float(max(medians))
 
 
-def _depth(unknowns: Unknowns, disparity: Maps) -> Maps:
-    """Return a network's depth with the scale and shift that were found for its disparity."""
-    scale, shift = (x[:, None, None] for x in (np.exp(unknowns.scale), unknowns.shift))
-    inverse = np.maximum(scale * disparity + shift, FARTHEST_INVERSE)
-    return (1 / inverse).astype(np.float32)
-
-
 def _sightings(unknowns: Unknowns, seen: Seen) -> SparseDepth:
     """Return the points with their depth wherever they were found; none that is infinitely far."""
     tracks = seen.tracks
@@ -386,7 +396,6 @@ def solve(
     focal_weight: float,
     start: Unknowns | None = None,
     rounds: int = 50,
-    depth_error: float = DEPTH_ERROR,
 ) -> Solution:
     """Return the unknowns of one kind of motion that explain the tracks best.
 
@@ -396,7 +405,6 @@ def solve(
       focal_weight: weight of the prior of the focal length, see above; infinite keeps the lens.
       start: where the search begins; None is a camera at rest.
       rounds: Gauss-Newton steps at most.
-      depth_error: standard deviation of the network's log depth.
     """
     # Rounds after which Cauchy's loss is as narrow as at the end.
     narrowing_rounds = 16
@@ -406,32 +414,24 @@ def solve(
     free[0, :SCALE] = False
     free[:, TRANSLATION] &= motion == "travel"
     free[:, ROTATION] &= motion != "rest"
-    final = Loss(FINAL_SQUARED_PIXELS, depth_error)
     free = np.append(free.ravel(), np.isfinite(focal_weight))
     priors = np.sqrt(PRIOR_SHARE * tracks.seen.sum()) * _priors(times, focal_weight)
-    u = start or Unknowns(
-        poses=np.tile(np.eye(4), (times, 1, 1)),
-        scale=np.zeros(times),
-        shift=np.zeros(times),
-        focal=0.0,
-        inverse=np.log(np.maximum(seen.here, FARTHEST_INVERSE)),
-    )
+    u = start or _at_rest(seen)
     damping = 1e-2
     matrix = np.eye(times * PER_INSTANT + 1)
     for number in range(rounds):
         # Without a start nothing is far off.
         first = NEAR_SQUARED_PIXELS if start else FAR_SQUARED_PIXELS
-        wide = final._replace(squared_pixels=first * 0.75**number)
-        loss = max(final, wide)
-        before = _cost(u, seen, priors, loss)
-        matrix, side, finish = _normal_equations(u, seen, priors, loss)
+        width = max(FINAL_SQUARED_PIXELS, first * 0.75**number)
+        before = _cost(u, seen, priors, width)
+        matrix, side, finish = _normal_equations(u, seen, priors, width)
         after = before
         for _ in range(8):
             damped = matrix + damping * np.diag(np.diag(matrix))
             step = np.zeros(len(side))
             step[free] = np.linalg.solve(damped[np.ix_(free, free)], -side[free])
             other = _moved(u, step, finish(step))
-            after = _cost(other, seen, priors, loss)
+            after = _cost(other, seen, priors, width)
             if after < before:
                 u = other
                 damping = max(damping / 3, 1e-7)
@@ -450,8 +450,20 @@ def solve(
         information = matrix[-1, -1] - priors[0, -1] ** 2
         information -= coupling @ np.linalg.lstsq(block, coupling, rcond=None)[0]
         lens_error = float(1 / np.sqrt(information)) if information > 0 else np.inf
-    cost = _cost(u, seen, priors, final)
+    cost = _cost(u, seen, priors, FINAL_SQUARED_PIXELS)
     return Solution(u, np.where(tracks.seen, errors, np.nan), lens_error, cost)
+
+
+def _at_rest(seen: Seen) -> Unknowns:
+    """Return a camera at rest, and the network's own depth."""
+    times = int(seen.later.max()) + 1
+    return Unknowns(
+        poses=np.tile(np.eye(4), (times, 1, 1)),
+        scale=np.zeros(times),
+        shift=np.zeros(times),
+        focal=0.0,
+        inverse=np.log(np.maximum(seen.here, FARTHEST_INVERSE)),
+    )
 
 
 def look_up(tracks: Tracks, disparity: Maps, lens: Lens) -> Seen:
@@ -509,23 +521,23 @@ def _moved(u: Unknowns, step: ndarray, inverse: ndarray) -> Unknowns:
     )
 
 
-def _cost(u: Unknowns, seen: Seen, priors: ndarray, loss: Loss) -> float:
-    """Return what is made small."""
+def _cost(u: Unknowns, seen: Seen, priors: ndarray, width: float) -> float:
+    """Return what is made small; `width` is that of Cauchy's loss, pixels squared."""
     off, own = _residuals(u, seen, _place(u, seen))
-    pixels, depths, owns = _relative_squares(off, own, loss)
-    by_track = loss.squared_pixels * np.log1p(pixels) + 4 * np.log1p(depths)
+    pixels, depths, owns = _relative_squares(off, own, width)
+    by_track = width * np.log1p(pixels) + 4 * np.log1p(depths)
     total = (by_track * seen.tracks.seen).sum() + 4 * np.log1p(owns).sum()
     return float(total + ((priors @ _numbers(u)) ** 2).sum())
 
 
-def _relative_squares(off: ndarray, own: ndarray, loss: Loss) -> list[ndarray]:
+def _relative_squares(off: ndarray, own: ndarray, width: float) -> list[ndarray]:
     """Return squares of pixels, of depths and of own depths, by the widths of their losses."""
-    pixels = (off[..., :2] ** 2).sum(-1) / loss.squared_pixels
-    return [pixels, *((x / loss.depth_error) ** 2 / 4 for x in (off[..., 2], own))]
+    pixels = (off[..., :2] ** 2).sum(-1) / width
+    return [pixels, *((x / DEPTH_ERROR) ** 2 / 4 for x in (off[..., 2], own))]
 
 
 def _normal_equations(
-    u: Unknowns, seen: Seen, priors: ndarray, loss: Loss
+    u: Unknowns, seen: Seen, priors: ndarray, width: float
 ) -> tuple[ndarray, ndarray, Callable[[ndarray], ndarray]]:
     """Return matrix and right side of a step without points, and their step, given the others'."""
     placed = _place(u, seen)
@@ -533,11 +545,11 @@ def _normal_equations(
     slopes = _slopes(seen, placed)
     # By scale, shift and inverse depth.
     own_slopes = np.append(placed.by_here[:, 1:], -np.ones((len(own), 1)), 1)
-    pixels, depths, owns = _relative_squares(off, own, loss)
-    by_depth = 1 / (1 + depths) / loss.depth_error**2
+    pixels, depths, owns = _relative_squares(off, own, width)
+    by_depth = 1 / (1 + depths) / DEPTH_ERROR**2
     weights = np.stack([1 / (1 + pixels), 1 / (1 + pixels), by_depth], -1)
     weights *= seen.tracks.seen[..., None]
-    own_weights = 1 / (1 + owns) / loss.depth_error**2
+    own_weights = 1 / (1 + owns) / DEPTH_ERROR**2
     matrix = priors.T @ priors
     side = priors.T @ (priors @ _numbers(u))
     instants = seen.tracks.instant

@@ -9,11 +9,10 @@ cameras is filled all the same, but no scene is fitted to it.
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float
 
 from full4d_jax.cameras import Cameras
 from full4d_jax.config import DataConfig, Size
-from full4d_jax.geometry.arrays import Lens, Picture, Pictures, Poses
+from full4d_jax.geometry.arrays import Lens, Picture, Poses
 from full4d_jax.geometry.paths import interpolate_poses, travels
 from full4d_jax.grid import About, Grid, Origin
 from full4d_jax.media.pictures import to_uint8
@@ -25,13 +24,10 @@ from full4d_jax.source.film import read_shot
 from full4d_jax.source.handheld import find_path
 from full4d_jax.source.lens import found_fov, lens_of
 from full4d_jax.source.options import DemoGridOptions, TwoVideosOptions
-from full4d_jax.source.video_source import POINTS_SIDE
 from input_pipeline import pinhole
 from input_pipeline.procedural import clips, scene
 from input_pipeline.video_files import frame_times
 
-# Pixels, at most, of the long side of frames in which a path is found.
-TRACKED_SIDE = 456
 FILM_ADVICE = "film the still scene while you walk around it, or give --poses"
 
 
@@ -164,51 +160,45 @@ def _cameras_of(
       NoCameras: they cannot be found from the film.
       InputError: the poses that are given are unusable, or do not fit the film.
     """
-    file = options.poses
-    poses = find_path.read_poses(file, film)
-    lens, seen, known = lens_of(column, film, options.fov, poses)
-    if file is None or poses is None:
-        found = _path_by_pictures(column, film, lens, known, network)
-        path = found.world_to_camera
-        note = found.note
-        if found.lens is not None:
-            lens = found.lens
-            seen = found_fov(lens, found.lens_error)
-    else:
-
-        def large() -> tuple[Pictures, Lens]:
-            return _large_film(column, film, lens, POINTS_SIDE)[:2]
-
-        read = find_path.path_from_poses(poses, file, film, column.timestamps, large)
-        path = read.world_to_camera
-        note = f"cameras of {file}"
-    cameras = place_views(lens, path, size)
-    apart = _angle(np.asarray(cameras.world_to_camera[:, 0], np.float64))
-    return cameras, f"{note}; they stand {apart:.0f} degrees apart at most; {seen}"
-
-
-def _path_by_pictures(
-    column: Video, film: Path, lens: Lens, known: bool, network: AnyNetwork
-) -> find_path.SourcePath:
-    """Return the path of a column's frames, found in more frames of its film.
-
-    Raises:
-      NoCameras: it is doubtful, or the camera stays in its place.
-    """
-    more = _frames_between(column, film)
-    frames, wide_lens, times = _large_film(column, film, lens, TRACKED_SIDE, more)
+    poses = find_path.read_poses(options.poses, film)
+    own = poses and poses.path
+    lens, seen, known = lens_of(column, film, options.fov, own)
+    filmed = column if poses else _with_frames_between(column, film)
     path = find_path.find_path(
-        film, times, frames, wide_lens, known=known, network=network
+        film,
+        filmed.timestamps,
+        filmed.frames,
+        lens,
+        known=known,
+        network=network,
+        poses=poses,
     )
-    if path.warning or not travels(path.world_to_camera):
+    if poses is None and (path.warning or not travels(path.world_to_camera)):
         raise NoCameras(path.warning or f"the camera of {film} stays in its place")
-    poses = interpolate_poses(path.world_to_camera, times, column.timestamps)
-    path = path._replace(world_to_camera=poses)
-    if path.lens is None:
-        return path
-    scale = column.frames.shape[1] / frames.shape[1]
-    own_lens = pinhole.resize_intrinsics(path.lens, rows=scale, columns=scale)
-    return path._replace(lens=own_lens)
+    if path.lens is not None:
+        lens = path.lens
+        seen = found_fov(lens, path.lens_error)
+    times = filmed.timestamps, column.timestamps
+    placed = interpolate_poses(path.world_to_camera, *times)
+    cameras = place_views(lens, placed, size)
+    apart = _angle(np.asarray(cameras.world_to_camera[:, 0], np.float64))
+    stand = f"they stand {apart:.0f} degrees apart at most"
+    note = "; ".join(filter(None, (path.note, path.warning, stand, seen)))
+    return cameras, note
+
+
+def _with_frames_between(column: Video, film: Path) -> Video:
+    """Return the film of a column, with more frames a step than that has."""
+    views, height, width = column.frames.shape[:3]
+    more = _frames_between(column, film)
+    return read_video(
+        film,
+        height=height,
+        width=width,
+        frames=(views - 1) * more + 1,
+        fps=column.fps * more,
+        start=float(column.timestamps[0]),
+    )
 
 
 def _frames_between(column: Video, film: Path) -> int:
@@ -224,27 +214,6 @@ def _frames_between(column: Video, film: Path) -> int:
     first, last = column.timestamps[[0, -1]]
     inside = int(((times >= first - 1e-6) & (times <= last + 1e-6)).sum())
     return max(1, (min(inside, most_placed) - 1) // max(steps, 1))
-
-
-def _large_film(
-    column: Video, film: Path, lens: Lens, side: int, more: int = 1
-) -> tuple[Pictures, Lens, Float[np.ndarray, " t"]]:
-    """Return the film of a column, of about so many pixels a side, its lens and its seconds.
-
-    It has `more` frames a step; those in between need not be the column's own.
-    """
-    views, height, width = column.frames.shape[:3]
-    scale = max(1, side // max(height, width))
-    large = read_video(
-        film,
-        height=scale * height,
-        width=scale * width,
-        frames=(views - 1) * more + 1,
-        fps=column.fps * more,
-        start=float(column.timestamps[0]),
-    )
-    wide_lens = pinhole.resize_intrinsics(lens, rows=scale, columns=scale)
-    return large.frames, wide_lens, large.timestamps
 
 
 def _angle(world_to_camera: Poses) -> float:

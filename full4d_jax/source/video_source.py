@@ -10,21 +10,15 @@ import numpy as np
 
 from full4d_jax import cameras, grid
 from full4d_jax.config import Size
-from full4d_jax.geometry.arrays import Lens, Pictures
 from full4d_jax.media import pictures, sound
-from full4d_jax.media.video_io import Video, check_file, read_video
+from full4d_jax.media.video_io import check_file
 from full4d_jax.source import camera_paths, film
 from full4d_jax.source.depth import any_network
 from full4d_jax.source.handheld import find_path
 from full4d_jax.source.lens import found_fov, lens_of
 from full4d_jax.source.options import DemoOptions, VideoOptions
 from gaussians.fitting.stillness import camera_moves
-from input_pipeline.importers.camera_path import CameraPath
-from input_pipeline.pinhole import resize_intrinsics
 from input_pipeline.procedural import clips, scene
-
-# Pixels, at most, of the long side of frames in which points are sought.
-POINTS_SIDE = 960
 
 
 def open_video_source(
@@ -59,21 +53,20 @@ def open_video_source(
     video = film.read_shot(options.video, size, options, usual_fps)
     network = network or any_network.open_network(None)
     estimate = any_network.lens_estimate(network)
-    lens, seen, known = lens_of(video, options.video, options.fov, poses, estimate)
+    own = poses and poses.path
+    lens, seen, known = lens_of(video, options.video, options.fov, own, estimate)
     wanted = round((options.size.seconds or 0) * fps)
     short = f"; {wanted} frames requested" * (wanted > size.frames)
-    if poses is not None:
-        path = _path_of_poses(video, lens, size, options, usual_fps, poses)
-    else:
-        path = find_path.find_path(
-            options.video,
-            video.timestamps,
-            video.frames,
-            lens,
-            known=known,
-            network=network,
-            between=None if video.between is None else video.between.times,
-        )
+    path = find_path.find_path(
+        options.video,
+        video.timestamps,
+        video.frames,
+        lens,
+        known=known,
+        network=network,
+        between=None if video.between is None else video.between.times,
+        poses=poses,
+    )
     if path.lens is not None:
         lens = path.lens
         seen = found_fov(lens, path.lens_error)
@@ -102,50 +95,6 @@ def open_video_source(
             sound=sound.read_sound(options.video, video.timestamps),
         ),
     )
-
-
-def _path_of_poses(
-    video: Video,
-    lens: Lens,
-    size: Size,
-    options: VideoOptions,
-    usual_fps: float,
-    poses: CameraPath,
-) -> find_path.SourcePath:
-    """Return the path of given poses; its points are in pixels of the video's frames.
-
-    Args:
-      video: the clip.
-      lens: intrinsics of its frames, pixels.
-      size: theirs.
-      options: where the video and its poses are.
-      usual_fps: frames a second where the options name none.
-      poses: what the file of poses holds.
-
-    Raises:
-      InputError: the poses do not fit the video.
-    """
-    assert options.poses is not None, "poses are read from it"
-    scale = max(1, POINTS_SIDE // max(size.height, size.width))
-
-    def large() -> tuple[Pictures, Lens]:
-        again = read_video(
-            options.video,
-            height=scale * size.height,
-            width=scale * size.width,
-            frames=size.frames,
-            fps=options.fps,
-            start=options.start or 0.0,
-            usual=usual_fps,
-        )
-        return again.frames, resize_intrinsics(lens, rows=scale, columns=scale)
-
-    path = find_path.path_from_poses(
-        poses, options.poses, options.video, video.timestamps, large
-    )
-    if path.points is None:
-        return path
-    return path._replace(points=path.points._replace(pixels=path.points.pixels / scale))
 
 
 def open_demo(size: Size, options: DemoOptions) -> grid.Grid:

@@ -6,7 +6,6 @@ import shutil
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from handheld_clips import arc, film, write_clip
@@ -20,7 +19,6 @@ from full4d_jax.models.dit.dit import init_params
 from full4d_jax.models.weights import save_params
 from full4d_jax.session.files import read_arrays
 from full4d_jax.session.stage_arrays import GENERATION
-from full4d_jax.source.depth.our_network import estimate_depth, load_depth
 from full4d_jax.source.handheld.path_scale import settle_scale
 from input_pipeline.pinhole import relative_to, rescale
 
@@ -244,9 +242,8 @@ def test_depth_of_a_source_that_moves_is_fused(finished, tmp_path, capsys):
     assert main(["sample", *words[:at], *words[at + 2 :], *ours]) == 0
     made = read_arrays(tmp_path / "out/depth.npz")
     source = grid_from(read_arrays(tmp_path / "out/source.npz"))
-    frames = jnp.asarray(source.frames[0], jnp.float32) / 127.5 - 1
-    estimate = np.asarray(estimate_depth(load_depth(), frames, still=False))
-    settled, unit = settle_scale(source, estimate, estimated=True)
+    assert source.estimate is not None
+    settled, unit = settle_scale(source, source.estimate, estimated=True)
     assert made["path_unit"] == pytest.approx(unit, rel=1e-3)
     known = made["depth"][0] > 0
     assert known.mean() > 0.5

@@ -1,8 +1,9 @@
 """The path of a video's camera: that of a file of poses, or what the pictures show.
 
 A film some of which stays in its place is one of a camera at rest. Otherwise points of what stands
-still are followed through all frames, and path, lens and the scale of depth are found together
-(`geometry.camera_path`). The unit of a path is settled when there is depth (`path_scale`).
+still are followed through all frames, and path, lens and depth are found together
+(`geometry.camera_path`). A path from a file stays, and the same least squares tell the depth in its
+unit and, where nobody knows it, the lens; the share of the tracks that agree judges it.
 
 In a file of poses as many poses as instants belong to them in order. Any other number is spread
 evenly over the whole video, from its first frame on, and the poses of instants between are
@@ -11,6 +12,7 @@ fixed rate.
 """
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,16 +29,20 @@ from full4d_jax.media.pictures import to_model
 from full4d_jax.models.weights import load_shipped
 from full4d_jax.session import errors
 from full4d_jax.source.depth import any_network
+from full4d_jax.source.handheld import path_scale
+from full4d_jax.source.lens import found_fov
 from full4d_jax.source.subjects import class_shares
+from gaussians.fitting.stillness import camera_moves
 from input_pipeline import depth_alignment, pinhole, video_files
 from input_pipeline.importers.camera_path import CameraPath, read_path
 
-# Of the matches that must agree with given poses, and of the tracks with a path that is found.
+# Of the tracks that must agree with a path.
 LEAST_AGREEMENT = 0.5
+# Pixels, at most, of the long side of frames that points are followed in, unless results have more.
+TRACKED_SIDE = 456
 POSES_ADVICE = "see 'Hand-held cameras' in docs/cameras.md"
 ADVICE = "take another part (--start), or give --poses"
 VERBS = {"turn": "turns on its place", "travel": "travels"}
-Large = Callable[[], tuple[Pictures, Lens]]
 
 
 class SourcePath(NamedTuple):
@@ -68,8 +74,15 @@ def still_path(frames: int) -> SourcePath:
     return SourcePath(np.tile(np.eye(4), (frames, 1, 1)))
 
 
+class PoseFile(NamedTuple):
+    """A file of poses, and the path that it holds."""
+
+    file: Path
+    path: CameraPath
+
+
 def find_path(
-    file: Path,
+    video: Path,
     times: Float[ndarray, " t"],
     frames: Pictures,
     lens: Lens,
@@ -77,55 +90,147 @@ def find_path(
     known: bool,
     network: any_network.AnyNetwork,
     between: Float[ndarray, " b"] | None = None,
+    poses: PoseFile | None = None,
 ) -> SourcePath:
     """Find the path of a video's camera by its pictures, and its lens where that is unknown.
 
     Args:
-      file: the video.
+      video: its file.
       times: when the frames were taken, seconds into the file.
       frames: sRGB.
       lens: intrinsics of the frames, pixels.
       known: whether the lens is that of the camera, or merely assumed.
       network: estimates the depth of single frames.
       between: a time between each two of these, at which the pose is sought too.
+      poses: the path, which the pictures are compared with; None seeks it.
+
+    Raises:
+      InputError: the poses do not fit the pictures.
     """
-    height, width = frames.shape[1:3]
+    count, height, width = frames.shape[:3]
+    path = still_path(count)
+    if poses is not None:
+        note = f"its camera moves; its path is that of {poses.file.name}"
+        path = SourcePath(_poses_at(poses, video, times), note=note)
+        if not camera_moves(path.world_to_camera):
+            return path
+    # Small pictures are too coarse to follow points in.
+    scale = max(1, TRACKED_SIDE // max(height, width))
     wanted = times if between is None else np.sort(np.append(times, between))
-    film, places = video_io.gray_film(file, wanted, height, width)
+    film, places = video_io.gray_film(video, wanted, scale * height, scale * width)
     instants = places[np.isin(wanted, times)]
-    everywhere = np.ones(frames.shape[:3], bool)
-    if camera_path.rests(camera_path.track_points(film, instants, everywhere), width):
-        return still_path(len(frames))
-    tracks = camera_path.track_points(film, instants, still_masks(frames))
-    if not camera_path.reach_all(tracks, len(frames)):
+    still = _enlarged(still_masks(frames), scale)
+    if poses is None:
+        everywhere = camera_path.track_points(film, instants, np.ones_like(still))
+        if camera_path.rests(everywhere, film.shape[2]):
+            return path
+    tracks = camera_path.track_points(film, instants, still)
+    if not camera_path.reach_all(tracks, count):
         lost = "too little stands still in some of its frames to follow its camera"
-        warning = f"{lost}, which is taken to stand; the scene may smear: {ADVICE}"
-        return still_path(len(frames))._replace(warning=warning)
+        taken = ", by which to check --poses and to find their unit"
+        if poses is None:
+            taken = f", which is taken to stand; the scene may smear: {ADVICE}"
+        return path._replace(warning=lost + taken)
     depth = single_depth(network, frames)
-    disparity = 1 / any_network.as_far(depth)
-    found = camera_path.find_camera_path(tracks, disparity, lens, known=known)
-    if found.motion == "rest":
-        return still_path(len(frames))
-    agree = float(found.agree.mean())
-    seen = f"{agree:.0%} of the tracks agree, {found.error:.2f} pixels in the median"
-    note = f"its camera {VERBS[found.motion]}: {seen}"
-    warning = ""
-    if agree < LEAST_AGREEMENT:
-        warning = (
-            f"the camera's path is doubtful: {seen}; the scene may smear: {ADVICE}"
-        )
-    estimate = np.where(depth > 0, found.depth, 0)
-    points = found.points if found.motion == "travel" else None
-    path = SourcePath(found.world_to_camera, points, estimate, note, warning)
-    if between is not None and found.points is not None:
+    disparity = _enlarged(1 / any_network.as_far(depth), scale)
+    seen = tracks, disparity, pinhole.resize_intrinsics(lens, rows=scale, columns=scale)
+    if poses is not None:
+        follow = partial(camera_path.follow_path, *seen)
+        found, warning = _compare_readings(poses, video, times, follow, known=known)
+        path = path._replace(warning=warning)
+    else:
+        found = camera_path.find_camera_path(*seen, known=known)
+        if found.motion == "rest":
+            return path
+        note, warning = _describe(found)
+        path = SourcePath(found.world_to_camera, note=note, warning=warning)
+    if between is not None:
         where = film, instants, places[np.isin(wanted, between)]
-        poses = find_poses_between(
-            *where, found.points, found.lens, path.world_to_camera
+        own = find_poses_between(
+            *where, found.points, found.lens, found.world_to_camera
         )
-        path = path._replace(between=poses)
-    if known or not np.isfinite(found.lens_error):
-        return path
-    return path._replace(lens=found.lens, lens_error=found.lens_error)
+        path = path._replace(between=own)
+    points = found.points._replace(pixels=found.points.pixels / scale)
+    estimate = path_scale.align_to_points(depth, points, by_frame=True)
+    path = path._replace(estimate=estimate)
+    if paths.travels(found.world_to_camera):
+        path = path._replace(points=points)
+    if not known and np.isfinite(found.lens_error):
+        smaller = 1 / scale
+        own = pinhole.resize_intrinsics(found.lens, rows=smaller, columns=smaller)
+        path = path._replace(lens=own, lens_error=found.lens_error)
+    return path
+
+
+def _enlarged(maps: ndarray, scale: int) -> ndarray:
+    """Return maps (t h w) each pixel of which is so many pixels high and wide."""
+    return maps.repeat(scale, 1).repeat(scale, 2)
+
+
+def _describe(path: camera_path.CameraPath) -> tuple[str, str]:
+    """Return a note about a path that was found, and a warning; empty for nothing."""
+    agree = float(path.agree.mean())
+    seen = f"{agree:.0%} of the tracks agree, {path.error:.2f} pixels in the median"
+    note = f"its camera {VERBS[path.motion]}: {seen}"
+    if agree >= LEAST_AGREEMENT:
+        return note, ""
+    doubtful = f"the camera's path is doubtful: {seen}"
+    return note, f"{doubtful}; the scene may smear: {ADVICE}"
+
+
+def _compare_readings(
+    poses: PoseFile,
+    video: Path,
+    times: Float[ndarray, " t"],
+    follow: Callable[..., camera_path.CameraPath],
+    *,
+    known: bool,
+) -> tuple[camera_path.CameraPath, str]:
+    """Return the path of a file with what the tracks say of it, and a warning; empty for nothing.
+
+    Args:
+      poses: the file.
+      video: that of the film.
+      times: of the instants, seconds into the film.
+      follow: `camera_path.follow_path` of the tracks.
+      known: whether the lens is that of the camera.
+
+    Raises:
+      InputError: too few tracks agree, or they agree clearly better with another reading.
+    """
+    # Of the focal length.
+    wrong_lens = 0.05
+    given = poses.path.world_to_camera
+    readings = {
+        "as camera-to-world": pinhole.invert(given),
+        "in reversed time": given[::-1],
+    }
+    path = follow(_poses_at(poses, video, times), known=known)
+    agree = path.agree.mean()
+    least = path.error
+    do = "check their convention and which frames they belong to"
+    warning = ""
+    if known:
+        other = follow(_poses_at(poses, video, times), known=False)
+        least = min(least, other.error)
+        zoom = abs(np.log(other.lens[0, 0] / path.lens[0, 0]))
+        if zoom > max(wrong_lens, 3 * other.lens_error):
+            do = f"check --fov: {found_fov(other.lens, other.lens_error)}"
+            warning = f"the tracks and --poses tell another lens; {do}"
+    clearly = camera_path.SIMPLER_ERROR * 2 * path.lens[0, 2]
+    better = False
+    for name, poses_read in readings.items() if least > clearly else ():
+        reading = poses._replace(path=poses.path._replace(world_to_camera=poses_read))
+        other = follow(_poses_at(reading, video, times), known=known)
+        if other.agree.mean() >= LEAST_AGREEMENT and other.error < least - clearly:
+            better = True
+            off = f"{other.error:.2g} pixels off, not {path.error:.2g}"
+            do = f"they agree better when read {name} ({off}): {do}"
+    if better or agree < LEAST_AGREEMENT:
+        found = f"poses that {agree:.0%} of the tracks agree with"
+        expected = f"at least {LEAST_AGREEMENT:.0%}, and no better reading"
+        raise errors.InputError("poses", poses.file, found, expected, do)
+    return path, warning
 
 
 def single_depth(network: any_network.AnyNetwork, frames: Pictures) -> Maps:
@@ -147,7 +252,7 @@ def still_masks(frames: Pictures) -> Masks:
     return np.stack([cv2.erode(x, np.ones((margin, margin))) > 0 for x in still])
 
 
-def read_poses(file: Path | None, video: Path) -> CameraPath | None:
+def read_poses(file: Path | None, video: Path) -> PoseFile | None:
     """Read a file of poses, and compare its lens with the video; None without a file.
 
     Raises:
@@ -167,73 +272,24 @@ def read_poses(file: Path | None, video: Path) -> CameraPath | None:
             expected = f"the shape of {width}x{height}"
             do = "calibrate the video's own frames"
             raise errors.InputError("poses", file, found, expected, do)
-    return path
+    return PoseFile(file, path)
 
 
-def path_from_poses(
-    poses: CameraPath,
-    file: Path,
-    video: Path,
-    instants: Float[ndarray, " t"],
-    large: Large,
-) -> SourcePath:
-    """Return the path that a file holds, with points of the scene that it shows.
-
-    Raises:
-      InputError: it does not fit the video's frames.
-    """
-    # Of the given poses' misfit, below which another reading is clearly better.
-    better_misfit = 0.75
-    other_readings = {
-        "as camera-to-world": pinhole.invert,
-        "in reversed time": lambda poses: poses[::-1],
-    }
-    path = _poses_at(poses, file, video, instants)
-    note = f"its camera moves; its path is that of {file.name}"
-    if not paths.travels(path):
-        return SourcePath(path, note=note)
-    matched = paths.match_frames(*large())
-    agree = paths.path_agreement(matched, path)
-    better = ""
-    least = better_misfit * agree.misfit
-    for name, read in other_readings.items():
-        other = poses._replace(world_to_camera=read(poses.world_to_camera))
-        other_path = _poses_at(other, file, video, instants)
-        reading = paths.path_agreement(matched, other_path)
-        # The misfit is NaN where no frames match.
-        if reading.share >= LEAST_AGREEMENT and not reading.misfit >= least:
-            better, least = name, reading.misfit
-    if better or agree.share < LEAST_AGREEMENT:
-        found = f"poses that {agree.share:.0%} of the matches between frames agree with"
-        expected = f"at least {LEAST_AGREEMENT:.0%}, and no better reading"
-        do = "check their convention and which frames they belong to"
-        if better:
-            off = f"{least:.2g} pixels off, not {agree.misfit:.2g}"
-            do = f"they agree better when read {better} ({off}): {do}"
-        raise errors.InputError("poses", file, found, expected, do)
-    points = paths.seen_points(matched, path)
-    if len(points.depth) < depth_alignment.MIN_MATCHES:
-        taken = "the first frame's median depth is taken"
-        warning = f"too few points tell the unit of --poses: {taken}"
-        return SourcePath(path, note=note, warning=warning)
-    return SourcePath(path, points, note=note)
-
-
-def _poses_at(
-    path: CameraPath, file: Path, video: Path, instants: Float[ndarray, " t"]
-) -> Poses:
+def _poses_at(given: PoseFile, video: Path, instants: Float[ndarray, " t"]) -> Poses:
     """Return the poses at the instants (seconds into the video), the first as the world.
 
     Raises:
       InputError: there is one pose for several instants.
     """
-    poses = path.world_to_camera
+    poses = given.path.world_to_camera
     if len(poses) != len(instants):
         with errors.input_errors("video", "encode it again"):
             times = video_files.frame_times(video)
         if len(poses) < 2 or len(times) < 2:
             expected = f"{len(instants)}, one an instant, or one a frame of the video"
-            raise errors.InputError("poses", file, len(poses), expected, POSES_ADVICE)
+            raise errors.InputError(
+                "poses", given.file, len(poses), expected, POSES_ADVICE
+            )
         # Of another number than frames, they are spread evenly over these.
         if len(poses) != len(times):
             lasts = times[-1] + np.median(np.diff(times))

@@ -1,20 +1,17 @@
 """One unit for the depth of a source and the path of its camera.
 
-Depth that is estimated frame by frame has a scale of its own in each, and a path has another. With
-points of known depth in the path's unit, a frame's depth is multiplied by the median of their
-ratios. A network's disparity may lack a shift too: where lines 1 / z = a / depth + b, one for each
-frame, bring depth clearly nearer to the points than scales do, they are taken. An estimate
-that was found with the path has its unit already. Then depth and path are divided by the median
-depth of the first frame, the unit of the world.
+Depth that is estimated frame by frame has a scale of its own in each, and a path has another. They
+follow from points of known depth in the path's unit: all frames are multiplied by the median of the
+ratios, or, where a network estimated each by itself, brought to the points by a line of disparity
+of its own, 1 / z = a / depth + b. Then depth and path are divided by the median depth of the first
+frame, the unit of the world.
 """
 
 from dataclasses import replace
 
 import numpy as np
-from jaxtyping import Float
-from numpy import ndarray
 
-from full4d_jax.geometry.arrays import Maps, Pictures, Values
+from full4d_jax.geometry.arrays import Map, Maps, Pictures, Values
 from full4d_jax.geometry.paths import travels
 from full4d_jax.geometry.tracking import steadied
 from full4d_jax.grid import Grid, points_in
@@ -65,7 +62,7 @@ def settle_scale(source: Grid, depth: Maps, *, estimated: bool) -> tuple[Maps, f
             return depth, 1.0
         # At rest, frames are consistent already.
         by_frame = estimated and source_moves(source)
-        depth = align_to_points(depth, points, estimated=by_frame)
+        depth = align_to_points(depth, points, by_frame=by_frame)
     unit = first_median(depth)
     return depth / unit, unit
 
@@ -104,13 +101,13 @@ def seen_from_first(source: Grid, depth: Maps) -> tuple[Pictures, Maps]:
     return np.where((turned > 0)[..., None], pictures, frames[:1]), turned
 
 
-def align_to_points(depth: Maps, points: SparseDepth, *, estimated: bool) -> Maps:
+def align_to_points(depth: Maps, points: SparseDepth, *, by_frame: bool) -> Maps:
     """Return depth in the unit of the points.
 
     Args:
       depth: of the source in any unit, 0 where unknown.
       points: of known depth.
-      estimated: whether every frame's depth has a scale of its own, and may lack a shift.
+      by_frame: whether every frame's depth has a scale of its own, and may lack a shift.
 
     Raises:
       InputError: the depth of no point is known.
@@ -126,53 +123,15 @@ def align_to_points(depth: Maps, points: SparseDepth, *, estimated: bool) -> Map
         raise InputError("depth", "of the source", found, expected, do)
     there = there[known]
     true = points.depth[known]
-    instants = points.instants[known]
-    scale = np.full(len(depth), np.median(true / there))
-    if not estimated:
-        return depth * scale[0].astype(depth.dtype)
-    frames = [instants == instant for instant in range(len(depth))]
-    for instant, own in enumerate(frames):
+    scaled = depth * np.median(true / there).astype(depth.dtype)
+    for instant in range(len(depth) if by_frame else 0):
+        own = points.instants[known] == instant
         if own.sum() >= MIN_MATCHES:
-            scale[instant] = np.median((true / there)[own])
-    there = there * scale[instants]
-    scaled = depth * scale[:, None, None].astype(depth.dtype)
-    lines = [own for own in frames if _tell_a_line(true[own])]
-    if sum(_gain(there[own], true[own]) for own in lines) <= 0:
-        return scaled
-    shown = [own if _tell_a_line(true[own]) else slice(None) for own in frames]
-    pairs = zip(scaled, shown, strict=True)
-    by_line = [_map(z, there[own], true[own]) for z, own in pairs]
-    return np.stack(by_line).astype(depth.dtype)
+            scaled[instant] = _on_line(depth[instant], there[own], true[own])
+    return scaled
 
 
-def _tell_a_line(true: Values) -> bool:
-    """Return whether points of these depths determine scale and shift of disparity."""
-    # From near to far points, at least: points at one depth determine no shift.
-    least_spread = 1.3
-    enough_for_line = 3 * MIN_MATCHES
-    if len(true) < enough_for_line:
-        return False
-    near, far = np.quantile(true, (0.1, 0.9))
-    return bool(far > least_spread * near)
-
-
-def _gain(there: Values, true: Values) -> float:
-    """Return what a line is better than a scale in one half of the points, fitted to the other."""
-    # Of the error that a scale leaves, what a line may leave.
-    better_share = 0.9
-    gain = 0.0
-    for half in (0, 1):
-        seen = slice(half, None, 2)
-        left = slice(1 - half, None, 2)
-        scaled = there[left] * np.median(true[seen] / there[seen])
-        mapped = _map(there[left], there[seen], true[seen])
-        gain += better_share * _error(scaled, true[left]) - _error(mapped, true[left])
-    return gain
-
-
-def _map(
-    depth: Float[ndarray, "*n"], there: Float[ndarray, " m"], true: Float[ndarray, " m"]
-) -> Float[ndarray, "*n"]:
+def _on_line(depth: Map, there: Values, true: Values) -> Map:
     """Return depth by the line of disparity through points, 0 where it was 0."""
     # Times farther than the farthest points, depth ends.
     farthest_ratio = 1.5
@@ -183,8 +142,3 @@ def _map(
     known = depth > 0
     disparity = slope / np.where(known, depth, 1) + shift
     return np.where(known, 1 / np.maximum(disparity, least), 0)
-
-
-def _error(depth: Values, true: Values) -> float:
-    """Return the mean error of log depth; of outliers it is 1."""
-    return float(np.minimum(np.abs(np.log(depth / true)), 1).mean())

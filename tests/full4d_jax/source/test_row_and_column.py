@@ -10,7 +10,7 @@ from textured_room import FOV
 from full4d_jax.config import Size
 from full4d_jax.grid import DEFAULT_FPS, grid_arrays, grid_from
 from full4d_jax.media.video_io import write_video
-from full4d_jax.source import row_and_column
+from full4d_jax.source.handheld import find_path
 from full4d_jax.source.options import TwoVideosOptions
 from full4d_jax.source.row_and_column import open_two_videos
 from input_pipeline.pinhole import centers, nearest_to_axes, relative_to, rescale
@@ -29,8 +29,8 @@ def write(folder: Path, poses: np.ndarray) -> Path:
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
-    """Points are sought in frames of the videos' own size, which takes seconds less."""
-    monkeypatch.setattr(row_and_column, "POINTS_SIDE", 5 * SIZE.height)
+    """Points are followed in frames of the videos' own size, which takes seconds less."""
+    monkeypatch.setattr(find_path, "TRACKED_SIDE", 5 * SIZE.height)
 
 
 def test_poses_place_the_views_where_the_column_was_filmed(tmp_path):

@@ -40,7 +40,7 @@ def error(found: np.ndarray, true: np.ndarray) -> float:
 
 def test_scale_and_shift_of_every_frame():
     true = scene(1, 4)
-    found = align_to_points(lacking(true), sightings(true, 200), estimated=True)
+    found = align_to_points(lacking(true), sightings(true, 200), by_frame=True)
     assert error(found, true) < 0.05
 
 

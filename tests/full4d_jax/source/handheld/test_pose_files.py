@@ -1,6 +1,7 @@
 """A path from a file in each format, at the instants of a clip; files that do not fit."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +19,11 @@ from handheld_clips import (
 from textured_room import FOV
 
 from full4d_jax.config import Size
-from full4d_jax.grid import DEFAULT_FPS, grid_arrays, grid_from
+from full4d_jax.grid import DEFAULT_FPS, Grid, grid_arrays, grid_from
 from full4d_jax.session.errors import InputError
-from full4d_jax.source import video_source
+from full4d_jax.source.depth.file_network import FileNetwork
+from full4d_jax.source.depth.onnx_network import Network
+from full4d_jax.source.depth.onnx_signatures import DEPTH_ANYTHING
 from full4d_jax.source.handheld.path_scale import in_unit, settle_scale
 from full4d_jax.source.options import VideoOptions
 from full4d_jax.source.video_source import open_video_source
@@ -36,10 +39,19 @@ def video(tmp_path_factory) -> Path:
     return write_clip(tmp_path_factory.mktemp("clip") / "in.mp4", arc())
 
 
-@pytest.fixture(autouse=True)
-def small(monkeypatch):
-    """Points are sought in frames of the clip's own size, which takes seconds less."""
-    monkeypatch.setattr(video_source, "POINTS_SIDE", WIDTH)
+def network() -> FileNetwork:
+    """Network that sees the room, in another unit in every frame."""
+    true = iter(film(arc())[1])
+    units = iter(np.linspace(0.5, 2, FRAMES, dtype=np.float32))
+    called = Network(
+        lambda _: {"depth": (next(units) * next(true))[None]}, [1, 3, HEIGHT, WIDTH]
+    )
+    return FileNetwork(Path("x.onnx"), called, DEPTH_ANYTHING, "depth")
+
+
+def opened(video: Path, poses: Path, **options) -> Grid:
+    chosen = VideoOptions(video, poses=poses, **options)
+    return open_video_source(SIZE, chosen, DEFAULT_FPS, network())
 
 
 def world() -> np.ndarray:
@@ -73,7 +85,7 @@ def write_transforms(folder: Path, poses: np.ndarray) -> Path:
 @pytest.mark.parametrize("write", [write_json, write_transforms])
 def test_every_format_gives_the_path_and_settles_its_unit(tmp_path, video, write):
     file = write(tmp_path, world())
-    source = open_video_source(SIZE, VideoOptions(video, poses=file), DEFAULT_FPS)
+    source = opened(video, file)
     poses = relative_to(arc(), arc()[0])
     assert source.points is not None
     found = np.asarray(source.known_cameras.world_to_camera[0])
@@ -82,9 +94,9 @@ def test_every_format_gives_the_path_and_settles_its_unit(tmp_path, video, write
     assert f"{FOV:.4g} before cropping" in source.about.note
     # Frames whose estimates have a scale of their own come to one, and the path with them.
     true = film(arc())[1]
-    wrong = true * np.linspace(0.5, 2, FRAMES)[:, None, None].astype(np.float32)
     kept = grid_from(grid_arrays(source))
-    depth, unit = settle_scale(kept, wrong, estimated=True)
+    assert kept.estimate is not None
+    depth, unit = settle_scale(kept, kept.estimate, estimated=True)
     middle = float(np.median(true[0]))
     np.testing.assert_allclose(unit, UNIT * middle, rtol=0.02)
     np.testing.assert_allclose(depth, true / middle, rtol=0.03)
@@ -97,12 +109,12 @@ def test_every_format_gives_the_path_and_settles_its_unit(tmp_path, video, write
 def test_poses_at_another_rate_lie_between(tmp_path, video):
     """Every second frame, over the whole video: the others lie half-way."""
     file = write_json(tmp_path, world()[::2])
-    source = open_video_source(SIZE, VideoOptions(video, poses=file), DEFAULT_FPS)
+    source = opened(video, file)
     found = centers(np.asarray(source.known_cameras.world_to_camera[0, : FRAMES - 1]))
     expected = centers(relative_to(world(), world()[0]))[: FRAMES - 1]
     np.testing.assert_allclose(found, expected, atol=0.01 * UNIT)
     options = VideoOptions(video, poses=write_json(tmp_path, world()), start=0.5)
-    late = open_video_source(SIZE._replace(frames=3), options, DEFAULT_FPS)
+    late = open_video_source(SIZE._replace(frames=3), options, DEFAULT_FPS, network())
     expected = relative_to(world()[4:7], world()[4])
     np.testing.assert_allclose(
         late.known_cameras.world_to_camera[0], expected, atol=1e-4
@@ -112,12 +124,33 @@ def test_poses_at_another_rate_lie_between(tmp_path, video):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (invert, "of the matches"),  # camera-to-world
+        (invert, "better when read as camera-to-world"),
+        (lambda poses: poses[::-1], "better when read in reversed time"),
+        # Of another film.
+        (lambda poses: poses[[3, 0, 5, 1, 7, 2, 6, 4]], "of the tracks agree"),
         (lambda poses: poses[:1], "found 1, expected 8"),
     ],
 )
 def test_poses_that_do_not_fit_are_refused(tmp_path, video, change, said):
     file = write_json(tmp_path, change(world()))
     with pytest.raises(InputError, match=said) as error:
-        open_video_source(SIZE, VideoOptions(video, poses=file), DEFAULT_FPS)
+        opened(video, file)
     assert "path.json" in str(error.value)
+
+
+def test_a_lens_that_the_poses_do_not_fit_is_told(tmp_path, video):
+    file = write_json(tmp_path, world())
+    assert "another lens" not in opened(video, file).about.warning
+    source = opened(video, file, fov=1.2 * FOV)
+    assert (
+        "the tracks and --poses tell another lens; check --fov" in source.about.warning
+    )
+    (degrees,) = re.findall(r"(\d+) degrees", source.about.warning)
+    assert abs(float(degrees) - FOV) < 3
+
+
+def test_a_lens_that_nobody_knows_follows_from_poses(tmp_path, video):
+    file = tmp_path / "path.json"
+    file.write_text(json.dumps({"world_to_camera": world().tolist()}))
+    lens = opened(video, file).known_cameras.intrinsics[0]
+    np.testing.assert_allclose(lens, LENS, rtol=0.03)
