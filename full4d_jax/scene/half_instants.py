@@ -114,16 +114,14 @@ def with_instants_between(
         to_around = flows.back[middle - 1], flows.there[middle]
         if passing is None:
             moves = differs(film[middle], resting, stillness.STILL_COLOR_DIFFERENCE)
-            seen = maps[0, around]
+            seen = [*maps[0, around]]
         else:
-            ends = zip(passes[0, around].astype(np.float32), to_around, strict=True)
-            moves = np.any([warp(x[..., None], flow) > 0.5 for x, flow in ends], 0)[
-                ..., 0
-            ]
-            seen = np.stack(
-                [_z_in(maps[0, i], lens, poses[0, i], poses[0, middle]) for i in around]
-            )
-        z, is_explained = depth_between(film[around], seen, film[middle], to_around)
+            moves = _lead_to(passes[0, around], to_around)
+            there = poses[0, middle]
+            seen = [_z_in(maps[0, i], lens, poses[0, i], there) for i in around]
+        z, is_explained = depth_between(
+            film[around], np.stack(seen), film[middle], to_around
+        )
         maps[0, middle] = z if passing is None else np.where(moves, z, 0)
         may_move[0, middle] = moves & ~is_explained & (z > 0)
         from_around = flows.there[middle - 1], flows.back[middle]
@@ -141,6 +139,15 @@ def with_instants_between(
         "passing": passes,
         "velocities": partial(pixel_velocities, flows=flows),
     }
+
+
+def _lead_to(
+    masks: Bool[ndarray, "2 h w"], flows: Sequence[Float[ndarray, "h w 2"]]
+) -> Bool[ndarray, "h w"]:
+    """Return the pixels whose flow leads to one of two masks."""
+    pairs = zip(masks.astype(np.float32), flows, strict=True)
+    shares = [warp(mask[..., None], flow)[..., 0] for mask, flow in pairs]
+    return np.maximum(*shares) > 0.5
 
 
 def _z_in(

@@ -62,20 +62,19 @@ def find_own_motion(
             _seen_at(share * depth[now], lens, poses[now], poses[then])
             for share in (0.5, 1.0, 2.0)
         ]
-        pair = frames[now], frames[then]
-        own, lit = _leaves(*pair, flow, seen)
-        own &= sure & (depth[now] > 0)
-        things[now] |= own & ~lit
-        shades[now] |= own & lit
+        moves, lit = _leaves(frames[now], frames[then], flow, seen)
+        moves &= sure & (depth[now] > 0)
+        things[now] |= moves & ~lit
+        shades[now] |= moves & lit
     kernel = disc(gap_pixels)
-    closed = [
-        [
-            thick(cv2.morphologyEx(as_bytes(mask), cv2.MORPH_CLOSE, kernel) > 0)
-            for mask in x
-        ]
-        for x in (things, shades)
-    ]
-    return OwnMotion(*map(np.stack, closed))
+
+    def whole(masks: Masks) -> Masks:
+        """Return masks without gaps, and without what is thin."""
+        close = cv2.MORPH_CLOSE
+        closed = [cv2.morphologyEx(as_bytes(mask), close, kernel) for mask in masks]
+        return np.stack([thick(mask > 0) for mask in closed])
+
+    return OwnMotion(whole(things), whole(shades))
 
 
 def passing_in(grid: Grid, levels: float) -> Masks:
@@ -107,19 +106,22 @@ def _leaves(
     own_pixels = 2.0
     # Of 255 levels.
     same_colour_levels = 20
-    near, middle, far = seen
-    line = near - far
-    to = _centers(*flow.shape[:2]) + flow - far
-    length = np.maximum((line**2).sum(-1), 1e-9)
-    share = ((to * line).sum(-1) / length).clip(0, 1)
-    off = np.linalg.norm(to - share[..., None] * line, axis=-1)
-    rigid = (middle - _centers(*flow.shape[:2])).astype(np.float32)
-    there = warp(other.astype(np.float32), rigid)
-    now = frame.astype(np.float32)
     height, width = flow.shape[:2]
+    near, middle, far = seen
+    centers = _centers(height, width)
+    # Distance of the flow's end from the line between far and near.
+    line = near - far
+    end = centers + flow - far
+    length = np.maximum((line**2).sum(-1), 1e-9)
+    share = ((end * line).sum(-1) / length).clip(0, 1)
+    off = np.linalg.norm(end - share[..., None] * line, axis=-1)
+    # What the other picture would show if nothing moved.
+    still_flow = (middle - centers).astype(np.float32)
+    still = warp(other.astype(np.float32), still_flow)
+    now = frame.astype(np.float32)
     inside = ((middle > 0) & (middle < (width, height))).all(-1)
-    moves = inside & (off > own_pixels) & differs(now, there, same_colour_levels)
-    return moves, is_lit(now, there)
+    moves = inside & (off > own_pixels) & differs(now, still, same_colour_levels)
+    return moves, is_lit(now, still)
 
 
 def _seen_at(
