@@ -2,9 +2,6 @@
 
 Corners are tracked there and back (Lucas and Kanade) and a homography is fitted to them by RANSAC.
 It follows most of the picture: the background, unless something fills the view.
-
-A rotation R of a camera that stays in its place gives x' = R x up to scale, with x the ray of a
-pixel, which is the homography K R K^-1.
 """
 
 import math
@@ -16,13 +13,10 @@ import numpy as np
 from jaxtyping import Float, Float32, UInt8
 from numpy import ndarray
 
-from full4d_jax.geometry.arrays import Lens
-
 Gray = UInt8[ndarray, "r q"]
 GrayFilm = UInt8[ndarray, "t r q"]
 Pairs = Float[ndarray, "n 2 2"]
 Matrix = Float[ndarray, "3 3"]
-Turns = Float[ndarray, "t 3 3"]
 
 # Corners that are looked for in a picture.
 MOST_CORNERS = 400
@@ -117,31 +111,3 @@ def spread_corners(gray: Gray, most: int = MOST_CORNERS) -> Float32[ndarray, "n 
         if corners is not None:
             corners_of_parts.append(corners + np.array([left, top], np.float32))
     return np.concatenate(corners_of_parts)
-
-
-def steadied(
-    pictures: Float[ndarray, "t h w *c"] | UInt8[ndarray, "t h w *c"],
-    rotations: Turns,
-    lens: Lens,
-) -> ndarray:
-    """Return pictures as the first camera would see them, 0 beyond their borders."""
-    size = pictures.shape[2], pictures.shape[1]
-    warped = [
-        cv2.warpPerspective(picture, to_first, size, flags=cv2.INTER_NEAREST)
-        for picture, to_first in zip(
-            pictures, homographies(rotations, lens), strict=True
-        )
-    ]
-    return np.stack(warped)
-
-
-def homographies(rotations: Turns, lens: Lens) -> Turns:
-    """Return homographies from each frame to the first, for a camera that only rotates.
-
-    OpenCV counts pixels from their centres, so these differ by half a pixel from those of `lens`.
-    """
-    half = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1.0]])
-    lens_of_centres = np.linalg.inv(half) @ lens
-    turns = rotations.astype(np.float64)
-    back = rotations[0] @ turns.transpose(0, 2, 1)
-    return lens_of_centres @ back @ np.linalg.inv(lens_of_centres)

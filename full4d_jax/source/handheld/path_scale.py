@@ -11,9 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from full4d_jax.geometry.arrays import Map, Maps, Pictures, Values
-from full4d_jax.geometry.paths import travels
-from full4d_jax.geometry.tracking import steadied
+from full4d_jax.geometry.arrays import Map, Maps, Values
 from full4d_jax.grid import Grid, points_in
 from full4d_jax.session.errors import InputError
 from full4d_jax.source.depth.any_network import fit_scale_and_shift
@@ -81,24 +79,6 @@ def in_unit(source: Grid, unit: float) -> Grid:
     if about.distances is not None:
         about = replace(about, distances=about.distances / unit)
     return replace(source, cameras=cameras, points=None, between=between, about=about)
-
-
-def seen_from_first(source: Grid, depth: Maps) -> tuple[Pictures, Maps]:
-    """Return frames and depth in which what stands still keeps its pixel, 0 where it is not seen.
-
-    Of a camera that travels only the first is such a frame, and stands for all.
-    """
-    frames = source.frames[0]
-    lens, poses = source.source_camera
-    if not camera_moves(poses):
-        return frames, depth
-    if travels(poses):
-        return frames[:1].repeat(len(frames), 0), depth[:1].repeat(len(depth), 0)
-    rotations = poses[:, :3, :3]
-    lens = lens.astype(np.float64)
-    turned = steadied(depth.astype(np.float32), rotations, lens)
-    pictures = steadied(frames, rotations, lens)
-    return np.where((turned > 0)[..., None], pictures, frames[:1]), turned
 
 
 def align_to_points(depth: Maps, points: SparseDepth, *, by_frame: bool) -> Maps:
