@@ -46,6 +46,7 @@ from full4d_jax.scene.renders import pictures_along, scene_renderer
 from full4d_jax.scene.scene_reader import background_in, from_arrays
 from full4d_jax.session.files import Arrays
 from full4d_jax.source.depth import any_network
+from full4d_jax.source.film import find_cut
 from full4d_jax.source.handheld import find_path
 from input_pipeline import pinhole
 from input_pipeline.conventions import to_opencv
@@ -135,7 +136,7 @@ def later_frames(folder: Path, arrays: dict[str, Arrays]) -> Later:
     """Read the frames after a run's part, and find their cameras in its world.
 
     Raises:
-      ValueError: The video ends too soon.
+      ValueError: The video, or the shot, ends too soon.
     """
     report = json.loads((folder / "report.json").read_text())
     file = Path(report["options"]["source"]["video"])
@@ -147,12 +148,15 @@ def later_frames(folder: Path, arrays: dict[str, Arrays]) -> Later:
     if count * step < FIRST_LATER:
         raise ValueError(f"{folder}: its video ends {left:.2f} s after the part")
     height, width = part["frames"].shape[2:4]
-    start = float(times[-1]) + step
     size = {"height": height, "width": width}
-    after = read_video(file, **size, frames=count, fps=1 / step, start=start)
-    frames = np.concatenate([part["frames"][0], after.frames])
+    shot = {"frames": 1 + count, "fps": 1 / step, "start": float(times[-1])}
+    after = read_video(file, **size, **shot)
+    cut = find_cut(after, file)
+    if cut is not None:
+        raise ValueError(f"{folder}: a cut {cut - times[-1]:.2f} s after the part")
+    frames = np.concatenate([part["frames"][0], after.frames[1:]])
+    times = np.append(times, after.timestamps[1:])
     lens = arrays["grid"]["intrinsics"][0].astype(np.float64)
-    times = np.append(times, after.timestamps)
     network = any_network.open_network(None)
     path = find_path.find_path(file, times, frames, lens, known=True, network=network)
     known = arrays["grid"]["world_to_camera"][0].astype(np.float64)
