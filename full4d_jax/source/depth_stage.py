@@ -169,6 +169,8 @@ def measure(grid: Grid, inputs: DepthInputs, say: Callable[[str], None]) -> Arra
     plate = passing = None
     if inputs.depth is not None:
         depth, unit = path_scale.settle_scale(grid, inputs.depth, estimated=False)
+        if constrained:
+            passing = _passing(path_scale.in_unit(grid, unit), depth)
     else:
         if grid.depth is None and isinstance(inputs.network, FileNetwork):
             say(inputs.network.description)
@@ -286,8 +288,19 @@ def measure_depth(
     if constrained or not fused:
         settled = _without_edges(settled)
     settled = np.where(unknown, 0, settled)
-    masks = None if subjects is None else subjects.passing
+    masks = None
+    if subjects is not None:
+        masks = subjects.passing
+    elif constrained:
+        masks = _passing(placed, settled)
     return Measured(settled, unit, metres, swept, plate, masks)
+
+
+def _passing(source: Grid, depth: Maps) -> Masks | None:
+    """Return what a camera that moves sees for a while, given its depth; None of one at rest."""
+    if not path_scale.source_moves(source):
+        return None
+    return find_subjects(replace(source, depth=np.asarray(depth)[None])).passing
 
 
 def describe_sweep(swept: float) -> str:
