@@ -68,6 +68,8 @@ FEWEST_POINTS = 12
 SIMPLER_ERROR = 5e-4
 AGREEING_ERROR = 3.3e-3
 RESTING_ERROR = 1.1e-3
+# Of the error of rotations, what remains where a picture only grows: what is shown seems flat.
+FLAT_SHARE = 0.1
 # Of the median error: points that are farther off move by themselves.
 OUTLYING_ERRORS = 3.0
 
@@ -137,6 +139,7 @@ class CameraPath(NamedTuple):
       error: median over the tracks, pixels.
       agree: share of the tracks of each instant that land where the path says.
       points: of what stands still, where they were found, with depth in the path's unit.
+      zooms: whether it seems to travel, but what is near and what is far moves alike.
     """
 
     motion: Motion
@@ -146,6 +149,7 @@ class CameraPath(NamedTuple):
     error: float
     agree: Float[ndarray, " t"]
     points: SparseDepth
+    zooms: bool = False
 
 
 class Seen(NamedTuple):
@@ -230,7 +234,7 @@ def find_camera_path(
     """Return the path that explains the tracks of a film.
 
     Args:
-      tracks: of points of what stands still, which `reach_all` instants.
+      tracks: of points of what stands still, without a gap.
       disparity: a network's for every instant, affine in 1 / z.
       lens: intrinsics of the frames, pixels: known ones, or where the search begins.
       known: whether the lens is to stay.
@@ -241,21 +245,26 @@ def find_camera_path(
     rest = solve(seen, "rest", np.inf, rounds=0)
     turn = solve(seen, "turn", weight)
     travel = _travel(seen, weight, turn)
-    most = _far_error(travel) + SIMPLER_ERROR * width
+    most = _far_error(travel.errors) + SIMPLER_ERROR * width
     if not known:
         # Of a camera that travels a longer lens and a flatter scene look nearly alike.
         as_assumed = _travel(seen, np.inf, solve(seen, "turn", np.inf))
         unsure = travel.lens_error > UNKNOWN_LENS
-        travel = as_assumed if unsure or _far_error(as_assumed) <= most else travel
+        if unsure or _far_error(as_assumed.errors) <= most:
+            travel = as_assumed
     motion: Motion = "travel"
     chosen = travel
-    if _far_error(rest) <= most:
+    if _far_error(rest.errors) <= most:
         motion = "rest"
         chosen = rest
-    elif _far_error(turn) <= most:
+    elif _far_error(turn.errors) <= most:
         motion = "turn"
         chosen = turn
-    return _camera_path(tracks, disparity, lens, motion, chosen)
+    path = _camera_path(tracks, disparity, lens, motion, chosen)
+    alike = _far_error(_similarity_errors(tracks)) < FLAT_SHARE * _far_error(
+        turn.errors
+    )
+    return path._replace(zooms=motion == "travel" and alike)
 
 
 def follow_path(
@@ -301,7 +310,7 @@ def _camera_path(
     stays = Tracks(*(x[still] for x in tracks))
     unknowns = chosen.unknowns
     seen = look_up(tracks, disparity, lens)
-    if reach_all(stays, times):
+    if find_gap(stays, times, 1) is None:
         lens_weight = LENS_WEIGHT if np.isfinite(chosen.lens_error) else np.inf
         start = unknowns._replace(inverse=unknowns.inverse[still])
         seen = look_up(stays, disparity, lens)
@@ -318,10 +327,19 @@ def _camera_path(
     )
 
 
-def reach_all(tracks: Tracks, times: int) -> bool:
-    """Return whether enough points are seen at every instant."""
-    counts = np.bincount(_ends(tracks, times).ravel(), minlength=times)
-    return bool((counts >= FEWEST_POINTS).all())
+def find_gap(tracks: Tracks, times: int, span: int) -> int | None:
+    """Return the first instant after which too few points are followed; None for none.
+
+    Args:
+      tracks: of points.
+      times: how many instants there are.
+      span: instants over which points count, of `SPANS`.
+    """
+    own = tracks.instant[tracks.seen[:, span == SPANS][:, 0]]
+    for t in range(times - 1):
+        if ((t - span < own) & (own <= t)).sum() < FEWEST_POINTS:
+            return t
+    return None
 
 
 def _ends(tracks: Tracks, times: int) -> Int[ndarray, "2 m"]:
@@ -361,10 +379,27 @@ def _travel(seen: Seen, lens_weight: float, turn: Solution) -> Solution:
     return min(ways, key=lambda way: way.cost)
 
 
-def _far_error(solution: Solution) -> float:
+def _far_error(errors: Float[ndarray, "n s"]) -> float:
     """Return the largest over the spans of the median error."""
-    medians = [np.nanmedian(x) for x in solution.errors.T if np.isfinite(x).any()]
-    return float(max(medians))
+    medians = [np.nanmedian(x) for x in errors.T if np.isfinite(x).any()]
+    return float(max(medians, default=np.inf))
+
+
+def _similarity_errors(tracks: Tracks) -> Float[ndarray, "n s"]:
+    """Return what is off if a picture only shifts, turns and grows from instant to instant."""
+    errors = np.full(tracks.seen.shape, np.nan)
+    for instant in np.unique(tracks.instant):
+        for span in range(len(SPANS)):
+            mine = (tracks.instant == instant) & tracks.seen[:, span]
+            here = tracks.here[mine]
+            there = tracks.there[mine, span]
+            if len(here) < FEWEST_POINTS:
+                continue
+            moved, _ = cv2.estimateAffinePartial2D(here, there)
+            if moved is not None:
+                off = here @ moved[:, :2].T + moved[:, 2] - there
+                errors[mine, span] = np.linalg.norm(off, axis=-1)
+    return errors
 
 
 def _sightings(unknowns: Unknowns, seen: Seen) -> SparseDepth:

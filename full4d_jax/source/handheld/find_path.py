@@ -36,8 +36,9 @@ from gaussians.fitting.stillness import camera_moves
 from input_pipeline import depth_alignment, pinhole, video_files
 from input_pipeline.importers.camera_path import CameraPath, read_path
 
-# Of the tracks that must agree with a path.
+# Of the tracks that must agree with a path that is given, and with one that is found.
 LEAST_AGREEMENT = 0.5
+LEAST_TRACKED_AGREEMENT = 0.6
 # Pixels, at most, of the long side of frames that points are followed in, unless results have more.
 TRACKED_SIDE = 456
 POSES_ADVICE = "see 'Hand-held cameras' in docs/cameras.md"
@@ -123,13 +124,15 @@ def find_path(
     if poses is None:
         everywhere = camera_path.track_points(film, instants, np.ones_like(still))
         if camera_path.rests(everywhere, film.shape[2]):
-            return path
+            return path._replace(warning=_change(everywhere, times))
     tracks = camera_path.track_points(film, instants, still)
-    if not camera_path.reach_all(tracks, count):
-        lost = "too little stands still in some of its frames to follow its camera"
+    gap = camera_path.find_gap(tracks, count, 1)
+    if gap is not None:
+        lost = f"too little that stands still can be followed {_seconds(times, gap)}"
         taken = ", by which to check --poses and to find their unit"
         if poses is None:
-            taken = f", which is taken to stand; the scene may smear: {ADVICE}"
+            why = ", as in the dark, in fog or blur, or where all moves"
+            taken = f"{why}; the camera is taken to stand: {ADVICE}"
         return path._replace(warning=lost + taken)
     depth = single_depth(network, frames)
     disparity = _enlarged(1 / any_network.as_far(depth), scale)
@@ -172,10 +175,31 @@ def _describe(path: camera_path.CameraPath) -> tuple[str, str]:
     agree = float(path.agree.mean())
     seen = f"{agree:.0%} of the tracks agree, {path.error:.2f} pixels in the median"
     note = f"its camera {VERBS[path.motion]}: {seen}"
-    if agree >= LEAST_AGREEMENT:
-        return note, ""
-    doubtful = f"the camera's path is doubtful: {seen}"
-    return note, f"{doubtful}; the scene may smear: {ADVICE}"
+    doubtful = "the camera's path is doubtful"
+    if agree < LEAST_TRACKED_AGREEMENT:
+        return note, f"{doubtful}: {seen}; the scene may smear: {ADVICE}"
+    if path.zooms:
+        zoom = "near and far things grow alike, as where the lens zooms"
+        return note, f"{doubtful}: {zoom}; {ADVICE}"
+    return note, ""
+
+
+def _change(tracks: camera_path.Tracks, times: Float[ndarray, " t"]) -> str:
+    """Return a warning if a camera at rest sees everything change; empty for nothing."""
+    gap = camera_path.find_gap(tracks, len(times), 1)
+    if gap is not None:
+        change = f"everything changes {_seconds(times, gap)}, as in a flash"
+        return f"{change} or where frames are black: {ADVICE}"
+    spans = camera_path.SPANS
+    longest = int(spans[spans < len(times)].max(initial=1))
+    if camera_path.find_gap(tracks, len(times), longest) is not None:
+        return f"nothing stays the same, as in a cross-fade: {ADVICE}"
+    return ""
+
+
+def _seconds(times: Float[ndarray, " t"], gap: int) -> str:
+    """Return between which seconds of the video the instants after a gap are."""
+    return f"from {times[gap]:.2f} s to {times[gap + 1]:.2f} s"
 
 
 def _compare_readings(
