@@ -139,14 +139,14 @@ def score(film: Film, kind: str) -> dict[str, float]:
     disparity = 1 / any_network.as_far(find_path.single_depth(network, frames))
     assumed = pinhole.intrinsics_from_fov(ASSUMED_FOV, rows, columns)
     start = time.process_time()
-    everywhere = camera_path.track_points(gray, instants, np.ones_like(still))
+    everywhere = camera_path.track_points(gray, instants)
     motion = "rest"
     true = film.world_to_camera[instants]
     poses = np.tile(np.eye(4), (len(instants), 1, 1))
     lens = np.nan
     agree = 1.0
     if not camera_path.rests(everywhere, columns):
-        tracks = camera_path.track_points(gray, instants, still)
+        tracks = camera_path.tracks_within(everywhere, still)
         path = camera_path.find_camera_path(tracks, disparity, assumed)
         motion = path.motion
         poses = path.world_to_camera

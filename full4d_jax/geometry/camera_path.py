@@ -170,9 +170,7 @@ class Seen(NamedTuple):
     lens: Lens
 
 
-def track_points(
-    film: UInt8[ndarray, "f r q"], instants: Int[ndarray, " t"], still: Masks
-) -> Tracks:
+def track_points(film: UInt8[ndarray, "f r q"], instants: Int[ndarray, " t"]) -> Tracks:
     """Follow corners from each instant through all frames.
 
     They are tracked from frame to frame (Lucas and Kanade). Where they come to is refined against
@@ -181,7 +179,6 @@ def track_points(
     Args:
       film: all frames in gray.
       instants: the places of the instants among them.
-      still: what may be tracked, at the instants.
     """
     track = cv2.calcOpticalFlowPyrLK
     fine = {"winSize": (15, 15), "maxLevel": 1, "flags": cv2.OPTFLOW_USE_INITIAL_FLOW}
@@ -192,8 +189,6 @@ def track_points(
     parts = [(np.zeros(0, int), np.zeros((0, 2)), no_pixels, never)]
     for i, start in enumerate(instants):
         corners = spread_corners(film[start], MOST_CORNERS)
-        x, y = corners[:, 0].astype(int).T
-        corners = corners[still[i, y, x]]
         if not len(corners):
             continue
         there = np.zeros((len(corners), len(SPANS), 2))
@@ -217,7 +212,6 @@ def track_points(
             good &= (x >= 0) & (y >= 0) & (x < columns) & (y < rows)
             good &= np.linalg.norm(back - corners, axis=-1)[:, 0] < astray
             good &= np.linalg.norm(to - now, axis=-1)[:, 0] < 3 * astray
-            good[good] = still[j, y[good], x[good]]
             # OpenCV counts from the first pixel's centre.
             there[:, span[0]] = to[:, 0] + 0.5
             seen[:, span[0]] = good
@@ -226,6 +220,23 @@ def track_points(
         pixels = corners[tracked, 0] + 0.5
         parts.append((instant, pixels, there[tracked], seen[tracked]))
     return Tracks(*(np.concatenate(x) for x in zip(*parts, strict=True)))
+
+
+def tracks_within(tracks: Tracks, masks: Masks) -> Tracks:
+    """Return the tracks whose points are within masks of the instants, where they are seen."""
+    last = len(masks) - 1
+
+    def are_within(
+        instant: Int[ndarray, "*n"], pixels: Float[ndarray, "*n 2"]
+    ) -> Bool[ndarray, "*n"]:
+        x, y = np.moveaxis(np.floor(pixels).astype(int), -1, 0)
+        return masks[instant.clip(0, last), y, x]
+
+    later = tracks.instant[:, None] + SPANS
+    there = np.where(tracks.seen[..., None], tracks.there, 0)
+    seen = tracks.seen & are_within(later, there)
+    stays = are_within(tracks.instant, tracks.here) & seen.any(1)
+    return Tracks(*(x[stays] for x in tracks._replace(seen=seen)))
 
 
 def find_camera_path(

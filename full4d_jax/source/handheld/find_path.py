@@ -39,6 +39,8 @@ from input_pipeline.importers.camera_path import CameraPath, read_path
 # Of the tracks that must agree with a path that is given, and with one that is found.
 LEAST_AGREEMENT = 0.5
 LEAST_TRACKED_AGREEMENT = 0.6
+# Below this, all points are followed, whatever they show.
+SURE_AGREEMENT = 0.85
 # Pixels, at most, of the long side of frames that points are followed in, unless results have more.
 TRACKED_SIDE = 456
 POSES_ADVICE = "see 'Hand-held cameras' in docs/cameras.md"
@@ -120,12 +122,11 @@ def find_path(
     wanted = times if between is None else np.sort(np.append(times, between))
     film, places = video_io.gray_film(video, wanted, scale * height, scale * width)
     instants = places[np.isin(wanted, times)]
+    everywhere = camera_path.track_points(film, instants)
+    if poses is None and camera_path.rests(everywhere, film.shape[2]):
+        return path._replace(warning=_change(everywhere, times))
     still = _enlarged(still_masks(frames), scale)
-    if poses is None:
-        everywhere = camera_path.track_points(film, instants, np.ones_like(still))
-        if camera_path.rests(everywhere, film.shape[2]):
-            return path._replace(warning=_change(everywhere, times))
-    tracks = camera_path.track_points(film, instants, still)
+    tracks = camera_path.tracks_within(everywhere, still)
     gap = camera_path.find_gap(tracks, count, 1)
     if gap is not None:
         lost = f"too little that stands still can be followed {_seconds(times, gap)}"
@@ -136,13 +137,17 @@ def find_path(
         return path._replace(warning=lost + taken)
     depth = single_depth(network, frames)
     disparity = _enlarged(1 / any_network.as_far(depth), scale)
-    seen = tracks, disparity, pinhole.resize_intrinsics(lens, rows=scale, columns=scale)
+    seen = disparity, pinhole.resize_intrinsics(lens, rows=scale, columns=scale)
     if poses is not None:
-        follow = partial(camera_path.follow_path, *seen)
+        follow = partial(camera_path.follow_path, tracks, *seen)
         found, warning = _compare_readings(poses, video, times, follow, known=known)
         path = path._replace(warning=warning)
     else:
-        found = camera_path.find_camera_path(*seen, known=known)
+        found = camera_path.find_camera_path(tracks, *seen, known=known)
+        if found.agree.mean() < SURE_AGREEMENT:
+            # What looks like an animal may be a stuffed one, which stays.
+            of_all = camera_path.find_camera_path(everywhere, *seen, known=known)
+            found = _better(found, of_all, everywhere, disparity)
         if found.motion == "rest":
             return path
         note, warning = _describe(found)
@@ -163,6 +168,22 @@ def find_path(
         own = pinhole.resize_intrinsics(found.lens, rows=smaller, columns=smaller)
         path = path._replace(lens=own, lens_error=found.lens_error)
     return path
+
+
+def _better(
+    path: camera_path.CameraPath,
+    other: camera_path.CameraPath,
+    tracks: camera_path.Tracks,
+    disparity: Maps,
+) -> camera_path.CameraPath:
+    """Return the path that more of the tracks agree with."""
+
+    def agreement(one: camera_path.CameraPath) -> float:
+        where = one.lens, one.world_to_camera
+        followed = camera_path.follow_path(tracks, disparity, *where, known=True)
+        return float(followed.agree.mean())
+
+    return max(path, other, key=agreement)
 
 
 def _enlarged(maps: ndarray, scale: int) -> ndarray:

@@ -5,7 +5,12 @@ import numpy as np
 import pytest
 from handheld_clips import FRAMES, LENS, add_person, arc, film, path_error, shake
 
-from full4d_jax.geometry.camera_path import find_camera_path, rests, track_points
+from full4d_jax.geometry.camera_path import (
+    find_camera_path,
+    rests,
+    track_points,
+    tracks_within,
+)
 from full4d_jax.geometry.paths import travels
 from full4d_jax.geometry.poses_between import find_poses_between
 from input_pipeline.pinhole import rigid
@@ -16,8 +21,7 @@ ASSUMED = np.array([[1.3, 1, 1], [1, 1.3, 1], [1, 1, 1]])
 
 def tracks(frames):
     gray = np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames])
-    still = np.ones(gray.shape, bool)
-    return track_points(gray, np.arange(len(gray)), still)
+    return track_points(gray, np.arange(len(gray)))
 
 
 def lacking(depth):
@@ -110,8 +114,7 @@ def test_the_pose_between_two_instants_is_found_as_well_as_theirs(motion):
     frames, depth = film(poses)
     gray = np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames])
     instants = np.arange(0, FRAMES, 2)
-    still = np.ones(gray.shape, bool)[instants]
-    tracked = track_points(gray, instants, still)
+    tracked = track_points(gray, instants)
     found = find_camera_path(tracked, lacking(depth)[instants], LENS, known=True)
     assert found.motion == motion
     between = np.arange(1, instants[-1], 2)
@@ -126,3 +129,19 @@ def test_the_pose_between_two_instants_is_found_as_well_as_theirs(motion):
     blank[instants] = gray[instants]
     lost = find_poses_between(blank, *where[1:], found.world_to_camera)
     assert lost is None
+
+
+def test_tracks_within_masks_begin_there_and_are_seen_there():
+    frames, _ = film(arc())
+    everywhere = tracks(frames)
+    left = np.zeros(frames.shape[:3], bool)
+    left[:, :, : frames.shape[2] // 2] = True
+    within = tracks_within(everywhere, left)
+    assert 0.3 < len(within.instant) / len(everywhere.instant) < 0.7
+    middle = frames.shape[2] // 2
+    assert (within.here[:, 0] < middle).all()
+    assert (within.there[within.seen][:, 0] < middle).all()
+    assert within.seen.any(1).all()
+    np.testing.assert_array_equal(
+        tracks_within(everywhere, np.ones_like(left)).there, everywhere.there
+    )
