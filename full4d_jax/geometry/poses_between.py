@@ -13,12 +13,11 @@ from numpy import ndarray
 from scipy.optimize import least_squares
 
 from full4d_jax.geometry.arrays import Lens, Poses
+from full4d_jax.geometry.camera_path import AGREEING_ERROR, FEWEST_POINTS
 from full4d_jax.geometry.paths import interpolate_poses, travels
 from input_pipeline.depth_alignment import SparseDepth
 from input_pipeline.pinhole import rigid
 
-# Points that a pose needs.
-FEWEST_POINTS = 12
 # World units, before a camera.
 LEAST_DEPTH = 1e-3
 Pose = Float[ndarray, "4 4"]
@@ -43,8 +42,7 @@ def find_poses_between(
       poses: world-to-camera at the instants.
     """
     track = cv2.calcOpticalFlowPyrLK
-    # Of the width: a point that is farther off was lost.
-    most_error = 3.3e-3 * film.shape[2]
+    # Of the points, which agree with the pose.
     least_agreeing = 0.5
     unknowns = 6 if travels(poses) else 3
     inverse_lens = np.linalg.inv(lens)
@@ -68,7 +66,7 @@ def find_poses_between(
         world = (seen - poses[i, :3, 3]) @ poses[i, :3, :3]
         pose = _pose_of(world, now[alive] + 0.5, lens, starts[i], unknowns)
         off = np.linalg.norm(_pixels_of(world, lens, pose) - now[alive] - 0.5, axis=1)
-        if (off < most_error).mean() < least_agreeing:
+        if (off < AGREEING_ERROR * film.shape[2]).mean() < least_agreeing:
             return None
         result.append(pose)
     return np.stack(result)

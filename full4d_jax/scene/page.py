@@ -15,11 +15,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from numpy import ndarray
 
 from full4d_jax.cameras import Cameras
-from full4d_jax.geometry.image_motion import moving_pixels
 from full4d_jax.scene import packing, squeezing
 from full4d_jax.scene.contributions import contributions
 from full4d_jax.session.errors import InputError, printable
@@ -213,19 +212,19 @@ def clip_seconds(times: Float[ndarray, " t"]) -> float:
 
 def run_viewing(
     cameras: Cameras,
-    frames: UInt8[ndarray, "t h w 3"] | None = None,
+    passing: Bool[ndarray, "t h w"] | None = None,
     background: Float[ndarray, "3"] | None = None,
 ) -> Viewing:
     """Return how the scene of a run is looked at: from about the angles of its views.
 
     Args:
       cameras: of the views at evenly spaced times; the page starts in view 0, the source.
-      frames: of the source, to find the middle of what moves.
+      passing: pixels of the source that show what moves, of which the page finds the middle.
       background: as in `Viewing`.
     """
     poses = np.asarray(cameras.world_to_camera, np.float64)
     behind = None if background is None else background.tolist()
-    middle = (0.5, 0.5) if frames is None else middle_of_motion(frames)
+    middle = (0.5, 0.5) if passing is None else middle_of(passing)
     limit = camera_paths.orbit_limit(poses, LEAST_TURN_DEGREES)
     return Viewing(
         cameras,
@@ -238,12 +237,11 @@ def run_viewing(
     )
 
 
-def middle_of_motion(frames: UInt8[ndarray, "t h w 3"]) -> tuple[float, float]:
+def middle_of(moves: Bool[ndarray, "t h w"]) -> tuple[float, float]:
     """Return where in the pictures of a clip something moves, in shares of width and height.
 
     It is the middle of the pictures where too little moves to measure it.
     """
-    moves = moving_pixels(frames, camera_paths.MOVED_LEVELS)
     if moves.mean() < camera_paths.LEAST_MOVING_SHARE:
         return 0.5, 0.5
     _, rows, columns = np.nonzero(moves)

@@ -152,7 +152,7 @@ def quality_note(quality: SourceQuality) -> str:
     """Return a sentence on how well a scene shows its source."""
     parts = [f"source frames at {quality.source_psnr:.1f} dB"]
     if np.isnan(quality.moving_psnr):
-        parts.append("nothing moves")
+        parts.append("nothing is known to move")
     else:
         worst = (
             f"{quality.moving_psnr_worst:.1f} at {quality.moving_psnr_worst_at:.2f} s"

@@ -21,6 +21,8 @@ from full4d_jax.scene.show_options import RenderOptions
 from full4d_jax.session import errors, files, progress
 from full4d_jax.session.stages import Stages
 from full4d_jax.source import camera_paths
+from full4d_jax.source.camera_paths import MOVED_LEVELS
+from full4d_jax.source.own_motion import passing_in
 from gaussians import Camera, Rendering, Scene, intersection_budget, render
 from input_pipeline.importers.camera_path import CameraPath, read_path
 from input_pipeline.pinhole import orbit, resize_intrinsics
@@ -94,7 +96,8 @@ def _write_page(
     stages: Stages, grid: Grid, scene: Scene, background: Color, quick: bool = False
 ) -> Path:
     """Write the page of a scene; it plays as long as the source lasts, and with its sound."""
-    viewing = page.run_viewing(grid.known_cameras, grid.frames[0], background)
+    passing = passing_in(grid, MOVED_LEVELS)
+    viewing = page.run_viewing(grid.known_cameras, passing, background)
     seconds = page.clip_seconds(grid.times)
     sound = grid.about.sound
     path = stages.folder / "scene.html"

@@ -15,6 +15,8 @@ from full4d_jax.scene import page
 from full4d_jax.session.errors import InputError, input_errors, require_file
 from full4d_jax.session.stage_arrays import check_arrays
 from full4d_jax.session.stages import Stages
+from full4d_jax.source.camera_paths import MOVED_LEVELS
+from full4d_jax.source.own_motion import passing_in
 from full4d_jax.source.row_and_column import FILM_ADVICE
 from gaussians import (
     DeformingGaussians,
@@ -159,6 +161,7 @@ def open_scene(source: Path) -> ShownScene:
     arrays = stages.finished("scene")
     grid = posed_grid(stages)
     background = arrays.get("background")
-    viewing = page.run_viewing(grid.known_cameras, grid.frames[0], background)
+    passing = passing_in(grid, MOVED_LEVELS)
+    viewing = page.run_viewing(grid.known_cameras, passing, background)
     seconds = page.clip_seconds(grid.times)
     return ShownScene(from_arrays(arrays), viewing, seconds, page.TITLE)

@@ -63,9 +63,17 @@ def lift_grid(
     # Weight of pixels that the source does not see, where Gaussians start.
     hidden_weight = 0.4
     closeness = jnp.full(len(frames), hidden_weight).at[:real].set(1.0)
-    pixels = frames, seeds, cameras
-    how = {"between": between, "filmed": real, "passing": grid.masks}
-    start = first_scene(settings, *pixels, start_key, closeness, **how)
+    start = first_scene(
+        settings,
+        frames,
+        seeds,
+        cameras,
+        start_key,
+        closeness,
+        between=between,
+        filmed=real,
+        passing=grid.masks,
+    )
     targets = grid_targets(frames, cameras, real, between)
     if preview is not None:
         preview(start)

@@ -11,9 +11,9 @@ Silhouettes of people, animals, vehicles and whatever moves come first (`source.
 no part of a plane, and the other two constraints are about them. Then an edge of depth runs where a
 silhouette does, so that nothing lies between a person and the wall.
 
-Of a camera that moves, what stands still is seen from several places:
-where a plane sweep is sure of it, that corrects the estimates, and then they are fused. Depth and
-the camera's path have one unit.
+Of a camera that moves, what stands still is seen from several places: where a plane sweep is sure
+of it, that corrects the estimates, and then they are fused. What passes is found before, and has no
+part in either. Depth and the camera's path have one unit.
 """
 
 from collections.abc import Callable

@@ -109,7 +109,7 @@ class VideoOptions(OneViewOptions):
     video: SourcePath = CLIP
     """The video; default: a clip of a shop in the package."""
     start: Start | None = None
-    """Seconds into the video; default: the part with most motion (0 with --poses or --depth)."""
+    """Seconds into the video; default: the part where most moves (0 with --poses or --depth)."""
     fps: Rate | None = None
     """Frames a second to take; default: 8 (data.fps)."""
     fov: Fov = None
@@ -153,7 +153,7 @@ class WordsOptions(OneViewOptions):
     """Horizontal field of view, degrees; default: that of the depth network, else 65 along the long
     side."""
     start: Start | None = None
-    """Seconds into the video; default: the part with most motion (0 with --depth)."""
+    """Seconds into the video; default: the part where most moves (0 with --depth)."""
 
 
 @dataclass(frozen=True)

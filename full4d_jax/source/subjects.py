@@ -89,16 +89,16 @@ def find_subjects(source: Grid) -> Subjects:
     flows = along_flow.sure_flows(frames)
     shares = along_flow.average_along_flow(class_shares(classes, frames), flows)
     outlines = see_people(silhouettes, frames, shares)
-    own = None
+    motion = None
     if camera_moves(poses):
         sure = along_flow.of_one_colour(flows, frames)
-        own = find_own_motion(frames, sure, source.known_depth[0], lens, poses)
+        motion = find_own_motion(frames, sure, source.known_depth[0], lens, poses)
     more = None
     if around is not None:
         around_shares = class_shares(classes, around)
         seen = see_people(silhouettes, around, around_shares)
         more = SeenPictures(around, seen.anybody)
-    return label_subjects(frames, outlines, flows, own, more)
+    return label_subjects(frames, outlines, flows, motion, more)
 
 
 class Outlines(NamedTuple):
@@ -140,7 +140,7 @@ def label_subjects(
     frames: arrays.Pictures,
     outlines: Outlines,
     flows: along_flow.SureFlows,
-    own: OwnMotion | None,
+    motion: OwnMotion | None,
     around: SeenPictures | None,
 ) -> Subjects:
     """Return the masks of what stands in a clip.
@@ -149,15 +149,15 @@ def label_subjects(
       frames: sRGB.
       outlines: as `see_people` returns them.
       flows: of the frames, as `sure_flows` returns them.
-      own: what moves by itself before a camera that moves; None of one at rest.
+      motion: what moves by itself before a camera that moves; None of one at rest.
       around: of a camera at rest, before and after.
     """
     subject = outlines.shares.sum(-1)
     anybody = outlines.anybody
     backdrop = None
     moving = faint = np.zeros(subject.shape, bool)
-    if own is not None:
-        moving = own.things
+    if motion is not None:
+        moving = motion.things
     elif len(frames) > 2:
         backdrop = find_backdrop(frames, anybody, around)
         moving = find_moving(frames, backdrop)
@@ -171,7 +171,7 @@ def label_subjects(
     labels, count = along_flow.link_labels(steady, flows.back)
     numbers = range(1, count + 1)
     kinds = tuple(_kind(outlines.shares[labels == number]) for number in numbers)
-    passing = None if own is None else steady | own.shades
+    passing = None if motion is None else steady | motion.shades
     return _drop_small(labels, kinds)._replace(backdrop=backdrop, passing=passing)
 
 

@@ -49,7 +49,7 @@ def open_video_source(
             start = film.best_start(options.video, size.frames / fps)
         options = replace(options, start=start)
         if start:
-            choice = "; the part with most motion (another by --start)"
+            choice = "; the part where most moves (another by --start)"
     video = film.read_shot(options.video, size, options, usual_fps)
     network = network or any_network.open_network(None)
     estimate = any_network.lens_estimate(network)

@@ -87,8 +87,10 @@ def still_points(
     most_instants = 8
     count = len(frames)
     rests = not camera_moves(poses)
-    places = np.linspace(0, count - 1, min(most_instants, count))
-    instants = np.unique(places.round().astype(int))
+    # Of those that show something that may stand still.
+    (telling,) = np.nonzero(~passing.all((1, 2)))
+    places = np.linspace(0, len(telling) - 1, min(most_instants, len(telling)))
+    instants = telling[np.unique(places.round().astype(int))]
     # Share of a depth up to which a picture shows the point itself.
     same_depth_share = 0.05
     # Pixels of each side within which a moving camera may see a point beside its place.

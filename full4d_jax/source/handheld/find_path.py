@@ -11,7 +11,7 @@ interpolated: so the file may have a pose for every frame, or for frames that we
 fixed rate.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -124,7 +124,7 @@ def find_path(
     instants = places[np.isin(wanted, times)]
     everywhere = camera_path.track_points(film, instants)
     if poses is None and camera_path.rests(everywhere, film.shape[2]):
-        return path._replace(warning=_change(everywhere, times))
+        return path._replace(warning=_warning_of_change(everywhere, times))
     still = _enlarged(still_masks(frames), scale)
     tracks = camera_path.tracks_within(everywhere, still)
     gap = camera_path.find_gap(tracks, count, 1)
@@ -147,7 +147,7 @@ def find_path(
         if found.agree.mean() < SURE_AGREEMENT:
             # What looks like an animal may be a stuffed one, which stays.
             of_all = camera_path.find_camera_path(everywhere, *seen, known=known)
-            found = _better(found, of_all, everywhere, disparity)
+            found = _agreeing_most((found, of_all), tracks, disparity)
         if found.motion == "rest":
             return path
         note, warning = _describe(found)
@@ -170,20 +170,19 @@ def find_path(
     return path
 
 
-def _better(
-    path: camera_path.CameraPath,
-    other: camera_path.CameraPath,
+def _agreeing_most(
+    candidates: Sequence[camera_path.CameraPath],
     tracks: camera_path.Tracks,
     disparity: Maps,
 ) -> camera_path.CameraPath:
-    """Return the path that more of the tracks agree with."""
+    """Return the path that most of the tracks agree with."""
 
-    def agreement(one: camera_path.CameraPath) -> float:
-        where = one.lens, one.world_to_camera
+    def agreement(path: camera_path.CameraPath) -> float:
+        where = path.lens, path.world_to_camera
         followed = camera_path.follow_path(tracks, disparity, *where, known=True)
         return float(followed.agree.mean())
 
-    return max(path, other, key=agreement)
+    return max(candidates, key=agreement)
 
 
 def _enlarged(maps: ndarray, scale: int) -> ndarray:
@@ -205,7 +204,7 @@ def _describe(path: camera_path.CameraPath) -> tuple[str, str]:
     return note, ""
 
 
-def _change(tracks: camera_path.Tracks, times: Float[ndarray, " t"]) -> str:
+def _warning_of_change(tracks: camera_path.Tracks, times: Float[ndarray, " t"]) -> str:
     """Return a warning if a camera at rest sees everything change; empty for nothing."""
     gap = camera_path.find_gap(tracks, len(times), 1)
     if gap is not None:

@@ -106,9 +106,21 @@ def align_to_points(depth: Maps, points: SparseDepth, *, by_frame: bool) -> Maps
     scaled = depth * np.median(true / there).astype(depth.dtype)
     for instant in range(len(depth) if by_frame else 0):
         own = points.instants[known] == instant
-        if own.sum() >= MIN_MATCHES:
+        if _tell_a_line(true[own]):
             scaled[instant] = _on_line(depth[instant], there[own], true[own])
+        elif own.sum() >= MIN_MATCHES:
+            scaled[instant] = depth[instant] * np.median(true[own] / there[own])
     return scaled
+
+
+def _tell_a_line(true: Values) -> bool:
+    """Return whether points of these depths determine scale and shift of disparity."""
+    # From near to far points, at least: points at one depth determine no shift.
+    least_spread = 1.3
+    if len(true) < 3 * MIN_MATCHES:
+        return False
+    near, far = np.quantile(true, (0.1, 0.9))
+    return bool(far > least_spread * near)
 
 
 def _on_line(depth: Map, there: Values, true: Values) -> Map:

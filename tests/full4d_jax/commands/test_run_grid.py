@@ -86,7 +86,7 @@ def test_two_videos_and_poses_become_a_scene(made):
     assert sheet is not None
     # Grey, as the room is, not black or empty.
     assert 50 < np.median(sheet[100:-10, 100:]) < 200
-    assert "cameras of" in report["source"]
+    assert "path is that of" in report["source"]
 
 
 def test_a_row_alone_has_no_cameras(videos, tmp_path, capsys):
