@@ -383,11 +383,11 @@ def _travel(seen: Seen, lens_weight: float, turn: Solution) -> Solution:
     The latter hardly looks at what rotations do not nearly explain, and things that move are not
     mistaken for the scene; it goes astray where the camera travels far.
     """
-    ways = (
+    candidates = (
         solve(seen, "travel", lens_weight),
         solve(seen, "travel", lens_weight, turn.unknowns),
     )
-    return min(ways, key=lambda way: way.cost)
+    return min(candidates, key=lambda solution: solution.cost)
 
 
 def _far_error(errors: Float[ndarray, "n s"]) -> float:

@@ -76,6 +76,8 @@ def test_before_a_camera_that_moves_the_square_alone_is_seeded_between_where_it_
     frames, depth, poses, between, squares = film(speed=0)
     own = poses.copy()
     own[0, :, 0, 3] = 0.08 * np.arange(INSTANTS)
+    # It goes back, too: half a step later everything is .01 farther, half a step before nearer.
+    own[0, :, 2, 3] = 0.02 * np.arange(INSTANTS)
     middle = (own[0, 1:] + own[0, :-1]) / 2
     moved = between._replace(world_to_camera=middle)
     passing = depth[0] == SQUARE
@@ -85,5 +87,6 @@ def test_before_a_camera_that_moves_the_square_alone_is_seeded_between_where_it_
     assert may_move[squares[0]].mean() > 0.9
     assert not may_move[~squares[0]].any()
     assert not grown["depth"][0, 1][~squares[0]].any()
-    np.testing.assert_allclose(grown["depth"][0, 1][may_move], SQUARE, rtol=1e-6)
+    depths = grown["depth"][0, 1][may_move]
+    np.testing.assert_allclose(np.median(depths), SQUARE - 0.01, rtol=1e-6)
     np.testing.assert_allclose(grown["world_to_camera"][0, 1::2], middle)

@@ -6,6 +6,7 @@ import numpy as np
 from handheld_clips import LENS, arc, film
 
 from gaussians.fitting.initialization import initialize
+from gaussians.fitting.stillness import still_points
 from input_pipeline.pinhole import unproject
 
 
@@ -91,3 +92,20 @@ def test_gaussians_of_a_moving_camera_last_where_the_room_stands_still():
         means = np.asarray(scene.gaussians.means)[chosen][:200]
         away = np.linalg.norm(means[:, None] - dark[None, ::50], axis=-1).min(1)
         assert (away < 0.05).mean() > 0.1 if near else (away > 0.05).mean() > 0.95
+
+
+def test_a_wall_is_still_in_the_middle_of_a_pan_whose_every_second_picture_tells_nothing():
+    """Each picture shares half of its columns with the next but one, and none with later ones."""
+    count, height, width = 31, 16, 32
+    wall = np.random.default_rng(0).uniform(size=(height, 8 * count + width, 3))
+    frames = np.stack([wall[:, 8 * t : 8 * t + width] for t in range(count)])
+    depth = np.ones((count, height, width))
+    lens = np.array([[width, 0, width / 2], [0, width, height / 2], [0, 0, 1.0]])
+    poses = np.tile(np.eye(4), (count, 1, 1))
+    poses[:, 0, 3] = -8 * np.arange(count) / width
+    passing = np.zeros(depth.shape, bool)
+    passing[1::2] = True
+    still, again = still_points(frames, depth, lens, poses, passing)
+    assert still[14].mean() > 0.45
+    assert not still[1::2].any()
+    assert again[14].mean() > 0.45

@@ -203,3 +203,15 @@ def test_water_before_a_camera_at_rest_passes(monkeypatch, tmp_path):
     frames = resting()
     frames[:, HEIGHT // 2 :] = water()[:, HEIGHT // 2 :]
     assert said(monkeypatch, tmp_path, frames) == ""
+
+
+def test_of_two_paths_the_one_that_tracks_agree_with_is_taken():
+    poses = arc()
+    frames, depth = film(poses)
+    gray = np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames])
+    tracks = camera_path.track_points(gray, np.arange(len(gray)))
+    disparity = np.median(depth[0]) / depth
+    right = camera_path.find_camera_path(tracks, disparity, LENS, known=True)
+    wrong = right._replace(world_to_camera=right.world_to_camera[::-1])
+    taken = find_path._agreeing_most((wrong, right), tracks, disparity)
+    assert taken is right

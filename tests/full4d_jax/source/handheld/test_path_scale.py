@@ -1,11 +1,15 @@
 """Depth that lacks scale and shift of disparity comes to that of points; flicker is calmed."""
 
+from dataclasses import replace
+
 import jax.numpy as jnp
 import numpy as np
 from handheld_clips import FRAMES, HEIGHT, LENS, WIDTH, arc, film
 
+from full4d_jax.cameras import Cameras
 from full4d_jax.geometry.depth_maps import fuse_depth
-from full4d_jax.source.handheld.path_scale import align_to_points
+from full4d_jax.grid import PicturesBetween, around_source
+from full4d_jax.source.handheld.path_scale import align_to_points, in_unit
 from input_pipeline.depth_alignment import SparseDepth
 from input_pipeline.pinhole import relative_to
 
@@ -62,3 +66,34 @@ def test_fused_depth_flickers_less_and_leaves_what_moves():
     assert after < 0.75 * before
     assert np.abs(fused / true - 1)[thing & (given > 0)].mean() < 0.01
     assert not fused[:, :, -4:].any()
+
+
+def test_points_at_one_depth_tell_a_scale_and_leave_the_relief():
+    """A person at 1 before a wall at 2, where all points are: noise would flatten a line."""
+    rng = np.random.default_rng(0)
+    true = np.full((1, HEIGHT, WIDTH), 2.0)
+    true[:, :, WIDTH // 2 :] = 1.0
+    estimate = 3 * true * rng.normal(1, 0.05, true.shape)
+    pixels = rng.uniform(0, 1, (300, 2)) * (WIDTH // 2 - 1, HEIGHT)
+    points = SparseDepth(np.zeros(300, int), pixels, rng.normal(2, 0.06, 300))
+    aligned = align_to_points(estimate, points, by_frame=True)
+    person = np.median(aligned[:, :, WIDTH // 2 :])
+    assert abs(person - 1) < 0.05
+
+
+def test_a_grid_in_another_unit_has_all_its_cameras_in_it():
+    poses = np.tile(np.eye(4, dtype=np.float32), (1, 2, 1, 1))
+    poses[0, 1, :3, 3] = 4, 2, -6
+    between = poses[0, 1:].copy()
+    between[0, :3, 3] /= 2
+    frames = np.zeros((1, 2, HEIGHT, WIDTH, 3), np.uint8)
+    cameras = Cameras(LENS[None].astype(np.float32), poses, HEIGHT, WIDTH)
+    source = around_source(frames, np.ones(frames.shape[:4], np.float32), cameras)
+    pictures = PicturesBetween(frames[0, 1:], np.array([0.06]), between)
+    placed = in_unit(replace(source, between=pictures), 2.0)
+    shift = np.array([2, 1, -3])
+    moved = np.asarray(placed.known_cameras.world_to_camera)[0, 1, :3, 3]
+    np.testing.assert_allclose(moved, shift)
+    assert placed.between is not None
+    assert placed.between.world_to_camera is not None
+    np.testing.assert_allclose(placed.between.world_to_camera[0, :3, 3], shift / 2)
