@@ -117,8 +117,9 @@ def find_path(
         path = SourcePath(_poses_at(poses, video, times), note=note)
         if not camera_moves(path.world_to_camera):
             return path
-    # Small pictures are too coarse to follow points in.
-    scale = max(1, TRACKED_SIDE // max(height, width))
+    # Small pictures are too coarse to follow points in; enlarged by more, a codec's noise moves.
+    most_enlarged = 4
+    scale = min(max(1, TRACKED_SIDE // max(height, width)), most_enlarged)
     wanted = times if between is None else np.sort(np.append(times, between))
     film, places = video_io.gray_film(video, wanted, scale * height, scale * width)
     instants = places[np.isin(wanted, times)]

@@ -10,6 +10,7 @@ frame, the unit of the world.
 from dataclasses import replace
 
 import numpy as np
+from scipy.stats import spearmanr
 
 from full4d_jax.geometry.arrays import Map, Maps, Values
 from full4d_jax.grid import Grid, points_in
@@ -106,21 +107,26 @@ def align_to_points(depth: Maps, points: SparseDepth, *, by_frame: bool) -> Maps
     scaled = depth * np.median(true / there).astype(depth.dtype)
     for instant in range(len(depth) if by_frame else 0):
         own = points.instants[known] == instant
-        if _tell_a_line(true[own]):
+        if own.sum() < MIN_MATCHES:
+            continue
+        if _tell_a_line(there[own], true[own]):
             scaled[instant] = _on_line(depth[instant], there[own], true[own])
-        elif own.sum() >= MIN_MATCHES:
+        else:
             scaled[instant] = depth[instant] * np.median(true[own] / there[own])
     return scaled
 
 
-def _tell_a_line(true: Values) -> bool:
-    """Return whether points of these depths determine scale and shift of disparity."""
-    # From near to far points, at least: points at one depth determine no shift.
-    least_spread = 1.3
-    if len(true) < 3 * MIN_MATCHES:
+def _tell_a_line(there: Values, true: Values) -> bool:
+    """Return whether points determine scale and shift of disparity.
+
+    They do not if they are at about one depth: what they differ by is noise, which flattens a line.
+    """
+    # Spearman's correlation of what is estimated with what is true.
+    least_correlation = 0.8
+    if min(np.ptp(there), np.ptp(true)) == 0:
         return False
-    near, far = np.quantile(true, (0.1, 0.9))
-    return bool(far > least_spread * near)
+    correlation = np.asarray(spearmanr(there, true))[0]
+    return bool(correlation > least_correlation)
 
 
 def _on_line(depth: Map, there: Values, true: Values) -> Map:
