@@ -329,10 +329,12 @@ def seen_from_aside(
       angles: degrees to the right.
     """
     path = np.asarray(cameras.world_to_camera)
-    beside = beside_source(path)
-    pivot = pivot_of(beside)
+    poses_beside = beside_source(path)
+    pivot = pivot_of(poses_beside)
     level = np.zeros(len(angles))
-    turns = orbit(np.array(angles, float), level, pivot[2], tuple(pivot), up_of(beside))
+    turns = orbit(
+        np.array(angles, float), level, pivot[2], tuple(pivot), up_of(poses_beside)
+    )
     poses = (turns @ path[0, instant]).astype(np.float32)[None]
     around = Cameras(
         np.asarray(cameras.intrinsics[:1]), poses, cameras.height, cameras.width

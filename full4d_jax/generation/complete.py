@@ -118,8 +118,10 @@ def complete(
     )
     if not projected:
         is_real = grid.origin == Origin.REAL
-        made = to_uint8(to_unit(fill_grid(prior, to_model(grid.frames), is_real, key)))
-        frames = np.where(is_real[..., None, None, None], grid.frames, made)
+        filled = to_uint8(
+            to_unit(fill_grid(prior, to_model(grid.frames), is_real, key))
+        )
+        frames = np.where(is_real[..., None, None, None], grid.frames, filled)
         about = replace(grid.about, generation=Generation(rows, columns, calls, 1.0))
         return replace(grid, frames=frames, origin=origin, about=about), None
     real = grid.real_rows
@@ -136,17 +138,17 @@ def complete(
     share = 1.0
     if upsampler is not None and min(rows, columns) > upsampler.prior_rows:
         passing = None if grid.masks is None else grid.masks[0]
-        made, projection = cascade.generate_large(
+        completed_frames, projection = cascade.generate_large(
             prior, upsampler, *given, grid.plate, passing
         )
         small = upsampler.prior_rows
         rows, columns = cascade.small_size(prior, rows, columns, small)
         share = float(cascade.generated_share(projection.mask[real - 1 :]))
     else:
-        made, projection = generate_grid(prior, *given)
+        completed_frames, projection = generate_grid(prior, *given)
     generation = Generation(rows, columns, calls, share)
     about = replace(grid.about, enlarged=enlarged, generation=generation)
-    frames = to_uint8(to_unit(made))
+    frames = to_uint8(to_unit(completed_frames))
     completed = replace(grid, frames=frames, origin=origin, about=about)
     return completed, to_uint8(to_unit(projection.frames))
 

@@ -15,7 +15,7 @@ factor comes on top of that, unless it is large.
 
 The sweep is seldom sure of what moves by itself, whose points leave the epipolar lines of the path.
 What goes along with the camera, or against it, stays on them, and is taken for farther, or nearer.
-So what is known to move is left out, and factors far from the frame's median are, too.
+Two things are left out: what is known to move, and factors far from the frame's median.
 """
 
 from collections.abc import Sequence

@@ -141,33 +141,33 @@ def find_path(
     seen = disparity, pinhole.resize_intrinsics(lens, rows=scale, columns=scale)
     if poses is not None:
         follow = partial(camera_path.follow_path, tracks, *seen)
-        found, warning = _compare_readings(poses, video, times, follow, known=known)
+        estimated, warning = _compare_readings(poses, video, times, follow, known=known)
         path = path._replace(warning=warning)
     else:
-        found = camera_path.find_camera_path(tracks, *seen, known=known)
-        if found.agree.mean() < SURE_AGREEMENT:
+        estimated = camera_path.find_camera_path(tracks, *seen, known=known)
+        if estimated.agree.mean() < SURE_AGREEMENT:
             # What looks like an animal may be a stuffed one, which stays.
             of_all = camera_path.find_camera_path(everywhere, *seen, known=known)
-            found = _agreeing_most((found, of_all), tracks, disparity)
-        if found.motion == "rest":
+            estimated = _agreeing_most((estimated, of_all), tracks, disparity)
+        if estimated.motion == "rest":
             return path
-        note, warning = _describe(found)
-        path = SourcePath(found.world_to_camera, note=note, warning=warning)
+        note, warning = _describe(estimated)
+        path = SourcePath(estimated.world_to_camera, note=note, warning=warning)
     if between is not None:
         where = film, instants, places[np.isin(wanted, between)]
         own = find_poses_between(
-            *where, found.points, found.lens, found.world_to_camera
+            *where, estimated.points, estimated.lens, estimated.world_to_camera
         )
         path = path._replace(between=own)
-    points = found.points._replace(pixels=found.points.pixels / scale)
+    points = estimated.points._replace(pixels=estimated.points.pixels / scale)
     estimate = path_scale.align_to_points(depth, points, by_frame=True)
     path = path._replace(estimate=estimate)
-    if paths.travels(found.world_to_camera):
+    if paths.travels(estimated.world_to_camera):
         path = path._replace(points=points)
-    if not known and np.isfinite(found.lens_error):
+    if not known and np.isfinite(estimated.lens_error):
         smaller = 1 / scale
-        own = pinhole.resize_intrinsics(found.lens, rows=smaller, columns=smaller)
-        path = path._replace(lens=own, lens_error=found.lens_error)
+        own = pinhole.resize_intrinsics(estimated.lens, rows=smaller, columns=smaller)
+        path = path._replace(lens=own, lens_error=estimated.lens_error)
     return path
 
 
@@ -245,10 +245,10 @@ def _compare_readings(
     """
     # Of the focal length.
     wrong_lens = 0.05
-    given = poses.path.world_to_camera
+    as_written = poses.path.world_to_camera
     readings = {
-        "as camera-to-world": pinhole.invert(given),
-        "in reversed time": given[::-1],
+        "as camera-to-world": pinhole.invert(as_written),
+        "in reversed time": as_written[::-1],
     }
     path = follow(_poses_at(poses, video, times), known=known)
     agree = path.agree.mean()
@@ -320,20 +320,22 @@ def read_poses(file: Path | None, video: Path) -> PoseFile | None:
     return PoseFile(file, path)
 
 
-def _poses_at(given: PoseFile, video: Path, instants: Float[ndarray, " t"]) -> Poses:
+def _poses_at(
+    poses_file: PoseFile, video: Path, instants: Float[ndarray, " t"]
+) -> Poses:
     """Return the poses at the instants (seconds into the video), the first as the world.
 
     Raises:
       InputError: there is one pose for several instants.
     """
-    poses = given.path.world_to_camera
+    poses = poses_file.path.world_to_camera
     if len(poses) != len(instants):
         with errors.input_errors("video", "encode it again"):
             times = video_files.frame_times(video)
         if len(poses) < 2 or len(times) < 2:
             expected = f"{len(instants)}, one an instant, or one a frame of the video"
             raise errors.InputError(
-                "poses", given.file, len(poses), expected, POSES_ADVICE
+                "poses", poses_file.file, len(poses), expected, POSES_ADVICE
             )
         # Of another number than frames, they are spread evenly over these.
         if len(poses) != len(times):

@@ -103,7 +103,7 @@ def flight(seconds: float) -> np.ndarray:
 
 @pytest.mark.parametrize("rest", [0, 4])
 def test_a_part_before_which_the_camera_rests_is_taken(path, rest):
-    """Of a flight nearly everything changes, but nothing moves by itself."""
+    """A flight changes nearly everything, but nothing in it moves by itself."""
     still = resting(4)
     ball(still, 0.5, 3.5)
     write_video(path, np.concatenate([still, flight(4)][:: -1 if rest else 1]), FPS)
