@@ -73,6 +73,7 @@ FLAT_SHARE = 0.1
 # Of the median error: points that are farther off move by themselves.
 OUTLYING_ERRORS = 3.0
 
+OLD = False
 Motion = Literal["rest", "turn", "travel"]
 
 
@@ -261,7 +262,7 @@ def find_camera_path(
         # Of a camera that travels a longer lens and a flatter scene look nearly alike.
         as_assumed = _travel(seen, np.inf, solve(seen, "turn", np.inf))
         unsure = travel.lens_error > UNKNOWN_LENS
-        if unsure or _far_error(as_assumed.errors) <= most:
+        if unsure or (OLD and _far_error(as_assumed.errors) <= most):
             travel = as_assumed
     motion: Motion = "travel"
     chosen = travel
@@ -304,6 +305,30 @@ def follow_path(
     return path._replace(world_to_camera=poses, points=points)
 
 
+def adjust(
+    path: CameraPath, tracks: Tracks, disparity: Maps, *, known: bool
+) -> CameraPath:
+    """Return a path, its lens and its points by many tracks; what was said of its tracks stays.
+
+    Args:
+      path: nearly right; its motion stays of the same kind.
+      tracks: of points of what stands still, without a gap.
+      disparity: 1 / z of every instant, in the path's unit.
+      known: whether the lens is to stay.
+    """
+    seen = look_up(tracks, disparity, path.lens)
+    start = _at_rest(seen)._replace(poses=path.world_to_camera)
+    chosen = solve(seen, path.motion, np.inf if known else LENS_WEIGHT, start)
+    if not known and chosen.lens_error > UNKNOWN_LENS:
+        chosen = solve(seen, path.motion, np.inf, start)
+    return path._replace(
+        world_to_camera=chosen.unknowns.poses,
+        lens=_zoomed(path.lens, chosen.unknowns),
+        lens_error=chosen.lens_error,
+        points=_sightings(chosen.unknowns, seen),
+    )
+
+
 def _camera_path(
     tracks: Tracks, disparity: Maps, lens: Lens, motion: Motion, chosen: Solution
 ) -> CameraPath:
@@ -326,16 +351,21 @@ def _camera_path(
         start = unknowns._replace(inverse=unknowns.inverse[still])
         seen = look_up(stays, disparity, lens)
         unknowns = solve(seen, motion, lens_weight, start).unknowns
-    zoom = np.exp(unknowns.focal)
     return CameraPath(
         motion,
         unknowns.poses,
-        lens * np.array([[zoom, 1, 1], [1, zoom, 1], [1, 1, 1]]),
+        _zoomed(lens, unknowns),
         chosen.lens_error if chosen.lens_error <= UNKNOWN_LENS else np.inf,
         error,
         agree,
         _sightings(unknowns, seen),
     )
+
+
+def _zoomed(lens: Lens, unknowns: Unknowns) -> Lens:
+    """Return a lens of the focal length that was found."""
+    zoom = np.exp(unknowns.focal)
+    return lens * np.array([[zoom, 1, 1], [1, zoom, 1], [1, 1, 1]])
 
 
 def find_gap(tracks: Tracks, times: int, span: int) -> int | None:

@@ -11,9 +11,9 @@ Silhouettes of people, animals, vehicles and whatever moves come first (`source.
 no part of a plane, and the other two constraints are about them. Then an edge of depth runs where a
 silhouette does, so that nothing lies between a person and the wall.
 
-Of a camera that moves, what stands still is seen from several places: where a plane sweep is sure
-of it, that corrects the estimates, and then they are fused. What passes is found before, and has no
-part in either. Depth and the camera's path have one unit.
+Of a camera that moves, what stands still is seen from several places: optical flow measures its
+depth (`geometry.flow_depth`), and then the instants are fused. What passes is found before, and has
+no part in either. Depth and the camera's path have one unit.
 """
 
 from collections.abc import Callable
@@ -29,7 +29,7 @@ from jaxtyping import Float
 from full4d_jax.config import Size
 from full4d_jax.geometry.arrays import Map, Maps, Masks, Picture
 from full4d_jax.geometry.depth_maps import drop_depth_edges, fuse_depth, nearest
-from full4d_jax.geometry.stereo_depth import stereo_depth
+from full4d_jax.geometry.flow_depth import flow_depth
 from full4d_jax.grid import (
     CleanPlate,
     Grid,
@@ -176,8 +176,8 @@ def measure(grid: Grid, inputs: DepthInputs, say: Callable[[str], None]) -> Arra
             say(inputs.network.description)
         measured = estimate(grid)
         depth, unit, _, _, plate, passing = measured
-        if measured.swept:
-            say(describe_sweep(measured.swept))
+        if measured.share:
+            say(describe_measured(measured.share))
         size = grid.frames.shape[2:4]
         if plate and (hidden := resting_scene.depth_within(plate, *size) > 0).any():
             found = f"in {hidden.mean():.1%} of the picture somebody always hides it"
@@ -202,7 +202,7 @@ class Measured(NamedTuple):
       depth: z, world units, 0 where unknown.
       unit: a world unit in units of the source's path (`in_unit`).
       metres: the same in metres; None where the network gives none.
-      swept: the share of the pixels of which a plane sweep is sure, 0 where none was believed.
+      share: of the pixels, whose depth is measured by flow.
       plate: what is behind the source's subjects; None where it is unknown.
       passing: what a camera that moves sees for a while; None where that is not sought.
     """
@@ -210,7 +210,7 @@ class Measured(NamedTuple):
     depth: Maps
     unit: float
     metres: float | None = None
-    swept: float = 0.0
+    share: float = 0.0
     plate: CleanPlate | None = None
     passing: Masks | None = None
 
@@ -229,7 +229,7 @@ def measure_depth(
     """
     pictures = source.frames[0]
     metres = plate = None
-    swept = 0.0
+    share = 0.0
     # To the network, such as the sky.
     unknown = np.zeros(pictures.shape[:3], bool)
     frames = to_model(pictures)
@@ -264,12 +264,12 @@ def measure_depth(
     if estimated and constrained:
         subjects = find_subjects(replace(placed, depth=np.asarray(settled)[None]))
         passing = passing if subjects.passing is None else subjects.passing
-    # Of a camera that moves, a plane sweep corrects an estimate, where points tell a common unit.
+    # Of a camera that moves, flow corrects an estimate, where points tell a common unit.
     # What passes has its own depth.
     fused = estimated and not still
     if fused and points_in(source) is not None:
         where = (x.astype(np.float64) for x in placed.source_camera)
-        settled, swept = stereo_depth(pictures, settled, *where, passing=passing)
+        settled, share = flow_depth(pictures, settled, *where, passing)
         # The world's unit is the first median.
         again = path_scale.first_median(settled)
         settled = settled / again
@@ -293,7 +293,7 @@ def measure_depth(
         masks = subjects.passing
     elif constrained:
         masks = _passing(placed, settled)
-    return Measured(settled, unit, metres, swept, plate, masks)
+    return Measured(settled, unit, metres, share, plate, masks)
 
 
 def _passing(source: Grid, depth: Maps) -> Masks | None:
@@ -303,9 +303,9 @@ def _passing(source: Grid, depth: Maps) -> Masks | None:
     return find_subjects(replace(source, depth=np.asarray(depth)[None])).passing
 
 
-def describe_sweep(swept: float) -> str:
-    """Return a line for the user about the share of the pixels that a plane sweep found."""
-    return f"depth: {swept:.0%} of the pixels by a plane sweep, others by the network"
+def describe_measured(share: float) -> str:
+    """Return a line for the user about the share of the pixels whose depth is measured."""
+    return f"depth: {share:.0%} of the pixels measured by optical flow, others by the network"
 
 
 def _without_edges(depth: Maps) -> Maps:

@@ -21,7 +21,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from full4d_jax.geometry import camera_path, paths
+from full4d_jax.geometry import camera_path, flow_depth, paths
 from full4d_jax.geometry.arrays import Lens, Maps, Masks, Pictures, Poses
 from full4d_jax.geometry.poses_between import find_poses_between
 from full4d_jax.media import video_io
@@ -149,9 +149,15 @@ def find_path(
             # What looks like an animal may be a stuffed one, which stays.
             of_all = camera_path.find_camera_path(everywhere, *seen, known=known)
             estimated = _agreeing_most((estimated, of_all), tracks, disparity)
+            if estimated is of_all:
+                still = np.ones_like(still)
         if estimated.motion == "rest":
             return path
         note, warning = _describe(estimated)
+        own = path_scale.align_to_points(1 / disparity, estimated.points, by_frame=True)
+        estimated = flow_depth.adjust_path(
+            film[instants], estimated, own, still, known=known
+        )
         path = SourcePath(estimated.world_to_camera, note=note, warning=warning)
     if between is not None:
         where = film, instants, places[np.isin(wanted, between)]

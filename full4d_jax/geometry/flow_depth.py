@@ -1,0 +1,415 @@
+"""Depth of every pixel and a camera's path, adjusted to optical flow.
+
+A path is found by a few hundred points, and depth by a network that sees one picture. Together they
+explain most of what moves in a film. Flow tells what is left: the picture of instant j is brought
+to instant i by depth and path, and the flow r from i to that says where pixel p really is in j,
+
+    q = m(p + r),    m(p) = K (R_ji z K^-1 p + t_ji)        divided by the third coordinate
+
+A match counts if the one from j back returns. Poses follow from matches of pixels on a grid, by the
+least squares of `camera_path`. Then the inverse depth exp(l) of each pixel follows by itself, from
+all instants that it is matched with, and from the pixels beside it, by Gauss-Newton steps
+
+    dl = sum w m' (q - m) / sum w m' m'                     w: Cauchy's weights, m' = dm / dl
+
+The sum below is what is known of l. Where it is small, as on plain walls, far away or without
+travel, the estimate z of the network is wrong by the factor f of what is near at a similar depth:
+log f is averaged in a grid over columns, rows and log z, whose empty cells take the mean of coarser
+ones, and read between its cells (the bilateral grid of Chen et al. 2007). What is left of a
+measured pixel's factor comes on top of that, unless it is large.
+
+What moves by itself has no depth by this, and is left out where it is known.
+"""
+
+from functools import partial
+from typing import NamedTuple
+
+import cv2
+import jax
+import jax.numpy as jnp
+import numpy as np
+from einops import reduce
+from jaxtyping import Array, Bool, Float, Float32, Int, UInt8
+from numpy import ndarray
+
+from full4d_jax.geometry import camera_path
+from full4d_jax.geometry.arrays import Lens, Maps, Masks, Pictures, Poses
+from full4d_jax.geometry.camera_path import MOST_ASTRAY, SPANS, CameraPath, Tracks
+from full4d_jax.geometry.depth_maps import nearest
+from full4d_jax.geometry.rays import homogeneous_pixels
+from gaussians.precision import exact_products
+from input_pipeline.pinhole import resize_intrinsics
+
+# Instants from a picture's own to those that it is matched with.
+OFFSETS = np.append(-SPANS[::-1], SPANS)
+# How often flow is measured again, of what the last time left.
+ROUNDS = 2
+PATH_ROUNDS = 6
+# Radians, or first median depths, by which a round that is the last one may change poses.
+LAST_CHANGE = 5e-4
+# Depth in another camera, over that in a pixel's own, is at least this.
+LEAST_AHEAD = 1e-3
+# Long side of the pictures that are matched, pixels.
+MATCHED_SIDE = 456
+
+Places = Float32[ndarray, "h w 2"]
+Film = UInt8[ndarray, "t h w"]
+# Of a frame, and of a smaller one.
+Plane = Float[Array, "h w"]
+SmallPlane = Float[Array, "r q"]
+# The bilateral grid, and the weights of its cells along each axis.
+Blocks = Float[Array, "k i j"]
+Cells = tuple[Float[Array, "k h w"], Float[Array, "i h"], Float[Array, "j w"]]
+
+
+class Matches(NamedTuple):
+    """Where the pixels of each instant are at other instants.
+
+    Attributes:
+      there: pixels, x then y, centres at +0.5, at the instants `OFFSETS` away.
+      seen: whether they were found there.
+    """
+
+    there: Float[ndarray, "t o h w 2"]
+    seen: Bool[ndarray, "t o h w"]
+
+
+def adjust_path(
+    film: Film, path: CameraPath, depth: Maps, still: Masks, *, known: bool
+) -> CameraPath:
+    """Return a path that explains the flow of its film best, with its lens and its points.
+
+    What was said of the tracks by which the path was found stays.
+
+    Args:
+      film: pictures of the instants in gray.
+      path: found before, nearly right.
+      depth: by a network, in the path's unit.
+      still: where nothing may move by itself.
+      known: whether the lens is to stay.
+    """
+    for _ in range(PATH_ROUNDS):
+        before = path.world_to_camera
+        matches = match(film, depth, path.lens, before, still)
+        path = camera_path.adjust(path, grid_tracks(matches), 1 / depth, known=known)
+        if np.abs(path.world_to_camera - before).max() < LAST_CHANGE:
+            break
+        measured = triangulate(matches, depth, path.lens, path.world_to_camera)
+        depth = np.asarray(corrected(jnp.asarray(depth), jnp.asarray(measured)))
+    return path
+
+
+def flow_depth(
+    frames: Pictures, depth: Maps, lens: Lens, poses: Poses, passing: Masks
+) -> tuple[Maps, float]:
+    """Correct depth by flow; also return the share of pixels whose depth was measured.
+
+    Args:
+      frames: the clip.
+      depth: its estimated z-depth in the path's unit.
+      lens: intrinsics, pixels.
+      poses: world to camera, of each frame.
+      passing: what may move by itself, of which nothing is measured.
+    """
+    h, w = depth.shape[1:]
+    scale = min(1.0, MATCHED_SIDE / max(h, w))
+    rows, columns = round(scale * h), round(scale * w)
+    small = [
+        cv2.resize(x, (columns, rows), interpolation=cv2.INTER_AREA) for x in frames
+    ]
+    film = np.stack([cv2.cvtColor(x, cv2.COLOR_RGB2GRAY) for x in small])
+    still = ~nearest(passing, rows, columns)
+    small_lens = resize_intrinsics(lens, rows=rows / h, columns=columns / w)
+    share = 0.0
+    for _ in range(ROUNDS):
+        shrunk = nearest(depth, rows, columns)
+        matches = match(film, shrunk, small_lens, poses, still)
+        measured = triangulate(matches, shrunk, small_lens, poses)
+        depth = np.asarray(corrected(jnp.asarray(depth), jnp.asarray(measured)))
+        share = float((measured > 0).mean())
+    return depth, share
+
+
+def match(film: Film, depth: Maps, lens: Lens, poses: Poses, still: Masks) -> Matches:
+    """Match the pixels of all instants by flow, beyond what depth and poses explain.
+
+    Args:
+      film: pictures of the instants in gray.
+      depth: z of their pixels.
+      lens: intrinsics, pixels.
+      poses: world to camera, of each instant.
+      still: pixels that may be matched.
+    """
+    method = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    times, height, width = film.shape
+    here = _grid(height, width)
+    places = np.asarray(_places_elsewhere(depth, lens, poses))
+    there = np.zeros(places.shape, np.float32)
+    seen = np.zeros(places.shape[:-1], bool)
+    for i, o, j in _pairs(times):
+        inside = _inside(places[i, o])
+        brought = _read_at(film[j], places[i, o], cv2.INTER_CUBIC)
+        brought = np.where(inside, brought, film[i])
+        ends = here + method.calc(film[i], brought, None)  # type: ignore[call-overload]
+        there[i, o] = _read_at(places[i, o], ends)
+        ends_inside = _read_at(inside.astype(np.uint8), ends, cv2.INTER_NEAREST) > 0
+        seen[i, o] = ends_inside & _inside(there[i, o]) & still[i]
+    both = np.zeros_like(seen)
+    for i, o, j in _pairs(times):
+        # The match from there is the opposite offset's.
+        opposite = len(OFFSETS) - 1 - o
+        returned = _read_at(there[j, opposite], there[i, o])
+        matched = seen[j, opposite].astype(np.uint8)
+        matched = _read_at(matched, there[i, o], cv2.INTER_NEAREST) > 0
+        astray = cv2.magnitude(*cv2.split(returned - here))
+        both[i, o] = seen[i, o] & matched & (astray < MOST_ASTRAY * width)
+    return Matches(there, both)
+
+
+def grid_tracks(matches: Matches) -> Tracks:
+    """Return the matches of pixels on a grid with later instants as tracks."""
+    # Columns of the grid.
+    most_columns = 38
+    times, _, height, width = matches.seen.shape
+    step = max(1, width // most_columns)
+    rows = slice(step // 2, None, step)
+    later = OFFSETS > 0
+    seen = matches.seen[:, later, rows, rows]
+    there = matches.there[:, later, rows, rows]
+    here = _grid(height, width)[rows, rows]
+    instants, y, x = np.nonzero(seen.any(1))
+    return Tracks(
+        instants,
+        here[y, x].astype(np.float64),
+        there[instants, :, y, x].astype(np.float64),
+        seen[instants, :, y, x],
+    )
+
+
+@jax.jit
+@exact_products
+def triangulate(
+    matches: Matches,
+    depth: Float[Array, "t h w"],
+    lens: Float[Array, "3 3"],
+    poses: Float[Array, "t 4 4"],
+) -> Float[Array, "t h w"]:
+    """Return the depth of pixels that follows from their matches, 0 where these tell too little.
+
+    Args:
+      matches: of all instants.
+      depth: an estimate.
+      lens: intrinsics, pixels.
+      poses: world to camera, of each instant.
+    """
+    # Gauss-Newton steps, and the longest of them.
+    steps = 2
+    most_step = 0.3
+    # Squared pixels by which a match counts half.
+    doubtful = 1.0
+    # What must be known of the logarithm of a depth: one over the square of its error, if a match
+    # is wrong by a pixel.
+    least_known = 25.0
+
+    def one(instant):
+        lines = _lines(instant, lens, poses, *depth.shape[1:])
+        there = matches.there[instant]
+
+        def step(_, found):
+            inverse, _ = found
+            off = there - _on_lines(lines, inverse)
+            slopes = _slopes(lines, inverse)
+            weight = 1 / (1 + (off**2).sum(-1) / doubtful) * matches.seen[instant]
+            pull = _smoothed((weight * (slopes * off).sum(-1)).sum(0))
+            known = _smoothed((weight * (slopes**2).sum(-1)).sum(0))
+            change = jnp.clip(pull / jnp.maximum(known, 1e-9), -most_step, most_step)
+            return inverse * jnp.exp(change), known
+
+        nothing = 1 / depth[instant], jnp.zeros(depth.shape[1:])
+        inverse, known = jax.lax.fori_loop(0, steps, step, nothing)
+        return jnp.where(known > least_known, 1 / inverse, 0.0)
+
+    return jax.lax.map(one, jnp.arange(len(depth)))
+
+
+class EpipolarLines(NamedTuple):
+    """Lines in the pictures of other instants, on which each pixel lies, by its inverse depth.
+
+    Attributes:
+      far: homogeneous pixels of what is infinitely far.
+      shift: what an inverse depth of 1 adds.
+    """
+
+    far: Float[Array, "o h w 3"]
+    shift: Float[Array, "o 1 1 3"]
+
+
+def _lines(
+    instant: Int[Array, ""],
+    lens: Float[Array, "3 3"],
+    poses: Float[Array, "t 4 4"],
+    height: int,
+    width: int,
+) -> EpipolarLines:
+    """Return the lines at the instants `OFFSETS` away, or at the film's end."""
+    others = jnp.clip(instant + OFFSETS, 0, len(poses) - 1)
+    motions = poses[others] @ jnp.linalg.inv(poses[instant])
+    turned = lens @ motions[:, :3, :3] @ jnp.linalg.inv(lens)
+    pixels = homogeneous_pixels(height, width)
+    far = jnp.einsum("oab,hwb->ohwa", turned, pixels)
+    return EpipolarLines(far, (motions[:, :3, 3] @ lens.T)[:, None, None])
+
+
+def _on_lines(
+    lines: EpipolarLines, inverse: Float[Array, "h w"]
+) -> Float[Array, "o h w 2"]:
+    """Return where pixels of this inverse depth are, x then y, centres at +0.5."""
+    places = lines.far + inverse[..., None] * lines.shift
+    return places[..., :2] / jnp.maximum(places[..., 2:], LEAST_AHEAD)
+
+
+def _slopes(
+    lines: EpipolarLines, inverse: Float[Array, "h w"]
+) -> Float[Array, "o h w 2"]:
+    """Return the derivatives of these places by the logarithm of the inverse depth."""
+    ahead = (lines.far + inverse[..., None] * lines.shift)[..., 2:]
+    ahead = jnp.maximum(ahead, LEAST_AHEAD)
+    along = lines.shift[..., :2] - _on_lines(lines, inverse) * lines.shift[..., 2:]
+    return along * inverse[..., None] / ahead
+
+
+@jax.jit
+@exact_products
+def _places_elsewhere(
+    depth: Float[Array, "t h w"],
+    lens: Float[Array, "3 3"],
+    poses: Float[Array, "t 4 4"],
+) -> Float[Array, "t o h w 2"]:
+    """Return where the pixels of each instant are at the instants `OFFSETS` away."""
+
+    def one(instant):
+        lines = _lines(instant, lens, poses, *depth.shape[1:])
+        return _on_lines(lines, 1 / depth[instant])
+
+    return jax.lax.map(one, jnp.arange(len(depth)))
+
+
+def _smoothed(values: Float[Array, "h w"]) -> Float[Array, "h w"]:
+    """Return means over a window of a standard deviation of one pixel."""
+    window = jnp.exp(-(jnp.arange(-3, 4) ** 2) / 2)
+    window /= window.sum()
+
+    def along(axis, x):
+        return jnp.apply_along_axis(
+            partial(jnp.convolve, v=window, mode="same"), axis, x
+        )
+
+    return along(0, along(1, values))
+
+
+def _pairs(times: int) -> list[tuple[int, int, int]]:
+    """Return each instant, the number of an offset, and the instant that this leads to."""
+    instants = range(times)
+    leads = [(i, o, i + int(d)) for i in instants for o, d in enumerate(OFFSETS)]
+    return [pair for pair in leads if pair[2] in instants]
+
+
+def _grid(height: int, width: int) -> Float32[ndarray, "h w 2"]:
+    """Return x and y of the pixel centres."""
+    y, x = np.mgrid[:height, :width]
+    return np.stack([x, y], -1).astype(np.float32) + np.float32(0.5)
+
+
+def _inside(places: Places) -> Bool[ndarray, "h w"]:
+    """Return which places are in the picture, of as many pixels as there are places."""
+    height, width = places.shape[:2]
+    x, y = cv2.split(places)
+    return (x >= 0.5) & (x <= width - 0.5) & (y >= 0.5) & (y <= height - 0.5)
+
+
+def _read_at(values: ndarray, places: Places, how: int = cv2.INTER_LINEAR) -> ndarray:
+    """Return the values of a picture between its pixels."""
+    # OpenCV counts from the first pixel's centre.
+    return cv2.remap(values, places - np.float32(0.5), None, how)
+
+
+@jax.jit
+@exact_products
+def corrected(
+    depth: Float[Array, "t h w"], measured: Float[Array, "t r q"]
+) -> Float[Array, "t h w"]:
+    """Return depth times the factors of the module's text.
+
+    Args:
+      depth: estimated, 0 where unknown.
+      measured: of smaller frames, 0 where it is not known.
+    """
+    small = jax.image.resize(depth, measured.shape, "nearest")
+    return jax.lax.map(lambda x: _correct(*x), (depth, small, measured))
+
+
+def _correct(depth: Plane, small: SmallPlane, measured: SmallPlane) -> Plane:
+    # Largest residual of log f of pixels that get their own.
+    max_own_residual = 0.6
+    # Largest residual of log f of pixels that count in the grid.
+    max_averaged_residual = 0.5
+    # Largest log f, from the frame's median.
+    most_factor = 0.7
+    logs = jnp.log(jnp.where(small > 0, small, 1.0))
+    sure = (small > 0) & (measured > 0)
+    known = jnp.where(small > 0, logs, jnp.nan)
+    low, high = jnp.nanquantile(known, jnp.array([0.02, 0.98]))
+    factor = jnp.where(sure, jnp.log(jnp.where(sure, measured, 1.0)) - logs, 0.0)
+    sure &= (
+        jnp.abs(factor - jnp.nanmedian(jnp.where(sure, factor, jnp.nan))) < most_factor
+    )
+    factor = jnp.where(sure, factor, 0.0)
+    place = partial(_cells, low=low, high=high)
+    grid = _averaged(factor, sure, place(logs))
+    near = sure & (jnp.abs(factor - _read(grid, place(logs))) < max_averaged_residual)
+    grid = _averaged(factor, near, place(logs))
+    left = factor - _read(grid, place(logs))
+    left = jnp.where(sure & (jnp.abs(left) < max_own_residual), left, 0.0)
+    large = place(jnp.log(jnp.where(depth > 0, depth, 1.0)))
+    change = _read(grid, large) + jax.image.resize(left, depth.shape, "linear")
+    return jnp.where(depth > 0, depth * jnp.exp(change), 0.0)
+
+
+def _cells(logs: Plane, low: Array, high: Array) -> Cells:
+    """Return the weights of the grid's cells along each axis, of two for each pixel."""
+    # Cells over log z, rows and columns.
+    grid_cells = 8, 16, 16
+    h, w = logs.shape
+    share = jnp.clip((logs - low) / jnp.maximum(high - low, 1e-6), 0, 1)
+    places = share, (jnp.arange(h) + 0.5) / h, (jnp.arange(w) + 0.5) / w
+
+    def weights(place, cells):
+        numbers = jnp.arange(cells).reshape(-1, *(1,) * place.ndim)
+        return jnp.maximum(0, 1 - jnp.abs(place[None] * (cells - 1) - numbers))
+
+    bins, rows, columns = map(weights, places, grid_cells)
+    return bins, rows, columns
+
+
+def _averaged(values: Plane, is_known: Bool[Array, "h w"], cells: Cells) -> Blocks:
+    """Return the mean of the known values in each cell; empty ones take that of coarser cells."""
+    # Pixels in a cell that weigh as much as the mean of the coarser one.
+    faint_weight = 4.0
+    pool = partial(jnp.einsum, "hw,khw,ih,jw->kij")
+    weight = is_known.astype(values.dtype)
+    levels = [(pool(values * weight, *cells), pool(weight, *cells))]
+    while min(levels[-1][0].shape) > 1:
+        pooled = "(k a) (i b) (j c) -> k i j"
+        total, count = (reduce(x, pooled, "sum", a=2, b=2, c=2) for x in levels[-1])
+        levels.append((total, count))
+    # Without any, the estimate stays.
+    mean = jnp.zeros_like(levels[-1][0])
+    for total, weight in reversed(levels):
+        coarse = jax.image.resize(mean, total.shape, "linear")
+        mean = (total + faint_weight * coarse) / (weight + faint_weight)
+    return mean
+
+
+def _read(grid: Blocks, cells: Cells) -> Plane:
+    """Return the grid's values at the pixels, between its cells."""
+    return jnp.einsum("kij,khw,ih,jw->hw", grid, *cells)
