@@ -101,8 +101,8 @@ def adjust_path(
 
 def flow_depth(
     frames: Pictures, depth: Maps, lens: Lens, poses: Poses, passing: Masks
-) -> tuple[Maps, float]:
-    """Correct depth by flow; also return the share of pixels whose depth was measured.
+) -> tuple[Maps, Masks]:
+    """Correct depth by flow; also return which pixels it was measured of.
 
     Args:
       frames: the clip.
@@ -120,14 +120,13 @@ def flow_depth(
     film = np.stack([cv2.cvtColor(x, cv2.COLOR_RGB2GRAY) for x in small])
     still = ~nearest(passing, rows, columns)
     small_lens = resize_intrinsics(lens, rows=rows / h, columns=columns / w)
-    share = 0.0
+    measured = np.zeros((len(film), rows, columns), np.float32)
     for _ in range(ROUNDS):
         shrunk = nearest(depth, rows, columns)
         matches = match(film, shrunk, small_lens, poses, still)
         measured = triangulate(matches, shrunk, small_lens, poses)
         depth = np.asarray(corrected(jnp.asarray(depth), jnp.asarray(measured)))
-        share = float((measured > 0).mean())
-    return depth, share
+    return depth, nearest(np.asarray(measured) > 0, h, w)
 
 
 def match(film: Film, depth: Maps, lens: Lens, poses: Poses, still: Masks) -> Matches:

@@ -229,7 +229,7 @@ def measure_depth(
     """
     pictures = source.frames[0]
     metres = plate = None
-    share = 0.0
+    by_flow = np.zeros(pictures.shape[:3], bool)
     # To the network, such as the sky.
     unknown = np.zeros(pictures.shape[:3], bool)
     frames = to_model(pictures)
@@ -269,7 +269,7 @@ def measure_depth(
     fused = estimated and not still
     if fused and points_in(source) is not None:
         where = (x.astype(np.float64) for x in placed.source_camera)
-        settled, share = flow_depth(pictures, settled, *where, passing)
+        settled, by_flow = flow_depth(pictures, settled, *where, passing)
         # The world's unit is the first median.
         again = path_scale.first_median(settled)
         settled = settled / again
@@ -284,7 +284,7 @@ def measure_depth(
         settled = np.where(passing, shown, together)
     if subjects is not None:
         placed = replace(placed, depth=np.asarray(settled)[None])
-        settled, plate = hold_constraints(placed, subjects, estimate)
+        settled, plate = hold_constraints(placed, subjects, estimate, by_flow)
     if constrained or not fused:
         settled = _without_edges(settled)
     settled = np.where(unknown, 0, settled)
@@ -293,7 +293,7 @@ def measure_depth(
         masks = subjects.passing
     elif constrained:
         masks = _passing(placed, settled)
-    return Measured(settled, unit, metres, share, plate, masks)
+    return Measured(settled, unit, metres, float(by_flow.mean()), plate, masks)
 
 
 def _passing(source: Grid, depth: Maps) -> Masks | None:
@@ -313,7 +313,10 @@ def _without_edges(depth: Maps) -> Maps:
 
 
 def hold_constraints(
-    source: Grid, subjects: Subjects, estimate: resting_scene.Estimate
+    source: Grid,
+    subjects: Subjects,
+    estimate: resting_scene.Estimate,
+    measured: Masks,
 ) -> tuple[Maps, CleanPlate]:
     """Return depth that meets the constraints, and the plate of what the camera does not see.
 
@@ -321,6 +324,7 @@ def hold_constraints(
       source: of one camera, with estimated depth in world units, 0 where unknown.
       subjects: what stands in it.
       estimate: returns the depth of a picture, for the clean plate.
+      measured: pixels whose depth is no estimate, so that nothing flattens it.
     """
     still = not path_scale.source_moves(source)
     labels = subjects.labels
@@ -329,6 +333,7 @@ def hold_constraints(
     up = lines.camera_up(source.frames[0], lens) if still else None
     upright = None if up is None else lines.UprightLines(lens, up)
     flat = planes.flatten_planes(source, upright, still=still, keep=labels > 0)
+    flat = np.where(measured, source.known_depth[0], flat)
     flat_grid = replace(source, depth=flat[None])
     standing = stand_upright(flat_grid, subjects, up=up or lines.UP)
     if still:
