@@ -45,8 +45,10 @@ PER_INSTANT = 8
 ROTATION = slice(0, 3)
 TRANSLATION = slice(3, 6)
 SCALE, SHIFT = 6, 7
-# Standard deviation of a network's log depth: its errors are alike all over a thing.
-DEPTH_ERROR = 1.0
+# Standard deviations of a network's log depth: its errors are alike all over a thing. Where tracks
+# are many, it hardly counts: those that tell no depth must not outvote the others.
+NETWORK_DEPTH_ERROR = 1.0
+DENSE_DEPTH_ERROR = 20.0
 # Weights of priors, factors of the unknown: together they count as a share of the tracks.
 FIRST_SCALE_WEIGHT = 10.0
 SCALE_WEIGHT = 3.0
@@ -55,6 +57,7 @@ SCALE_CHANGE_WEIGHT = 10.0
 SHIFT_CHANGE_WEIGHT = 20.0
 PRIOR_SHARE = 1e-3
 LENS_WEIGHT = 3.0
+DENSE_LENS_WEIGHT = 1.0
 # Widths of Cauchy's loss: at the end, and where a search begins that is near it, or far from it.
 FINAL_SQUARED_PIXELS = 0.5
 NEAR_SQUARED_PIXELS = 2.0
@@ -73,7 +76,6 @@ FLAT_SHARE = 0.1
 # Of the median error: points that are farther off move by themselves.
 OUTLYING_ERRORS = 3.0
 
-OLD = False
 Motion = Literal["rest", "turn", "travel"]
 
 
@@ -162,6 +164,7 @@ class Seen(NamedTuple):
       here: the network's disparity at `here`.
       there: the same at `there`.
       lens: intrinsics that the focal length is a factor of, pixels.
+      depth_error: standard deviation of the logarithm of the network's depth.
     """
 
     tracks: Tracks
@@ -169,6 +172,7 @@ class Seen(NamedTuple):
     here: Float[ndarray, " n"]
     there: Float[ndarray, "n s"]
     lens: Lens
+    depth_error: float = NETWORK_DEPTH_ERROR
 
 
 def track_points(film: UInt8[ndarray, "f r q"], instants: Int[ndarray, " t"]) -> Tracks:
@@ -261,8 +265,7 @@ def find_camera_path(
     if not known:
         # Of a camera that travels a longer lens and a flatter scene look nearly alike.
         as_assumed = _travel(seen, np.inf, solve(seen, "turn", np.inf))
-        unsure = travel.lens_error > UNKNOWN_LENS
-        if unsure or (OLD and _far_error(as_assumed.errors) <= most):
+        if travel.lens_error > UNKNOWN_LENS:
             travel = as_assumed
     motion: Motion = "travel"
     chosen = travel
@@ -306,7 +309,7 @@ def follow_path(
 
 
 def adjust(
-    path: CameraPath, tracks: Tracks, disparity: Maps, *, known: bool
+    path: CameraPath, tracks: Tracks, disparity: Maps, lens: Lens, *, known: bool
 ) -> CameraPath:
     """Return a path, its lens and its points by many tracks; what was said of its tracks stays.
 
@@ -314,16 +317,21 @@ def adjust(
       path: nearly right; its motion stays of the same kind.
       tracks: of points of what stands still, without a gap.
       disparity: 1 / z of every instant, in the path's unit.
+      lens: the known or assumed intrinsics, pixels.
       known: whether the lens is to stay.
     """
-    seen = look_up(tracks, disparity, path.lens)
-    start = _at_rest(seen)._replace(poses=path.world_to_camera)
-    chosen = solve(seen, path.motion, np.inf if known else LENS_WEIGHT, start)
-    if not known and chosen.lens_error > UNKNOWN_LENS:
-        chosen = solve(seen, path.motion, np.inf, start)
+    seen = look_up(tracks, disparity, lens)._replace(depth_error=DENSE_DEPTH_ERROR)
+    start = _at_rest(seen)._replace(
+        poses=path.world_to_camera, focal=float(np.log(path.lens[0, 0] / lens[0, 0]))
+    )
+    if not known:
+        chosen = solve(seen, path.motion, DENSE_LENS_WEIGHT, start)
+        known = chosen.lens_error > UNKNOWN_LENS
+    if known:
+        chosen = solve(seen, path.motion, np.inf, start._replace(focal=0.0))
     return path._replace(
         world_to_camera=chosen.unknowns.poses,
-        lens=_zoomed(path.lens, chosen.unknowns),
+        lens=_zoomed(lens, chosen.unknowns),
         lens_error=chosen.lens_error,
         points=_sightings(chosen.unknowns, seen),
     )
@@ -600,16 +608,18 @@ def _moved(u: Unknowns, step: ndarray, inverse: ndarray) -> Unknowns:
 def _cost(u: Unknowns, seen: Seen, priors: ndarray, width: float) -> float:
     """Return what is made small; `width` is that of Cauchy's loss, pixels squared."""
     off, own = _residuals(u, seen, _place(u, seen))
-    pixels, depths, owns = _relative_squares(off, own, width)
+    pixels, depths, owns = _relative_squares(off, own, width, seen.depth_error)
     by_track = width * np.log1p(pixels) + 4 * np.log1p(depths)
     total = (by_track * seen.tracks.seen).sum() + 4 * np.log1p(owns).sum()
     return float(total + ((priors @ _numbers(u)) ** 2).sum())
 
 
-def _relative_squares(off: ndarray, own: ndarray, width: float) -> list[ndarray]:
+def _relative_squares(
+    off: ndarray, own: ndarray, width: float, depth_error: float
+) -> list[ndarray]:
     """Return squares of pixels, of depths and of own depths, by the widths of their losses."""
     pixels = (off[..., :2] ** 2).sum(-1) / width
-    return [pixels, *((x / DEPTH_ERROR) ** 2 / 4 for x in (off[..., 2], own))]
+    return [pixels, *((x / depth_error) ** 2 / 4 for x in (off[..., 2], own))]
 
 
 def _normal_equations(
@@ -621,11 +631,11 @@ def _normal_equations(
     slopes = _slopes(seen, placed)
     # By scale, shift and inverse depth.
     own_slopes = np.append(placed.by_here[:, 1:], -np.ones((len(own), 1)), 1)
-    pixels, depths, owns = _relative_squares(off, own, width)
-    by_depth = 1 / (1 + depths) / DEPTH_ERROR**2
+    pixels, depths, owns = _relative_squares(off, own, width, seen.depth_error)
+    by_depth = 1 / (1 + depths) / seen.depth_error**2
     weights = np.stack([1 / (1 + pixels), 1 / (1 + pixels), by_depth], -1)
     weights *= seen.tracks.seen[..., None]
-    own_weights = 1 / (1 + owns) / DEPTH_ERROR**2
+    own_weights = 1 / (1 + owns) / seen.depth_error**2
     matrix = priors.T @ priors
     side = priors.T @ (priors @ _numbers(u))
     instants = seen.tracks.instant

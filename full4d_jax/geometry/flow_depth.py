@@ -44,7 +44,7 @@ from input_pipeline.pinhole import resize_intrinsics
 OFFSETS = np.append(-SPANS[::-1], SPANS)
 # How often flow is measured again, of what the last time left.
 ROUNDS = 2
-PATH_ROUNDS = 6
+PATH_ROUNDS = 4
 # Radians, or first median depths, by which a round that is the last one may change poses.
 LAST_CHANGE = 5e-4
 # Depth in another camera, over that in a pixel's own, is at least this.
@@ -88,10 +88,13 @@ def adjust_path(
       still: where nothing may move by itself.
       known: whether the lens is to stay.
     """
+    lens = path.lens
     for _ in range(PATH_ROUNDS):
         before = path.world_to_camera
         matches = match(film, depth, path.lens, before, still)
-        path = camera_path.adjust(path, grid_tracks(matches), 1 / depth, known=known)
+        tracks = grid_tracks(matches)
+        path = camera_path.adjust(path, tracks, 1 / depth, lens, known=known)
+        known = known or np.isinf(path.lens_error)
         if np.abs(path.world_to_camera - before).max() < LAST_CHANGE:
             break
         measured = triangulate(matches, depth, path.lens, path.world_to_camera)
