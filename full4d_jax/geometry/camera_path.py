@@ -64,6 +64,8 @@ NEAR_SQUARED_PIXELS = 2.0
 FAR_SQUARED_PIXELS = 64.0
 # Standard deviation of the logarithm of the focal length, above which tracks do not tell the lens.
 UNKNOWN_LENS = 0.1
+# Share of the cost with the assumed lens, above which another lens is no better.
+CLEARLY_LESS = 0.9
 # Points that an instant needs.
 FEWEST_POINTS = 12
 # Of the width: what a simpler motion may leave more than the fullest, the error of a track that
@@ -265,7 +267,8 @@ def find_camera_path(
     if not known:
         # Of a camera that travels a longer lens and a flatter scene look nearly alike.
         as_assumed = _travel(seen, np.inf, solve(seen, "turn", np.inf))
-        if travel.lens_error > UNKNOWN_LENS:
+        is_clear = travel.cost < CLEARLY_LESS * as_assumed.cost
+        if travel.lens_error > UNKNOWN_LENS or not is_clear:
             travel = as_assumed
     motion: Motion = "travel"
     chosen = travel

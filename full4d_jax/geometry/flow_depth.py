@@ -44,7 +44,7 @@ from input_pipeline.pinhole import resize_intrinsics
 OFFSETS = np.append(-SPANS[::-1], SPANS)
 # How often flow is measured again, of what the last time left.
 ROUNDS = 2
-PATH_ROUNDS = 4
+PATH_ROUNDS = 3
 # Radians, or first median depths, by which a round that is the last one may change poses.
 LAST_CHANGE = 5e-4
 # Depth in another camera, over that in a pixel's own, is at least this.
@@ -75,7 +75,7 @@ class Matches(NamedTuple):
 
 
 def adjust_path(
-    film: Film, path: CameraPath, depth: Maps, still: Masks, *, known: bool
+    film: Film, path: CameraPath, depth: Maps, still: Masks, lens: Lens, *, known: bool
 ) -> CameraPath:
     """Return a path that explains the flow of its film best, with its lens and its points.
 
@@ -86,9 +86,9 @@ def adjust_path(
       path: found before, nearly right.
       depth: by a network, in the path's unit.
       still: where nothing may move by itself.
+      lens: the known or assumed intrinsics, pixels.
       known: whether the lens is to stay.
     """
-    lens = path.lens
     for _ in range(PATH_ROUNDS):
         before = path.world_to_camera
         matches = match(film, depth, path.lens, before, still)

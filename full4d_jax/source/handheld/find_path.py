@@ -156,7 +156,7 @@ def find_path(
         note, warning = _describe(estimated)
         own = path_scale.align_to_points(1 / disparity, estimated.points, by_frame=True)
         estimated = flow_depth.adjust_path(
-            film[instants], estimated, own, still, known=known
+            film[instants], estimated, own, still, seen[1], known=known
         )
         path = SourcePath(estimated.world_to_camera, note=note, warning=warning)
     if between is not None:
