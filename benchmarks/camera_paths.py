@@ -146,8 +146,8 @@ def score(film: Film, kind: str) -> dict[str, float]:
     lens = np.nan
     agree = 1.0
     if not camera_path.rests(everywhere, columns):
-        tracks = camera_path.tracks_within(everywhere, still)
-        path = camera_path.find_camera_path(tracks, disparity, assumed)
+        seen = everywhere, still, disparity, assumed
+        path = find_path.estimate_path(gray, instants, *seen, known=False)
         motion = path.motion
         poses = path.world_to_camera
         agree = float(path.agree.mean())

@@ -15,7 +15,7 @@ from full4d_jax.cameras import Cameras
 from full4d_jax.generation.projection_guidance import project_clips
 from full4d_jax.generation.static_points import StaticPoints, project_known
 from full4d_jax.geometry.depth_maps import fuse_depth
-from full4d_jax.geometry.stereo_depth import corrected
+from full4d_jax.geometry.flow_depth import corrected
 from full4d_jax.models.dit.camera_conditioning import (
     _apply,
     plucker_rays,

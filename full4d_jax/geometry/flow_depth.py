@@ -89,17 +89,31 @@ def adjust_path(
       lens: the known or assumed intrinsics, pixels.
       known: whether the lens is to stay.
     """
+    size = film.shape[1:]
+    film = _matched(film)
+    rows, columns = film.shape[1:]
+    depth = nearest(depth, rows, columns)
+    still = nearest(still, rows, columns)
+    lens = _resized(lens, size, (rows, columns))
+    path = path._replace(lens=_resized(path.lens, size, (rows, columns)))
     for _ in range(PATH_ROUNDS):
         before = path.world_to_camera
         matches = match(film, depth, path.lens, before, still)
         tracks = grid_tracks(matches)
+        if camera_path.find_gap(tracks, len(film), 1) is not None:
+            break
         path = camera_path.adjust(path, tracks, 1 / depth, lens, known=known)
-        known = known or np.isinf(path.lens_error)
+        known = known or bool(np.isinf(path.lens_error))
         if np.abs(path.world_to_camera - before).max() < LAST_CHANGE:
             break
         measured = triangulate(matches, depth, path.lens, path.world_to_camera)
+        measured = np.where(still, measured, 0)
         depth = np.asarray(corrected(jnp.asarray(depth), jnp.asarray(measured)))
-    return path
+    larger = np.array([size[1] / columns, size[0] / rows])
+    return path._replace(
+        lens=_resized(path.lens, (rows, columns), size),
+        points=path.points._replace(pixels=path.points.pixels * larger),
+    )
 
 
 def flow_depth(
@@ -115,21 +129,31 @@ def flow_depth(
       passing: what may move by itself, of which nothing is measured.
     """
     h, w = depth.shape[1:]
-    scale = min(1.0, MATCHED_SIDE / max(h, w))
-    rows, columns = round(scale * h), round(scale * w)
-    small = [
-        cv2.resize(x, (columns, rows), interpolation=cv2.INTER_AREA) for x in frames
-    ]
-    film = np.stack([cv2.cvtColor(x, cv2.COLOR_RGB2GRAY) for x in small])
+    film = _matched(np.stack([cv2.cvtColor(x, cv2.COLOR_RGB2GRAY) for x in frames]))
+    rows, columns = film.shape[1:]
     still = ~nearest(passing, rows, columns)
-    small_lens = resize_intrinsics(lens, rows=rows / h, columns=columns / w)
+    small_lens = _resized(lens, (h, w), (rows, columns))
     measured = np.zeros((len(film), rows, columns), np.float32)
     for _ in range(ROUNDS):
         shrunk = nearest(depth, rows, columns)
         matches = match(film, shrunk, small_lens, poses, still)
         measured = triangulate(matches, shrunk, small_lens, poses)
+        measured = np.where(still, measured, 0)
         depth = np.asarray(corrected(jnp.asarray(depth), jnp.asarray(measured)))
-    return depth, nearest(np.asarray(measured) > 0, h, w)
+    return depth, nearest(measured > 0, h, w)
+
+
+def _matched(film: UInt8[ndarray, "t h w"]) -> UInt8[ndarray, "t r q"]:
+    """Return pictures of the size that is matched, at most."""
+    height, width = film.shape[1:]
+    scale = min(1.0, MATCHED_SIDE / max(height, width))
+    size = round(scale * width), round(scale * height)
+    return np.stack([cv2.resize(x, size, interpolation=cv2.INTER_AREA) for x in film])
+
+
+def _resized(lens: Lens, size: tuple[int, ...], new: tuple[int, ...]) -> Lens:
+    """Return the intrinsics of pictures of another size, rows and columns."""
+    return resize_intrinsics(lens, rows=new[0] / size[0], columns=new[1] / size[1])
 
 
 def match(film: Film, depth: Maps, lens: Lens, poses: Poses, still: Masks) -> Matches:
@@ -148,6 +172,10 @@ def match(film: Film, depth: Maps, lens: Lens, poses: Poses, still: Masks) -> Ma
     places = np.asarray(_places_elsewhere(depth, lens, poses))
     there = np.zeros(places.shape, np.float32)
     seen = np.zeros(places.shape[:-1], bool)
+    # Pixels of a side that DIS needs.
+    smallest_side = 12
+    if min(height, width) < smallest_side:
+        return Matches(there, seen)
     for i, o, j in _pairs(times):
         inside = _inside(places[i, o])
         brought = _read_at(film[j], places[i, o], cv2.INTER_CUBIC)
@@ -266,7 +294,7 @@ def _on_lines(
     lines: EpipolarLines, inverse: Float[Array, "h w"]
 ) -> Float[Array, "o h w 2"]:
     """Return where pixels of this inverse depth are, x then y, centres at +0.5."""
-    places = lines.far + inverse[..., None] * lines.shift
+    places = lines.far + inverse[None, ..., None] * lines.shift
     return places[..., :2] / jnp.maximum(places[..., 2:], LEAST_AHEAD)
 
 
@@ -274,10 +302,10 @@ def _slopes(
     lines: EpipolarLines, inverse: Float[Array, "h w"]
 ) -> Float[Array, "o h w 2"]:
     """Return the derivatives of these places by the logarithm of the inverse depth."""
-    ahead = (lines.far + inverse[..., None] * lines.shift)[..., 2:]
+    ahead = (lines.far + inverse[None, ..., None] * lines.shift)[..., 2:]
     ahead = jnp.maximum(ahead, LEAST_AHEAD)
     along = lines.shift[..., :2] - _on_lines(lines, inverse) * lines.shift[..., 2:]
-    return along * inverse[..., None] / ahead
+    return along * inverse[None, ..., None] / ahead
 
 
 @jax.jit

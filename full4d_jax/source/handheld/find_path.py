@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int, UInt8
 from numpy import ndarray
 
 from full4d_jax.geometry import camera_path, flow_depth, paths
@@ -144,20 +144,10 @@ def find_path(
         estimated, warning = _compare_readings(poses, video, times, follow, known=known)
         path = path._replace(warning=warning)
     else:
-        estimated = camera_path.find_camera_path(tracks, *seen, known=known)
-        if estimated.agree.mean() < SURE_AGREEMENT:
-            # What looks like an animal may be a stuffed one, which stays.
-            of_all = camera_path.find_camera_path(everywhere, *seen, known=known)
-            estimated = _agreeing_most((estimated, of_all), tracks, disparity)
-            if estimated is of_all:
-                still = np.ones_like(still)
+        estimated = estimate_path(film, instants, everywhere, still, *seen, known=known)
         if estimated.motion == "rest":
             return path
         note, warning = _describe(estimated)
-        own = path_scale.align_to_points(1 / disparity, estimated.points, by_frame=True)
-        estimated = flow_depth.adjust_path(
-            film[instants], estimated, own, still, seen[1], known=known
-        )
         path = SourcePath(estimated.world_to_camera, note=note, warning=warning)
     if between is not None:
         where = film, instants, places[np.isin(wanted, between)]
@@ -175,6 +165,41 @@ def find_path(
         own = pinhole.resize_intrinsics(estimated.lens, rows=smaller, columns=smaller)
         path = path._replace(lens=own, lens_error=estimated.lens_error)
     return path
+
+
+def estimate_path(
+    film: UInt8[ndarray, "f r q"],
+    instants: Int[ndarray, " t"],
+    everywhere: camera_path.Tracks,
+    still: Masks,
+    disparity: Maps,
+    lens: Lens,
+    *,
+    known: bool,
+) -> camera_path.CameraPath:
+    """Return the path of a camera by what its film shows, and the lens where that is unknown.
+
+    Args:
+      film: all frames in gray.
+      instants: the places of the instants among them.
+      everywhere: points that are followed from these, whatever they show.
+      still: where no people, animals or vehicles are; enough points are followed there.
+      disparity: a network's, of the instants.
+      lens: intrinsics of the film, pixels.
+      known: whether the lens is that of the camera, or merely assumed.
+    """
+    tracks = camera_path.tracks_within(everywhere, still)
+    path = camera_path.find_camera_path(tracks, disparity, lens, known=known)
+    if path.agree.mean() < SURE_AGREEMENT:
+        # What looks like an animal may be a stuffed one, which stays.
+        of_all = camera_path.find_camera_path(everywhere, disparity, lens, known=known)
+        path = _agreeing_most((path, of_all), tracks, disparity)
+        still = np.ones_like(still) if path is of_all else still
+    if path.motion == "rest":
+        return path
+    depth = path_scale.align_to_points(1 / disparity, path.points, by_frame=True)
+    here = film[instants]
+    return flow_depth.adjust_path(here, path, depth, still, lens, known=known)
 
 
 def _agreeing_most(

@@ -87,6 +87,6 @@ def test_what_is_smeared_between_two_legs_is_the_wall_behind():
 
     cameras = Cameras(lens[None], rest[None], 120, 160)
     source = around_source(frames[None], depth[None], cameras)
-    held, _ = depth_stage.hold_constraints(source, subjects, empty_room)
+    held, _ = depth_stage.hold_constraints(source, subjects, empty_room, legs < 0)
     np.testing.assert_allclose(held[legs == 1], 1.0, rtol=0.05)
     np.testing.assert_allclose(held[legs == 0], 2.0, rtol=0.05)
