@@ -7,16 +7,15 @@ to instant i by depth and path, and the flow r from i to that says where pixel p
     q = m(p + r),    m(p) = K (R_ji z K^-1 p + t_ji)        divided by the third coordinate
 
 A match counts if the one from j back returns. Poses follow from matches of pixels on a grid, by the
-least squares of `camera_path`. Then the inverse depth exp(l) of each pixel follows by itself, from
-all instants that it is matched with, and from the pixels beside it, by Gauss-Newton steps
+least squares of `camera_path`. Then the inverse depth d of each pixel follows by itself, from all
+instants that it is matched with, and from the pixels beside it, by Gauss-Newton steps
 
-    dl = sum w m' (q - m) / sum w m' m'                     w: Cauchy's weights, m' = dm / dl
+    sum w m' (q - m) / sum w m' m'                          w: Cauchy's weights, m' = dm / dd
 
-The sum below is what is known of l. Where it is small, as on plain walls, far away or without
+The sum below is what is known of d. Where it is small, as on plain walls, far away or without
 travel, the estimate z of the network is wrong by the factor f of what is near at a similar depth:
 log f is averaged in a grid over columns, rows and log z, whose empty cells take the mean of coarser
-ones, and read between its cells (the bilateral grid of Chen et al. 2007). What is left of a
-measured pixel's factor comes on top of that, unless it is large.
+ones, and read between its cells (the bilateral grid of Chen et al. 2007). Measured pixels keep their own.
 
 What moves by itself has no depth by this, and is left out where it is known.
 """
@@ -232,14 +231,14 @@ def triangulate(
       lens: intrinsics, pixels.
       poses: world to camera, of each instant.
     """
-    # Gauss-Newton steps, and the longest of them.
+    # Gauss-Newton steps, and the largest factor that one of them changes a depth by.
     steps = 2
-    most_step = 0.3
+    most_factor = 4.0
     # Squared pixels by which a match counts half.
     doubtful = 1.0
     # What must be known of the logarithm of a depth: one over the square of its error, if a match
     # is wrong by a pixel.
-    least_known = 25.0
+    least_known = 4.0
 
     def one(instant):
         lines = _lines(instant, lens, poses, *depth.shape[1:])
@@ -252,12 +251,13 @@ def triangulate(
             weight = 1 / (1 + (off**2).sum(-1) / doubtful) * matches.seen[instant]
             pull = _smoothed((weight * (slopes * off).sum(-1)).sum(0))
             known = _smoothed((weight * (slopes**2).sum(-1)).sum(0))
-            change = jnp.clip(pull / jnp.maximum(known, 1e-9), -most_step, most_step)
-            return inverse * jnp.exp(change), known
+            change = pull / jnp.maximum(known, 1e-9) / inverse
+            factor = jnp.clip(1 + change, 1 / most_factor, most_factor)
+            return inverse * factor, known
 
         nothing = 1 / depth[instant], jnp.zeros(depth.shape[1:])
         inverse, known = jax.lax.fori_loop(0, steps, step, nothing)
-        return jnp.where(known > least_known, 1 / inverse, 0.0)
+        return jnp.where(known * inverse**2 > least_known, 1 / inverse, 0.0)
 
     return jax.lax.map(one, jnp.arange(len(depth)))
 
@@ -301,11 +301,11 @@ def _on_lines(
 def _slopes(
     lines: EpipolarLines, inverse: Float[Array, "h w"]
 ) -> Float[Array, "o h w 2"]:
-    """Return the derivatives of these places by the logarithm of the inverse depth."""
+    """Return the derivatives of these places by the inverse depth."""
     ahead = (lines.far + inverse[None, ..., None] * lines.shift)[..., 2:]
     ahead = jnp.maximum(ahead, LEAST_AHEAD)
     along = lines.shift[..., :2] - _on_lines(lines, inverse) * lines.shift[..., 2:]
-    return along * inverse[None, ..., None] / ahead
+    return along / ahead
 
 
 @jax.jit
@@ -379,27 +379,18 @@ def corrected(
 
 
 def _correct(depth: Plane, small: SmallPlane, measured: SmallPlane) -> Plane:
-    # Largest residual of log f of pixels that get their own.
-    max_own_residual = 0.6
     # Largest residual of log f of pixels that count in the grid.
-    max_averaged_residual = 0.5
-    # Largest log f, from the frame's median.
-    most_factor = 0.7
+    most_averaged = 0.5
     logs = jnp.log(jnp.where(small > 0, small, 1.0))
     sure = (small > 0) & (measured > 0)
     known = jnp.where(small > 0, logs, jnp.nan)
     low, high = jnp.nanquantile(known, jnp.array([0.02, 0.98]))
     factor = jnp.where(sure, jnp.log(jnp.where(sure, measured, 1.0)) - logs, 0.0)
-    sure &= (
-        jnp.abs(factor - jnp.nanmedian(jnp.where(sure, factor, jnp.nan))) < most_factor
-    )
-    factor = jnp.where(sure, factor, 0.0)
     place = partial(_cells, low=low, high=high)
     grid = _averaged(factor, sure, place(logs))
-    near = sure & (jnp.abs(factor - _read(grid, place(logs))) < max_averaged_residual)
+    near = sure & (jnp.abs(factor - _read(grid, place(logs))) < most_averaged)
     grid = _averaged(factor, near, place(logs))
-    left = factor - _read(grid, place(logs))
-    left = jnp.where(sure & (jnp.abs(left) < max_own_residual), left, 0.0)
+    left = jnp.where(sure, factor - _read(grid, place(logs)), 0.0)
     large = place(jnp.log(jnp.where(depth > 0, depth, 1.0)))
     change = _read(grid, large) + jax.image.resize(left, depth.shape, "linear")
     return jnp.where(depth > 0, depth * jnp.exp(change), 0.0)

@@ -1,4 +1,4 @@
-"""Depth by plane sweep, of posed photographs and of static scenes before a travelling camera.
+"""Depth by plane sweep, of photographs whose cameras are known.
 
 Every view is compared with its nearest neighbours on planes parallel to its own image, evenly
 spaced in inverse depth. The score of a pixel on a plane is the zero-mean normalised

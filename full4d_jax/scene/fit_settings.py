@@ -79,6 +79,9 @@ def sized_for(settings: LiftConfig, grid: Grid, kind: FitKind) -> LiftConfig:
         films.append(more.frames)
     colors = (film.astype(np.float32) / 255 for film in films)
     moving = sum(int(moving_pixels(x, moving_difference).sum()) for x in colors)
+    # Before a camera that moves, nearly all differs from the median, and new places come into view.
+    if films and camera_moves(grid.source_camera[1]):
+        moving *= 2
     settings = replace(settings, distillation=distillation_form(settings, kind))
     return sized(settings, *grid.frames.shape[2:4], kind=kind, moving=moving)
 
