@@ -15,7 +15,7 @@ instants that it is matched with, and from the pixels beside it, by Gauss-Newton
 The sum below is what is known of d. Where it is small, as on plain walls, far away or without
 travel, the estimate z of the network is wrong by the factor f of what is near at a similar depth:
 log f is averaged in a grid over columns, rows and log z, whose empty cells take the mean of coarser
-ones, and read between its cells (the bilateral grid of Chen et al. 2007). Measured pixels keep their own.
+ones, and read between its cells (the bilateral grid of Chen et al. 2007). What is measured stays.
 
 What moves by itself has no depth by this, and is left out where it is known.
 """

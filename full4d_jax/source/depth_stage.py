@@ -250,7 +250,9 @@ def measure_depth(
         known = any_network.as_far(own) / middle
         metres = middle if network.kind == "metric" else None
     elif known is None:
-        known = np.asarray(any_network.source_depth(network, frames, still=still))
+        own = np.asarray(any_network.source_depth(network, frames, still=still))
+        unknown = own == 0
+        known = any_network.as_far(own)
     settled, unit = path_scale.settle_scale(source, known, estimated=estimated)
     placed = path_scale.in_unit(source, unit)
 
