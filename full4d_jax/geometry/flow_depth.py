@@ -360,7 +360,8 @@ def _inside(places: Places) -> Bool[ndarray, "h w"]:
 def _read_at(values: ndarray, places: Places, how: int = cv2.INTER_LINEAR) -> ndarray:
     """Return the values of a picture between its pixels."""
     # OpenCV counts from the first pixel's centre.
-    return cv2.remap(values, places - np.float32(0.5), None, how)
+    x, y = cv2.split(places - np.float32(0.5))
+    return cv2.remap(values, x, y, how)
 
 
 @jax.jit

@@ -270,8 +270,8 @@ def measure_depth(
     # What passes has its own depth.
     fused = estimated and not still
     if fused and points_in(source) is not None:
-        where = (x.astype(np.float64) for x in placed.source_camera)
-        settled, by_flow = flow_depth(pictures, settled, *where, passing)
+        lens, poses = (x.astype(np.float64) for x in placed.source_camera)
+        settled, by_flow = flow_depth(pictures, settled, lens, poses, passing)
         # The world's unit is the first median.
         again = path_scale.first_median(settled)
         settled = settled / again
