@@ -9,7 +9,7 @@ network. Keys, by kind: medians of `rotation` (degrees, the largest over a film)
 (degrees between the true and the found way; of what travels), `lens` (of the absolute error of the
 focal length, where it is known), `agree` (share of the tracks), `seconds` (of the processor; depth
 and masks not counted), and how many films are `known` by their lens, and `wrong` about rest, turn
-and travel.
+and travel, as are films in which too little that stands still is followed.
 """
 
 import argparse
@@ -144,8 +144,10 @@ def score(film: Film, kind: str) -> dict[str, float]:
     true = film.world_to_camera[instants]
     poses = np.tile(np.eye(4), (len(instants), 1, 1))
     lens = np.nan
-    agree = 1.0
-    if not camera_path.rests(everywhere, columns):
+    tracks = camera_path.tracks_within(everywhere, still)
+    is_lost = camera_path.find_gap(tracks, len(instants), 1) is not None
+    agree = np.nan if is_lost else 1.0
+    if not is_lost and not camera_path.rests(everywhere, columns):
         seen = everywhere, still, disparity, assumed
         path = find_path.estimate_path(gray, instants, *seen, known=False)
         motion = path.motion
