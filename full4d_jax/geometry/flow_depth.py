@@ -41,8 +41,8 @@ from input_pipeline.pinhole import resize_intrinsics
 
 # Instants from a picture's own to those that it is matched with.
 OFFSETS = np.append(-SPANS[::-1], SPANS)
-# How often flow is measured again, of what the last time left.
-ROUNDS = 2
+# How often flow is measured: for depth, and for a path at most.
+DEPTH_ROUNDS = 2
 PATH_ROUNDS = 3
 # Radians, or first median depths, by which a round that is the last one may change poses.
 LAST_CHANGE = 5e-4
@@ -133,7 +133,7 @@ def flow_depth(
     still = ~nearest(passing, rows, columns)
     small_lens = _resized(lens, (h, w), (rows, columns))
     measured = np.zeros((len(film), rows, columns), np.float32)
-    for _ in range(ROUNDS):
+    for _ in range(DEPTH_ROUNDS):
         shrunk = nearest(depth, rows, columns)
         matches = match(film, shrunk, small_lens, poses, still)
         measured = triangulate(matches, shrunk, small_lens, poses)
@@ -282,8 +282,8 @@ def _lines(
     width: int,
 ) -> EpipolarLines:
     """Return the lines at the instants `OFFSETS` away, or at the film's end."""
-    others = jnp.clip(instant + OFFSETS, 0, len(poses) - 1)
-    motions = poses[others] @ jnp.linalg.inv(poses[instant])
+    targets = jnp.clip(instant + OFFSETS, 0, len(poses) - 1)
+    motions = poses[targets] @ jnp.linalg.inv(poses[instant])
     turned = lens @ motions[:, :3, :3] @ jnp.linalg.inv(lens)
     pixels = homogeneous_pixels(height, width)
     far = jnp.einsum("oab,hwb->ohwa", turned, pixels)
@@ -346,8 +346,8 @@ def _pairs(times: int) -> list[tuple[int, int, int]]:
 
 def _grid(height: int, width: int) -> Float32[ndarray, "h w 2"]:
     """Return x and y of the pixel centres."""
-    y, x = np.mgrid[:height, :width]
-    return np.stack([x, y], -1).astype(np.float32) + np.float32(0.5)
+    rows, columns = np.mgrid[:height, :width]
+    return np.stack([columns, rows], -1).astype(np.float32) + np.float32(0.5)
 
 
 def _inside(places: Places) -> Bool[ndarray, "h w"]:

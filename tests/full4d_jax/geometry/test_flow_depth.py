@@ -23,15 +23,15 @@ def gray(frames):
     return np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames])
 
 
-def found_and_adjusted(frames, depth, lens, *, known=False):
+def sparse_and_dense_path(frames, depth, lens, *, known=False):
     """The path of tracks with depth that leans, and the path that flow makes of it."""
     shown = gray(frames)
     tracks = track_points(shown, np.arange(len(shown)))
     network = leaning(depth)
-    found = find_camera_path(tracks, 1 / network, lens, known=known)
+    sparse = find_camera_path(tracks, 1 / network, lens, known=known)
     everything = np.ones(depth.shape, bool)
-    return found, flow_depth.adjust_path(
-        shown, found, network, everything, lens, known=known
+    return sparse, flow_depth.adjust_path(
+        shown, sparse, network, everything, lens, known=known
     )
 
 
@@ -78,21 +78,21 @@ def test_without_travel_nothing_is_measured():
 def test_a_path_and_a_lens_that_nobody_knows_become_exact():
     turn = np.linspace(0, 16, 8)
     poses = orbit(turn, turn / 2, 1.8, (0.0, 0.0, 0.6))
-    found, adjusted = found_and_adjusted(*film(poses), LENS * ASSUMED)
+    sparse, adjusted = sparse_and_dense_path(*film(poses), LENS * ASSUMED)
     assert travels(adjusted.world_to_camera)
     assert adjusted.lens[0, 0] == pytest.approx(LENS[0, 0], rel=0.05)
     assert adjusted.lens_error < 0.05
-    turns = [largest_turn(x.world_to_camera, poses) for x in (found, adjusted)]
+    turns = [largest_turn(x.world_to_camera, poses) for x in (sparse, adjusted)]
     assert turns[1] < 0.3
     assert turns[1] < turns[0]
     assert path_error(adjusted.world_to_camera, poses) < 0.03
-    assert (adjusted.agree == found.agree).all()
+    assert (adjusted.agree == sparse.agree).all()
 
 
 def test_a_camera_that_turns_stays_on_its_place():
     poses = shake()
     frames, depth = film(poses)
-    _, adjusted = found_and_adjusted(frames, depth, LENS * ASSUMED)
+    _, adjusted = sparse_and_dense_path(frames, depth, LENS * ASSUMED)
     assert not travels(adjusted.world_to_camera)
     assert largest_turn(adjusted.world_to_camera, poses) < 0.1
     assert adjusted.lens[0, 0] == pytest.approx(LENS[0, 0], rel=0.02)
@@ -106,7 +106,7 @@ def test_larger_pictures_are_matched_smaller():
     large = frames.repeat(factor, 1).repeat(factor, 2)
     far = depth.repeat(factor, 1).repeat(factor, 2)
     lens = resize_intrinsics(LENS, rows=factor, columns=factor)
-    _, adjusted = found_and_adjusted(large, far, lens, known=True)
+    _, adjusted = sparse_and_dense_path(large, far, lens, known=True)
     assert adjusted.lens[0, 0] == pytest.approx(lens[0, 0])
     assert path_error(adjusted.world_to_camera, poses) < 0.05
     x, y = adjusted.points.pixels.T
