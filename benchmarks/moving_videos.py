@@ -207,10 +207,10 @@ def reaches_picture(
     """Return which pixels of a camera, at this depth, lie inside another's picture."""
     height, width = depth.shape
     points = pinhole.unproject(depth, lens, camera)
-    seen = (points @ other[:3, :3].T + other[:3, 3]) @ lens.T
-    x, y = np.moveaxis(seen[..., :2] / np.maximum(seen[..., 2:], 1e-6), -1, 0)
+    pixels, ahead = pinhole.project(points, lens, other)
+    x, y = np.moveaxis(pixels, -1, 0)
     inside = (x >= 0) & (x <= width) & (y >= 0) & (y <= height)
-    return inside & (seen[..., 2] > 0)
+    return inside & (ahead > 0)
 
 
 def judge_later(folder: Path, out: Path) -> dict[str, float]:

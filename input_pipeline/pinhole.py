@@ -24,6 +24,8 @@ Unchecked = Float[ndarray, "..."]
 Numbers = Unchecked | float
 # World units.
 MAX_TRANSLATION = 1e18
+# Depth that pixels are divided by, at least.
+LEAST_AHEAD = 1e-6
 
 
 def invert(transform: Poses) -> Poses:
@@ -128,6 +130,19 @@ def unproject(
     camera_to_world = invert(world_to_camera)
     seen = pixel_rays(intrinsics, *depth.shape) * depth[..., None]
     return seen @ camera_to_world[:3, :3].T + camera_to_world[:3, 3]
+
+
+def project(
+    points: Places, intrinsics: Lens, world_to_camera: Pose
+) -> tuple[Float[ndarray, "... 2"], Float[ndarray, "..."]]:
+    """Return the pixels (x, y) in which a camera sees world points, and their depth z there.
+
+    Pixels of points that are not before the camera are far outside.
+    """
+    places = points @ world_to_camera[:3, :3].T + world_to_camera[:3, 3]
+    ahead = places @ intrinsics.T
+    depth = ahead[..., 2]
+    return ahead[..., :2] / np.maximum(depth, LEAST_AHEAD)[..., None], depth
 
 
 def intrinsics_from_fov(degrees: float, height: int, width: int) -> Lens:

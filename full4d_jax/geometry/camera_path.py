@@ -12,8 +12,8 @@ count by Cauchy's loss, so that what moves by itself does not bend the path. The
 eliminated from the normal equations (Schur's complement), and a dense system of a few hundred
 unknowns is left, solved in float64 with Levenberg's and Marquardt's damping.
 
-Rest, turn and travel are results: of the paths without motion, of rotations alone, and of both
-rotations and translations, the first is taken that leaves hardly more error than the last.
+Rest, turn and travel are results. A camera rests if no motion leaves hardly more error than the
+best path, and turns on its place if rotations alone explain the tracks nearly as well.
 """
 
 from collections.abc import Callable
@@ -64,7 +64,8 @@ NEAR_SQUARED_PIXELS = 2.0
 FAR_SQUARED_PIXELS = 64.0
 # Standard deviation of the logarithm of the focal length, above which tracks do not tell the lens.
 UNKNOWN_LENS = 0.1
-# Share of the cost with the assumed lens, above which another lens is no better.
+# Share of the cost of a camera that only turns, or of the assumed lens, above which a path that
+# travels, or another lens, is no better.
 CLEARLY_LESS = 0.9
 # Points that an instant needs.
 FEWEST_POINTS = 12
@@ -275,7 +276,7 @@ def find_camera_path(
     if _far_error(rest.errors) <= most:
         motion = "rest"
         chosen = rest
-    elif _far_error(turn.errors) <= most:
+    elif CLEARLY_LESS * turn.cost <= travel.cost:
         motion = "turn"
         chosen = turn
     path = _camera_path(tracks, disparity, lens, motion, chosen)

@@ -16,10 +16,8 @@ from full4d_jax.geometry.arrays import Lens, Poses
 from full4d_jax.geometry.camera_path import AGREEING_ERROR, FEWEST_POINTS
 from full4d_jax.geometry.paths import interpolate_poses, travels
 from input_pipeline.depth_alignment import SparseDepth
-from input_pipeline.pinhole import rigid
+from input_pipeline.pinhole import project, rigid
 
-# World units, before a camera.
-LEAST_DEPTH = 1e-3
 Pose = Float[ndarray, "4 4"]
 
 
@@ -65,7 +63,8 @@ def find_poses_between(
         seen = homogeneous @ inverse_lens.T * points.depth[own][alive, None]
         world = (seen - poses[i, :3, 3]) @ poses[i, :3, :3]
         pose = _pose_of(world, now[alive] + 0.5, lens, starts[i], unknowns)
-        off = np.linalg.norm(_pixels_of(world, lens, pose) - now[alive] - 0.5, axis=1)
+        pixels_there, _ = project(world, lens, pose)
+        off = np.linalg.norm(pixels_there - now[alive] - 0.5, axis=1)
         if (off < AGREEING_ERROR * film.shape[2]).mean() < least_agreeing:
             return None
         result.append(pose)
@@ -95,14 +94,7 @@ def _pose_of(
         return motion @ start
 
     def misfit(step: Float[ndarray, " u"]) -> Float[ndarray, " m"]:
-        return (_pixels_of(world, lens, pose_after(step)) - there).ravel()
+        pixels, _ = project(world, lens, pose_after(step))
+        return (pixels - there).ravel()
 
     return pose_after(least_squares(misfit, np.zeros(unknowns), loss="cauchy").x)
-
-
-def _pixels_of(
-    world: Float[ndarray, "n 3"], lens: Lens, pose: Pose
-) -> Float[ndarray, "n 2"]:
-    """Return where a camera sees points, pixels."""
-    seen = (world @ pose[:3, :3].T + pose[:3, 3]) @ lens.T
-    return seen[:, :2] / np.maximum(seen[:, 2:], LEAST_DEPTH)

@@ -14,13 +14,13 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from full4d_jax.geometry.arrays import Lens, Map, Mask, Masks, Picture, Pictures, Poses
+from full4d_jax.geometry.arrays import Lens, Mask, Masks, Picture, Pictures, Poses
 from full4d_jax.geometry.image_motion import differs, moving_pixels, warp
 from full4d_jax.grid import Grid
 from full4d_jax.source.along_flow import Flow, SureFlows
 from full4d_jax.source.backdrop import as_bytes, disc, is_lit, thick
 from gaussians.fitting.stillness import camera_moves
-from input_pipeline.pinhole import unproject
+from input_pipeline.pinhole import project, unproject
 
 
 class OwnMotion(NamedTuple):
@@ -57,9 +57,11 @@ def find_own_motion(
     steps = [(t, t + 1) for t in range(len(frames) - 1)]
     ahead = zip(steps, flows.there, flows.there_sure, strict=True)
     behind = zip([(u, t) for t, u in steps], flows.back, flows.back_sure, strict=True)
+    exact = lens.astype(np.float64)
     for (now, then), flow, sure in (*ahead, *behind):
+        z = depth[now].astype(np.float64)
         seen = [
-            _seen_at(share * depth[now], lens, poses[now], poses[then])
+            project(unproject(share * z, exact, poses[now]), exact, poses[then])[0]
             for share in (0.5, 1.0, 2.0)
         ]
         moves, lit = _leaves(frames[now], frames[then], flow, seen)
@@ -122,15 +124,6 @@ def _leaves(
     inside = ((middle > 0) & (middle < (width, height))).all(-1)
     moves = inside & (off > own_pixels) & differs(now, still, same_colour_levels)
     return moves, is_lit(now, still)
-
-
-def _seen_at(
-    depth: Map, lens: Lens, pose: Float[ndarray, "4 4"], other: Float[ndarray, "4 4"]
-) -> Float[ndarray, "h w 2"]:
-    """Return where another camera sees the pixels of a camera at their depth, pixels."""
-    points = unproject(depth.astype(np.float64), lens.astype(np.float64), pose)
-    ahead = (points @ other[:3, :3].T + other[:3, 3]) @ lens.T
-    return ahead[..., :2] / np.maximum(ahead[..., 2:], 1e-6)
 
 
 def _centers(height: int, width: int) -> Float[ndarray, "h w 2"]:

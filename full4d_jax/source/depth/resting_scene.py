@@ -50,7 +50,7 @@ from full4d_jax.source.backdrop import Backdrop, disc, grown
 from full4d_jax.source.depth.beyond_borders import beyond_borders
 from full4d_jax.source.subjects import Subjects
 from gaussians.fitting.stillness import camera_moves, median_where
-from input_pipeline.pinhole import unproject
+from input_pipeline.pinhole import project, unproject
 
 Estimate = Callable[[arrays.Picture], arrays.Map]
 # Of each side: how far the plate reaches beyond the borders of the picture.
@@ -228,13 +228,10 @@ def resting_disparity_along(source: Grid, rests: arrays.Masks) -> arrays.Maps:
     cloud = np.concatenate(points)
     result = np.zeros((count, height, width))
     for time, pose in enumerate(world_to_camera):
-        u, v, w = ((cloud @ pose[:3, :3].T + pose[:3, 3]) @ lens.T).T
-        z = np.maximum(w, 1e-6)
-        column = np.floor(u / z).astype(int)
-        row = np.floor(v / z).astype(int)
-        inside = (
-            (w > 0) & (column >= 0) & (column < width) & (row >= 0) & (row < height)
-        )
+        pixels, z = project(cloud, lens, pose)
+        column, row = np.floor(pixels).astype(int).T
+        inside = (z > 0) & (column >= 0) & (column < width)
+        inside &= (row >= 0) & (row < height)
         np.maximum.at(result[time], (row[inside], column[inside]), 1 / z[inside])
     return result
 
