@@ -117,10 +117,17 @@ def nearest_to_axes(
     return middle if (np.einsum("vi,vi->v", ahead, middle - eyes) > 0).all() else None
 
 
+def pixel_centers(height: int, width: int) -> Float[ndarray, "h w 2"]:
+    """Return x and y of the pixel centres."""
+    y, x = np.mgrid[:height, :width] + 0.5
+    return np.stack([x, y], -1)
+
+
 def pixel_rays(intrinsics: Lens, height: int, width: int) -> Rays:
     """Return the rays of the pixel centres in the camera's axes (h w 3), with z = 1."""
-    y, x = np.mgrid[:height, :width] + 0.5
-    return np.stack([x, y, np.ones_like(x)], -1) @ np.linalg.inv(intrinsics).T
+    centers_of_pixels = pixel_centers(height, width)
+    homogeneous = np.append(centers_of_pixels, np.ones((height, width, 1)), -1)
+    return homogeneous @ np.linalg.inv(intrinsics).T
 
 
 def unproject(

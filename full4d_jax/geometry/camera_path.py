@@ -13,7 +13,8 @@ eliminated from the normal equations (Schur's complement), and a dense system of
 unknowns is left, solved in float64 with Levenberg's and Marquardt's damping.
 
 Rest, turn and travel are results. A camera rests if no motion leaves hardly more error than the
-best path, and turns on its place if rotations alone explain the tracks nearly as well.
+best path. It turns on its place if what translations explain beside rotations may be noise, by an
+F-test: there are more unknowns, one depth of each point among them.
 """
 
 from collections.abc import Callable
@@ -24,6 +25,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 from numpy import ndarray
+from scipy.stats import f as f_distribution
 
 from full4d_jax.geometry.arrays import Lens, Maps, Masks, Poses
 from full4d_jax.geometry.paths import travels
@@ -64,9 +66,10 @@ NEAR_SQUARED_PIXELS = 2.0
 FAR_SQUARED_PIXELS = 64.0
 # Standard deviation of the logarithm of the focal length, above which tracks do not tell the lens.
 UNKNOWN_LENS = 0.1
-# Share of the cost of a camera that only turns, or of the assumed lens, above which a path that
-# travels, or another lens, is no better.
+# Share of the cost with the assumed lens, above which another lens is no better.
 CLEARLY_LESS = 0.9
+# Probability that noise alone makes a camera that turns seem to travel.
+CHANCE_TRAVEL = 1e-3
 # Points that an instant needs.
 FEWEST_POINTS = 12
 # Of the width: what a simpler motion may leave more than the fullest, the error of a track that
@@ -137,8 +140,8 @@ class CameraPath(NamedTuple):
 
     Attributes:
       motion: of what kind it is.
-      world_to_camera: at every instant; the first is the identity. The unit is the first instant's
-        median depth.
+      world_to_camera: at every instant; the first is the identity. The unit is about the first
+        instant's median depth.
       lens: intrinsics, pixels.
       lens_error: standard deviation of the logarithm of the focal length; infinite where the tracks
         tell nothing and the lens is the assumed one.
@@ -264,6 +267,7 @@ def find_camera_path(
     rest = solve(seen, "rest", np.inf, rounds=0)
     turn = solve(seen, "turn", weight)
     travel = _travel(seen, weight, turn)
+    may_turn = _is_chance(turn, travel)
     most = _far_error(travel.errors) + SIMPLER_ERROR * width
     if not known:
         # Of a camera that travels a longer lens and a flatter scene look nearly alike.
@@ -276,7 +280,7 @@ def find_camera_path(
     if _far_error(rest.errors) <= most:
         motion = "rest"
         chosen = rest
-    elif CLEARLY_LESS * turn.cost <= travel.cost:
+    elif may_turn:
         motion = "turn"
         chosen = turn
     path = _camera_path(tracks, disparity, lens, motion, chosen)
@@ -315,7 +319,9 @@ def follow_path(
 def adjust(
     path: CameraPath, tracks: Tracks, disparity: Maps, lens: Lens, *, known: bool
 ) -> CameraPath:
-    """Return a path, its lens and its points by many tracks; what was said of its tracks stays.
+    """Return a path, its lens and its points by many tracks.
+
+    `agree`, `error` and `zooms` stay those of the tracks by which the path was found.
 
     Args:
       path: nearly right; its motion stays of the same kind.
@@ -430,6 +436,26 @@ def _travel(seen: Seen, lens_weight: float, turn: Solution) -> Solution:
         solve(seen, "travel", lens_weight, turn.unknowns),
     )
     return min(candidates, key=lambda solution: solution.cost)
+
+
+def _is_chance(turn: Solution, travel: Solution) -> bool:
+    """Return whether noise may explain what a camera that travels explains beside one that turns.
+
+    Both have the same lens. Tracks that neither explains do not count. Where no residuals are left
+    over, anything may be noise.
+    """
+    least = np.minimum(turn.errors, travel.errors)
+    counts = least < OUTLYING_ERRORS * np.nanmedian(least)
+    squares = (np.log1p(x.errors[counts] ** 2).sum() for x in (turn, travel))
+    turn_misfit, travel_misfit = squares
+    poses = 3 * (len(turn.unknowns.poses) - 1)
+    more_unknowns = poses + int(counts.any(1).sum())
+    left = 2 * int(counts.sum()) - poses - more_unknowns
+    if left <= 0:
+        return True
+    explained = (turn_misfit - travel_misfit) / more_unknowns
+    ratio = explained * left / travel_misfit
+    return bool(f_distribution.sf(ratio, more_unknowns, left) > CHANCE_TRAVEL)
 
 
 def _far_error(errors: Float[ndarray, "n s"]) -> float:

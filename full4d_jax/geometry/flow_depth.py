@@ -6,16 +6,18 @@ to instant i by depth and path, and the flow r from i to that says where pixel p
 
     q = m(p + r),    m(p) = K (R_ji z K^-1 p + t_ji)        divided by the third coordinate
 
-A match counts if the one from j back returns. Poses follow from matches of pixels on a grid, by the
+with the lens K, the depth z of p, and the motion R_ji, t_ji from camera i to camera j. A match
+counts if the one from j back returns. Poses follow from matches of pixels on a grid, by the
 least squares of `camera_path`. Then the inverse depth d of each pixel follows by itself, from all
 instants that it is matched with, and from the pixels beside it, by Gauss-Newton steps
 
     sum w m' (q - m) / sum w m' m'                          w: Cauchy's weights, m' = dm / dd
 
-The sum below is what is known of d. Where it is small, as on plain walls, far away or without
-travel, the estimate z of the network is wrong by the factor f of what is near at a similar depth:
-log f is averaged in a grid over columns, rows and log z, whose empty cells take the mean of coarser
-ones, and read between its cells (the bilateral grid of Chen et al. 2007). What is measured stays.
+The denominator is the information about d, one over its variance if a match is off by one pixel.
+Where it is small, as far away, without travel or without matches, the estimate z of the network is
+wrong by the factor f of what is near at a similar depth: log f is averaged in a grid over columns,
+rows and log z, whose empty cells take the mean of coarser ones, and read between its cells (the
+bilateral grid of Chen et al. 2007). What is measured stays.
 
 What moves by itself has no depth by this, and is left out where it is known.
 """
@@ -31,25 +33,28 @@ from einops import reduce
 from jaxtyping import Array, Bool, Float, Float32, Int, UInt8
 from numpy import ndarray
 
+from full4d_jax.cameras import inverse_lens
 from full4d_jax.geometry import camera_path
 from full4d_jax.geometry.arrays import Lens, Maps, Masks, Pictures, Poses
 from full4d_jax.geometry.camera_path import MOST_ASTRAY, SPANS, CameraPath, Tracks
 from full4d_jax.geometry.depth_maps import nearest
-from full4d_jax.geometry.rays import homogeneous_pixels
+from full4d_jax.geometry.image_motion import SMALLEST_SIDE, gray_flow
+from full4d_jax.geometry.rays import homogeneous_pixels, relative_pose
 from gaussians.precision import exact_products
-from input_pipeline.pinhole import resize_intrinsics
+from input_pipeline.pinhole import pixel_centers, resize_intrinsics
 
 # Instants from a picture's own to those that it is matched with.
 OFFSETS = np.append(-SPANS[::-1], SPANS)
 # How often flow is measured: for depth, and for a path at most.
 DEPTH_ROUNDS = 2
 PATH_ROUNDS = 3
-# Radians, or first median depths, by which a round that is the last one may change poses.
+# Rounds end once no entry of a pose changes by more: radians, or first median depths.
 LAST_CHANGE = 5e-4
-# Depth in another camera, over that in a pixel's own, is at least this.
+# Depths in another camera, relative to a pixel's own, are divided by this at least.
 LEAST_AHEAD = 1e-3
-# Long side of the pictures that are matched, pixels.
+# Long side of the pictures that are matched, pixels, and by how much small ones grow at most.
 MATCHED_SIDE = 456
+MOST_ENLARGED = 4.0
 
 Places = Float32[ndarray, "h w 2"]
 Film = UInt8[ndarray, "t h w"]
@@ -89,13 +94,15 @@ def adjust_path(
       known: whether the lens is to stay.
     """
     size = film.shape[1:]
-    film = _matched(film)
+    film = resize_film(film)
     rows, columns = film.shape[1:]
     depth = nearest(depth, rows, columns)
     still = nearest(still, rows, columns)
     lens = _resized(lens, size, (rows, columns))
     path = path._replace(lens=_resized(path.lens, size, (rows, columns)))
+    measured = np.zeros_like(depth)
     for _ in range(PATH_ROUNDS):
+        depth = np.asarray(corrected(depth, depth, measured))
         before = path.world_to_camera
         matches = match(film, depth, path.lens, before, still)
         tracks = grid_tracks(matches)
@@ -105,9 +112,7 @@ def adjust_path(
         known = known or bool(np.isinf(path.lens_error))
         if np.abs(path.world_to_camera - before).max() < LAST_CHANGE:
             break
-        measured = triangulate(matches, depth, path.lens, path.world_to_camera)
-        measured = np.where(still, measured, 0)
-        depth = np.asarray(corrected(jnp.asarray(depth), jnp.asarray(measured)))
+        measured = measure(matches, depth, path.lens, path.world_to_camera, still)
     larger = np.array([size[1] / columns, size[0] / rows])
     return path._replace(
         lens=_resized(path.lens, (rows, columns), size),
@@ -128,26 +133,27 @@ def flow_depth(
       passing: what may move by itself, of which nothing is measured.
     """
     h, w = depth.shape[1:]
-    film = _matched(np.stack([cv2.cvtColor(x, cv2.COLOR_RGB2GRAY) for x in frames]))
+    gray = [cv2.cvtColor(x, cv2.COLOR_RGB2GRAY) for x in frames]
+    film = resize_film(np.stack(gray))
     rows, columns = film.shape[1:]
     still = ~nearest(passing, rows, columns)
     small_lens = _resized(lens, (h, w), (rows, columns))
     measured = np.zeros((len(film), rows, columns), np.float32)
     for _ in range(DEPTH_ROUNDS):
-        shrunk = nearest(depth, rows, columns)
-        matches = match(film, shrunk, small_lens, poses, still)
-        measured = triangulate(matches, shrunk, small_lens, poses)
-        measured = np.where(still, measured, 0)
-        depth = np.asarray(corrected(jnp.asarray(depth), jnp.asarray(measured)))
+        resized = nearest(depth, rows, columns)
+        matches = match(film, resized, small_lens, poses, still)
+        measured = measure(matches, resized, small_lens, poses, still)
+        depth = np.asarray(corrected(depth, resized, measured))
     return depth, nearest(measured > 0, h, w)
 
 
-def _matched(film: UInt8[ndarray, "t h w"]) -> UInt8[ndarray, "t r q"]:
-    """Return pictures of the size that is matched, at most."""
+def resize_film(film: UInt8[ndarray, "t h w"]) -> UInt8[ndarray, "t r q"]:
+    """Return pictures of the size in which they are matched."""
     height, width = film.shape[1:]
-    scale = min(1.0, MATCHED_SIDE / max(height, width))
+    scale = min(MOST_ENLARGED, MATCHED_SIDE / max(height, width))
     size = round(scale * width), round(scale * height)
-    return np.stack([cv2.resize(x, size, interpolation=cv2.INTER_AREA) for x in film])
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    return np.stack([cv2.resize(picture, size, interpolation=how) for picture in film])
 
 
 def _resized(lens: Lens, size: tuple[int, ...], new: tuple[int, ...]) -> Lens:
@@ -158,40 +164,41 @@ def _resized(lens: Lens, size: tuple[int, ...], new: tuple[int, ...]) -> Lens:
 def match(film: Film, depth: Maps, lens: Lens, poses: Poses, still: Masks) -> Matches:
     """Match the pixels of all instants by flow, beyond what depth and poses explain.
 
+    Nothing is matched in pictures with a side below `SMALLEST_SIDE`.
+
     Args:
       film: pictures of the instants in gray.
-      depth: z of their pixels.
+      depth: z of their pixels, above 0.
       lens: intrinsics, pixels.
       poses: world to camera, of each instant.
-      still: pixels that may be matched.
+      still: pixels of what stands still, which are matched.
     """
-    method = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     times, height, width = film.shape
-    here = _grid(height, width)
+    most_astray = MOST_ASTRAY * max(height, width)
+    here = pixel_centers(height, width).astype(np.float32)
     places = np.asarray(_places_elsewhere(depth, lens, poses))
     there = np.zeros(places.shape, np.float32)
     seen = np.zeros(places.shape[:-1], bool)
-    # Pixels of a side that DIS needs.
-    smallest_side = 12
-    if min(height, width) < smallest_side:
+    if min(height, width) < SMALLEST_SIDE:
         return Matches(there, seen)
     for i, o, j in _pairs(times):
         inside = _inside(places[i, o])
-        brought = _read_at(film[j], places[i, o], cv2.INTER_CUBIC)
+        brought = sample_picture(film[j], places[i, o], cv2.INTER_CUBIC)
         brought = np.where(inside, brought, film[i])
-        ends = here + method.calc(film[i], brought, None)  # type: ignore[call-overload]
-        there[i, o] = _read_at(places[i, o], ends)
-        ends_inside = _read_at(inside.astype(np.uint8), ends, cv2.INTER_NEAREST) > 0
+        ends = here + gray_flow(film[i], brought, finest=1)
+        there[i, o] = sample_picture(places[i, o], ends)
+        inside = sample_picture(inside.astype(np.uint8), ends, cv2.INTER_NEAREST)
+        ends_inside = inside > 0
         seen[i, o] = ends_inside & _inside(there[i, o]) & still[i]
     both = np.zeros_like(seen)
     for i, o, j in _pairs(times):
         # The match from there is the opposite offset's.
         opposite = len(OFFSETS) - 1 - o
-        returned = _read_at(there[j, opposite], there[i, o])
+        returned = sample_picture(there[j, opposite], there[i, o])
         matched = seen[j, opposite].astype(np.uint8)
-        matched = _read_at(matched, there[i, o], cv2.INTER_NEAREST) > 0
+        matched = sample_picture(matched, there[i, o], cv2.INTER_NEAREST) > 0
         astray = cv2.magnitude(*cv2.split(returned - here))
-        both[i, o] = seen[i, o] & matched & (astray < MOST_ASTRAY * width)
+        both[i, o] = seen[i, o] & matched & (astray < most_astray)
     return Matches(there, both)
 
 
@@ -205,14 +212,22 @@ def grid_tracks(matches: Matches) -> Tracks:
     later = OFFSETS > 0
     seen = matches.seen[:, later, rows, rows]
     there = matches.there[:, later, rows, rows]
-    here = _grid(height, width)[rows, rows]
+    here = pixel_centers(height, width)[rows, rows]
     instants, y, x = np.nonzero(seen.any(1))
     return Tracks(
         instants,
-        here[y, x].astype(np.float64),
+        here[y, x],
         there[instants, :, y, x].astype(np.float64),
         seen[instants, :, y, x],
     )
+
+
+def measure(
+    matches: Matches, depth: Maps, lens: Lens, poses: Poses, still: Masks
+) -> Maps:
+    """Return the depth of what stands still by `triangulate`, 0 where it is not known."""
+    measured = np.asarray(triangulate(matches, depth, lens, poses))
+    return np.where(still, measured, np.float32(0))
 
 
 @jax.jit
@@ -235,29 +250,36 @@ def triangulate(
     steps = 2
     most_factor = 4.0
     # Squared pixels by which a match counts half.
-    doubtful = 1.0
-    # What must be known of the logarithm of a depth: one over the square of its error, if a match
-    # is wrong by a pixel.
-    least_known = 4.0
+    half_weight_error = 1.0
+    # Of the logarithm of a depth: one over the square of its error, if a match is wrong by a pixel.
+    least_information = 16.0
+    # Of its weight, by which a match counts as information.
+    trust_power = 4
 
     def one(instant):
         lines = _lines(instant, lens, poses, *depth.shape[1:])
         there = matches.there[instant]
 
-        def step(_, found):
-            inverse, _ = found
-            off = there - _on_lines(lines, inverse)
-            slopes = _slopes(lines, inverse)
-            weight = 1 / (1 + (off**2).sum(-1) / doubtful) * matches.seen[instant]
-            pull = _smoothed((weight * (slopes * off).sum(-1)).sum(0))
-            known = _smoothed((weight * (slopes**2).sum(-1)).sum(0))
-            change = pull / jnp.maximum(known, 1e-9) / inverse
+        def step(_, estimate):
+            inverse, _ = estimate
+            along = jnp.ones_like(inverse)
+            places, slopes = jax.jvp(partial(_on_lines, lines), (inverse,), (along,))
+            off = there - places
+            weight = 1 / (1 + (off**2).sum(-1) / half_weight_error)
+            weight *= matches.seen[instant]
+            gradient = _smoothed((weight * (slopes * off).sum(-1)).sum(0))
+            bend = _smoothed((weight * (slopes**2).sum(-1)).sum(0))
+            change = gradient / jnp.maximum(bend, 1e-9) / inverse
             factor = jnp.clip(1 + change, 1 / most_factor, most_factor)
-            return inverse * factor, known
+            # Matches that are far off tell nothing, as of what moves by itself.
+            trusted = weight**trust_power
+            information = _smoothed((trusted * (slopes**2).sum(-1)).sum(0))
+            return inverse * factor, information
 
-        nothing = 1 / depth[instant], jnp.zeros(depth.shape[1:])
-        inverse, known = jax.lax.fori_loop(0, steps, step, nothing)
-        return jnp.where(known * inverse**2 > least_known, 1 / inverse, 0.0)
+        start = 1 / depth[instant], jnp.zeros(depth.shape[1:])
+        inverse, information = jax.lax.fori_loop(0, steps, step, start)
+        is_known = information * inverse**2 > least_information
+        return jnp.where(is_known, 1 / inverse, 0.0)
 
     return jax.lax.map(one, jnp.arange(len(depth)))
 
@@ -283,8 +305,8 @@ def _lines(
 ) -> EpipolarLines:
     """Return the lines at the instants `OFFSETS` away, or at the film's end."""
     targets = jnp.clip(instant + OFFSETS, 0, len(poses) - 1)
-    motions = poses[targets] @ jnp.linalg.inv(poses[instant])
-    turned = lens @ motions[:, :3, :3] @ jnp.linalg.inv(lens)
+    motions = relative_pose(poses[targets], poses[instant][None])
+    turned = lens @ motions[:, :3, :3] @ inverse_lens(lens)
     pixels = homogeneous_pixels(height, width)
     far = jnp.einsum("oab,hwb->ohwa", turned, pixels)
     return EpipolarLines(far, (motions[:, :3, 3] @ lens.T)[:, None, None])
@@ -296,16 +318,6 @@ def _on_lines(
     """Return where pixels of this inverse depth are, x then y, centres at +0.5."""
     places = lines.far + inverse[None, ..., None] * lines.shift
     return places[..., :2] / jnp.maximum(places[..., 2:], LEAST_AHEAD)
-
-
-def _slopes(
-    lines: EpipolarLines, inverse: Float[Array, "h w"]
-) -> Float[Array, "o h w 2"]:
-    """Return the derivatives of these places by the inverse depth."""
-    ahead = (lines.far + inverse[None, ..., None] * lines.shift)[..., 2:]
-    ahead = jnp.maximum(ahead, LEAST_AHEAD)
-    along = lines.shift[..., :2] - _on_lines(lines, inverse) * lines.shift[..., 2:]
-    return along / ahead
 
 
 @jax.jit
@@ -325,16 +337,10 @@ def _places_elsewhere(
 
 
 def _smoothed(values: Float[Array, "h w"]) -> Float[Array, "h w"]:
-    """Return means over a window of a standard deviation of one pixel."""
+    """Return sums over a window whose weights, of a deviation of one pixel, add up to 1."""
     window = jnp.exp(-(jnp.arange(-3, 4) ** 2) / 2)
     window /= window.sum()
-
-    def along(axis, x):
-        return jnp.apply_along_axis(
-            partial(jnp.convolve, v=window, mode="same"), axis, x
-        )
-
-    return along(0, along(1, values))
+    return jax.scipy.signal.convolve(values, jnp.outer(window, window), mode="same")
 
 
 def _pairs(times: int) -> list[tuple[int, int, int]]:
@@ -344,12 +350,6 @@ def _pairs(times: int) -> list[tuple[int, int, int]]:
     return [pair for pair in leads if pair[2] in instants]
 
 
-def _grid(height: int, width: int) -> Float32[ndarray, "h w 2"]:
-    """Return x and y of the pixel centres."""
-    rows, columns = np.mgrid[:height, :width]
-    return np.stack([columns, rows], -1).astype(np.float32) + np.float32(0.5)
-
-
 def _inside(places: Places) -> Bool[ndarray, "h w"]:
     """Return which places are in the picture, of as many pixels as there are places."""
     height, width = places.shape[:2]
@@ -357,7 +357,9 @@ def _inside(places: Places) -> Bool[ndarray, "h w"]:
     return (x >= 0.5) & (x <= width - 0.5) & (y >= 0.5) & (y <= height - 0.5)
 
 
-def _read_at(values: ndarray, places: Places, how: int = cv2.INTER_LINEAR) -> ndarray:
+def sample_picture(
+    values: ndarray, places: Places, how: int = cv2.INTER_LINEAR
+) -> ndarray:
     """Return the values of a picture between its pixels."""
     # OpenCV counts from the first pixel's centre.
     x, y = cv2.split(places - np.float32(0.5))
@@ -367,34 +369,38 @@ def _read_at(values: ndarray, places: Places, how: int = cv2.INTER_LINEAR) -> nd
 @jax.jit
 @exact_products
 def corrected(
-    depth: Float[Array, "t h w"], measured: Float[Array, "t r q"]
+    depth: Float[Array, "t h w"],
+    resized: Float[Array, "t r q"],
+    measured: Float[Array, "t r q"],
 ) -> Float[Array, "t h w"]:
     """Return depth times the factors of the module's text.
 
     Args:
-      depth: estimated, 0 where unknown.
-      measured: of smaller frames, 0 where it is not known.
+      depth: estimated, above 0.
+      resized: the same, of the size of what is measured.
+      measured: 0 where it is not known.
     """
-    small = jax.image.resize(depth, measured.shape, "nearest")
-    return jax.lax.map(lambda x: _correct(*x), (depth, small, measured))
+    return jax.lax.map(lambda maps: _correct(*maps), (depth, resized, measured))
 
 
-def _correct(depth: Plane, small: SmallPlane, measured: SmallPlane) -> Plane:
+def _correct(depth: Plane, resized: SmallPlane, measured: SmallPlane) -> Plane:
+    """Return the depth of one instant times its factors; arguments are those of `corrected`."""
     # Largest residual of log f of pixels that count in the grid.
     most_averaged = 0.5
-    logs = jnp.log(jnp.where(small > 0, small, 1.0))
-    sure = (small > 0) & (measured > 0)
-    known = jnp.where(small > 0, logs, jnp.nan)
-    low, high = jnp.nanquantile(known, jnp.array([0.02, 0.98]))
-    factor = jnp.where(sure, jnp.log(jnp.where(sure, measured, 1.0)) - logs, 0.0)
+    logs = jnp.log(resized)
+    is_measured = measured > 0
+    factor = jnp.log(jnp.where(is_measured, measured, resized)) - logs
+    low, high = jnp.quantile(logs, jnp.array([0.02, 0.98]))
     place = partial(_cells, low=low, high=high)
-    grid = _averaged(factor, sure, place(logs))
-    near = sure & (jnp.abs(factor - _read(grid, place(logs))) < most_averaged)
-    grid = _averaged(factor, near, place(logs))
-    left = jnp.where(sure, factor - _read(grid, place(logs)), 0.0)
-    large = place(jnp.log(jnp.where(depth > 0, depth, 1.0)))
-    change = _read(grid, large) + jax.image.resize(left, depth.shape, "linear")
-    return jnp.where(depth > 0, depth * jnp.exp(change), 0.0)
+    # What is far off the mean of its cell is left out of it in a second round.
+    grid = _averaged(factor, is_measured, place(logs))
+    residual = factor - sample_grid(grid, place(logs))
+    inliers = is_measured & (jnp.abs(residual) < most_averaged)
+    grid = _averaged(factor, inliers, place(logs))
+    residual = jnp.where(is_measured, factor - sample_grid(grid, place(logs)), 0.0)
+    change = sample_grid(grid, place(jnp.log(depth)))
+    change += jax.image.resize(residual, depth.shape, "linear")
+    return depth * jnp.exp(change)
 
 
 def _cells(logs: Plane, low: Array, high: Array) -> Cells:
@@ -432,6 +438,6 @@ def _averaged(values: Plane, is_known: Bool[Array, "h w"], cells: Cells) -> Bloc
     return mean
 
 
-def _read(grid: Blocks, cells: Cells) -> Plane:
+def sample_grid(grid: Blocks, cells: Cells) -> Plane:
     """Return the grid's values at the pixels, between its cells."""
     return jnp.einsum("kij,khw,ih,jw->hw", grid, *cells)

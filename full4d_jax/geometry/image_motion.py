@@ -38,6 +38,8 @@ from numpy import ndarray
 
 from full4d_jax.geometry import arrays
 
+# Pixels of a side that DIS needs, also where it halves pictures once more.
+SMALLEST_SIDE = 16
 # Shorter side in pixels to which small pictures are enlarged for their flow.
 FINE_SIDE_PIXELS = 192
 # Logit of the row's share where it changed: .31 after `models.dit.moved_base.RARE_LOGIT`.
@@ -97,21 +99,26 @@ def video_flows(pictures: arrays.Pictures) -> Flows:
 
 
 def optical_flow(now: arrays.Picture, then: arrays.Picture, finest: int = 0) -> Flow:
-    """Return the flow from `now` to `then`: pixels, x then y; 0 for sides below `smallest_side`.
+    """Return the flow from `now` to `then`, as `gray_flow` does."""
+    gray = [cv2.cvtColor(x, cv2.COLOR_RGB2GRAY) for x in (now, then)]
+    return gray_flow(gray[0], gray[1], finest)
+
+
+def gray_flow(
+    now: UInt8[ndarray, "h w"], then: UInt8[ndarray, "h w"], finest: int = 0
+) -> Flow:
+    """Return the flow from `now` to `then`: pixels, x then y; 0 for sides below `SMALLEST_SIDE`.
 
     Args:
       now: a picture; small ones have no scales to spare.
       then: the other.
-      finest: how often the pictures of the last scale are halved.
+      finest: how often the pictures of the last scale are halved, 0 or 1.
     """
-    # Pixels of a side that DIS needs.
-    smallest_side = 12
-    if min(now.shape[:2]) < smallest_side:
-        return np.zeros((*now.shape[:2], 2), np.float32)
-    gray = [cv2.cvtColor(x, cv2.COLOR_RGB2GRAY) for x in (now, then)]
+    if min(now.shape) < SMALLEST_SIDE:
+        return np.zeros((*now.shape, 2), np.float32)
     method = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     method.setFinestScale(finest)
-    return method.calc(gray[0], gray[1], None)  # type: ignore[call-overload]
+    return method.calc(now, then, None)  # type: ignore[call-overload]
 
 
 def warp(

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Float, Int
 
 from full4d_jax.geometry.arrays import (
     Lens,
@@ -28,12 +28,6 @@ WINDOW = (7, 7)
 # Neighbours.
 LEAST_CONFIRMING_VIEWS = 2
 Lenses = Float[np.ndarray, "t 3 3"]
-# Of a frame, and of a smaller one.
-Plane = Float[Array, "h w"]
-SmallPlane = Float[Array, "r q"]
-# The bilateral grid, and the weights of its cells along each axis.
-Blocks = Float[Array, "k i j"]
-Cells = tuple[Float[Array, "k h w"], Float[Array, "i h"], Float[Array, "j w"]]
 
 
 def sweep(

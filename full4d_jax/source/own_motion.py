@@ -20,7 +20,7 @@ from full4d_jax.grid import Grid
 from full4d_jax.source.along_flow import Flow, SureFlows
 from full4d_jax.source.backdrop import as_bytes, disc, is_lit, thick
 from gaussians.fitting.stillness import camera_moves
-from input_pipeline.pinhole import project, unproject
+from input_pipeline.pinhole import pixel_centers, project, unproject
 
 
 class OwnMotion(NamedTuple):
@@ -110,7 +110,7 @@ def _leaves(
     same_colour_levels = 20
     height, width = flow.shape[:2]
     near, middle, far = seen
-    centers = _centers(height, width)
+    centers = pixel_centers(height, width)
     # Distance of the flow's end from the line between far and near.
     line = near - far
     end = centers + flow - far
@@ -124,9 +124,3 @@ def _leaves(
     inside = ((middle > 0) & (middle < (width, height))).all(-1)
     moves = inside & (off > own_pixels) & differs(now, still, same_colour_levels)
     return moves, is_lit(now, still)
-
-
-def _centers(height: int, width: int) -> Float[ndarray, "h w 2"]:
-    """Return the centres of the pixels, x then y."""
-    y, x = np.mgrid[:height, :width] + 0.5
-    return np.stack([x, y], -1)

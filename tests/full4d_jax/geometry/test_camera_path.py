@@ -6,6 +6,7 @@ import pytest
 from handheld_clips import FRAMES, LENS, add_person, arc, film, path_error, shake
 
 from full4d_jax.geometry.camera_path import (
+    Tracks,
     find_camera_path,
     rests,
     track_points,
@@ -13,7 +14,7 @@ from full4d_jax.geometry.camera_path import (
 )
 from full4d_jax.geometry.paths import travels
 from full4d_jax.geometry.poses_between import find_poses_between
-from input_pipeline.pinhole import rigid
+from input_pipeline.pinhole import orbit, rigid
 
 # Of the focal length, where the search begins.
 ASSUMED = np.array([[1.3, 1, 1], [1, 1.3, 1], [1, 1, 1]])
@@ -106,6 +107,32 @@ def test_a_camera_that_travels(person):
     ratio = found.points.depth / depth[found.points.instants, row, column]
     assert person or np.median(np.abs(ratio / np.median(ratio) - 1)) < 0.03
     assert person or found.agree.min() > 0.95
+
+
+@pytest.mark.parametrize(("points", "pixels"), [(300, 0.6), (40, 0.3), (15, 0.3)])
+def test_noise_is_no_travel(points, pixels):
+    frames, depth = film(shake())
+    followed = tracks(frames)
+    rng = np.random.default_rng(3)
+    few = np.concatenate(
+        [
+            rng.permutation(np.flatnonzero(followed.instant == t))[:points]
+            for t in range(FRAMES)
+        ]
+    )
+    followed = Tracks(*(x[np.sort(few)] for x in followed))
+    noise = rng.normal(0, pixels, followed.there.shape)
+    noisy = followed._replace(there=followed.there + noise)
+    found = find_camera_path(noisy, lacking(depth), LENS, known=True)
+    assert found.motion == "turn"
+
+
+@pytest.mark.parametrize("degrees", [2, 4])
+def test_a_little_travel_is_no_turn_of_a_longer_lens(degrees):
+    turn = np.linspace(0, degrees, FRAMES)
+    frames, depth = film(orbit(turn, turn / 2, 1.8, (0.0, 0.0, 0.6)))
+    found = find_camera_path(tracks(frames), lacking(depth), LENS * ASSUMED)
+    assert found.motion == "travel"
 
 
 @pytest.mark.parametrize("motion", ["turn", "travel"])

@@ -7,6 +7,7 @@ from handheld_clips import LENS, arc, film, path_error, shake
 
 from full4d_jax.geometry import flow_depth
 from full4d_jax.geometry.camera_path import find_camera_path, track_points
+from full4d_jax.geometry.depth_maps import nearest
 from full4d_jax.geometry.paths import travels
 from input_pipeline.pinhole import orbit, relative_to, resize_intrinsics
 
@@ -62,6 +63,27 @@ def test_what_passes_is_not_measured():
     _, measured = flow_depth.flow_depth(frames, leaning(true), LENS, path, passing)
     assert not measured[passing].any()
     assert measured[~passing].mean() > 0.5
+
+
+@pytest.mark.parametrize(
+    ("size", "least_share"), [((2, 6), 0), ((12, 64), 0.2), ((36, 64), 0.5)]
+)
+def test_small_pictures_are_measured_as_far_as_flow_can(size, least_share):
+    poses = arc()[::2]
+    frames, true = film(poses)
+    height, width = size
+    small = np.stack(
+        [cv2.resize(x, (width, height), interpolation=cv2.INTER_AREA) for x in frames]
+    )
+    depth = leaning(nearest(true, height, width))
+    lens = resize_intrinsics(
+        LENS, rows=height / true.shape[1], columns=width / true.shape[2]
+    )
+    nothing = np.zeros(depth.shape, bool)
+    path = relative_to(poses, poses[0])
+    after, measured = flow_depth.flow_depth(small, depth, lens, path, nothing)
+    assert np.isfinite(after).all()
+    assert measured.mean() >= least_share
 
 
 def test_without_travel_nothing_is_measured():
