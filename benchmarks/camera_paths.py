@@ -9,7 +9,8 @@ network. Keys, by kind: medians of `rotation` (degrees, the largest over a film)
 (degrees between the true and the found way; of what travels), `lens` (of the absolute error of the
 focal length, where it is known), `agree` (share of the tracks), `seconds` (of the processor; depth
 and masks not counted), and how many films are `known` by their lens, and `wrong` about rest, turn
-and travel, as are films in which too little that stands still is followed.
+and travel, as are films in which too little that stands still is followed; these have no other
+number.
 """
 
 import argparse
@@ -144,10 +145,14 @@ def score(film: Film, kind: str) -> dict[str, float]:
     true = film.world_to_camera[instants]
     poses = np.tile(np.eye(4), (len(instants), 1, 1))
     lens = np.nan
+    agree = 1.0
     tracks = camera_path.tracks_within(everywhere, still)
-    is_lost = camera_path.find_gap(tracks, len(instants), 1) is not None
-    agree = np.nan if is_lost else 1.0
-    if not is_lost and not camera_path.rests(everywhere, columns):
+    rests = camera_path.rests(everywhere, columns)
+    if not rests and camera_path.find_gap(tracks, len(instants), 1) is not None:
+        motion = "lost"
+        poses = np.full_like(poses, np.nan)
+        agree = np.nan
+    elif not rests:
         seen = everywhere, still, disparity, assumed
         path = find_path.estimate_path(gray, instants, *seen, known=False)
         motion = path.motion
@@ -157,7 +162,8 @@ def score(film: Film, kind: str) -> dict[str, float]:
             lens = abs(path.lens[0, 0] / film.lens[0, 0] - 1)
     seconds = time.process_time() - start
     turns = poses[:, :3, :3] @ true[:, :3, :3].swapaxes(1, 2)
-    angles = [np.linalg.norm(cv2.Rodrigues(turn)[0]) for turn in turns]
+    cosines = (np.trace(turns, axis1=1, axis2=2) - 1) / 2
+    angles = np.arccos(np.clip(cosines, -1, 1))
     ways = pinhole.centers(poses), pinhole.centers(true)
     farthest = np.linalg.norm(ways[1], axis=1).argmax()
     own, wanted = (x[farthest] for x in ways)
@@ -165,7 +171,7 @@ def score(film: Film, kind: str) -> dict[str, float]:
     cosine = own @ wanted / lengths if lengths else np.nan
     expected = "travel" if kind == "handheld" else kind
     return {
-        "rotation": float(np.degrees(max(angles))),
+        "rotation": float(np.degrees(angles.max())),
         "direction": float(np.degrees(np.arccos(np.clip(cosine, -1, 1)))),
         "lens": lens,
         "agree": agree,

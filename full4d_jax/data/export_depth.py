@@ -40,8 +40,8 @@ def write_video_depth(video: options.VideoOptions, out: Path) -> None:
         print(network.description)
     measured = depth_stage.measure_depth(source, network)
     metres = measured.metres
-    if measured.share:
-        print(depth_stage.describe_measured(measured.share))
+    if measured.measured_share:
+        print(depth_stage.describe_measured(measured.measured_share))
     unit = "world units, the median is 1 at t = 0" if metres is None else "metres"
     # The first frame without its smeared edges has another median.
     first = measured.depth[0]

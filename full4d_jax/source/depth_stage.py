@@ -176,8 +176,8 @@ def measure(grid: Grid, inputs: DepthInputs, say: Callable[[str], None]) -> Arra
             say(inputs.network.description)
         measured = estimate(grid)
         depth, unit, _, _, plate, passing = measured
-        if measured.share:
-            say(describe_measured(measured.share))
+        if measured.measured_share:
+            say(describe_measured(measured.measured_share))
         size = grid.frames.shape[2:4]
         if plate and (hidden := resting_scene.depth_within(plate, *size) > 0).any():
             found = f"in {hidden.mean():.1%} of the picture somebody always hides it"
@@ -202,7 +202,7 @@ class Measured(NamedTuple):
       depth: z, world units, 0 where unknown.
       unit: a world unit in units of the source's path (`in_unit`).
       metres: the same in metres; None where the network gives none.
-      share: of the pixels, whose depth is measured by flow.
+      measured_share: share of the pixels whose depth flow measures.
       plate: what is behind the source's subjects; None where it is unknown.
       passing: what a camera that moves sees for a while; None where that is not sought.
     """
@@ -210,7 +210,7 @@ class Measured(NamedTuple):
     depth: Maps
     unit: float
     metres: float | None = None
-    share: float = 0.0
+    measured_share: float = 0.0
     plate: CleanPlate | None = None
     passing: Masks | None = None
 
@@ -295,7 +295,8 @@ def measure_depth(
         masks = subjects.passing
     elif constrained:
         masks = _passing(placed, settled)
-    return Measured(settled, unit, metres, float(by_flow.mean()), plate, masks)
+    share = float((by_flow & (settled > 0)).mean())
+    return Measured(settled, unit, metres, share, plate, masks)
 
 
 def _passing(source: Grid, depth: Maps) -> Masks | None:

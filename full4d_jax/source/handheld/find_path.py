@@ -11,7 +11,7 @@ interpolated: so the file may have a pose for every frame, or for frames that we
 fixed rate.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -138,23 +138,29 @@ def find_path(
         return path._replace(warning=lost + taken)
     depth = single_depth(network, frames)
     disparity = _enlarged(1 / any_network.as_far(depth), scale)
-    seen = disparity, pinhole.resize_intrinsics(lens, rows=scale, columns=scale)
+    enlarged_lens = pinhole.resize_intrinsics(lens, rows=scale, columns=scale)
     if poses is not None:
-        follow = partial(camera_path.follow_path, tracks, *seen)
+        follow = partial(camera_path.follow_path, tracks, disparity, enlarged_lens)
         estimated, warning = _compare_readings(poses, video, times, follow, known=known)
         path = path._replace(warning=warning)
     else:
-        estimated = estimate_path(film, instants, everywhere, still, *seen, known=known)
+        estimated = estimate_path(
+            film, instants, everywhere, still, disparity, enlarged_lens, known=known
+        )
         if estimated.motion == "rest":
             return path
         note, warning = _describe(estimated)
         path = SourcePath(estimated.world_to_camera, note=note, warning=warning)
     if between is not None:
-        where = film, instants, places[np.isin(wanted, between)]
-        own = find_poses_between(
-            *where, estimated.points, estimated.lens, estimated.world_to_camera
+        poses_between = find_poses_between(
+            film,
+            instants,
+            places[np.isin(wanted, between)],
+            estimated.points,
+            estimated.lens,
+            estimated.world_to_camera,
         )
-        path = path._replace(between=own)
+        path = path._replace(between=poses_between)
     points = estimated.points._replace(pixels=estimated.points.pixels / scale)
     estimate = path_scale.align_to_points(depth, points, by_frame=True)
     path = path._replace(estimate=estimate)
@@ -162,8 +168,8 @@ def find_path(
         path = path._replace(points=points)
     if not known and np.isfinite(estimated.lens_error):
         smaller = 1 / scale
-        own = pinhole.resize_intrinsics(estimated.lens, rows=smaller, columns=smaller)
-        path = path._replace(lens=own, lens_error=estimated.lens_error)
+        lens = pinhole.resize_intrinsics(estimated.lens, rows=smaller, columns=smaller)
+        path = path._replace(lens=lens, lens_error=estimated.lens_error)
     return path
 
 
@@ -193,28 +199,18 @@ def estimate_path(
     if path.agree.mean() < SURE_AGREEMENT:
         # What looks like an animal may be a stuffed one, which stays.
         of_all = camera_path.find_camera_path(everywhere, disparity, lens, known=known)
-        path = _agreeing_most((path, of_all), tracks, disparity)
-        still = np.ones_like(still) if path is of_all else still
+        poses = of_all.world_to_camera
+        followed = camera_path.follow_path(
+            tracks, disparity, of_all.lens, poses, known=True
+        )
+        if followed.agree.mean() > path.agree.mean():
+            path = of_all
+            still = np.ones_like(still)
     if path.motion == "rest":
         return path
     depth = path_scale.align_to_points(1 / disparity, path.points, by_frame=True)
     here = film[instants]
     return flow_depth.adjust_path(here, path, depth, still, lens, known=known)
-
-
-def _agreeing_most(
-    candidates: Sequence[camera_path.CameraPath],
-    tracks: camera_path.Tracks,
-    disparity: Maps,
-) -> camera_path.CameraPath:
-    """Return the path that most of the tracks agree with."""
-
-    def agreement(path: camera_path.CameraPath) -> float:
-        where = path.lens, path.world_to_camera
-        followed = camera_path.follow_path(tracks, disparity, *where, known=True)
-        return float(followed.agree.mean())
-
-    return max(candidates, key=agreement)
 
 
 def _enlarged(maps: ndarray, scale: int) -> ndarray:
