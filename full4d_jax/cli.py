@@ -6,6 +6,7 @@ field can be overridden by its dotted name. tyro reads the words and prints help
 a message on stderr and exit code 2, never in a traceback.
 """
 
+import ast
 import contextlib
 import dataclasses
 import difflib
@@ -13,6 +14,7 @@ import importlib
 import inspect
 import os
 import pkgutil
+import shlex
 import signal
 import sys
 import traceback
@@ -26,7 +28,6 @@ from full4d_jax import commands
 from full4d_jax.session import errors, machine
 from full4d_jax.session.buckets import Copies, shown, with_copies
 from full4d_jax.session.fields import Shown, check_fields
-from full4d_jax.source.kinds import choose_source
 from input_pipeline.addresses import address_of
 
 HELP = {"-h", "--help"}
@@ -120,11 +121,8 @@ def _dispatch(words: list[str]) -> None:
       InputError: there is no such verb.
     """
     if not words or words[0] in (*HELP, "help"):
-        modules = {
-            x: importlib.import_module(f"full4d_jax.commands.{x}") for x in verbs()
-        }
         usage = "full4d VERB [SOURCE] [--config PRESET] [--field.sub value ...]"
-        _print_listing(usage, modules)
+        _print_listing(usage, {verb: _docstring(verb) for verb in verbs()})
         print(f"\nfull4d VERB --help lists the options; {DEBUG} locates an error.")
         return
     if words[0] == "--version":
@@ -139,7 +137,8 @@ def _dispatch(words: list[str]) -> None:
     if verb in functions:
         call(functions[verb], f"full4d {verb}", rest)
     elif not rest or rest[0] in HELP:
-        _print_listing(f"full4d {verb} WORD", functions)
+        documented = {word: inspect.getdoc(x) for word, x in functions.items()}
+        _print_listing(f"full4d {verb} WORD", documented)
     else:
         _require_word(rest[0], functions, f"full4d {verb}")
         call(functions[rest[0]], f"full4d {verb} {rest[0]}", rest[1:])
@@ -153,16 +152,22 @@ def _require_word(word: str, known: Sequence[str] | dict[str, Any], prog: str) -
         raise errors.InputError("command", prog, word, expected, f"see {prog} --help")
 
 
-def _print_listing(usage: str, documented: dict[str, Any]) -> None:
+def _docstring(verb: str) -> str | None:
+    """Return the docstring of a verb's module, which takes long to import."""
+    source = Path(commands.__path__[0], f"{verb}.py").read_text()
+    return ast.get_docstring(ast.parse(source))
+
+
+def _print_listing(usage: str, docstrings: dict[str, str | None]) -> None:
     """List names with the first line of their docstrings, below a line of usage."""
     print(f"usage: {usage}\n")
-    for name, thing in documented.items():
-        first = (inspect.getdoc(thing) or "").partition("\n")[0]
+    for name, text in docstrings.items():
+        first = (text or "").partition("\n")[0]
         print(f"  {name:<10} {first.rstrip('.')}")
 
 
 def call(function: Callable[..., Any], prog: str, words: list[str]) -> None:
-    """Read the words of a verb, and call it.
+    """Read the words of a verb, print them, and call it.
 
     Raises:
       InputError: there is no such config or SOURCE, or an option is out of bounds.
@@ -179,6 +184,8 @@ def call(function: Callable[..., Any], prog: str, words: list[str]) -> None:
             # A config has its own check.
             if name != "config":
                 check_fields(given, hints[name], name)
+        # What follows may import for seconds before it has something to say.
+        errors.log(f"{shlex.join([*prog.split(), *words])} ...")
         machine.check_machine()
         with_copies(bound, copies)()
 
@@ -197,6 +204,8 @@ def read_options(
       InputError: there is no such config or SOURCE, or it is one of another verb.
       SystemExit: tyro printed help or why it cannot read the words.
     """
+    from full4d_jax.source.kinds import choose_source
+
     hints = get_type_hints(function)
     config, rest = _load_config(prog, words) if "config" in hints else (None, words)
     # A source of several kinds is a union of dataclasses of options.

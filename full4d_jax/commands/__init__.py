@@ -2,14 +2,6 @@
 
 A module named after its verb holds one function of that name (or, for verbs with a second word such
 as `data check`, one public function a word), typed and documented: tyro makes the options from it.
-Modules import jax, and everything that imports jax, inside the function only: `--help` stays fast.
+`full4d --help` reads their docstrings alone. Modules import jax, and everything that imports jax,
+inside the function only: help of a verb, and the line that says that it begins, do not wait for it.
 """
-
-from typing import Annotated
-
-from full4d_jax.session.processes import ProcessOptions
-from full4d_jax.source.options import Flat
-
-SIZES = ("data.views", "data.frames", "data.height", "data.width")
-# Options of several processes.
-Several = Annotated[ProcessOptions, Flat]

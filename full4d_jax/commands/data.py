@@ -6,13 +6,12 @@ from typing import Annotated, Literal
 
 import tyro
 
-from full4d_jax.commands import SIZES, Several
-from full4d_jax.config import Config, experiment
+from full4d_jax.config import SIZES, Config, experiment
 from full4d_jax.data import data_options
 from full4d_jax.session import errors, fields
 from full4d_jax.session.files import hold_dataset
 from full4d_jax.session.processes import ALONE, one_part
-from full4d_jax.source.options import DepthKind, Flat
+from full4d_jax.source.options import DepthKind, Flat, Several
 
 Instants = Annotated[int, fields.Between(1, 100_000)]
 Folder = tyro.conf.Positional[Path]

@@ -5,8 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated
 
-from full4d_jax.commands import SIZES
-from full4d_jax.config import Config, check_config
+from full4d_jax.config import SIZES, Config, check_config
 from full4d_jax.session.fields import (
     Between,
     CountOrZero,
@@ -14,7 +13,7 @@ from full4d_jax.session.fields import (
     refuse,
     require_option,
 )
-from full4d_jax.session.processes import ALONE, ProcessOptions, output_of
+from full4d_jax.session.processes import ALONE, output_of
 from full4d_jax.source import kinds, options
 
 
@@ -46,7 +45,7 @@ class JudgeOptions(MeasureOptions):
 
     checkpoint: Path | None = None
     """Weights of the prior; by default those in the package."""
-    several: Annotated[ProcessOptions, options.Flat] = ALONE
+    several: options.Several = ALONE
 
 
 @dataclass(frozen=True)

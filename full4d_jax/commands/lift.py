@@ -3,10 +3,9 @@
 from pathlib import Path
 from typing import Annotated
 
-from full4d_jax.commands import Several
 from full4d_jax.config import Config
 from full4d_jax.session import fields, processes
-from full4d_jax.source.options import GridOptions, LiftOptions
+from full4d_jax.source.options import GridOptions, LiftOptions, Several
 
 
 def lift(

@@ -3,10 +3,9 @@
 from pathlib import Path
 from typing import Annotated
 
-from full4d_jax.commands import SIZES, Several
-from full4d_jax.config import Config
+from full4d_jax.config import SIZES, Config
 from full4d_jax.session import fields, processes
-from full4d_jax.source.options import SampleOptions
+from full4d_jax.source.options import SampleOptions, Several
 
 
 def sample(

@@ -4,9 +4,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
-from full4d_jax.commands import Several
 from full4d_jax.config import Config, check_config
 from full4d_jax.session import errors, fields, processes
+from full4d_jax.source.options import Several
 
 TRAINED = ("name", "seed", "codec_weights", "text", "negative_text")
 TRAINED += ("model", "data", "flow", "optimizer", "training", "mesh")

@@ -2,6 +2,7 @@
 
 from full4d_jax.config.experiment import (
     DEFAULT,
+    SIZES,
     Config,
     DataConfig,
     FlowConfig,

@@ -46,6 +46,10 @@ class Size(NamedTuple):
     width: int
 
 
+# The fields of a config that say the size.
+SIZES = tuple(f"data.{name}" for name in Size._fields)
+
+
 @dataclass(frozen=True)
 class DataConfig:
     """Clips for training."""

@@ -21,6 +21,7 @@ from numpy import ndarray
 from full4d_jax.cameras import Cameras
 from full4d_jax.scene import packing, squeezing
 from full4d_jax.scene.contributions import contributions
+from full4d_jax.scene.serving import POLICY
 from full4d_jax.session.errors import InputError, printable
 from full4d_jax.source import camera_paths
 from full4d_jax.source.depth.lines import UP
@@ -38,11 +39,6 @@ PROGRAM = (
 )
 COMMENT = re.compile(r"^\s*(/\*\*.*?\*/|//[^\n]*)$", re.DOTALL | re.MULTILINE)
 FOLDER = Path(__file__).parent / "viewer"
-# A browser that follows this loads nothing, whatever the page says.
-POLICY = (
-    "default-src 'none'; script-src 'unsafe-inline' blob:; worker-src blob:; "
-    "style-src 'unsafe-inline'; img-src data:; media-src data:"
-)
 TITLE = "Full-4D scene"
 # How far one may turn around cameras at one place before the scene falls into specks.
 LEAST_TURN_DEGREES = 6.0

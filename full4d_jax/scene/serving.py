@@ -1,4 +1,4 @@
-"""A page for the browsers that ask, from memory.
+"""A page for the browsers that ask, from memory; and what it may do there.
 
 A web site that somebody visits can send requests to this machine. It gets nothing: its own name
 stands in `Host` if it made that name point here, and in `Origin` otherwise, and no page may frame
@@ -14,14 +14,19 @@ from full4d_jax.session.errors import InputError
 
 # Ports from the given one on that are tried.
 PORTS_TRIED = 20
+# A browser that follows this loads nothing, whatever the page says.
+POLICY = (
+    "default-src 'none'; script-src 'unsafe-inline' blob:; worker-src blob:; "
+    "style-src 'unsafe-inline'; img-src data:; media-src data:"
+)
 LOCAL = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d+)?")
 
 
-def page_server(page: str, *, port: int, secret: str = "") -> ThreadingHTTPServer:
+def page_server(page: bytes, *, port: int, secret: str = "") -> ThreadingHTTPServer:
     """Return a server that answers with the page once `serve_forever` runs.
 
     Args:
-      page: the HTML.
+      page: the HTML, in UTF-8; it may come from a stranger's folder.
       port: to listen at; the next free one is taken when it is not, any when it is 0.
       secret: listen to other machines too, and answer at /SECRET alone; default: this machine
         alone.
@@ -29,7 +34,6 @@ def page_server(page: str, *, port: int, secret: str = "") -> ThreadingHTTPServe
     Raises:
       InputError: No port can be used.
     """
-    content = page.encode()
 
     class Handler(BaseHTTPRequestHandler):
         def do_HEAD(self) -> None:
@@ -46,12 +50,13 @@ def page_server(page: str, *, port: int, secret: str = "") -> ThreadingHTTPServe
             status = HTTPStatus.OK if known else HTTPStatus.NOT_FOUND
             if not self._asked_from_here():
                 status = HTTPStatus.FORBIDDEN
-            answer = content if status == HTTPStatus.OK else b""
+            answer = page if status == HTTPStatus.OK else b""
             self.send_response(status)
             self.send_header("Content-Type", "text/html; charset=utf-8")
             self.send_header("Content-Length", str(len(answer)))
             self.send_header("Cache-Control", "no-store")
-            self.send_header("Content-Security-Policy", "frame-ancestors 'none'")
+            policy = f"{POLICY}; frame-ancestors 'none'"
+            self.send_header("Content-Security-Policy", policy)
             self.send_header("Cross-Origin-Resource-Policy", "same-origin")
             self.end_headers()
             return answer

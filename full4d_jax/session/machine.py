@@ -93,7 +93,10 @@ def stop_on_signals() -> Iterator[None]:
 
 
 def tolerate_streams() -> None:
-    """Print characters that a stream cannot encode as escapes, and nothing to a closed stream."""
+    """Print each line at once, also to files and pipes, and nothing to a closed stream.
+
+    Characters that a stream cannot encode are printed as escapes.
+    """
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         # The parent process has closed it.
@@ -102,7 +105,7 @@ def tolerate_streams() -> None:
         elif hasattr(stream, "reconfigure"):
             # A file may have become a pipe meanwhile.
             with contextlib.suppress(OSError):
-                stream.reconfigure(errors="backslashreplace")
+                stream.reconfigure(errors="backslashreplace", line_buffering=True)
 
 
 def check_machine() -> None:

@@ -12,6 +12,7 @@ import tyro
 
 from full4d_jax.config.experiment import Rate
 from full4d_jax.session.fields import LARGEST_INT, Between, Weight
+from full4d_jax.session.processes import ProcessOptions
 from full4d_jax.source import kinds
 from full4d_jax.source.kinds import SourceOptions
 
@@ -25,6 +26,7 @@ Rows = Annotated[int, Between(16, 1080)] | None
 Fov = Annotated[float, Between(1, 170)] | None
 # Options of a part stand beside those of the whole.
 Flat = tyro.conf.arg(name="")
+Several = Annotated[ProcessOptions, Flat]
 # The command line's first word.
 Named = tyro.conf.arg(metavar="SOURCE", help_behavior_hint="")
 SourcePath = Annotated[tyro.conf.Positional[Path], Named]

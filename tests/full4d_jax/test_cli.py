@@ -28,13 +28,39 @@ PRESET = "import dataclasses\nfrom full4d_jax.config import DEFAULT\n"
 
 def test_help_is_fast_because_it_imports_no_jax():
     check = (
-        "import sys; from full4d_jax.cli import main; main(['--help']); main(['run', '--help']);"
-        "sys.exit('jax' in sys.modules)"
+        "import sys; from full4d_jax.cli import main; main(['--help']);"
+        "assert 'tyro' not in sys.modules; main(['run', '--help']); sys.exit('jax' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     for verb in verbs():
         assert f"\n  {verb} " in done.stdout
+
+
+def test_a_command_says_that_it_begins_before_it_imports_jax(places):
+    commands = (
+        *("run --scene 3", "lift made", "render made", "view x.ply", "evaluate"),
+        *(
+            "depth a.mp4",
+            "train",
+            "inspect",
+            "data check sets",
+            "convert splats x.ply y.spz",
+        ),
+    )
+    check = (
+        "import sys; from full4d_jax.cli import main; sys.modules['jax'] = None\n"
+        "for words in sys.argv[1:]:\n"
+        "    try: main(words.split())\n"
+        "    except ImportError: print('no jax')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", check, *commands], capture_output=True, text=True
+    )
+    for words in commands:
+        assert re.search(
+            f"^full4d {words} \\.\\.\\.\n(.*\n)?no jax", done.stdout, re.M
+        ), words
 
 
 @pytest.mark.parametrize("verb", ["run", "sample", "lift"])
