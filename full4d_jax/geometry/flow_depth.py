@@ -252,7 +252,7 @@ def triangulate(
     # Squared pixels by which a match counts half.
     half_weight_error = 1.0
     # Of the logarithm of a depth: one over the square of its error, if a match is wrong by a pixel.
-    least_information = 16.0
+    least_information = 4.0
     # Of its weight, by which a match counts as information.
     trust_power = 4
 
