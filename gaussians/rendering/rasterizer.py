@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
@@ -44,8 +45,8 @@ def render(
       features: of each Gaussian, any number of channels, finite; drawn as its colour is.
 
     Raises:
-      ValueError: There are no Gaussians or several cameras, the harmonics have no degree or not the
-        one asked for, the background is not one colour, or the features are not of the Gaussians.
+      ValueError: An argument is no array or of another shape, there are no Gaussians or no pixels,
+        or the harmonics have no degree or not the one asked for.
     """
     _check(gaussians, camera, background, sh_degree, features)
     if max_intersections is None:
@@ -81,9 +82,9 @@ def render_surfaces(
       max_intersections: as of `render`.
 
     Raises:
-      ValueError: There are no Gaussians or several cameras.
+      ValueError: see `render`.
     """
-    _check(gaussians, camera, None, None, None)
+    _check(gaussians, camera)
     if max_intersections is None:
         max_intersections = intersection_budget(
             gaussians, camera, antialiased=antialiased
@@ -94,28 +95,55 @@ def render_surfaces(
 def _check(
     gaussians: Gaussians,
     camera: Camera,
-    background: Array | None,
-    sh_degree: int | None,
-    features: Array | None,
+    background: Array | None = None,
+    sh_degree: int | None = None,
+    features: Array | None = None,
 ) -> None:
     """Refuse shapes that would broadcast into a wrong picture."""
-    g = len(gaussians.means)
-    k = gaussians.harmonics.shape[-2]
-    shapes = camera.world_to_camera.shape, camera.intrinsics.shape
-    behind = (3,) if background is None else background.shape
-    shape = (g, 0) if features is None else features.shape
+    (g,) = np.shape(gaussians.means)[:1] or (0,)
+    k = _columns(gaussians.harmonics, 3)
+    _check_array("means", gaussians.means, (g, 3))
+    _check_array("quaternions", gaussians.quaternions, (g, 4))
+    _check_array("log_scales", gaussians.log_scales, (g, 3))
+    _check_array("logit_opacities", gaussians.logit_opacities, (g,))
+    _check_array("harmonics", gaussians.harmonics, (g, k, 3))
+    one = " of one camera; vmap over more"
+    _check_array("world_to_camera", camera.world_to_camera, (4, 4), one)
+    _check_array("intrinsics", camera.intrinsics, (3, 3), one)
+    if background is not None:
+        _check_array("background", background, (3,))
+    if features is not None:
+        _check_array("features", features, (g, _columns(features, 2)))
     rules = {
         "no Gaussians, expected at least one": g > 0,
         f"{k} harmonics, expected 1, 4, 9 or 16": k in (1, 4, 9, 16),
         f"sh_degree {sh_degree} with {k} harmonics": 0 <= (sh_degree or 0) < k**0.5,
-        f"cameras of {shapes}, expected one; vmap over more": shapes
-        == ((4, 4), (3, 3)),
-        f"a background of {behind}, expected (3,)": behind == (3,),
-        f"features of {shape}, expected ({g}, f)": len(shape) == 2 and shape[0] == g,
+        f"width {camera.width}, expected at least 1": camera.width >= 1,
+        f"height {camera.height}, expected at least 1": camera.height >= 1,
     }
     for found, holds in rules.items():
         if not holds:
             raise ValueError(f"render: found {found}")
+
+
+def _columns(array: Any, axes: int) -> int:
+    """Return the length of the second axis, which is free; 1 where the axes are not so many."""
+    shape = np.shape(array)
+    return shape[1] if len(shape) == axes else 1
+
+
+def _check_array(
+    name: str, array: Any, expected: tuple[int, ...], what: str = ""
+) -> None:
+    """Refuse what is no array, or one of another shape."""
+    is_array = hasattr(array, "shape")
+    kind = "an array" if is_array else f"a {type(array).__name__}"
+    shape = np.shape(array)
+    if not is_array or shape != expected:
+        found = f"{name}, {kind} of shape {shape}"
+        raise ValueError(
+            f"render: found {found}, expected an array of shape {expected}{what}"
+        )
 
 
 def intersection_budget(
@@ -128,7 +156,8 @@ def intersection_budget(
     """Count the intersections and return a budget for `render`, `slack` times that count.
 
     Raises:
-      ValueError: It is called under jit, where nothing can be counted.
+      ValueError: It is called under jit, where nothing can be counted, or the Gaussians or the
+        camera are of another shape.
     """
     count = count_intersections(gaussians, camera, antialiased=antialiased)
     return round_budget(count, slack)
@@ -160,7 +189,12 @@ def round_budget(intersections: Number | int, slack: float = 1.0) -> int:
 def count_intersections(
     gaussians: Gaussians, camera: Camera, *, antialiased: bool = False
 ) -> Number:
-    """Return the number of Gaussian-tile intersections that `render` needs room for."""
+    """Return the number of Gaussian-tile intersections that `render` needs room for.
+
+    Raises:
+      ValueError: The Gaussians or the camera are of another shape.
+    """
+    _check(gaussians, camera)
     splats, tiles, _ = _splats(gaussians, camera, antialiased)
     return binning.count_slots(splats, tiles)
 
@@ -262,7 +296,12 @@ def render_clip(
       sh_degree: degree of the harmonics to use; all when None.
       antialiased: dim Gaussians that are thinner than a pixel.
       max_intersections: budget of each picture; None counts first, which fails under jit.
+
+    Raises:
+      ValueError: see `render`.
     """
+    if background is not None:
+        _check_array("background", background, (3,))
     if max_intersections is None:
         max_intersections = clip_budget(scene, cameras, times, antialiased=antialiased)
     background = jnp.zeros(3) if background is None else background

@@ -17,7 +17,7 @@ from jaxtyping import Float64
 
 from input_pipeline import conventions, lenses, media_files
 from input_pipeline.importers import calibrated, colmap
-from input_pipeline.importers.colmap import model_files, read_model
+from input_pipeline.importers.colmap import model_files
 from input_pipeline.importers.transforms_json import FILE as TRANSFORMS
 from input_pipeline.importers.transforms_json import read_moving_camera
 from input_pipeline.pinhole import check_cameras, check_poses
@@ -58,7 +58,8 @@ def path_files(path: Path) -> list[Path]:
             "cameras",
         )
         return model_files(path.parent) if is_model else [path]
-    files = model_files(path) or model_files(colmap.matches(path) or path)
+    folders = [path] if model_files(path) else colmap.model_folders(path)
+    files = [file for folder in folders for file in model_files(folder)]
     transforms = media_files.first_file(path, (TRANSFORMS,))
     return files or ([transforms] if transforms else [])
 
@@ -73,9 +74,7 @@ def read_path(path: Path) -> CameraPath:
     nothing = "neither a COLMAP model nor transforms.json"
     found = nothing if path.is_dir() else "no such file"
     check_field(path, files, found, "the poses of a camera")
-    camera_path = (
-        _from_colmap(files[0].parent) if len(files) == 2 else _from_json(files[0])
-    )
+    camera_path = _from_json(files[0]) if len(files) == 1 else _from_colmap(files)
     if camera_path.size is not None:
         rows, columns = camera_path.size
         found = f"pictures of {columns}x{rows}"
@@ -152,8 +151,16 @@ def _nerfstudio(where: str, table: dict[str, Any]) -> CameraPath:
     return CameraPath(world_to_camera, lens, (rows, columns), times)
 
 
-def _from_colmap(folder: Path) -> CameraPath:
-    names, cameras = zip(*read_model(folder), strict=True)
+def _from_colmap(files: Sequence[Path]) -> CameraPath:
+    folders = list(dict.fromkeys(file.parent for file in files))
+    (folder, model), *smaller = colmap.read_models(folders)
+    names, cameras = zip(*model, strict=True)
+    # Each model has a world of its own, and frames lost at an end would shift no number.
+    lost = {name for _, images in smaller for name, _ in images} - {*names}
+    found = f"no pose of {sorted(lost)[:1]}, which another model has"
+    check_field(
+        folder, not lost, found, "all frames in one model, or the folder of one"
+    )
     joined = calibrated.join_poses(cameras, str(folder))
     order = _order(folder, names)
     return CameraPath(joined.world_to_camera[order], joined.intrinsics, joined.size)

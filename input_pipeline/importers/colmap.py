@@ -1,10 +1,12 @@
 """Synchronized videos, folders of pictures, or photos, with COLMAP's sparse/0.
 
-Its cameras, images and points are binary or text (https://colmap.github.io/format.html). Poses are
-OpenCV world-to-camera and pixel centres lie at +0.5, both as ours.
+Where COLMAP left several models, sparse/0, sparse/1 and so on, the largest is taken. Cameras,
+images and points are binary or text (https://colmap.github.io/format.html). Poses are OpenCV
+world-to-camera and pixel centres lie at +0.5, both as ours.
 """
 
 import struct
+from collections.abc import Sequence
 from io import SEEK_CUR, BytesIO
 from pathlib import Path, PurePosixPath
 
@@ -17,7 +19,7 @@ from input_pipeline.importers import calibrated
 from input_pipeline.lenses import lens_matrix
 from input_pipeline.plain_files import check_field, damage_of, read_regular
 
-MODELS = ("sparse/0", "sparse", "colmap/sparse/0", "colmap/sparse")
+PLACES = ("sparse", "colmap/sparse")
 PARAMETERS = {
     "SIMPLE_PINHOLE": 3,
     "PINHOLE": 4,
@@ -35,8 +37,8 @@ RawImage = tuple[str, int, Float64[np.ndarray, "4 4"]]
 
 
 def matches(path: Path) -> Path | None:
-    """Return the folder of the model that shows this layout."""
-    return next((path / name for name in MODELS if model_files(path / name)), None)
+    """Return the first folder of a model, which shows this layout."""
+    return next(iter(model_folders(path)), None)
 
 
 def read(path: Path, fps: float | None) -> list[capture.Capture]:
@@ -45,7 +47,12 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
     Raises:
       ValueError: naming the file or camera that does not fit.
     """
-    images = read_model(matches(path) or path)
+    folders = model_folders(path) or [path]
+    (model, images), *_ = read_models(folders)
+    notes = []
+    if len(folders) > 1:
+        place = model.relative_to(path)
+        notes.append(f"{place} is taken, the largest of {len(folders)} COLMAP models")
     # Videos, or subfolders of pictures; nothing where all pictures lie in one folder.
     loose: calibrated.Videos = {
         file.stem: (file,) for file in media_files.listed(path, media_files.VIDEOS)
@@ -75,9 +82,36 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
             found += f", none for {lost[:1]}"
             check_field(f"camera {name}", not lost, found, "one pose, or one a frame")
             poses = np.stack([registered[file.name].world_to_camera for file in files])
+            unused = len(registered) - len(files)
+            if unused:
+                ratio = f"{unused} of {len(registered)} poses"
+                notes.append(f"camera {name}: {ratio} have no picture and are left out")
         joined = joined._replace(world_to_camera=poses, fps=fps)
         views.append(capture.make_view(name, files, beside=path, **joined._asdict()))
-    return [capture.make_capture(path.name, views)]
+    captures = [capture.make_capture(path.name, views, notes=notes)]
+    return calibrated.count_unposed(captures)
+
+
+def model_folders(path: Path) -> list[Path]:
+    """Return the folders of models in the first place that has any; COLMAP numbers them."""
+    for place in PLACES:
+        numbered = [x for x in (path / place).glob("*") if x.name.isdecimal()]
+        folders = [*sorted(numbered, key=media_files.natural), path / place]
+        if models := [folder for folder in folders if model_files(folder)]:
+            return models
+    return []
+
+
+def read_models(
+    folders: Sequence[Path],
+) -> list[tuple[Path, list[tuple[str, calibrated.CalibratedCamera]]]]:
+    """Return folders and what `read_model` reads there, that of most images first.
+
+    Raises:
+      ValueError: see `read_model`.
+    """
+    models = [(folder, read_model(folder)) for folder in folders]
+    return sorted(models, key=lambda model: -len(model[1]))
 
 
 def model_files(folder: Path) -> list[Path]:
@@ -143,9 +177,7 @@ def _binary_points(path: Path) -> list[list[float]]:
 
 
 def _text_points(path: Path) -> list[list[float]]:
-    return [
-        [float(x) for x in line.split()[1:7]] for line in _lines(path) if line.strip()
-    ]
+    return [[float(x) for x in line.split()[1:7]] for line in _lines(path)]
 
 
 def _binary_lenses(path: Path) -> dict[int, RawLens]:
@@ -188,12 +220,26 @@ def _text_lenses(path: Path) -> dict[int, RawLens]:
 
 
 def _text_images(path: Path) -> list[RawImage]:
+    """Return the images; the line of points behind one may be empty, or not be there at all."""
     images = []
-    # Every other line lists points.
-    for line in _lines(path)[::2]:
-        _, *pose, camera, name = line.split(maxsplit=9)
-        images.append(_image(name, int(camera), [float(value) for value in pose]))
+    is_image = False
+    for line in _lines(path):
+        is_image = not (is_image and _lists_points(line))
+        if is_image:
+            _, *pose, camera, name = line.split(maxsplit=9)
+            images.append(_image(name, int(camera), [float(value) for value in pose]))
     return images
+
+
+def _lists_points(line: str) -> bool:
+    """Return whether a line holds x, y and a whole number of each point, and nothing else."""
+    words = line.split()
+    try:
+        [float(word) for word in words]
+        [int(word) for word in words[2::3]]
+    except ValueError:
+        return False
+    return len(words) % 3 == 0
 
 
 def _lens(
@@ -222,9 +268,9 @@ def _image(name: str, camera: int, pose: list[float]) -> RawImage:
 
 
 def _lines(path: Path) -> list[str]:
-    """Return all lines but comments; empty lines count, since an image may list no points."""
-    lines = read_regular(path).decode().splitlines()
-    return [line for line in lines if not line.startswith("#")]
+    """Return all lines but comments and empty ones, which COLMAP skips."""
+    lines = [line.strip() for line in read_regular(path).decode().split("\n")]
+    return [line for line in lines if line and not line.startswith("#")]
 
 
 def _unpack(file: BytesIO, form: str) -> tuple:

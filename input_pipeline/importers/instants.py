@@ -31,8 +31,9 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
     folders = _instants(path)
     for number, folder in folders:
         project = folder / "sparse" / "0"
-        if model is None or colmap.model_files(project) or not project.is_dir():
-            model = colmap.read_model(project)
+        projects = colmap.model_folders(folder)
+        if model is None or projects or not project.is_dir():
+            (_, model), *_ = colmap.read_models(projects or [project])
         else:
             borrowed += 1
         for image, there in model:
@@ -53,7 +54,8 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
     if borrowed:
         bare = f"{borrowed} instants have no cameras of their own"
         notes.append(f"{bare} and take those before them")
-    return [capture.make_capture(path.name, views, notes=notes)]
+    captures = [capture.make_capture(path.name, views, notes=notes)]
+    return calibrated.count_unposed(captures)
 
 
 def _instants(path: Path) -> list[tuple[int, Path]]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from input_pipeline import capture, lenses, media_files
 from input_pipeline.conventions import homogeneous, to_opencv
+from input_pipeline.importers import calibrated
 from input_pipeline.plain_files import (
     check_field,
     field,
@@ -30,7 +31,8 @@ LENSES = (
     "RADIAL",
     FISHEYE,
 )
-LENS = ("fl_x", "fl_y", "cx", "cy", "w", "h", "camera_angle_x")
+FOCAL = ("fl_x", "fl_y", "camera_angle_x", "camera_angle_y")
+LENS = (*FOCAL, "cx", "cy", "w", "h")
 DISTORTION = ("k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6")
 FISHEYE_DISTORTION = ("k1", "k2", "k3", "k4")
 # Of nerfstudio's depth files unless they say otherwise.
@@ -44,7 +46,7 @@ def matches(path: Path) -> Path | None:
 
 def read(path: Path, fps: float | None) -> list[capture.Capture]:
     """Return one capture; see `read_transforms`."""
-    return [read_transforms(path / FILE, path.name, fps)]
+    return calibrated.count_unposed([read_transforms(path / FILE, path.name, fps)])
 
 
 def read_transforms(file: Path, scene_id: str, fps: float | None) -> capture.Capture:
@@ -92,7 +94,7 @@ def read_moving_camera(
     names = [str(field(frame, "file_path", frame["where"])) for frame in frames]
     poses = np.stack([_pose(frame) for frame in frames])
     first = frames[0]
-    if not {"w", "h"} <= set(first) or not {"fl_x", "camera_angle_x"} & set(first):
+    if not {"w", "h"} <= set(first) or not set(FOCAL) & set(first):
         return names, poses, None, None
     return names, poses, *_lens(first, file)
 
@@ -184,6 +186,16 @@ def _pose(frame: dict) -> np.ndarray:
     return to_opencv(pose, "nerfstudio")
 
 
+def _focal_length(table: dict, axis: str, side: int) -> float:
+    """Return pixels along a side of so many, by length or else angle of view; 0 without both."""
+    length, angle = f"fl_{axis}", f"camera_angle_{axis}"
+    if length in table:
+        return field_number(table, length, table["where"])
+    if angle in table:
+        return side / 2 / np.tan(field_number(table, angle, table["where"]) / 2)
+    return 0.0
+
+
 def _lens(table: dict, file: Path) -> tuple[np.ndarray, tuple[int, int]]:
     """Return intrinsics of a frame's table, and the size they belong to."""
     where = table["where"]
@@ -192,13 +204,12 @@ def _lens(table: dict, file: Path) -> tuple[np.ndarray, tuple[int, int]]:
     is_sized = {"w", "h"} <= set(table)
     size = (table["h"], table["w"]) if is_sized else media_files.picture_size(file)
     rows, columns = map(round, size)
-    if "fl_x" in table:
-        fx = float(table["fl_x"])
-        fy = float(table.get("fl_y", fx))
-    else:
-        fx = fy = (
-            0.5 * columns / np.tan(field_number(table, "camera_angle_x", where) / 2)
-        )
+    fx = _focal_length(table, "x", columns)
+    fy = _focal_length(table, "y", rows)
+    # As in instant-ngp, one counts for both sides.
+    fx, fy = fx or fy, fy or fx
+    named = " ".join(key for key in LENS if key in table) or "nothing"
+    check_field(f"{where}, lens", fx and fy, named, f"one of {', '.join(FOCAL)}")
     cx = float(table.get("cx", columns / 2))
     cy = float(table.get("cy", rows / 2))
     return lenses.lens_matrix(fx, fy, cx, cy), (rows, columns)

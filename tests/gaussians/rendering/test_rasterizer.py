@@ -1,5 +1,7 @@
 """The tile rasterizer against the slow oracle: values, and gradients under random cotangents."""
 
+import re
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -238,3 +240,35 @@ def test_shapes_that_would_broadcast_are_refused():
     for given, options in cases:
         with pytest.raises(ValueError, match="render: found"):
             render(*given, max_intersections=64, **options)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_an_argument_of_another_shape_is_named_with_both_shapes():
+    scene = random_scene(g=5, degree=0)
+    camera = random_camera()
+    wrong = {
+        "means": (5, 2),
+        "quaternions": (5, 3),
+        "log_scales": (5, 1),
+        "logit_opacities": (5, 1),
+        "harmonics": (5, 3),
+    }
+    for name, shape in wrong.items():
+        right = getattr(scene, name).shape
+        bad = scene._replace(**{name: jnp.zeros(shape)})
+        says = f"render: found {name}, an array of shape {shape}, expected "
+        # A budget, surfaces and traces need the same.
+        for draw in (render, render_surfaces, intersection_budget, jax.jit(render)):
+            with pytest.raises(ValueError, match=re.escape(says)) as told:
+                draw(bad, camera)
+            assert str(told.value).endswith(f"an array of shape {right}")
+    options: dict[str, Any] = {"background": [0, 0, 1]}
+    says = "background, a list of shape (3,), expected an array of shape (3,)"
+    with pytest.raises(ValueError, match=re.escape(says)):
+        render(scene, camera, **options)
+    says = "features, an array of shape (5,), expected an array of shape (5, 1)"
+    with pytest.raises(ValueError, match=re.escape(says)):
+        render(scene, camera, features=jnp.zeros(5))
+    for side in ("width", "height"):
+        with pytest.raises(ValueError, match=f"{side} 0, expected at least 1"):
+            render(scene, replace(camera, **{side: 0}))

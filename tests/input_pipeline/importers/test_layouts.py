@@ -236,3 +236,18 @@ def test_a_private_picture_is_not_imported(tmp_path, capsys, way):
     assert not (tmp_path / "set").exists()
     assert main([*words, "--follow-links"]) == 0
     assert (tmp_path / "set" / "index.json").is_file()
+
+
+def test_instants_take_the_largest_model_and_count_pictures_without_a_pose(
+    tmp_path, write, rig, check, write_pictures
+):
+    path = write("instants", tmp_path / "s")
+    for t in range(2):
+        scrap = path / f"colmap_{t}/sparse/0"
+        shutil.copytree(scrap, scrap.with_name("1"))
+        lines = (scrap / "images.txt").read_text().splitlines()
+        (scrap / "images.txt").write_text(lines[1])
+        write_pictures([path / f"colmap_{t}/images/cam11.png"])
+    (capture,) = instants.read(path, 10.0)
+    check(capture.views, rig[2], rig[1])
+    assert "2 of 8 pictures have no pose and are left out" in capture.note

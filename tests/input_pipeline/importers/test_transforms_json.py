@@ -43,6 +43,29 @@ def test_poses_and_applied_transform(tmp_path, rig, write_pictures, check):
     check(capture.views, poses, lens)
 
 
+@pytest.mark.parametrize("keys", ["xy", "x", "y"])
+def test_angles_of_both_sides_count(tmp_path, rig, write_pictures, keys):
+    write_pictures([tmp_path / "a.png", tmp_path / "b.png"])
+    angles = {f"camera_angle_{axis}": {"x": 0.8, "y": 0.5}[axis] for axis in keys}
+    frame = {"file_path": "a.png", **posed(rig[2][0])}
+    table = {**angles, "frames": [frame]}
+    (tmp_path / "transforms.json").write_text(json.dumps(table))
+    (capture,) = transforms_json.read(tmp_path, None)
+    # The angles between rays through the middles of opposite edges of 24x32 pixels.
+    middles = np.array([[0, 12, 1], [32, 12, 1], [16, 0, 1], [16, 24, 1.0]])
+    rays = middles @ np.linalg.inv(capture.views[0].intrinsics).T
+    rays /= np.linalg.norm(rays, axis=1, keepdims=True)
+    across, down = np.arccos([rays[0] @ rays[1], rays[2] @ rays[3]])
+    seen = {"camera_angle_x": across, "camera_angle_y": down}
+    assert {name: seen[name] for name in angles} == pytest.approx(angles)
+    if len(keys) == 1:
+        assert np.ptp(capture.views[0].intrinsics[[0, 1], [0, 1]]) == 0
+    assert capture.note.startswith("1 of 2 pictures have no pose and are left out")
+    (tmp_path / "transforms.json").write_text(json.dumps({"frames": [frame]}))
+    with pytest.raises(ValueError, match="frame 0, lens: found nothing, expected one"):
+        transforms_json.read(tmp_path, None)
+
+
 def test_dnerf_is_a_moving_camera_a_split(tmp_path, rig, write_pictures):
     _, _, poses = rig
     for split, count in (("train", 3), ("val", 2)):
