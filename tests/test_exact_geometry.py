@@ -118,7 +118,7 @@ PROGRAMS = {
         Camera(POSES[:, 0], ONE_CLIP.intrinsics[0], WIDTH, HEIGHT),
         SHOWN,
     ),
-    "corrected depth": (corrected, DEPTH, DEPTH),
+    "corrected depth": (corrected, DEPTH, DEPTH, DEPTH),
     "double reprojection": (two_views, FRAMES, DEPTH, LENS, POSE),
     "turned views": (
         lambda frames, depth: several_views(
