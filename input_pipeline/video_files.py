@@ -1,6 +1,6 @@
 """Frames of ordinary video files, through PyAV: upright, square pixels, by their own timestamps.
 
-Any codec, bit depth, rotation flag and variable frame rate. Times count from the first frame.
+Any codec, bit depth, turn, mirroring and variable frame rate. Times count from the first frame.
 
 A decoder that meets damaged bytes leaves a frame out, or invents what is missing and says so. It
 does not say which other frames were predicted from that one: the bidirectional ones beside it and,
@@ -354,5 +354,22 @@ def _upright(
     shape = float(stream.sample_aspect_ratio or 1)
     width = max(1, round(frame.width * shape))
     picture = reformatter.reformat(frame, width=width, format="rgb24").to_ndarray()
-    # The flag is the counter-clockwise turn that makes the picture upright.
-    return np.rot90(picture, round(frame.rotation / 90))
+    matrix = frame.side_data.get("DISPLAYMATRIX")
+    return picture if matrix is None else _oriented(picture, bytes(matrix))
+
+
+def _oriented(
+    picture: UInt8[np.ndarray, "h w 3"], matrix: bytes
+) -> UInt8[np.ndarray, "r q 3"]:
+    """Return a picture turned and mirrored by quarters, as near as that is to the matrix.
+
+    Args:
+      picture: as stored.
+      matrix: nine integers; the first two of each row say where its columns' axis, and its rows',
+        point in the upright picture: to the right, and down.
+    """
+    axes = np.frombuffer(matrix, np.int32).reshape(3, 3)[:2, :2].astype(int)
+    if abs(axes[0, 0]) < abs(axes[0, 1]):
+        picture, axes = picture.swapaxes(0, 1), axes[::-1]
+    columns, rows = np.where(np.diagonal(axes) < 0, -1, 1)
+    return picture[::rows, ::columns]

@@ -28,3 +28,15 @@ def set_pixel_shape(path: Path, width: int, height: int) -> None:
     place = data.index(b"pasp") + 4
     struct.pack_into(">II", data, place, width, height)
     path.write_bytes(bytes(data))
+
+
+def set_display_matrix(path: Path, a: int, b: int, c: int, d: int) -> None:
+    """Change how an mp4 says that its only track is turned and mirrored."""
+    data = bytearray(path.read_bytes())
+    # Behind the box's name and 40 bytes of other fields (ISO/IEC 14496-12, 8.3.2).
+    place = data.index(b"tkhd") + 44
+    one = 1 << 16
+    struct.pack_into(
+        ">9i", data, place, *(one * x for x in (a, b, 0, c, d, 0, 0, 0)), 1 << 30
+    )
+    path.write_bytes(bytes(data))

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
-from tagged_videos import set_pixel_shape
+from tagged_videos import set_display_matrix, set_pixel_shape
 
 from input_pipeline import plain_files
 from input_pipeline.media_files import (
@@ -122,6 +122,26 @@ def test_rotated_frames_are_upright_as_in_opencv(tmp_path, make_video):
     assert frame_size(path) == expected.shape[:2]
     picture = next(read_frames(path, [0.0]))
     assert np.abs(picture.astype(int) - expected[..., ::-1]).mean() < 3
+
+
+@pytest.mark.parametrize(
+    "matrix",
+    [(x, 0, 0, y) for x in (1, -1) for y in (1, -1)]
+    + [(0, x, y, 0) for x in (1, -1) for y in (1, -1)],
+)
+def test_turned_and_mirrored_frames_are_upright(tmp_path, make_video, matrix):
+    path = make_video(tmp_path / "a.mp4", [0, 4, 8])
+    stored = first_frame(path)
+    set_display_matrix(path, *matrix)
+    # ISO/IEC 14496-12, 6.2.2: a pixel at p, q is shown at a p + c q, b p + d q, and a shift.
+    a, b, c, d = matrix
+    q, p = np.indices(stored.shape[:2])
+    columns, rows = a * p + c * q, b * p + d * q
+    columns, rows = columns - columns.min(), rows - rows.min()
+    expected = np.zeros((rows.max() + 1, columns.max() + 1, 3), np.uint8)
+    expected[rows, columns] = stored
+    np.testing.assert_array_equal(first_frame(path), expected)
+    assert frame_size(path) == expected.shape[:2]
 
 
 def test_ten_bit_video(tmp_path, make_video):
