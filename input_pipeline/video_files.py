@@ -19,6 +19,7 @@ import av
 import numpy as np
 from av.container import InputContainer
 from av.error import FFmpegError, InvalidDataError
+from av.stream import Disposition
 from av.video.frame import PictureType
 from av.video.reformatter import VideoReformatter
 from jaxtyping import Bool, Float64, UInt8
@@ -101,7 +102,7 @@ def readable(path: Path) -> Iterator[InputContainer]:
     """
     try:
         with open_video(path) as container:
-            check_field(path, container.streams.video, "no video stream", "one")
+            video_stream(container, path)
             yield container
     except FFmpegError as error:
         size = path.stat().st_size if path.is_file() else 0
@@ -110,14 +111,31 @@ def readable(path: Path) -> Iterator[InputContainer]:
         raise ValueError(text) from None
 
 
+def video_stream(container: InputContainer, path: Path) -> av.VideoStream:
+    """Return the best video stream of a container that is no cover.
+
+    Raises:
+      FileRefusal: there is none.
+    """
+    films = [
+        stream
+        for stream in container.streams.video
+        if not stream.disposition & Disposition.attached_pic
+    ]
+    if not films:
+        raise FileRefusal(f"{path}: found no video stream, expected one")
+    best = container.streams.best("video")
+    return max(films, key=lambda film: film is best)
+
+
 def decoded_stream(container: InputContainer, path: Path) -> av.VideoStream:
-    """Return the video stream of a container.
+    """Return the video stream of a container, which can be decoded.
 
     Raises:
       FFmpegError: there is no decoder for it.
-      FileRefusal: its pictures, or their pixels, have a shape that no camera makes.
+      FileRefusal: there is none, or one whose pictures or pixels have a shape that no camera makes.
     """
-    stream = container.streams.video[0]
+    stream = video_stream(container, path)
     if stream.codec_context is None:
         raise InvalidDataError(0, "no decoder for this codec", str(path))
     check_frame_size(path, stream.height, stream.width)
@@ -176,7 +194,7 @@ def frame_times(path: Path) -> Float64[np.ndarray, " t"]:
       ValueError: naming the file: no video, damaged, without timestamps or with one twice.
     """
     with readable(path) as container:
-        stream = container.streams.video[0]
+        stream = video_stream(container, path)
         packets = [p for p in container.demux(stream) if p.size and not p.is_discard]
         stamps = [packet.pts for packet in packets]
         base = stream.time_base

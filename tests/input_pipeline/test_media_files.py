@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
-from tagged_videos import set_display_matrix, set_pixel_shape
+from tagged_videos import add_cover, set_display_matrix, set_pixel_shape
 
 from input_pipeline import plain_files
 from input_pipeline.media_files import (
@@ -142,6 +142,36 @@ def test_turned_and_mirrored_frames_are_upright(tmp_path, make_video, matrix):
     expected[rows, columns] = stored
     np.testing.assert_array_equal(first_frame(path), expected)
     assert frame_size(path) == expected.shape[:2]
+
+
+COVER = cv2.imencode(".jpg", np.full((160, 200, 3), 99, np.uint8))[1].tobytes()
+
+
+def test_film_behind_its_cover(tmp_path, make_video):
+    path = make_video(tmp_path / "a.mp4", VARIABLE)
+    times, plain = frame_times(path), list(decode_frames(path))
+    add_cover(path, COVER)
+    with av.open(str(path)) as container:
+        assert [s.codec.name for s in container.streams.video] == ["mjpeg", "h264"]
+    np.testing.assert_array_equal(frame_times(path), times)
+    np.testing.assert_allclose(timeline(path, 0.0, END, 1).times, times)
+    assert frame_size(path) == (48, 64)
+    for before, after in zip(plain, decode_frames(path), strict=True):
+        np.testing.assert_array_equal(after.picture, before.picture)
+
+
+def test_sound_with_a_cover_is_no_film(tmp_path):
+    path = tmp_path / "a.m4a"
+    with av.open(str(path), "w", format="mp4") as container:
+        stream = container.add_stream("aac", rate=48_000, layout="mono")
+        silence = np.zeros((1, 1024), np.float32)
+        frame = av.AudioFrame.from_ndarray(silence, format="fltp", layout="mono")
+        frame.sample_rate = 48_000
+        container.mux([*stream.encode(frame), *stream.encode()])
+    add_cover(path, COVER)
+    for read in (frame_times, frame_size):
+        with pytest.raises(ValueError, match=r"a\.m4a: found no video stream"):
+            read(path)
 
 
 def test_ten_bit_video(tmp_path, make_video):
