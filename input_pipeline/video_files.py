@@ -9,9 +9,11 @@ stream is not noticed: in H.264 one place in ten, in other codecs most.
 """
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from fractions import Fraction
-from itertools import chain, islice
+from functools import partial
+from itertools import chain, dropwhile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -39,6 +41,8 @@ MAX_PIXEL_SHAPE = 8
 LISTS = {"concat", "concatf", "dash", "hls", "sdp"}
 # Seconds between a frame's time in the index and when it is decoded.
 CLOCK_TOLERANCE = 1e-3
+
+Reopen = Callable[[], AbstractContextManager[tuple[InputContainer, av.VideoStream]]]
 
 
 class Frame(NamedTuple):
@@ -169,15 +173,12 @@ def decode_frames(
     Raises:
       FFmpegError: where the file can be read no further.
     """
-    with open_video(path) as container:
-        stream = decoded_stream(container, path)
-        stream.thread_type = "AUTO"
-        stream.codec_context.thread_count = threads
-        if strict:
-            stream.codec_context.options = {"err_detect": "explode"}
-        due = 0.0
-        reformatter = VideoReformatter()
-        for time, frame, _ in _frames_from(container, stream, start):
+    options = {"err_detect": "explode"} if strict else {}
+    decoder = partial(_decoder, path, "AUTO", threads, options)
+    due = 0.0
+    reformatter = VideoReformatter()
+    with decoder() as (container, stream):
+        for time, frame, _ in _frames_from(container, stream, start, decoder):
             if frame is None and strict:
                 raise InvalidDataError(0, f"damaged at {time:.2f} s", str(path))
             if frame is None or time < due:
@@ -261,15 +262,14 @@ def timeline(path: Path, first: float, last: float, least: int) -> Timeline:
       last: seconds at which it ends; or later, where it has `least` frames.
       least: frames.
     """
+    decoder = partial(_decoder, path, "FRAME", DECODER_THREADS, {})
     decoded = []
     end = ""
     count = 0
     try:
-        with open_video(path) as container:
-            stream = decoded_stream(container, path)
-            stream.thread_type = "FRAME"
-            stream.codec_context.thread_count = DECODER_THREADS
-            for time, frame, bidirectional in _frames_from(container, stream, first):
+        with decoder() as (container, stream):
+            shown = _frames_from(container, stream, first, decoder)
+            for time, frame, bidirectional in shown:
                 is_damaged = frame is None or frame.is_corrupt
                 decoded.append(
                     (time, is_damaged, bidirectional, frame and frame.key_frame)
@@ -306,11 +306,24 @@ def _spread_damage(decoded: list[tuple]) -> Bool[np.ndarray, " t"]:
     return spread
 
 
+@contextlib.contextmanager
+def _decoder(
+    path: Path, thread_type: str, threads: int, options: dict[str, str]
+) -> Iterator[tuple[InputContainer, av.VideoStream]]:
+    """Yield an opened video and its stream, to be decoded with these settings."""
+    with open_video(path) as container:
+        stream = decoded_stream(container, path)
+        stream.thread_type = thread_type
+        stream.codec_context.thread_count = threads
+        stream.codec_context.options = options
+        yield container, stream
+
+
 def _frames_from(
-    container: InputContainer, stream: av.VideoStream, start: float
+    container: InputContainer, stream: av.VideoStream, start: float, reopen: Reopen
 ) -> Iterator[Shown]:
     """Yield frames in order from a key frame at or before `start` on; all if the index misleads."""
-    decoded = _decoded(container, stream)
+    decoded = _decoded(container.demux(stream), stream)
     head = []
     for shown in decoded:
         head.append(shown)
@@ -322,27 +335,43 @@ def _frames_from(
     # the cut of a longer video, do not count.
     begin = min(x.time for x in head if x.frame is not None or not x.bidirectional)
     if start > 0 and shown.frame.time is not None:
-        base = stream.time_base or Fraction(1)
-        container.seek(int((begin + start) / base), stream=stream)
-        decoded = _decoded(container, stream)
-        head = [*islice(decoded, 1)]
-        # The index misleads: go from the beginning.
-        if not head or head[0].time - begin > start:
-            container.seek(int(begin / base), stream=stream)
-            decoded = _decoded(container, stream)
-            head = []
-    for x in chain(head, decoded):
-        yield x._replace(time=x.time - begin)
+        stamp = round((begin + start) / (stream.time_base or Fraction(1)))
+        decoded = _frames_from_key(container, stream, stamp)
+        head = []
+    if decoded is not None:
+        for x in chain(head, decoded):
+            yield x._replace(time=x.time - begin)
+        return
+    # Without an index its beginning need not be found again either.
+    with reopen() as (container, stream):
+        for x in _decoded(container.demux(stream), stream):
+            yield x._replace(time=x.time - begin)
 
 
-def _decoded(container: InputContainer, stream: av.VideoStream) -> Iterator[Shown]:
-    """Yield frames from the container's place on, by the stream's clock, and missing ones."""
+def _frames_from_key(
+    container: InputContainer, stream: av.VideoStream, stamp: int
+) -> Iterator[Shown] | None:
+    """Return frames from a key frame at or before a time stamp on; None if the index misleads."""
+    container.seek(stamp, stream=stream)
+    # Without an index the place is anywhere between two key frames.
+    packets = dropwhile(lambda packet: not packet.is_keyframe, container.demux(stream))
+    key = next(packets, None)
+    if key is None or key.pts is None or key.pts > stamp:
+        return None
+    # Frames shown before it may be predicted from those that are left out.
+    first = key.pts
+    shown = (packet for packet in packets if packet.pts is None or packet.pts >= first)
+    return _decoded(chain([key], shown), stream)
+
+
+def _decoded(packets: Iterable[av.Packet], stream: av.VideoStream) -> Iterator[Shown]:
+    """Yield the frames of these packets, by the stream's clock, and missing ones."""
     rate = float(stream.average_rate or 25)
     count = 0
     latest = -np.inf
     # Packets whose frame did not come yet, by their time stamps.
     awaited: dict[int, Shown] = {}
-    for packet in container.demux(stream):
+    for packet in packets:
         if packet.size and packet.pts is not None:
             time = float(packet.pts * (stream.time_base or 1))
             if not packet.is_discard:

@@ -174,6 +174,63 @@ def test_sound_with_a_cover_is_no_film(tmp_path):
             read(path)
 
 
+def write_moving_film(path, codec, options):
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=25, options=options)
+        assert isinstance(stream, av.VideoStream)
+        stream.height, stream.width, stream.pix_fmt = 64, 80, "yuv420p"
+        noise = np.random.default_rng(0).integers(0, 255, (8, 10, 3), np.uint8)
+        ground = noise.repeat(8, 0).repeat(8, 1)
+        for i in range(40):
+            picture = np.roll(ground, (i, 2 * i), (0, 1))
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+
+
+def repack(path, target):
+    with av.open(str(path)) as source, av.open(str(target), "w") as container:
+        stream = container.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(source.streams.video[0]):
+            if packet.size:
+                packet.stream = stream
+                container.mux(packet)
+
+
+@pytest.mark.parametrize(
+    ("codec", "options", "ending"),
+    [
+        ("libx264", {"g": "12"}, "ts"),
+        ("libx264", {"g": "12"}, "mts"),
+        ("libx264", {"g": "12"}, "m2ts"),
+        ("libx265", {"g": "12", "x265-params": "log-level=none"}, "mkv"),
+        ("mpeg2video", {"g": "12", "bf": "2"}, "vob"),
+    ],
+)
+def test_every_start_gives_the_pictures_of_one_pass(tmp_path, codec, options, ending):
+    write_moving_film(tmp_path / "whole.mp4", codec, options)
+    path = tmp_path / f"a.{ending}"
+    repack(tmp_path / "whole.mp4", path)
+    with av.open(str(tmp_path / "whole.mp4")) as container:
+        whole = [
+            frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)
+        ]
+    times = frame_times(path)
+    assert len(times) == len(whole) == 40
+    half = 0.02
+    for first in range(0, 37, 3):
+        read = [*read_frames(path, times[first : first + 3])]
+        np.testing.assert_array_equal(read, whole[first : first + 3])
+        start = times[first] - half
+        shown = [x for x in decode_frames(path, start) if x.time >= start]
+        assert not any(x.damaged for x in shown)
+        np.testing.assert_array_equal([x.picture for x in shown], whole[first:])
+        part = timeline(path, start, times[first + 2], 3)
+        assert not part.damaged.any()
+        assert not part.end
+        np.testing.assert_allclose(part.times[:3], times[first : first + 3])
+
+
 def test_ten_bit_video(tmp_path, make_video):
     deep = {"pix_fmt": "yuv420p10le", "codec": "libx265"}
     path = make_video(tmp_path / "a.mkv", [0, 4, 8, 12], **deep)
