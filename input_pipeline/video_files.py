@@ -41,6 +41,8 @@ MAX_PIXEL_SHAPE = 8
 LISTS = {"concat", "concatf", "dash", "hls", "sdp"}
 # Seconds between a frame's time in the index and when it is decoded.
 CLOCK_TOLERANCE = 1e-3
+# Frames in a row that are kept until the next other one; some encoders make no other ones.
+MOST_BIDIRECTIONAL = 16
 
 Reopen = Callable[[], AbstractContextManager[tuple[InputContainer, av.VideoStream]]]
 
@@ -53,7 +55,7 @@ class Frame(NamedTuple):
     picture: UInt8[np.ndarray, "h w 3"]
     """sRGB, upright."""
     damaged: bool
-    """The decoder had to invent a part of it."""
+    """It is invented in part, or predicted from one that is, or is missing."""
 
 
 class Shown(NamedTuple):
@@ -157,7 +159,6 @@ def decode_frames(
     path: Path,
     start: float = 0.0,
     *,
-    strict: bool = False,
     spacing: float = 0.0,
     threads: int = 0,
 ) -> Iterator[Frame]:
@@ -166,26 +167,23 @@ def decode_frames(
     Args:
       path: the file.
       start: seconds since the first frame.
-      strict: end at damage that decoders notice and otherwise patch up or leave out.
       spacing: least seconds between two frames; those between are left out. Without `start`.
       threads: of the decoder; 0 is as many as there are cores.
 
     Raises:
       FFmpegError: where the file can be read no further.
     """
-    options = {"err_detect": "explode"} if strict else {}
-    decoder = partial(_decoder, path, "AUTO", threads, options)
+    decoder = partial(_decoder, path, "AUTO", threads)
     due = 0.0
     reformatter = VideoReformatter()
     with decoder() as (container, stream):
-        for time, frame, _ in _frames_from(container, stream, start, decoder):
-            if frame is None and strict:
-                raise InvalidDataError(0, f"damaged at {time:.2f} s", str(path))
+        shown = _frames_from(container, stream, start, decoder)
+        for (time, frame, _), damaged in _judged(shown):
             if frame is None or time < due:
                 continue
             if spacing > 0:
                 due = time + spacing
-            yield Frame(time, _upright(frame, stream, reformatter), frame.is_corrupt)
+            yield Frame(time, _upright(frame, stream, reformatter), damaged)
 
 
 def frame_times(path: Path) -> Float64[np.ndarray, " t"]:
@@ -235,7 +233,7 @@ def read_frames(
     """
     done = 0
     try:
-        for frame in decode_frames(path, start=times[0], strict=True):
+        for frame in decode_frames(path, start=times[0]):
             if frame.time < times[done] - CLOCK_TOLERANCE:
                 continue
             if frame.damaged or frame.time > times[done] + CLOCK_TOLERANCE:
@@ -262,60 +260,66 @@ def timeline(path: Path, first: float, last: float, least: int) -> Timeline:
       last: seconds at which it ends; or later, where it has `least` frames.
       least: frames.
     """
-    decoder = partial(_decoder, path, "FRAME", DECODER_THREADS, {})
+    decoder = partial(_decoder, path, "FRAME", DECODER_THREADS)
     decoded = []
     end = ""
     count = 0
     try:
         with decoder() as (container, stream):
             shown = _frames_from(container, stream, first, decoder)
-            for time, frame, bidirectional in shown:
-                is_damaged = frame is None or frame.is_corrupt
-                decoded.append(
-                    (time, is_damaged, bidirectional, frame and frame.key_frame)
-                )
+            for (time, frame, bidirectional), is_damaged in _judged(shown):
+                decoded.append((time, is_damaged))
                 count += frame is not None and time >= first
                 # The bidirectional frames before the next one are predicted from that one too.
                 if time >= last and count >= least and not bidirectional:
                     break
     except FFmpegError as error:
         end = str(error).split(":")[0]
-    decoded.sort(key=lambda one: one[0])
-    times = np.array([time for time, *_ in decoded], np.float64)
+    times, damaged = np.array(sorted(decoded), np.float64).reshape(-1, 2).T
     part = (times >= first) & (times >= 0)
-    return Timeline(times[part], _spread_damage(decoded)[part], end)
+    return Timeline(times[part], damaged[part] > 0, end)
 
 
-def _spread_damage(decoded: list[tuple]) -> Bool[np.ndarray, " t"]:
-    """Return which frames, in order of display, are damaged or predicted from such ones.
+def _judged(frames: Iterable[Shown]) -> Iterator[tuple[Shown, bool]]:
+    """Yield frames in order of display, and whether each is damaged or predicted from such ones."""
+    damaged_before = False
+    # They are predicted from one another, from the frame before them and from the one after.
+    between: list[Shown] = []
+    for shown in frames:
+        between.append(shown)
+        if shown.bidirectional and len(between) <= MOST_BIDIRECTIONAL:
+            continue
+        *bidirectional, latest = between
+        around = damaged_before or any(map(_is_damaged, between))
+        yield from ((x, around) for x in bidirectional)
+        if not latest.bidirectional:
+            damaged_before &= not _is_key(latest)
+            around = damaged_before or _is_damaged(latest)
+        yield latest, around
+        damaged_before, between = around, []
+    around = damaged_before or any(map(_is_damaged, between))
+    yield from ((x, around) for x in between)
 
-    Args:
-      decoded: of each its time, and whether it is damaged, bidirectional, and a key frame.
-    """
-    damaged, bidirectional, key = (
-        np.array([x[1:] for x in decoded], bool).reshape(-1, 3).T
-    )
-    spread = damaged.copy()
-    for i in np.flatnonzero(damaged):
-        first = i
-        while first > 0 and bidirectional[first - 1]:
-            first -= 1
-        is_end = key[i + 1 :] | (bidirectional[i] & ~bidirectional[i + 1 :])
-        ends = np.flatnonzero(is_end)
-        spread[first : i + 1 + ends[0] if ends.size else None] = True
-    return spread
+
+def _is_damaged(shown: Shown) -> bool:
+    """Return whether a frame is missing or the decoder had to invent a part of it."""
+    return shown.frame is None or shown.frame.is_corrupt
+
+
+def _is_key(shown: Shown) -> bool:
+    """Return whether a frame is predicted from no other."""
+    return shown.frame is not None and shown.frame.key_frame
 
 
 @contextlib.contextmanager
 def _decoder(
-    path: Path, thread_type: str, threads: int, options: dict[str, str]
+    path: Path, thread_type: str, threads: int
 ) -> Iterator[tuple[InputContainer, av.VideoStream]]:
     """Yield an opened video and its stream, to be decoded with these settings."""
     with open_video(path) as container:
         stream = decoded_stream(container, path)
         stream.thread_type = thread_type
         stream.codec_context.thread_count = threads
-        stream.codec_context.options = options
         yield container, stream
 
 

@@ -7,6 +7,8 @@ import av
 import cv2
 import numpy as np
 import pytest
+from av.error import InvalidDataError
+from av.video.frame import PictureType
 from PIL import Image
 from tagged_videos import add_cover, set_display_matrix, set_pixel_shape
 
@@ -203,6 +205,7 @@ def repack(path, target):
         ("libx264", {"g": "12"}, "ts"),
         ("libx264", {"g": "12"}, "mts"),
         ("libx264", {"g": "12"}, "m2ts"),
+        ("libx264", {"g": "12", "x264-params": "open-gop=1"}, "mp4"),
         ("libx265", {"g": "12", "x265-params": "log-level=none"}, "mkv"),
         ("mpeg2video", {"g": "12", "bf": "2"}, "vob"),
     ],
@@ -229,6 +232,54 @@ def test_every_start_gives_the_pictures_of_one_pass(tmp_path, codec, options, en
         assert not part.damaged.any()
         assert not part.end
         np.testing.assert_allclose(part.times[:3], times[first : first + 3])
+
+
+def test_damaged_metadata_are_no_damage(tmp_path):
+    path = tmp_path / "a.mp4"
+    write_moving_film(path, "libx264", {"g": "12"})
+    whole = list(decode_frames(path))
+    film = bytearray(path.read_bytes())
+    # The length of the encoder's message, before its 16 bytes of identification.
+    film[film.index(b"x264 - core") - 17] = 255
+    path.write_bytes(film)
+    with av.open(str(path)) as container:
+        container.streams.video[0].codec_context.options = {"err_detect": "explode"}
+        with pytest.raises(InvalidDataError):
+            next(container.decode(video=0))
+    times = frame_times(path)
+    np.testing.assert_array_equal(
+        [*read_frames(path, times)], [x.picture for x in whole]
+    )
+    assert not any(frame.damaged for frame in decode_frames(path))
+    assert not timeline(path, 0.0, END, 1).damaged.any()
+
+
+@pytest.mark.parametrize("kind", [PictureType.P, PictureType.B])
+def test_all_readers_see_the_same_damage(tmp_path, kind):
+    path = tmp_path / "a.mp4"
+    write_moving_film(path, "libx264", {"g": "12"})
+    with av.open(str(path)) as container:
+        kinds = {x.pts: x.pict_type for x in container.decode(video=0)}
+        container.seek(0)
+        packets = [x for x in container.demux(video=0) if x.size]
+        packet = [x for x in packets if kinds[x.pts] == kind][3]
+        assert packet.pos is not None
+    film = bytearray(path.read_bytes())
+    # The slice's header.
+    film[packet.pos + 5 : packet.pos + 9] = bytes(4)
+    path.write_bytes(film)
+    times = frame_times(path)
+    part = timeline(path, 0.0, END, 1)
+    np.testing.assert_allclose(part.times, times)
+    assert 0 < part.damaged.sum() < len(times)
+    shown = [x.time for x in decode_frames(path) if not x.damaged]
+    np.testing.assert_array_equal(shown, part.times[~part.damaged])
+    for time, damaged in zip(times, part.damaged, strict=True):
+        if damaged:
+            with pytest.raises(ValueError, match="a damaged or missing frame at"):
+                list(read_frames(path, [time]))
+        else:
+            assert len(list(read_frames(path, [time]))) == 1
 
 
 def test_ten_bit_video(tmp_path, make_video):
