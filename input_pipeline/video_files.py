@@ -1,6 +1,6 @@
 """Frames of ordinary video files, through PyAV: upright, square pixels, by their own timestamps.
 
-Any codec, bit depth, rotation flag and variable frame rate. Times count from the first frame.
+Any codec, bit depth, turn, mirroring and variable frame rate. Times count from the first frame.
 
 A decoder that meets damaged bytes leaves a frame out, or invents what is missing and says so. It
 does not say which other frames were predicted from that one: the bidirectional ones beside it and,
@@ -9,9 +9,11 @@ stream is not noticed: in H.264 one place in ten, in other codecs most.
 """
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from fractions import Fraction
-from itertools import chain, islice
+from functools import partial
+from itertools import chain, dropwhile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +21,7 @@ import av
 import numpy as np
 from av.container import InputContainer
 from av.error import FFmpegError, InvalidDataError
+from av.stream import Disposition
 from av.video.frame import PictureType
 from av.video.reformatter import VideoReformatter
 from jaxtyping import Bool, Float64, UInt8
@@ -38,6 +41,10 @@ MAX_PIXEL_SHAPE = 8
 LISTS = {"concat", "concatf", "dash", "hls", "sdp"}
 # Seconds between a frame's time in the index and when it is decoded.
 CLOCK_TOLERANCE = 1e-3
+# Frames in a row that are kept until the next other one; some encoders make no other ones.
+MOST_BIDIRECTIONAL = 16
+
+Reopen = Callable[[], AbstractContextManager[tuple[InputContainer, av.VideoStream]]]
 
 
 class Frame(NamedTuple):
@@ -48,7 +55,7 @@ class Frame(NamedTuple):
     picture: UInt8[np.ndarray, "h w 3"]
     """sRGB, upright."""
     damaged: bool
-    """The decoder had to invent a part of it."""
+    """It is invented in part, or predicted from one that is, or is missing."""
 
 
 class Shown(NamedTuple):
@@ -101,7 +108,7 @@ def readable(path: Path) -> Iterator[InputContainer]:
     """
     try:
         with open_video(path) as container:
-            check_field(path, container.streams.video, "no video stream", "one")
+            video_stream(container, path)
             yield container
     except FFmpegError as error:
         size = path.stat().st_size if path.is_file() else 0
@@ -110,14 +117,31 @@ def readable(path: Path) -> Iterator[InputContainer]:
         raise ValueError(text) from None
 
 
+def video_stream(container: InputContainer, path: Path) -> av.VideoStream:
+    """Return the best video stream of a container that is no cover.
+
+    Raises:
+      FileRefusal: there is none.
+    """
+    films = [
+        stream
+        for stream in container.streams.video
+        if not stream.disposition & Disposition.attached_pic
+    ]
+    if not films:
+        raise FileRefusal(f"{path}: found no video stream, expected one")
+    best = container.streams.best("video")
+    return max(films, key=lambda film: film is best)
+
+
 def decoded_stream(container: InputContainer, path: Path) -> av.VideoStream:
-    """Return the video stream of a container.
+    """Return the video stream of a container, which can be decoded.
 
     Raises:
       FFmpegError: there is no decoder for it.
-      FileRefusal: its pictures, or their pixels, have a shape that no camera makes.
+      FileRefusal: there is none, or one whose pictures or pixels have a shape that no camera makes.
     """
-    stream = container.streams.video[0]
+    stream = video_stream(container, path)
     if stream.codec_context is None:
         raise InvalidDataError(0, "no decoder for this codec", str(path))
     check_frame_size(path, stream.height, stream.width)
@@ -135,7 +159,6 @@ def decode_frames(
     path: Path,
     start: float = 0.0,
     *,
-    strict: bool = False,
     spacing: float = 0.0,
     threads: int = 0,
 ) -> Iterator[Frame]:
@@ -144,29 +167,23 @@ def decode_frames(
     Args:
       path: the file.
       start: seconds since the first frame.
-      strict: end at damage that decoders notice and otherwise patch up or leave out.
       spacing: least seconds between two frames; those between are left out. Without `start`.
       threads: of the decoder; 0 is as many as there are cores.
 
     Raises:
       FFmpegError: where the file can be read no further.
     """
-    with open_video(path) as container:
-        stream = decoded_stream(container, path)
-        stream.thread_type = "AUTO"
-        stream.codec_context.thread_count = threads
-        if strict:
-            stream.codec_context.options = {"err_detect": "explode"}
-        due = 0.0
-        reformatter = VideoReformatter()
-        for time, frame, _ in _frames_from(container, stream, start):
-            if frame is None and strict:
-                raise InvalidDataError(0, f"damaged at {time:.2f} s", str(path))
+    decoder = partial(_decoder, path, "AUTO", threads)
+    due = 0.0
+    reformatter = VideoReformatter()
+    with decoder() as (container, stream):
+        shown = _frames_from(container, stream, start, decoder)
+        for (time, frame, _), damaged in _judged(shown):
             if frame is None or time < due:
                 continue
             if spacing > 0:
                 due = time + spacing
-            yield Frame(time, _upright(frame, stream, reformatter), frame.is_corrupt)
+            yield Frame(time, _upright(frame, stream, reformatter), damaged)
 
 
 def frame_times(path: Path) -> Float64[np.ndarray, " t"]:
@@ -176,7 +193,7 @@ def frame_times(path: Path) -> Float64[np.ndarray, " t"]:
       ValueError: naming the file: no video, damaged, without timestamps or with one twice.
     """
     with readable(path) as container:
-        stream = container.streams.video[0]
+        stream = video_stream(container, path)
         packets = [p for p in container.demux(stream) if p.size and not p.is_discard]
         stamps = [packet.pts for packet in packets]
         base = stream.time_base
@@ -216,7 +233,7 @@ def read_frames(
     """
     done = 0
     try:
-        for frame in decode_frames(path, start=times[0], strict=True):
+        for frame in decode_frames(path, start=times[0]):
             if frame.time < times[done] - CLOCK_TOLERANCE:
                 continue
             if frame.damaged or frame.time > times[done] + CLOCK_TOLERANCE:
@@ -243,56 +260,74 @@ def timeline(path: Path, first: float, last: float, least: int) -> Timeline:
       last: seconds at which it ends; or later, where it has `least` frames.
       least: frames.
     """
+    decoder = partial(_decoder, path, "FRAME", DECODER_THREADS)
     decoded = []
     end = ""
     count = 0
     try:
-        with open_video(path) as container:
-            stream = decoded_stream(container, path)
-            stream.thread_type = "FRAME"
-            stream.codec_context.thread_count = DECODER_THREADS
-            for time, frame, bidirectional in _frames_from(container, stream, first):
-                is_damaged = frame is None or frame.is_corrupt
-                decoded.append(
-                    (time, is_damaged, bidirectional, frame and frame.key_frame)
-                )
+        with decoder() as (container, stream):
+            shown = _frames_from(container, stream, first, decoder)
+            for (time, frame, bidirectional), is_damaged in _judged(shown):
+                decoded.append((time, is_damaged))
                 count += frame is not None and time >= first
                 # The bidirectional frames before the next one are predicted from that one too.
                 if time >= last and count >= least and not bidirectional:
                     break
     except FFmpegError as error:
         end = str(error).split(":")[0]
-    decoded.sort(key=lambda one: one[0])
-    times = np.array([time for time, *_ in decoded], np.float64)
+    times, damaged = np.array(sorted(decoded), np.float64).reshape(-1, 2).T
     part = (times >= first) & (times >= 0)
-    return Timeline(times[part], _spread_damage(decoded)[part], end)
+    return Timeline(times[part], damaged[part] > 0, end)
 
 
-def _spread_damage(decoded: list[tuple]) -> Bool[np.ndarray, " t"]:
-    """Return which frames, in order of display, are damaged or predicted from such ones.
+def _judged(frames: Iterable[Shown]) -> Iterator[tuple[Shown, bool]]:
+    """Yield frames in order of display, and whether each is damaged or predicted from such ones."""
+    damaged_before = False
+    # They are predicted from one another, from the frame before them and from the one after.
+    between: list[Shown] = []
+    for shown in frames:
+        between.append(shown)
+        if shown.bidirectional and len(between) <= MOST_BIDIRECTIONAL:
+            continue
+        *bidirectional, latest = between
+        around = damaged_before or any(map(_is_damaged, between))
+        yield from ((x, around) for x in bidirectional)
+        if not latest.bidirectional:
+            damaged_before &= not _is_key(latest)
+            around = damaged_before or _is_damaged(latest)
+        yield latest, around
+        damaged_before, between = around, []
+    around = damaged_before or any(map(_is_damaged, between))
+    yield from ((x, around) for x in between)
 
-    Args:
-      decoded: of each its time, and whether it is damaged, bidirectional, and a key frame.
-    """
-    damaged, bidirectional, key = (
-        np.array([x[1:] for x in decoded], bool).reshape(-1, 3).T
-    )
-    spread = damaged.copy()
-    for i in np.flatnonzero(damaged):
-        first = i
-        while first > 0 and bidirectional[first - 1]:
-            first -= 1
-        is_end = key[i + 1 :] | (bidirectional[i] & ~bidirectional[i + 1 :])
-        ends = np.flatnonzero(is_end)
-        spread[first : i + 1 + ends[0] if ends.size else None] = True
-    return spread
+
+def _is_damaged(shown: Shown) -> bool:
+    """Return whether a frame is missing or the decoder had to invent a part of it."""
+    return shown.frame is None or shown.frame.is_corrupt
+
+
+def _is_key(shown: Shown) -> bool:
+    """Return whether a frame is predicted from no other."""
+    return shown.frame is not None and shown.frame.key_frame
+
+
+@contextlib.contextmanager
+def _decoder(
+    path: Path, thread_type: str, threads: int
+) -> Iterator[tuple[InputContainer, av.VideoStream]]:
+    """Yield an opened video and its stream, to be decoded with these settings."""
+    with open_video(path) as container:
+        stream = decoded_stream(container, path)
+        stream.thread_type = thread_type
+        stream.codec_context.thread_count = threads
+        yield container, stream
 
 
 def _frames_from(
-    container: InputContainer, stream: av.VideoStream, start: float
+    container: InputContainer, stream: av.VideoStream, start: float, reopen: Reopen
 ) -> Iterator[Shown]:
     """Yield frames in order from a key frame at or before `start` on; all if the index misleads."""
-    decoded = _decoded(container, stream)
+    decoded = _decoded(container.demux(stream), stream)
     head = []
     for shown in decoded:
         head.append(shown)
@@ -304,27 +339,43 @@ def _frames_from(
     # the cut of a longer video, do not count.
     begin = min(x.time for x in head if x.frame is not None or not x.bidirectional)
     if start > 0 and shown.frame.time is not None:
-        base = stream.time_base or Fraction(1)
-        container.seek(int((begin + start) / base), stream=stream)
-        decoded = _decoded(container, stream)
-        head = [*islice(decoded, 1)]
-        # The index misleads: go from the beginning.
-        if not head or head[0].time - begin > start:
-            container.seek(int(begin / base), stream=stream)
-            decoded = _decoded(container, stream)
-            head = []
-    for x in chain(head, decoded):
-        yield x._replace(time=x.time - begin)
+        stamp = round((begin + start) / (stream.time_base or Fraction(1)))
+        decoded = _frames_from_key(container, stream, stamp)
+        head = []
+    if decoded is not None:
+        for x in chain(head, decoded):
+            yield x._replace(time=x.time - begin)
+        return
+    # Without an index its beginning need not be found again either.
+    with reopen() as (container, stream):
+        for x in _decoded(container.demux(stream), stream):
+            yield x._replace(time=x.time - begin)
 
 
-def _decoded(container: InputContainer, stream: av.VideoStream) -> Iterator[Shown]:
-    """Yield frames from the container's place on, by the stream's clock, and missing ones."""
+def _frames_from_key(
+    container: InputContainer, stream: av.VideoStream, stamp: int
+) -> Iterator[Shown] | None:
+    """Return frames from a key frame at or before a time stamp on; None if the index misleads."""
+    container.seek(stamp, stream=stream)
+    # Without an index the place is anywhere between two key frames.
+    packets = dropwhile(lambda packet: not packet.is_keyframe, container.demux(stream))
+    key = next(packets, None)
+    if key is None or key.pts is None or key.pts > stamp:
+        return None
+    # Frames shown before it may be predicted from those that are left out.
+    first = key.pts
+    shown = (packet for packet in packets if packet.pts is None or packet.pts >= first)
+    return _decoded(chain([key], shown), stream)
+
+
+def _decoded(packets: Iterable[av.Packet], stream: av.VideoStream) -> Iterator[Shown]:
+    """Yield the frames of these packets, by the stream's clock, and missing ones."""
     rate = float(stream.average_rate or 25)
     count = 0
     latest = -np.inf
     # Packets whose frame did not come yet, by their time stamps.
     awaited: dict[int, Shown] = {}
-    for packet in container.demux(stream):
+    for packet in packets:
         if packet.size and packet.pts is not None:
             time = float(packet.pts * (stream.time_base or 1))
             if not packet.is_discard:
@@ -354,5 +405,22 @@ def _upright(
     shape = float(stream.sample_aspect_ratio or 1)
     width = max(1, round(frame.width * shape))
     picture = reformatter.reformat(frame, width=width, format="rgb24").to_ndarray()
-    # The flag is the counter-clockwise turn that makes the picture upright.
-    return np.rot90(picture, round(frame.rotation / 90))
+    matrix = frame.side_data.get("DISPLAYMATRIX")
+    return picture if matrix is None else _oriented(picture, bytes(matrix))
+
+
+def _oriented(
+    picture: UInt8[np.ndarray, "h w 3"], matrix: bytes
+) -> UInt8[np.ndarray, "r q 3"]:
+    """Return a picture turned and mirrored by quarters, as near as that is to the matrix.
+
+    Args:
+      picture: as stored.
+      matrix: nine integers; the first two of each row say where its columns' axis, and its rows',
+        point in the upright picture: to the right, and down.
+    """
+    axes = np.frombuffer(matrix, np.int32).reshape(3, 3)[:2, :2].astype(int)
+    if abs(axes[0, 0]) < abs(axes[0, 1]):
+        picture, axes = picture.swapaxes(0, 1), axes[::-1]
+    columns, rows = np.where(np.diagonal(axes) < 0, -1, 1)
+    return picture[::rows, ::columns]

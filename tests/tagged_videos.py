@@ -28,3 +28,32 @@ def set_pixel_shape(path: Path, width: int, height: int) -> None:
     place = data.index(b"pasp") + 4
     struct.pack_into(">II", data, place, width, height)
     path.write_bytes(bytes(data))
+
+
+def set_display_matrix(path: Path, a: int, b: int, c: int, d: int) -> None:
+    """Change how an mp4 says that its only track is turned and mirrored."""
+    data = bytearray(path.read_bytes())
+    # Behind the box's name and 40 bytes of other fields (ISO/IEC 14496-12, 8.3.2).
+    place = data.index(b"tkhd") + 44
+    one = 1 << 16
+    struct.pack_into(
+        ">9i", data, place, *(one * x for x in (a, b, 0, c, d, 0, 0, 0)), 1 << 30
+    )
+    path.write_bytes(bytes(data))
+
+
+def add_cover(path: Path, picture: bytes) -> None:
+    """Put a JPEG file before the tracks of an mp4 that ends with its description of them."""
+
+    def box(name: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", 8 + len(content)) + name + content
+
+    jpeg = struct.pack(">II", 13, 0)
+    handler = box(b"hdlr", bytes(8) + b"mdirappl" + bytes(9))
+    items = box(b"ilst", box(b"covr", box(b"data", jpeg + picture)))
+    cover = box(b"udta", box(b"meta", bytes(4) + handler + items))
+    data = path.read_bytes()
+    start = data.rindex(b"moov") + 4
+    (header,) = struct.unpack_from(">I", data, start)
+    movie = data[start : start + header] + cover + data[start + header :]
+    path.write_bytes(data[: start - 8] + box(b"moov", movie))

@@ -15,7 +15,7 @@ from jaxtyping import Float, Float32, UInt8
 from numpy import ndarray
 
 from input_pipeline.plain_files import FileRefusal
-from input_pipeline.video_files import open_video
+from input_pipeline.video_files import open_video, video_stream
 
 # A second.
 SAMPLE_RATE = 44_100
@@ -47,7 +47,7 @@ def _samples(path: Path, start: float, count: int) -> Float32[ndarray, " n"] | N
     """Return `count` samples from a second on, 0 where there is no sound; None without any.
 
     Raises:
-      FileRefusal: it is no file.
+      FileRefusal: it is no file, or has sound only.
       FFmpegError: it is no video, or the decoder does not open.
     """
     samples = np.zeros(count, np.float32)
@@ -57,9 +57,8 @@ def _samples(path: Path, start: float, count: int) -> Float32[ndarray, " n"] | N
             return None
         stream = container.streams.audio[0]
         # When the first picture is shown, by the file's clock.
-        first = 0.0
-        for video in container.streams.video[:1]:
-            first = float((video.start_time or 0) * (video.time_base or 1))
+        video = video_stream(container, path)
+        first = float((video.start_time or 0) * (video.time_base or 1))
         begin = first + start
         base = stream.time_base or Fraction(1)
         # A decoder's first samples are not whole, for so many seconds.

@@ -1,8 +1,8 @@
 """Read and write ordinary video files, through PyAV.
 
-Reading takes any size, rate, pixel format, rotation flag and variable frame rate: frames are picked
-by their own timestamps, turned upright, cropped at the centre to the wanted shape and reduced by
-area averaging. `Video.note` says what was done.
+Reading takes any size, rate, pixel format, turn, mirroring and variable frame rate: frames are
+picked by their own timestamps, turned upright, cropped at the centre to the wanted shape and
+reduced by area averaging. `Video.note` says what was done.
 """
 
 from fractions import Fraction

@@ -165,7 +165,7 @@ def _sparse_film(path: Path) -> tuple[list[Gray], Float[np.ndarray, " t"]]:
     times = []
     # Reported by those who read the part.
     with suppress(FFmpegError):
-        for frame in decode_frames(path, strict=True, spacing=0.99 / COMPARED_FPS):
+        for frame in decode_frames(path, spacing=0.99 / COMPARED_FPS):
             if frame.time > LONGEST_SECONDS or frame.damaged:
                 break
             gray = cv2.cvtColor(frame.picture, cv2.COLOR_RGB2GRAY)

@@ -7,8 +7,10 @@ import av
 import cv2
 import numpy as np
 import pytest
+from av.error import InvalidDataError
+from av.video.frame import PictureType
 from PIL import Image
-from tagged_videos import set_pixel_shape
+from tagged_videos import add_cover, set_display_matrix, set_pixel_shape
 
 from input_pipeline import plain_files
 from input_pipeline.media_files import (
@@ -122,6 +124,162 @@ def test_rotated_frames_are_upright_as_in_opencv(tmp_path, make_video):
     assert frame_size(path) == expected.shape[:2]
     picture = next(read_frames(path, [0.0]))
     assert np.abs(picture.astype(int) - expected[..., ::-1]).mean() < 3
+
+
+@pytest.mark.parametrize(
+    "matrix",
+    [(x, 0, 0, y) for x in (1, -1) for y in (1, -1)]
+    + [(0, x, y, 0) for x in (1, -1) for y in (1, -1)],
+)
+def test_turned_and_mirrored_frames_are_upright(tmp_path, make_video, matrix):
+    path = make_video(tmp_path / "a.mp4", [0, 4, 8])
+    stored = first_frame(path)
+    set_display_matrix(path, *matrix)
+    # ISO/IEC 14496-12, 6.2.2: a pixel at p, q is shown at a p + c q, b p + d q, and a shift.
+    a, b, c, d = matrix
+    q, p = np.indices(stored.shape[:2])
+    columns, rows = a * p + c * q, b * p + d * q
+    columns, rows = columns - columns.min(), rows - rows.min()
+    expected = np.zeros((rows.max() + 1, columns.max() + 1, 3), np.uint8)
+    expected[rows, columns] = stored
+    np.testing.assert_array_equal(first_frame(path), expected)
+    assert frame_size(path) == expected.shape[:2]
+
+
+COVER = cv2.imencode(".jpg", np.full((160, 200, 3), 99, np.uint8))[1].tobytes()
+
+
+def test_film_behind_its_cover(tmp_path, make_video):
+    path = make_video(tmp_path / "a.mp4", VARIABLE)
+    times, plain = frame_times(path), list(decode_frames(path))
+    add_cover(path, COVER)
+    with av.open(str(path)) as container:
+        assert [s.codec.name for s in container.streams.video] == ["mjpeg", "h264"]
+    np.testing.assert_array_equal(frame_times(path), times)
+    np.testing.assert_allclose(timeline(path, 0.0, END, 1).times, times)
+    assert frame_size(path) == (48, 64)
+    for before, after in zip(plain, decode_frames(path), strict=True):
+        np.testing.assert_array_equal(after.picture, before.picture)
+
+
+def test_sound_with_a_cover_is_no_film(tmp_path):
+    path = tmp_path / "a.m4a"
+    with av.open(str(path), "w", format="mp4") as container:
+        stream = container.add_stream("aac", rate=48_000, layout="mono")
+        silence = np.zeros((1, 1024), np.float32)
+        frame = av.AudioFrame.from_ndarray(silence, format="fltp", layout="mono")
+        frame.sample_rate = 48_000
+        container.mux([*stream.encode(frame), *stream.encode()])
+    add_cover(path, COVER)
+    for read in (frame_times, frame_size):
+        with pytest.raises(ValueError, match=r"a\.m4a: found no video stream"):
+            read(path)
+
+
+def write_moving_film(path, codec, options):
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=25, options=options)
+        assert isinstance(stream, av.VideoStream)
+        stream.height, stream.width, stream.pix_fmt = 64, 80, "yuv420p"
+        noise = np.random.default_rng(0).integers(0, 255, (8, 10, 3), np.uint8)
+        ground = noise.repeat(8, 0).repeat(8, 1)
+        for i in range(40):
+            picture = np.roll(ground, (i, 2 * i), (0, 1))
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+
+
+def repack(path, target):
+    with av.open(str(path)) as source, av.open(str(target), "w") as container:
+        stream = container.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(source.streams.video[0]):
+            if packet.size:
+                packet.stream = stream
+                container.mux(packet)
+
+
+@pytest.mark.parametrize(
+    ("codec", "options", "ending"),
+    [
+        ("libx264", {"g": "12"}, "ts"),
+        ("libx264", {"g": "12"}, "mts"),
+        ("libx264", {"g": "12"}, "m2ts"),
+        ("libx264", {"g": "12", "x264-params": "open-gop=1"}, "mp4"),
+        ("libx265", {"g": "12", "x265-params": "log-level=none"}, "mkv"),
+        ("mpeg2video", {"g": "12", "bf": "2"}, "vob"),
+    ],
+)
+def test_every_start_gives_the_pictures_of_one_pass(tmp_path, codec, options, ending):
+    write_moving_film(tmp_path / "whole.mp4", codec, options)
+    path = tmp_path / f"a.{ending}"
+    repack(tmp_path / "whole.mp4", path)
+    with av.open(str(tmp_path / "whole.mp4")) as container:
+        whole = [
+            frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)
+        ]
+    times = frame_times(path)
+    assert len(times) == len(whole) == 40
+    half = 0.02
+    for first in range(0, 37, 3):
+        read = [*read_frames(path, times[first : first + 3])]
+        np.testing.assert_array_equal(read, whole[first : first + 3])
+        start = times[first] - half
+        shown = [x for x in decode_frames(path, start) if x.time >= start]
+        assert not any(x.damaged for x in shown)
+        np.testing.assert_array_equal([x.picture for x in shown], whole[first:])
+        part = timeline(path, start, times[first + 2], 3)
+        assert not part.damaged.any()
+        assert not part.end
+        np.testing.assert_allclose(part.times[:3], times[first : first + 3])
+
+
+def test_damaged_metadata_are_no_damage(tmp_path):
+    path = tmp_path / "a.mp4"
+    write_moving_film(path, "libx264", {"g": "12"})
+    whole = list(decode_frames(path))
+    film = bytearray(path.read_bytes())
+    # The length of the encoder's message, before its 16 bytes of identification.
+    film[film.index(b"x264 - core") - 17] = 255
+    path.write_bytes(film)
+    with av.open(str(path)) as container:
+        container.streams.video[0].codec_context.options = {"err_detect": "explode"}
+        with pytest.raises(InvalidDataError):
+            next(container.decode(video=0))
+    times = frame_times(path)
+    np.testing.assert_array_equal(
+        [*read_frames(path, times)], [x.picture for x in whole]
+    )
+    assert not any(frame.damaged for frame in decode_frames(path))
+    assert not timeline(path, 0.0, END, 1).damaged.any()
+
+
+@pytest.mark.parametrize("kind", [PictureType.P, PictureType.B])
+def test_all_readers_see_the_same_damage(tmp_path, kind):
+    path = tmp_path / "a.mp4"
+    write_moving_film(path, "libx264", {"g": "12"})
+    with av.open(str(path)) as container:
+        kinds = {x.pts: x.pict_type for x in container.decode(video=0)}
+        container.seek(0)
+        packets = [x for x in container.demux(video=0) if x.size]
+        packet = [x for x in packets if kinds[x.pts] == kind][3]
+        assert packet.pos is not None
+    film = bytearray(path.read_bytes())
+    # The slice's header.
+    film[packet.pos + 5 : packet.pos + 9] = bytes(4)
+    path.write_bytes(film)
+    times = frame_times(path)
+    part = timeline(path, 0.0, END, 1)
+    np.testing.assert_allclose(part.times, times)
+    assert 0 < part.damaged.sum() < len(times)
+    shown = [x.time for x in decode_frames(path) if not x.damaged]
+    np.testing.assert_array_equal(shown, part.times[~part.damaged])
+    for time, damaged in zip(times, part.damaged, strict=True):
+        if damaged:
+            with pytest.raises(ValueError, match="a damaged or missing frame at"):
+                list(read_frames(path, [time]))
+        else:
+            assert len(list(read_frames(path, [time]))) == 1
 
 
 def test_ten_bit_video(tmp_path, make_video):

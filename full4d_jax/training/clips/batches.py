@@ -327,7 +327,7 @@ def _random_window(
 ) -> UInt8[np.ndarray, "t h w 3"]:
     """Read frames of a video from a random moment on."""
     with video_files.open_video(path) as container:
-        stream = container.streams.video[0]
+        stream = video_files.video_stream(container, path)
         if stream.duration and stream.time_base:
             duration = float(stream.duration * stream.time_base)
         else:
