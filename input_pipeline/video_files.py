@@ -405,7 +405,12 @@ def _upright(
     shape = float(stream.sample_aspect_ratio or 1)
     width = max(1, round(frame.width * shape))
     picture = reformatter.reformat(frame, width=width, format="rgb24").to_ndarray()
-    matrix = frame.side_data.get("DISPLAYMATRIX")
+    try:
+        matrix = frame.side_data.get("DISPLAYMATRIX")
+    except ValueError:
+        # PyAV lists no side data beside a kind that it has no name for, such as a photo's EXIF, but
+        # it tells the counter-clockwise turn; a mirroring is lost.
+        return np.rot90(picture, round(frame.rotation / 90))
     return picture if matrix is None else _oriented(picture, bytes(matrix))
 
 
