@@ -296,7 +296,8 @@ def _judged(frames: Iterable[Shown]) -> Iterator[tuple[Shown, bool]]:
             damaged_before &= not _is_key(latest)
             around = damaged_before or _is_damaged(latest)
         yield latest, around
-        damaged_before, between = around, []
+        damaged_before = around
+        between = []
     around = damaged_before or any(map(_is_damaged, between))
     yield from ((x, around) for x in between)
 

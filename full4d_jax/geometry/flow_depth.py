@@ -152,8 +152,10 @@ def resize_film(film: UInt8[ndarray, "t h w"]) -> UInt8[ndarray, "t r q"]:
     height, width = film.shape[1:]
     scale = min(MOST_ENLARGED, MATCHED_SIDE / max(height, width))
     size = round(scale * width), round(scale * height)
-    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    return np.stack([cv2.resize(picture, size, interpolation=how) for picture in film])
+    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    return np.stack(
+        [cv2.resize(picture, size, interpolation=interpolation) for picture in film]
+    )
 
 
 def _resized(lens: Lens, size: tuple[int, ...], new: tuple[int, ...]) -> Lens:

@@ -109,18 +109,18 @@ def count_unposed(captures: Sequence[capture.Capture]) -> list[capture.Capture]:
     used = {x for view in views for x in (*view.files, *view.depth, *view.masks)}
     posed = [x for view in views for x in view.files]
     places = {x.parent for x in posed if x.suffix.lower() in media_files.PICTURES}
-    beside = [
+    pictures = [
         x
         for place in sorted(places)
         for x in media_files.listed(place, media_files.PICTURES)
     ]
-    unposed = [x for x in beside if x not in used]
+    unposed = [x for x in pictures if x not in used]
     if not unposed:
         return list(captures)
-    ratio = f"{len(unposed)} of {len(beside)} pictures"
-    told = f"{ratio} have no pose and are left out, the first is {unposed[0].name}"
+    ratio = f"{len(unposed)} of {len(pictures)} pictures"
+    lacking = f"{ratio} have no pose and are left out, the first is {unposed[0].name}"
     first, *later = captures
-    note = "; ".join(filter(None, [first.note, told]))
+    note = "; ".join(filter(None, [first.note, lacking]))
     return [first._replace(note=note), *later]
 
 

@@ -188,7 +188,8 @@ def _pose(frame: dict) -> np.ndarray:
 
 def _focal_length(table: dict, axis: str, side: int) -> float:
     """Return pixels along a side of so many, by length or else angle of view; 0 without both."""
-    length, angle = f"fl_{axis}", f"camera_angle_{axis}"
+    length = f"fl_{axis}"
+    angle = f"camera_angle_{axis}"
     if length in table:
         return field_number(table, length, table["where"])
     if angle in table:
@@ -204,10 +205,11 @@ def _lens(table: dict, file: Path) -> tuple[np.ndarray, tuple[int, int]]:
     is_sized = {"w", "h"} <= set(table)
     size = (table["h"], table["w"]) if is_sized else media_files.picture_size(file)
     rows, columns = map(round, size)
-    fx = _focal_length(table, "x", columns)
-    fy = _focal_length(table, "y", rows)
+    along_x = _focal_length(table, "x", columns)
+    along_y = _focal_length(table, "y", rows)
     # As in instant-ngp, one counts for both sides.
-    fx, fy = fx or fy, fy or fx
+    fx = along_x or along_y
+    fy = along_y or along_x
     named = " ".join(key for key in LENS if key in table) or "nothing"
     check_field(f"{where}, lens", fx and fy, named, f"one of {', '.join(FOCAL)}")
     cx = float(table.get("cx", columns / 2))

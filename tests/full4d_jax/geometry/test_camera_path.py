@@ -123,16 +123,16 @@ def test_noise_is_no_travel(points, pixels):
     followed = Tracks(*(x[np.sort(few)] for x in followed))
     noise = rng.normal(0, pixels, followed.there.shape)
     noisy = followed._replace(there=followed.there + noise)
-    found = find_camera_path(noisy, lacking(depth), LENS, known=True)
-    assert found.motion == "turn"
+    path = find_camera_path(noisy, lacking(depth), LENS, known=True)
+    assert path.motion == "turn"
 
 
 @pytest.mark.parametrize("degrees", [2, 4])
 def test_a_little_travel_is_no_turn_of_a_longer_lens(degrees):
     turn = np.linspace(0, degrees, FRAMES)
     frames, depth = film(orbit(turn, turn / 2, 1.8, (0.0, 0.0, 0.6)))
-    found = find_camera_path(tracks(frames), lacking(depth), LENS * ASSUMED)
-    assert found.motion == "travel"
+    path = find_camera_path(tracks(frames), lacking(depth), LENS * ASSUMED)
+    assert path.motion == "travel"
 
 
 @pytest.mark.parametrize("motion", ["turn", "travel"])
