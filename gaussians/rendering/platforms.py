@@ -1,10 +1,10 @@
 """Lists and compositing in the formulation of the platform that a program is lowered for.
 
 GPUs run Pallas kernels over 16-pixel tiles (`compositing_gpu`), TPUs one over chunks of their lists
-(`compositing_tpu`). All else loops over 8-pixel quarters in XLA (`compositing`), NVIDIA GPUs before
-Ampere and double precision on TPUs too. The platform of the program decides, not the default
-device, and only its own branch is lowered. Both passes of the gradient choose for themselves, so no
-branch saves arrays for another.
+(`compositing_tpu`), CPUs loops over 8-pixel quarters that Numba compiles (`compositing_cpu`). All
+else loops over quarters in XLA (`compositing`): NVIDIA GPUs before Ampere, and double precision.
+The platform of the program decides, not the default device, and only its own branch is lowered.
+Both passes of the gradient choose for themselves, so no branch saves arrays for another.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,12 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array
 
-from gaussians.rendering import compositing, compositing_gpu, compositing_tpu
+from gaussians.rendering import (
+    compositing,
+    compositing_cpu,
+    compositing_gpu,
+    compositing_tpu,
+)
 from gaussians.rendering.binning import Bins, Tiles, bin_quarters, bin_splats
 from gaussians.rendering.compositing import Features, Image
 from gaussians.rendering.gpus import runs_triton
@@ -61,6 +66,8 @@ composite.defvjp(_forward, _backward)
 def _build_lists(kernels: ModuleType, splats: Splats, tiles: Tiles, slots: int) -> Bins:
     if kernels is compositing:
         return bin_quarters(splats, tiles, slots)
+    if kernels is compositing_cpu:
+        return compositing_cpu.list_splats(splats, tiles.quarters, 2 * slots)
     bins = bin_splats(splats, tiles, slots)
     more = tiles.quarters.count - tiles.count
     first, length = (jnp.pad(run, (0, more)) for run in (bins.first, bins.length))
@@ -91,20 +98,23 @@ def _pull_back(
 
 def _on_this_platform(work: Callable[..., T], *arrays: Array | Bins | Splats) -> T:
     """Return `work(kernels, *arrays)` with the module of the platform."""
-    # The kernel is traced everywhere and has no double precision.
-    tpu = compositing_tpu if jnp.result_type(float) == jnp.float32 else compositing
+    # These kernels are traced everywhere and have no double precision.
+    is_single = jnp.result_type(float) == jnp.float32
+    cpu = compositing_cpu if is_single else compositing
+    tpu = compositing_tpu if is_single else compositing
     return lax.platform_dependent(
         *arrays,
         cuda=partial(work, compositing_gpu if runs_triton() else compositing),
         rocm=partial(work, compositing_gpu),
         tpu=partial(work, tpu),
+        cpu=partial(work, cpu),
         default=partial(work, compositing),
     )
 
 
 def _own_lists(kernels: ModuleType, bins: Bins, tiles: Tiles) -> tuple[Bins, Tiles]:
     """Return the lists of `list_splats` without the unused end, and their tiles."""
-    if kernels is compositing:
+    if kernels in (compositing, compositing_cpu):
         return bins, tiles.quarters
     ids = bins.ids[: bins.ids.shape[0] // 2]
     n = tiles.count
