@@ -199,6 +199,18 @@ def test_a_film_that_is_fine_passes(monkeypatch, tmp_path, frames):
     assert said(monkeypatch, tmp_path, frames()) == ""
 
 
+def test_an_instant_that_few_tracks_agree_with_is_warned_of(monkeypatch, tmp_path):
+    estimate = find_path.estimate_path
+
+    def with_doubt(*given, **more):
+        path = estimate(*given, **more)
+        path.agree[6] = 0.5
+        return path
+
+    monkeypatch.setattr(find_path, "estimate_path", with_doubt)
+    assert "(50% at 0.75 s)" in said(monkeypatch, tmp_path, travelling())
+
+
 def test_water_before_a_camera_at_rest_passes(monkeypatch, tmp_path):
     frames = resting()
     frames[:, HEIGHT // 2 :] = water()[:, HEIGHT // 2 :]
