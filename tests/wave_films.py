@@ -33,10 +33,12 @@ class Signal(NamedTuple):
 SDR = Signal(1, 1, 1, 8)
 PQ = Signal(16, 9, 9, 10)
 HLG = Signal(18, 9, 9, 10)
+RATE = {"b": "8M", "minrate": "8M", "maxrate": "8M", "bufsize": "2M"}
 QUALITY = {
     "libx264": {"qp": "2"},
     "libx265": {"x265-params": "log-level=none:qp=2"},
-    "mpeg2video": {"qmin": "1", "qmax": "2", "b": "8000000", "bf": "2"},
+    # At a constant rate, since frames that share a packet have one time stamp.
+    "mpeg2video": {"bf": "2", **RATE},
 }
 # Weights of red and blue in luma (H.273, table 4).
 LUMA = {1: (0.2126, 0.0722), 6: (0.299, 0.114), 9: (0.2627, 0.0593)}
