@@ -2,12 +2,13 @@
 
 A film of ordinary range is shown as it is: all screens for it have one curve, about sRGB's. A film
 of high dynamic range (PQ, HLG) names the light of a screen of 1000 nits (BT.2100). BT.2390
-compresses that to 203 nits, which BT.2408 calls white. Up to 95 nits nothing changes.
+compresses that to 203 nits, which BT.2408 calls white. Up to 88 nits nothing changes.
 """
 
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import av
 import numpy as np
@@ -47,13 +48,22 @@ TICK = Fraction(1, 1000)
 Rgb = Float64[np.ndarray, "*n 3"]
 
 
+class TableFilter(NamedTuple):
+    """A graph that looks frames up in a table."""
+
+    signal: FilterContext
+    """Takes the frames."""
+    graph: Graph
+    """Gives those in sRGB."""
+
+
 class SrgbConverter:
     """Converts the frames of one film; what it keeps would else be set up at every frame."""
 
     def __init__(self) -> None:
         self._to_bytes = VideoReformatter()
         self._to_floats = VideoReformatter()
-        self._tables: dict[tuple[int, int, int, int], Graph] = {}
+        self._tables: dict[tuple[int, int, int, int], TableFilter] = {}
         self._count = 0
 
     def convert(self, frame: av.VideoFrame, width: int) -> UInt8[np.ndarray, "h w 3"]:
@@ -70,9 +80,8 @@ class SrgbConverter:
         kind = (width, frame.height, transfer, primaries)
         if kind not in self._tables:
             self._tables[kind] = _table_filter(*kind)
-        graph = self._tables[kind]
-        graph.push(signal, at=0)
-        shown = graph.vpull()
+        self._tables[kind].signal.push(signal)
+        shown = self._tables[kind].graph.vpull()
         return self._to_bytes.reformat(shown, format="rgb24").to_ndarray()
 
 
@@ -98,22 +107,24 @@ def check_colours(path: Path, frame: av.VideoFrame) -> None:
             raise FileRefusal(f"{path}: found {found}, expected {expected}")
 
 
-def _table_filter(width: int, height: int, transfer: int, primaries: int) -> Graph:
-    """Return a graph that takes a signal's frames as its first input and gives sRGB's."""
+def _table_filter(
+    width: int, height: int, transfer: int, primaries: int
+) -> TableFilter:
+    """Return a filter from a signal of this size and kind to sRGB."""
     table = av.VideoFrame.from_ndarray(_table(transfer, primaries), format="gbrpf32le")
     table.pts = 0
     table.time_base = TICK
     graph = Graph()
-    film = _float_input(graph, width, height)
+    signal = _float_input(graph, width, height)
     levels = _float_input(graph, table.width, table.height)
     lookup = graph.add("haldclut", "interp=tetrahedral")
-    film.link_to(lookup, 0, 0)
+    signal.link_to(lookup, 0, 0)
     levels.link_to(lookup, 0, 1)
     lookup.link_to(graph.add("buffersink"))
     graph.configure()
     levels.push(table)
     levels.push(None)
-    return graph
+    return TableFilter(signal, graph)
 
 
 def _float_input(graph: Graph, width: int, height: int) -> FilterContext:

@@ -491,20 +491,23 @@ def _check_boxes(path: Path) -> None:
     Raises:
       FileRefusal: naming the file.
     """
+    total = path.stat().st_size
+    start = 0
     with path.open("rb") as file:
         while len(header := file.read(8)) == 8:
             size, name = struct.unpack(">I4s", header)
-            start = file.tell() - 8
             if size == 1:
                 size = int.from_bytes(file.read(8))
-            if name == b"moov" and (sphere := SPHERES.search(file.read(size - 8))):
-                kind = (
-                    "VR180 or another mesh" if b"mshp" in sphere[0] else "Google's XML"
-                )
+            if name == b"moov" and (
+                sphere := SPHERES.search(file.read(min(size, total)))
+            ):
+                is_mesh = b"mshp" in sphere[0]
+                kind = "VR180 or another mesh" if is_mesh else "Google's XML"
                 raise _sphere_refusal(path, kind)
-            if size < 8:
+            start += size
+            if size < 8 or start >= total:
                 return
-            file.seek(start + size)
+            file.seek(start)
 
 
 def _sphere_refusal(path: Path, projection: str) -> FileRefusal:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import av
 import numpy as np
+from av.filter import Graph
 from jaxtyping import Float, UInt16
 
 ROWS = 64
@@ -119,7 +120,7 @@ def woven_frame(
     luma, chroma = second.copy(), second[::2, ::2].copy()
     luma[row::2] = first[row::2]
     chroma[row::2] = first[::2, ::2][row::2]
-    graph = av.filter.Graph()
+    graph = Graph()
     source = graph.add_buffer(
         width=COLUMNS,
         height=ROWS,
