@@ -10,9 +10,6 @@ stream is not noticed: in H.264 one place in ten, in other codecs most.
 """
 
 import contextlib
-import re
-import struct
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from fractions import Fraction
@@ -31,6 +28,7 @@ from av.video.frame import PictureType
 from jaxtyping import Bool, Float64, UInt8
 
 from input_pipeline.film_colours import SrgbConverter, check_colours
+from input_pipeline.flat_films import check_boxes, check_flat, side_data
 from input_pipeline.plain_files import (
     FileRefusal,
     check_field,
@@ -48,19 +46,6 @@ LISTS = {"concat", "concatf", "dash", "hls", "sdp"}
 CLOCK_TOLERANCE = 1e-3
 # Frames in a row that are kept until the next other one; some encoders make no other ones.
 MOST_BIDIRECTIONAL = 16
-# Projections of FFmpeg (libavutil/spherical.h); the fifth, 4, is a flat film's.
-PROJECTIONS = {
-    0: "equirectangular",
-    1: "cube map",
-    2: "part of an equirectangular one",
-    3: "half equirectangular",
-    5: "fisheye",
-    6: "immersive",
-}
-# Boxes of an mp4 in which FFmpeg sees no sphere: a mesh, and XML without the name of a program.
-SPHERES = re.compile(rb"sv3d.{,400}?mshp|<GSpherical:Spherical>true", re.DOTALL)
-# Of FFmpeg (libavutil/stereo3d.h): both eyes' pictures in each frame.
-PACKED_EYES = {1, 2, 4, 5, 6, 7}
 
 Reopen = Callable[[], AbstractContextManager[tuple[InputContainer, av.VideoStream]]]
 
@@ -182,7 +167,7 @@ def decoded_stream(container: InputContainer, path: Path) -> av.VideoStream:
         )
         raise FileRefusal(f"{path}: found {found}, expected {expected}")
     if "mp4" in container.format.name:
-        _check_boxes(path)
+        check_boxes(path)
     return stream
 
 
@@ -485,38 +470,6 @@ def _decoded(packets: Iterable[av.Packet], stream: av.VideoStream) -> Iterator[S
     yield from (awaited[stamp] for stamp in sorted(awaited))
 
 
-def _check_boxes(path: Path) -> None:
-    """Refuse an mp4 whose boxes tell of a sphere in ways that FFmpeg does not read.
-
-    Raises:
-      FileRefusal: naming the file.
-    """
-    total = path.stat().st_size
-    start = 0
-    with path.open("rb") as file:
-        while len(header := file.read(8)) == 8:
-            size, name = struct.unpack(">I4s", header)
-            if size == 1:
-                size = int.from_bytes(file.read(8))
-            if name == b"moov" and (
-                sphere := SPHERES.search(file.read(min(size, total)))
-            ):
-                is_mesh = b"mshp" in sphere[0]
-                kind = "VR180 or another mesh" if is_mesh else "Google's XML"
-                raise _sphere_refusal(path, kind)
-            start += size
-            if size < 8 or start >= total:
-                return
-            file.seek(start)
-
-
-def _sphere_refusal(path: Path, projection: str) -> FileRefusal:
-    """Return the error for a film that shows a sphere."""
-    view = "ffmpeg -i FILM -vf v360=e:flat:h_fov=90:v_fov=60 VIEW.mp4"
-    expected = f"a flat one: cut a view out of it with its camera's editor or `{view}`"
-    return FileRefusal(f"{path}: found a 360° film ({projection}), expected {expected}")
-
-
 def _checked(
     frames: Iterable[tuple[Shown, bool]], path: Path, codec: str
 ) -> Iterator[tuple[Shown, bool]]:
@@ -527,45 +480,9 @@ def _checked(
     """
     for shown, damaged in frames:
         if shown.frame is not None:
-            _check_flat(path, shown.frame, codec)
+            check_flat(path, shown.frame, codec)
             check_colours(path, shown.frame)
         yield shown, damaged
-
-
-def _check_flat(path: Path, frame: av.VideoFrame, codec: str) -> None:
-    """Refuse pictures of another geometry than a camera's.
-
-    Raises:
-      FileRefusal: naming the file.
-    """
-    projection = _side_number(frame, "SPHERICAL")
-    if projection in PROJECTIONS:
-        raise _sphere_refusal(path, PROJECTIONS[projection])
-    if _side_number(frame, "STEREO3D") in PACKED_EYES:
-        found = "a 3D film with both eyes' pictures in each frame"
-        expected = "one eye's: crop it"
-        raise FileRefusal(f"{path}: found {found}, expected {expected}")
-    if codec == "hevc" and frame.interlaced_frame:
-        found = "single fields (interlaced HEVC)"
-        expected = "whole frames: encode it with an editor that deinterlaces"
-        raise FileRefusal(f"{path}: found {found}, expected {expected}")
-
-
-def _side_number(frame: av.VideoFrame, kind: str) -> int | None:
-    """Return the first number of a frame's side data; None where it has none of this kind."""
-    data = _side_data(frame, kind)
-    return int.from_bytes(data[:4], sys.byteorder) if data else None
-
-
-def _side_data(frame: av.VideoFrame, kind: str) -> bytes:
-    """Return a frame's side data of a kind; empty where it has none.
-
-    PyAV lists none beside a kind that it has no name for, such as a photo's EXIF.
-    """
-    try:
-        return bytes(frame.side_data.get(kind) or b"")
-    except ValueError:
-        return b""
 
 
 def _upright(
@@ -575,7 +492,7 @@ def _upright(
     shape = float(stream.sample_aspect_ratio or 1)
     width = max(1, round(frame.width * shape))
     picture = converter.convert(frame, width)
-    if matrix := _side_data(frame, "DISPLAYMATRIX"):
+    if matrix := side_data(frame, "DISPLAYMATRIX"):
         return _oriented(picture, matrix)
     # PyAV may tell the counter-clockwise turn all the same; a mirroring is lost.
     return np.rot90(picture, round(frame.rotation / 90))
