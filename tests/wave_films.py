@@ -11,6 +11,7 @@ from typing import NamedTuple
 import av
 import numpy as np
 from av.filter import Graph
+from av.video.format import VideoFormat
 from jaxtyping import Float, UInt16
 
 ROWS = 64
@@ -124,7 +125,7 @@ def woven_frame(
     source = graph.add_buffer(
         width=COLUMNS,
         height=ROWS,
-        format=pixel_format(signal),
+        format=VideoFormat(pixel_format(signal)),
         time_base=Fraction(1, FPS),
     )
     fields = graph.add("setfield", first_field)
