@@ -86,7 +86,8 @@ def read_video(
     step = 1 / (fps or usual)
     end = start + (frames - 1) * step
     # Time stamps come first: pictures are decoded only once it is settled which.
-    shown = video_files.timeline(path, start - 0.5 * step, end, frames)
+    with input_errors("video", "give another video"):
+        shown = video_files.timeline(path, start - 0.5 * step, end, frames)
     damage = damage_note(shown)
     times = shown.times[~shown.damaged]
     if len(times) < frames or shown.damaged.sum() > MOST_DAMAGED * len(shown.times):
@@ -100,7 +101,8 @@ def read_video(
     midway = _midway(times, chosen)
     # One pass through the video decodes the instants and the pictures half-way between.
     decoded_times = np.sort(np.concatenate([taken, midway]))
-    decoded, sizes = _pictures(path, decoded_times, height, width)
+    with input_errors("video", "give another video"):
+        decoded, sizes = _pictures(path, decoded_times, height, width)
     if len(decoded) < len(decoded_times):
         missing = f"a damaged or missing frame at {decoded_times[len(decoded)]:.2f} s"
         raise InputError("video", path, missing, "all frames", "encode it again")
