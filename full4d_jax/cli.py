@@ -49,6 +49,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     cache = Path("~/.cache/full4d/jax").expanduser()
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache))
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+    # All verbs compute in 32 bits, whatever the shell sets for other programs of jax.
+    os.environ["JAX_ENABLE_X64"] = "0"
+    os.environ["JAX_NUMPY_DTYPE_PROMOTION"] = "standard"
     # Where a disk was full, or a process was killed, jax leaves programs that are empty, and never
     # writes them again.
     for program in cache.glob("*-cache"):

@@ -63,6 +63,17 @@ def test_a_command_says_that_it_begins_before_it_imports_jax(places):
         ), words
 
 
+def test_verbs_compute_in_32_bits_whatever_the_shell_sets_for_jax():
+    check = (
+        "from full4d_jax.cli import main; main(['--version'])\n"
+        "import jax.numpy as jnp; print((jnp.arange(3) + jnp.ones(3)).dtype)"
+    )
+    settings = {"JAX_ENABLE_X64": "1", "JAX_NUMPY_DTYPE_PROMOTION": "strict"}
+    command = [sys.executable, "-c", check]
+    printed = subprocess.check_output(command, env=os.environ | settings, text=True)
+    assert printed.endswith("float32\n")
+
+
 @pytest.mark.parametrize("verb", ["run", "sample", "lift"])
 def test_help_leaves_out_training_and_help_all_does_not(capsys, verb):
     assert main([verb, "--help"]) == 0
