@@ -14,7 +14,19 @@ from PIL import Image
 from input_pipeline import plain_files, video_files
 
 PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
-VIDEOS = {".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v"}
+VIDEOS = {
+    ".mp4",
+    ".mov",
+    ".mkv",
+    ".avi",
+    ".webm",
+    ".m4v",
+    ".mts",
+    ".m2ts",
+    ".ts",
+    ".vob",
+}
+VIDEOS |= {".mpg", ".mpeg", ".3gp", ".wmv", ".mxf"}
 DEPTHS = {".npy", ".png"}
 WHITE_LEVEL = 255
 # Every fifth clip of a folder, by name, is left for evaluation.

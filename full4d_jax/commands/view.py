@@ -30,7 +30,7 @@ def view(
 
     Args:
       source: the folder of a run with scene.npz, or a .4d.ply, .ply, .compressed.ply, .splat,
-        .spz, .sog or .npz file; by default `out`.
+        .spz, .sog (or its unpacked folder) or .npz file; by default `out`.
       seconds: how long one pass through the clip plays; without it, as long as the video.
       port: where to listen; the next free one is taken when it is busy.
       public: let other machines look too: listen at all addresses of this one instead of at

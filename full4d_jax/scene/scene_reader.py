@@ -16,6 +16,7 @@ from full4d_jax.session.errors import InputError, input_errors, require_file
 from full4d_jax.session.stage_arrays import check_arrays
 from full4d_jax.session.stages import Stages
 from full4d_jax.source.camera_paths import MOVED_LEVELS
+from full4d_jax.source.kinds import is_unpacked_sog
 from full4d_jax.source.own_motion import passing_in
 from full4d_jax.source.row_and_column import FILM_ADVICE
 from gaussians import (
@@ -65,12 +66,15 @@ def posed_grid(stages: Stages) -> Grid:
 
 
 def read_scene(path: Path) -> Scene | Gaussians:
-    """Read the scene of a run's folder, or of a .ply, .splat, .spz, .sog or .npz file.
+    """Read the scene of a run's folder, of a .ply, .splat, .spz, .sog or .npz, or unpacked SOG.
 
     Raises:
       InputError: There is none, or the file is damaged.
     """
     do = "give another file"
+    if is_unpacked_sog(path):
+        with input_errors("scene", do):
+            return load_sog(path)
     if path.is_dir() or path.name == "scene.npz":
         return from_arrays(
             Stages(path if path.is_dir() else path.parent).finished("scene")
@@ -152,7 +156,7 @@ def open_scene(source: Path) -> ShownScene:
     Raises:
       InputError: There is none, or the file is damaged.
     """
-    is_run = source.is_dir()
+    is_run = source.is_dir() and not is_unpacked_sog(source)
     if not (is_run and (source / "grid.npz").exists()):
         scene = read_scene(source)
         title = page.TITLE if is_run else source.name

@@ -14,10 +14,12 @@ from tagged_videos import add_cover, set_display_matrix, set_pixel_shape
 
 from input_pipeline import plain_files
 from input_pipeline.media_files import (
+    first_picture,
     picture_size,
     read_alpha,
     read_depth,
     read_picture,
+    videos_in,
 )
 from input_pipeline.plain_files import FileRefusal
 from input_pipeline.video_files import (
@@ -147,6 +149,15 @@ def test_turned_and_mirrored_frames_are_upright(tmp_path, make_video, matrix):
 
 
 COVER = cv2.imencode(".jpg", np.full((160, 200, 3), 99, np.uint8))[1].tobytes()
+
+
+@pytest.mark.parametrize("name", ["a.MTS", "a.m2ts", "a.vob", "a.mpg"])
+def test_films_of_camcorders_are_films_of_a_folder(tmp_path, make_video, name):
+    codec = "mpeg2video" if name in ("a.vob", "a.mpg") else "libx264"
+    path = make_video(tmp_path / name, range(0, 100, 4), codec=codec)
+    assert videos_in(tmp_path) == {"a": (path,)}
+    assert picture_size(path) == (48, 64)
+    assert first_picture(path)[:20, :20].min() > 200
 
 
 def test_film_behind_its_cover(tmp_path, make_video):
