@@ -9,6 +9,7 @@ from full4d_jax.scene.serving import page_server
 from full4d_jax.session.buckets import origin
 from full4d_jax.session.errors import input_errors, log
 from full4d_jax.session.fields import Between
+from full4d_jax.session.machine import Stopped
 from full4d_jax.source import kinds, options
 from input_pipeline.plain_files import read_regular
 
@@ -44,6 +45,8 @@ def view(
         log(f"{source}: http://{host}:{server.server_port}/{secret}, Ctrl-C ends")
         try:
             server.serve_forever()
+        except Stopped:
+            raise
         except KeyboardInterrupt:
             print()
 

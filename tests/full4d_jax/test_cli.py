@@ -188,6 +188,23 @@ def test_an_option_that_cannot_be_read_is_named(capsys, places, words, said):
     assert said in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("run a.mp4 --rows abc", "--rows: found abc, expected a whole number; see "),
+        ("run a.mp4 --fps=1s", "--fps: found 1s, expected a number; see full4d run"),
+        ("run a.mp4 --quality drft", "found drft, expected draft or normal or high"),
+        ("run a.mp4 --rows", "--rows: found no value, expected a whole number"),
+        ("run a.mp4 --rows --fps 3", "--rows: found no value, expected a whole"),
+        ("sample --data.frames x", "--data.frames: found x, expected a whole number"),
+    ],
+)
+def test_a_value_that_cannot_be_read_is_refused_in_one_line(
+    capsys, places, words, message
+):
+    assert message in refusal(capsys, *words.split())
+
+
 def test_options_override_the_config_and_reach_the_verb(tmp_path):
     preset = tmp_path / "preset.py"
     changed = "config = dataclasses.replace(DEFAULT, name='mine', seed=5)\n"
