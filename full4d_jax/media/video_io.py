@@ -16,7 +16,12 @@ from jaxtyping import Float, Int, UInt8
 from numpy import ndarray
 
 from full4d_jax.grid import DEFAULT_FPS, PicturesBetween
-from full4d_jax.session.errors import InputError, input_errors, require_file
+from full4d_jax.session.errors import (
+    InputError,
+    input_errors,
+    printable,
+    require_file,
+)
 from input_pipeline import video_files, whole_files
 from input_pipeline.plain_files import check_field
 
@@ -273,8 +278,31 @@ def resize_note(size: tuple[int, int], resized: tuple[int, int]) -> str:
     return f"{part}, {columns}x{rows}, resized to {width}x{height}"
 
 
+def read_credit(path: Path) -> str:
+    """Return artist, copyright and licence by the tags of a video; "" without any.
+
+    Raises:
+      ValueError: naming the file, which is no video.
+    """
+    most_characters = 500
+    with video_files.readable(path) as container:
+        streams = [stream.metadata for stream in container.streams.video]
+        tags = [
+            (name.lower(), text.strip())
+            for table in (container.metadata, *streams)
+            for name, text in table.items()
+        ]
+    kinds = ("artist", "copyright", "license")
+    said = [text for kind in kinds for name, text in tags if name == kind and text]
+    return printable("; ".join(dict.fromkeys(said)))[:most_characters]
+
+
 def write_video(
-    path: str | Path, frames: UInt8[ndarray, "t h w 3"], fps: float
+    path: str | Path,
+    frames: UInt8[ndarray, "t h w 3"],
+    fps: float,
+    *,
+    credit: str = "",
 ) -> None:
     """Write an mp4 (h264, yuv420p, readable everywhere); odd sizes repeat their last row or column.
 
@@ -284,12 +312,16 @@ def write_video(
       path: where to write.
       frames: sRGB, uint8.
       fps: frames a second.
+      credit: tag `copyright`, of what the frames are made of.
     """
     height, width = frames.shape[1:3]
     room = (0, 0), (0, height % 2), (0, width % 2), (0, 0)
     frames = np.pad(frames, room, mode="edge")
     whole_file = whole_files.whole_file(Path(path))
     with whole_file as partial, av.open(str(partial), "w") as container:
+        if credit:
+            container.metadata["copyright"] = credit
+            container.metadata["comment"] = f"made by full4d from: {credit}"
         rate = Fraction(fps).limit_denominator(1000)
         stream = container.add_stream("libx264", rate=rate)
         stream.height, stream.width = frames.shape[1:3]

@@ -130,12 +130,14 @@ class ShownScene:
       viewing: from the cameras of its run, or from before its middle.
       seconds: one pass through its clip.
       title: of its page.
+      credit: of what it is made of; empty for none.
     """
 
     scene: Scene | Gaussians
     viewing: page.Viewing
     seconds: float
     title: str
+    credit: str = ""
 
     @property
     def count(self) -> int:
@@ -147,7 +149,13 @@ class ShownScene:
     def page(self, seconds: float | None) -> str:
         """Return the page, of which one pass lasts so many seconds; None keeps the clip's."""
         lasts = seconds or self.seconds
-        return page.page_text(self.scene, self.viewing, seconds=lasts, title=self.title)
+        return page.page_text(
+            self.scene,
+            self.viewing,
+            seconds=lasts,
+            title=self.title,
+            credit=self.credit,
+        )
 
 
 def open_scene(source: Path) -> ShownScene:
@@ -168,4 +176,5 @@ def open_scene(source: Path) -> ShownScene:
     passing = passing_in(grid, MOVED_LEVELS)
     viewing = page.run_viewing(grid.known_cameras, passing, background)
     seconds = page.clip_seconds(grid.times)
-    return ShownScene(from_arrays(arrays), viewing, seconds, page.TITLE)
+    scene = from_arrays(arrays)
+    return ShownScene(scene, viewing, seconds, page.TITLE, grid.about.credit)

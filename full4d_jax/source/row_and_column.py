@@ -17,7 +17,7 @@ from full4d_jax.geometry.paths import interpolate_poses, travels
 from full4d_jax.grid import About, Grid, Origin
 from full4d_jax.media.pictures import to_uint8
 from full4d_jax.media.sound import read_sound
-from full4d_jax.media.video_io import Video, read_video
+from full4d_jax.media.video_io import Video, read_credit, read_video
 from full4d_jax.session import errors, fields
 from full4d_jax.source.depth.any_network import AnyNetwork, open_network
 from full4d_jax.source.film import read_part, read_shot, require_one_shot
@@ -89,7 +89,16 @@ def open_two_videos(
         sound = read_sound(options.fixed_view, times)
         notes.append(f"row: {row.note}")
     note = "; ".join(notes)
-    about = About(note=note, warning=warning, unposed=unposed, rate=rate, sound=sound)
+    films = filter(None, (options.fixed_view, film))
+    credits = dict.fromkeys(map(read_credit, films))
+    about = About(
+        note=note,
+        warning=warning,
+        unposed=unposed,
+        credit="; ".join(filter(None, credits)),
+        rate=rate,
+        sound=sound,
+    )
     return Grid(frames=frames, origin=origin, times=times, cameras=cameras, about=about)
 
 
