@@ -5,6 +5,7 @@ picked by their own timestamps, turned upright, cropped at the centre to the wan
 reduced by area averaging. `Video.note` says what was done.
 """
 
+from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
@@ -22,7 +23,7 @@ from full4d_jax.session.errors import (
     printable,
     require_file,
 )
-from input_pipeline import video_files, whole_files
+from input_pipeline import media_files, video_files, whole_files
 from input_pipeline.plain_files import check_field
 
 # Of the frames.
@@ -176,8 +177,7 @@ def _pictures(
     """Return the pictures at these times, cropped and in gray, and their sizes in the file."""
     pictures = []
     sizes = []
-    threads = video_files.DECODER_THREADS
-    for frame in video_files.decode_frames(path, float(times[0]), threads=threads):
+    for frame in _decoded(path, float(times[0])):
         if frame.time == times[len(pictures)]:
             shape = pictures[0][1].shape if pictures else None
             gray = gray_picture(frame.picture, shape)
@@ -186,6 +186,14 @@ def _pictures(
             if len(pictures) == len(times):
                 break
     return pictures, sizes
+
+
+def _decoded(path: Path, start: float) -> Iterable[video_files.Frame]:
+    """Return the frames of a video from `start` on, or the one frame of a photograph."""
+    if path.suffix.lower() in media_files.PICTURES:
+        return [video_files.Frame(start, media_files.read_photo(path), damaged=False)]
+    threads = video_files.DECODER_THREADS
+    return video_files.decode_frames(path, start, threads=threads)
 
 
 def _choose(
