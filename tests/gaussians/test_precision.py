@@ -35,7 +35,7 @@ def scene() -> Gaussians:
     rng = np.random.default_rng(0)
     shapes = (20, 3), (20, 4), (20, 3), (20,), (20, 4, 3)
     arrays = [rng.normal(size=shape).astype(np.float32) for shape in shapes]
-    arrays[0] += np.float32([0, 0, 4])
+    arrays[0] += np.array([0, 0, 4], np.float32)
     return Gaussians(*map(jnp.asarray, arrays))
 
 
