@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array
 
+from gaussians.precision import in_own_precision
 from gaussians.rendering import compositing, compositing_gpu, compositing_tpu
 from gaussians.rendering.binning import Bins, Tiles, bin_quarters, bin_splats
 from gaussians.rendering.compositing import Features, Image
@@ -48,9 +49,12 @@ def _forward(features: Array, bins: Bins, tiles: Tiles) -> tuple[Array, tuple]:
     return image, (features, bins, image)
 
 
+# It is traced after the forward pass, where jax is set as the caller wants it.
 def _backward(tiles: Tiles, residuals: tuple, cotangent: Array) -> tuple[Array, None]:
-    pull_back = partial(_pull_back, tiles=tiles)
-    return _on_this_platform(pull_back, *residuals, cotangent), None
+    pull_back = in_own_precision(
+        partial(_on_this_platform, partial(_pull_back, tiles=tiles))
+    )
+    return pull_back(*residuals, cotangent), None
 
 
 composite.defvjp(_forward, _backward)

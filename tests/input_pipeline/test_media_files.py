@@ -23,12 +23,16 @@ from tagged_videos import (
 )
 from wave_films import FPS, HLG, SDR, srgb, wave, write_waves
 
+from full4d_jax.media.video_io import crop_resize, read_video
 from input_pipeline import plain_files
 from input_pipeline.media_files import (
+    first_picture,
     picture_size,
     read_alpha,
     read_depth,
+    read_photo,
     read_picture,
+    videos_in,
 )
 from input_pipeline.plain_files import FileRefusal
 from input_pipeline.video_files import (
@@ -63,6 +67,24 @@ def test_kinds_of_pixels(tmp_path):
     ):
         found = read_picture(tmp_path / f"{name}.png").astype(int)
         assert np.abs(found - expected).max() <= 1, name
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_photos_are_upright_as_in_opencv(tmp_path, orientation):
+    rng = np.random.default_rng(0)
+    blocks = rng.integers(0, 256, (3, 4, 3), np.uint8)
+    picture = Image.fromarray(blocks.repeat(16, 0).repeat(16, 1))
+    exif = picture.getexif()
+    exif[0x0112] = orientation
+    path = tmp_path / "a.jpg"
+    picture.save(path, exif=exif, quality=95)
+    upright = cv2.imread(str(path))
+    assert upright is not None
+    difference = np.abs(read_photo(path).astype(int) - upright[..., ::-1])
+    assert difference.max() < 10
+    video = read_video(path, height=24, width=32, frames=1)
+    shown = crop_resize(upright[..., ::-1].copy(), 24, 32)
+    assert np.abs(video.frames[0].astype(int) - shown).max() < 10
 
 
 def test_exif_turns_are_ignored(tmp_path):
@@ -158,6 +180,15 @@ def test_turned_and_mirrored_frames_are_upright(tmp_path, make_video, matrix):
 
 
 COVER = cv2.imencode(".jpg", np.full((160, 200, 3), 99, np.uint8))[1].tobytes()
+
+
+@pytest.mark.parametrize("name", ["a.MTS", "a.m2ts", "a.vob", "a.mpg"])
+def test_films_of_camcorders_are_films_of_a_folder(tmp_path, make_video, name):
+    codec = "mpeg2video" if name in ("a.vob", "a.mpg") else "libx264"
+    path = make_video(tmp_path / name, range(0, 100, 4), codec=codec)
+    assert videos_in(tmp_path) == {"a": (path,)}
+    assert picture_size(path) == (48, 64)
+    assert first_picture(path)[:20, :20].min() > 200
 
 
 def test_film_behind_its_cover(tmp_path, make_video):
