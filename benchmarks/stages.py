@@ -89,7 +89,10 @@ def timed_run(
     look = FIRST_LOOK.search(log.read_text())
     bytes_per_kib = 1024
     return {
-        "processor": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
+        "processor": after.ru_utime
+        + after.ru_stime
+        - before.ru_utime
+        - before.ru_stime,
         "clock": elapsed,
         "first_look": float(look.group(1)) if look else float("nan"),
         "memory_gib": after.ru_maxrss * bytes_per_kib / 2**30,

@@ -21,6 +21,7 @@ import traceback
 from argparse import ArgumentParser
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_type_hints
 
@@ -49,6 +50,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     cache = Path("~/.cache/full4d/jax").expanduser()
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache))
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+    # All verbs compute in 32 bits, whatever the shell sets for other programs of jax.
+    os.environ["JAX_ENABLE_X64"] = "0"
+    os.environ["JAX_NUMPY_DTYPE_PROMOTION"] = "standard"
     # Where a disk was full, or a process was killed, jax leaves programs that are empty, and never
     # writes them again.
     for program in cache.glob("*-cache"):
@@ -72,7 +76,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         stopped = error if isinstance(error, machine.Stopped) else None
         number = stopped.number if stopped else signal.SIGINT
         end = f"stopped by {stopped}" if stopped else "interrupted"
-        print(f"\nfull4d: {end}; {KEPT}", file=sys.stderr)
+        # The one verb that makes no files.
+        end += f"; {KEPT}" * (words[:1] != ["view"])
+        print(f"\nfull4d: {end}", file=sys.stderr)
         return 128 + number
     except Exception as error:
         refusal = _refusal(error)
@@ -254,6 +260,7 @@ def _parse(
       source: the options class of SOURCE; None for a verb that takes none.
 
     Raises:
+      InputError: the value of an option cannot be read.
       SystemExit: tyro printed help or why it cannot read the words.
     """
     import tyro
@@ -283,14 +290,41 @@ def _parse(
     bind.__signature__ = signature  # type: ignore[attr-defined]
     bind.__annotations__ = annotations
     args = ["--help" if word in HELP_ALL else word for word in words]
-    return tyro.cli(
-        bind,
-        prog=prog,
-        description=about,
-        args=args,
-        use_underscores=True,
-        config=(tyro.conf.PositionalMetavarFromFieldName,),
-    )
+    with tyro._errors.on_parse_error(partial(_refuse_value, prog, args)):
+        return tyro.cli(
+            bind,
+            prog=prog,
+            description=about,
+            args=args,
+            use_underscores=True,
+            config=(tyro.conf.PositionalMetavarFromFieldName,),
+        )
+
+
+def _refuse_value(prog: str, words: Sequence[str], event: Any) -> None:
+    """Refuse the value of an option that tyro cannot read; all else it says itself.
+
+    Raises:
+      InputError: the message names the option, its value and what it takes.
+    """
+    argument = getattr(event, "argument", None)
+    if argument is None or argument.is_positional():
+        return
+    *_, kind = argument.lowered.metavar.split("|")
+    kinds = {"INT": "a whole number", "FLOAT": "a number"}
+    expected = " or ".join(getattr(event, "choices", ())) or kinds.get(kind, kind)
+    names = argument.lowered.name_or_flags
+    found = _value_of(names, words)
+    raise errors.InputError("option", names[0], found, expected, f"see {prog} --help")
+
+
+def _value_of(names: Sequence[str], words: Sequence[str]) -> str:
+    """Return the word that follows an option of several names, or "no value"."""
+    for word, following in pairwise([*words, "--"]):
+        name, _, value = word.partition("=")
+        if name.replace("-", "_") in {x.replace("-", "_") for x in names}:
+            return value or ("no value" if following.startswith("--") else following)
+    return "no value"
 
 
 def _hide_fields(values: Any, shown: Shown, prefix: str = "") -> Any:

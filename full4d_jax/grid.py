@@ -71,6 +71,7 @@ ARRAYS: dict[str, dict[str, tuple[str, str]]] = {
         "note": ("note", "text"),
         "warning": ("warning", "text"),
         "unposed": ("unposed", "text"),
+        "credit": ("credit?", "text"),
         "enlarged": ("enlarged", "bool"),
         "rate": ("rate?", "scale"),
         # An audio file.
@@ -208,6 +209,8 @@ class About:
       note: a sentence for people about what was opened.
       warning: sentences about what may go wrong, one a line; empty for nothing.
       unposed: why the cameras are not known; empty where they are.
+      credit: whom to name, and by which licence, beside what is made of the source; empty where its
+        file says nothing.
       place: where in a data set the pictures were taken from; None elsewhere.
       rate: frames a second that were requested; None where none were.
       distances: how far the scene is from each real view of a rig, world units; None elsewhere.
@@ -219,6 +222,7 @@ class About:
     note: str = ""
     warning: str = ""
     unposed: str = ""
+    credit: str = ""
     place: Place | None = None
     rate: float | None = None
     distances: Float[ndarray, " k"] | None = None

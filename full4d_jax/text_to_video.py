@@ -17,7 +17,7 @@ from full4d_jax.models.wan.umt5 import prompt_embedding, prompt_encoder
 from full4d_jax.session import errors, fields, files
 from full4d_jax.session.stages import Stages
 from full4d_jax.source.options import VideoOptions, WanOptions, WordsOptions
-from input_pipeline.media_files import read_picture
+from input_pipeline.media_files import read_photo
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def plan_video(config: Config, prompt: str, wan: WanOptions) -> Plan:
     first = None
     if wan.image is not None:
         with errors.input_errors("image", "give a PNG or JPEG"):
-            picture = read_picture(wan.image)
+            picture = read_photo(wan.image)
         first = crop_resize(picture, config.data.height, config.data.width)
     do = "write it by full4d convert wan"
     errors.require_file("weights", wan.weights, "a checkpoint of Wan's", do)

@@ -42,6 +42,7 @@ class DeformingGaussians(NamedTuple):
     outer: Float[Array, "hidden 10"]
     reach: Scalar
 
+    @precision.in_own_precision
     @precision.exact_products
     def at(self, time: Scalar | float) -> Gaussians:
         """Return the scene at one instant, equations 1 and 2; differentiable, also in `time`."""
@@ -63,6 +64,7 @@ class DeformingGaussians(NamedTuple):
 Scene = motion.DynamicGaussians | DeformingGaussians
 
 
+@precision.in_own_precision
 @precision.exact_products
 def deforming(gaussians: Gaussians, instants: int, key: Array) -> DeformingGaussians:
     """Return a still scene that can learn to move.

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from gaussians.precision import in_own_precision
 from gaussians.types import Gaussians, Scalar, Values, Vectors
 
 
@@ -35,6 +36,7 @@ class DynamicGaussians(NamedTuple):
     log_durations: Values
     logit_gates: Values
 
+    @in_own_precision
     @jax.jit
     def at(self, time: Scalar | float) -> Gaussians:
         """Return the scene at one instant, equations 1 and 2; differentiable, also in `time`."""

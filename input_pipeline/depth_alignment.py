@@ -205,7 +205,7 @@ def add_depth(
             if sparse:
                 count = len(sparse[view].depth)
                 found = f"{count} matches with other views"
-                expected = f"at least {MIN_MATCHES}"
+                expected = f"at least {MIN_MATCHES} (full4d data depth --scale axes needs none)"
                 check_field("depth", count >= MIN_MATCHES, found, expected)
             maps = [
                 cv2.resize(estimate(x), x.shape[1::-1], interpolation=cv2.INTER_LINEAR)

@@ -9,12 +9,25 @@ from pathlib import Path
 import cv2
 import numpy as np
 from jaxtyping import Bool, Float32, UInt8
-from PIL import Image
+from PIL import Image, ImageOps
+from PIL.ExifTags import Base
 
 from input_pipeline import plain_files, video_files
 
 PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
-VIDEOS = {".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v"}
+VIDEOS = {
+    ".mp4",
+    ".mov",
+    ".mkv",
+    ".avi",
+    ".webm",
+    ".m4v",
+    ".mts",
+    ".m2ts",
+    ".ts",
+    ".vob",
+}
+VIDEOS |= {".mpg", ".mpeg", ".3gp", ".wmv", ".mxf"}
 DEPTHS = {".npy", ".png"}
 WHITE_LEVEL = 255
 # Every fifth clip of a folder, by name, is left for evaluation.
@@ -151,6 +164,19 @@ def read_picture(path: Path) -> UInt8[np.ndarray, "h w 3"]:
     return np.round(picture[..., :3] * alpha + WHITE_LEVEL * (1 - alpha)).astype(
         np.uint8
     )
+
+
+def read_photo(path: Path) -> UInt8[np.ndarray, "h w 3"]:
+    """Read a picture file upright, turned and mirrored as its EXIF says; errors as `read_picture`.
+
+    Calibrations are of pictures as they are stored, which `read_picture` returns.
+    """
+    picture = Image.fromarray(read_picture(path))
+    with opened_picture(path) as stored:
+        exif = stored.getexif()
+    tag = Base.Orientation
+    picture.getexif()[tag] = exif.get(tag, 1)
+    return np.asarray(ImageOps.exif_transpose(picture))
 
 
 def read_alpha(path: Path) -> UInt8[np.ndarray, "h w"] | None:

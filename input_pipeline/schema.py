@@ -98,6 +98,12 @@ class Projected(NamedTuple):
     """Latents of a video that is one hole."""
 
 
+def credit_of(example: "Example") -> str:
+    """Return source and licence of a clip; "" where its licence is not known."""
+    known = example.license not in ("", "unknown")
+    return f"{example.source}, {example.license}" if known else ""
+
+
 def make_example(
     frames: Files,
     intrinsics: Float[ndarray, "v 3 3"],

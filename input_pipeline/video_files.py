@@ -1,6 +1,7 @@
 """Frames of ordinary video files, through PyAV: upright, square pixels, by their own timestamps.
 
-Any codec, bit depth, turn, mirroring and variable frame rate. Times count from the first frame.
+Any codec, bit depth, turn, mirroring and variable frame rate, colours as of `film_colours`, and
+interlaced films, of which each frame comes once. Times count from the first frame.
 
 A decoder that meets damaged bytes leaves a frame out, or invents what is missing and says so. It
 does not say which other frames were predicted from that one: the bidirectional ones beside it and,
@@ -13,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from fractions import Fraction
 from functools import partial
-from itertools import chain, dropwhile
+from itertools import chain, dropwhile, groupby
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,11 +22,13 @@ import av
 import numpy as np
 from av.container import InputContainer
 from av.error import FFmpegError, InvalidDataError
+from av.filter import Graph
 from av.stream import Disposition
 from av.video.frame import PictureType
-from av.video.reformatter import VideoReformatter
 from jaxtyping import Bool, Float64, UInt8
 
+from input_pipeline.film_colours import SrgbConverter, check_colours
+from input_pipeline.flat_films import check_boxes, check_flat, side_data
 from input_pipeline.plain_files import (
     FileRefusal,
     check_field,
@@ -78,6 +81,16 @@ class Timeline(NamedTuple):
     """The frame is missing, invented in part, or predicted from one that is."""
     end: str
     """The reason why the file cannot be read beyond the last of them; "" where it can."""
+
+
+class Kind(NamedTuple):
+    """What frames have in common that one filter takes."""
+
+    is_damaged: bool
+    width: int = 0
+    height: int = 0
+    pixels: str = ""
+    is_interlaced: bool = False
 
 
 def open_video(path: Path) -> InputContainer:
@@ -139,7 +152,8 @@ def decoded_stream(container: InputContainer, path: Path) -> av.VideoStream:
 
     Raises:
       FFmpegError: there is no decoder for it.
-      FileRefusal: there is none, or one whose pictures or pixels have a shape that no camera makes.
+      FileRefusal: there is none, or one whose pictures or pixels have a shape that no camera makes,
+        or show a sphere.
     """
     stream = video_stream(container, path)
     if stream.codec_context is None:
@@ -152,6 +166,8 @@ def decoded_stream(container: InputContainer, path: Path) -> av.VideoStream:
             f"1/{MAX_PIXEL_SHAPE} to {MAX_PIXEL_SHAPE}: encode it with square ones"
         )
         raise FileRefusal(f"{path}: found {found}, expected {expected}")
+    if "mp4" in container.format.name:
+        check_boxes(path)
     return stream
 
 
@@ -172,18 +188,20 @@ def decode_frames(
 
     Raises:
       FFmpegError: where the file can be read no further.
+      FileRefusal: naming the file, whose pictures are not flat or have colours that nobody knows.
     """
     decoder = partial(_decoder, path, "AUTO", threads)
     due = 0.0
-    reformatter = VideoReformatter()
+    converter = SrgbConverter()
     with decoder() as (container, stream):
         shown = _frames_from(container, stream, start, decoder)
-        for (time, frame, _), damaged in _judged(shown):
+        checked = _checked(_judged(shown), path, stream.codec_context.name)
+        for (time, frame, _), damaged in _deinterlaced(checked):
             if frame is None or time < due:
                 continue
             if spacing > 0:
                 due = time + spacing
-            yield Frame(time, _upright(frame, stream, reformatter), damaged)
+            yield Frame(time, _upright(frame, stream, converter), damaged)
 
 
 def frame_times(path: Path) -> Float64[np.ndarray, " t"]:
@@ -302,6 +320,58 @@ def _judged(frames: Iterable[Shown]) -> Iterator[tuple[Shown, bool]]:
     yield from ((x, around) for x in between)
 
 
+def _deinterlaced(frames: Iterable[tuple[Shown, bool]]) -> Iterator[tuple[Shown, bool]]:
+    """Yield judged frames, the lines of interlaced ones all of the time of their first field.
+
+    Nothing of a damaged frame gets into others.
+    """
+    for kind, alike in groupby(frames, _kind):
+        whole = _first_fields if kind.is_interlaced else iter
+        yield from whole(alike)
+
+
+def _kind(judged: tuple[Shown, bool]) -> Kind:
+    """Return what a filter must know of a frame."""
+    (_, frame, _), damaged = judged
+    if frame is None:
+        return Kind(damaged)
+    return Kind(
+        damaged, frame.width, frame.height, frame.format.name, frame.interlaced_frame
+    )
+
+
+def _first_fields(
+    frames: Iterator[tuple[Shown, bool]],
+) -> Iterator[tuple[Shown, bool]]:
+    """Yield as many frames, every other line of which is what was there a field before."""
+    latest, is_damaged = next(frames)
+    assert latest.frame is not None
+    graph = _deinterlacer(latest.frame)
+    graph.vpush(latest.frame)
+    # The filter waits for the frame behind each.
+    for shown, _ in frames:
+        graph.vpush(shown.frame)
+        yield latest._replace(frame=graph.vpull()), is_damaged
+        latest = shown
+    graph.vpush(None)
+    yield latest._replace(frame=graph.vpull()), is_damaged
+
+
+def _deinterlacer(frame: av.VideoFrame) -> Graph:
+    """Return a filter for frames like this one."""
+    graph = Graph()
+    source = graph.add_buffer(
+        width=frame.width,
+        height=frame.height,
+        format=frame.format,
+        time_base=frame.time_base,
+    )
+    deinterlacer = graph.add("bwdif", "mode=send_frame")
+    graph.link_nodes(source, deinterlacer, graph.add("buffersink"))
+    graph.configure()
+    return graph
+
+
 def _is_damaged(shown: Shown) -> bool:
     """Return whether a frame is missing or the decoder had to invent a part of it."""
     return shown.frame is None or shown.frame.is_corrupt
@@ -340,7 +410,9 @@ def _frames_from(
     # the cut of a longer video, do not count.
     begin = min(x.time for x in head if x.frame is not None or not x.bidirectional)
     if start > 0 and shown.frame.time is not None:
-        stamp = round((begin + start) / (stream.time_base or Fraction(1)))
+        # The lines of an interlaced frame come from the one before it too.
+        lead = shown.frame.interlaced_frame * 1.5 / float(stream.average_rate or 25)
+        stamp = round((begin + start - lead) / (stream.time_base or Fraction(1)))
         decoded = _frames_from_key(container, stream, stamp)
         head = []
     if decoded is not None:
@@ -398,21 +470,32 @@ def _decoded(packets: Iterable[av.Packet], stream: av.VideoStream) -> Iterator[S
     yield from (awaited[stamp] for stamp in sorted(awaited))
 
 
+def _checked(
+    frames: Iterable[tuple[Shown, bool]], path: Path, codec: str
+) -> Iterator[tuple[Shown, bool]]:
+    """Yield judged frames that can be shown as a camera's pictures in sRGB.
+
+    Raises:
+      FileRefusal: naming the file, at the first other one.
+    """
+    for shown, damaged in frames:
+        if shown.frame is not None:
+            check_flat(path, shown.frame, codec)
+            check_colours(path, shown.frame)
+        yield shown, damaged
+
+
 def _upright(
-    frame: av.VideoFrame, stream: av.VideoStream, reformatter: VideoReformatter
+    frame: av.VideoFrame, stream: av.VideoStream, converter: SrgbConverter
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """Return the picture; one reformatter for a video, which else starts threads at every frame."""
-    # Pixels need not be square.
+    """Return the picture, with square pixels."""
     shape = float(stream.sample_aspect_ratio or 1)
     width = max(1, round(frame.width * shape))
-    picture = reformatter.reformat(frame, width=width, format="rgb24").to_ndarray()
-    try:
-        matrix = frame.side_data.get("DISPLAYMATRIX")
-    except ValueError:
-        # PyAV lists no side data beside a kind that it has no name for, such as a photo's EXIF, but
-        # it tells the counter-clockwise turn; a mirroring is lost.
-        return np.rot90(picture, round(frame.rotation / 90))
-    return picture if matrix is None else _oriented(picture, bytes(matrix))
+    picture = converter.convert(frame, width)
+    if matrix := side_data(frame, "DISPLAYMATRIX"):
+        return _oriented(picture, matrix)
+    # PyAV may tell the counter-clockwise turn all the same; a mirroring is lost.
+    return np.rot90(picture, round(frame.rotation / 90))
 
 
 def _oriented(

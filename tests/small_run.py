@@ -20,6 +20,7 @@ from gaussians import Gaussians, Scene
 from gaussians.motion import still
 from input_pipeline.pinhole import intrinsics_from_fov
 
+CREDIT = "A. Person, CC BY 4.0"
 VIEWS, INSTANTS, SIDE, GAUSSIANS = 2, 2, 16, 5
 
 
@@ -47,7 +48,7 @@ def write_run(folder: Path, scene: Scene) -> None:
         times=np.arange(INSTANTS) / 8,
         cameras=Cameras(lenses, poses, SIDE, SIDE),
         depth=depth,
-        about=About(note="a note"),
+        about=About(note="a note", credit=CREDIT),
     )
     source = replace(
         grid,

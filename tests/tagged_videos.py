@@ -42,11 +42,41 @@ def set_display_matrix(path: Path, a: int, b: int, c: int, d: int) -> None:
     path.write_bytes(bytes(data))
 
 
+def set_projection(path: Path, boxes: bytes) -> None:
+    """Put boxes behind the codec's own in an mp4 of one H.264 track, whose description is last."""
+    data = bytearray(path.read_bytes())
+    place = data.index(b"avc1", data.rindex(b"moov")) - 4
+    (size,) = struct.unpack_from(">I", data, place)
+    data[place + size : place + size] = boxes
+    # All boxes around it grow.
+    for name in (b"avc1", b"stsd", b"stbl", b"minf", b"mdia", b"trak", b"moov"):
+        place = data.rindex(name, 0, place + 8) - 4
+        (size,) = struct.unpack_from(">I", data, place)
+        struct.pack_into(">I", data, place, size + len(boxes))
+    path.write_bytes(data)
+
+
+def box(name: bytes, content: bytes) -> bytes:
+    """Return a box of an mp4."""
+    return struct.pack(">I", 8 + len(content)) + name + content
+
+
+def spherical_boxes(projection: bytes) -> bytes:
+    """Return Google's boxes of spherical video, version 2, for a projection's box."""
+    header = box(b"svhd", bytes(4) + b"camera\0")
+    pose = box(b"prhd", bytes(16))
+    return box(b"sv3d", header + box(b"proj", pose + projection))
+
+
+EQUIRECTANGULAR = spherical_boxes(box(b"equi", bytes(20)))
+CUBE_MAP = spherical_boxes(box(b"cbmp", bytes(12)))
+MESH = spherical_boxes(box(b"mshp", bytes(4) + box(b"ytmp", bytes(12))))
+# The left eye's picture beside the right one's.
+SIDE_BY_SIDE = box(b"st3d", bytes(4) + b"\2")
+
+
 def add_cover(path: Path, picture: bytes) -> None:
     """Put a JPEG file before the tracks of an mp4 that ends with its description of them."""
-
-    def box(name: bytes, content: bytes) -> bytes:
-        return struct.pack(">I", 8 + len(content)) + name + content
 
     jpeg = struct.pack(">II", 13, 0)
     handler = box(b"hdlr", bytes(8) + b"mdirappl" + bytes(9))

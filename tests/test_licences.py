@@ -2,11 +2,14 @@
 
 import csv
 import re
+import tomllib
 from pathlib import Path
 
 from packaging.requirements import Requirement
 
+from full4d_jax.media.video_io import read_credit
 from full4d_jax.models.tensor_files import open_tensors
+from full4d_jax.source.options import CLIP
 
 DOCS = Path(__file__).parents[1] / "docs"
 # Wheels too large to fetch for their metadata; docs/model_card.md tells their licences.
@@ -29,6 +32,23 @@ def test_every_pinned_package_is_listed_in_its_version():
     listed = {(row["name"], row["version"]) for row in rows()}
     assert {pin for pin in pins - listed if pin[0] not in ELSEWHERE} == set()
     assert listed - pins == set()
+
+
+def test_the_clip_names_whom_to_credit_as_the_text_beside_it_does():
+    line, *_ = CLIP.with_suffix(".txt").read_text().splitlines()
+    assert "CC BY 4.0" in line
+    assert read_credit(CLIP) == line
+
+
+def test_the_wheel_names_the_licences_of_all_that_it_ships():
+    root = DOCS.parent
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    assert set(project["license"].split(" AND ")) == {"Apache-2.0", "MIT", "CC-BY-4.0"}
+    shipped = {x for pattern in project["license-files"] for x in root.glob(pattern)}
+    package = root / "full4d_jax"
+    others = {*package.glob("**/*.LICENSE"), CLIP.with_suffix(".txt")}
+    assert shipped == {root / "LICENSE", *others}
+    assert len(others) == 3
 
 
 def test_weights_of_others_have_their_licence_beside_them():

@@ -40,7 +40,8 @@ def splats(
     docs/formats.md lists what each kind keeps. A still scene becomes a 4D one that does not move.
 
     Args:
-      source: the folder of a run, a .ply (3DGS, packed, 4D, FTGS), .splat, .spz, .sog or .npz.
+      source: the folder of a run, a .ply (3DGS, packed, 4D, FTGS), .splat, .spz, .sog (or its
+        unpacked folder) or .npz.
       target: by its name a .4d.ply (4D, nothing lost), .4dgs or .ftgs.ply (4D, for players), .html
         (a page), .compressed.ply (packed), .ply (3DGS), .spz, .sog, .glb (glTF), .splat, or
         without a suffix a folder with one .ply an instant.

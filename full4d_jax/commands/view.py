@@ -9,6 +9,7 @@ from full4d_jax.scene.serving import page_server
 from full4d_jax.session.buckets import origin
 from full4d_jax.session.errors import input_errors, log
 from full4d_jax.session.fields import Between
+from full4d_jax.session.machine import Stopped
 from full4d_jax.source import kinds, options
 from input_pipeline.plain_files import read_regular
 
@@ -30,7 +31,7 @@ def view(
 
     Args:
       source: the folder of a run with scene.npz, or a .4d.ply, .ply, .compressed.ply, .splat,
-        .spz, .sog or .npz file; by default `out`.
+        .spz, .sog (or its unpacked folder) or .npz file; by default `out`.
       seconds: how long one pass through the clip plays; without it, as long as the video.
       port: where to listen; the next free one is taken when it is busy.
       public: let other machines look too: listen at all addresses of this one instead of at
@@ -44,6 +45,8 @@ def view(
         log(f"{source}: http://{host}:{server.server_port}/{secret}, Ctrl-C ends")
         try:
             server.serve_forever()
+        except Stopped:
+            raise
         except KeyboardInterrupt:
             print()
 

@@ -85,6 +85,8 @@ def import_folder(
         mark = _mark(captures, folder, buckets.stored_marks(path))
         about += f", licence {license}, cameras and clocks {mark}"
         about += f", depth by {estimator_mark(depth)}" if depth else ""
+        notes = [f"{x.scene_id}: {x.note}" for x in captures if x.note]
+        about += "".join(f"; {note}" for note in dict.fromkeys(notes))
         # Clips are decoded, and depth estimated, as they are written.
         filled = WithDepth(clips, clips.scene_ids, estimate) if estimate else clips
         if estimate:

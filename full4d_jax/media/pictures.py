@@ -189,7 +189,8 @@ def write_grid(
     folder: Path, grid: Grid, projection: UInt8[ndarray, "n t h w 3"] | None
 ) -> None:
     """Write `grid.mp4`, all views side by side, and `grid.png`, a sheet of sources and results."""
-    write_side_by_side(folder / "grid.mp4", grid.frames, grid.fps)
+    credit = grid.about.credit
+    write_side_by_side(folder / "grid.mp4", grid.frames, grid.fps, credit)
     sheet = (
         filled_sheet(grid) if projection is None else projected_sheet(grid, projection)
     )
@@ -236,7 +237,7 @@ def _seconds(grid: Grid) -> list[str]:
 
 
 def write_side_by_side(
-    path: Path, frames: UInt8[ndarray, "v t h w 3"], fps: float
+    path: Path, frames: UInt8[ndarray, "v t h w 3"], fps: float, credit: str = ""
 ) -> None:
     """Write a video of all views beside each other, there and back, for three seconds at least."""
     # Encoders refuse twice as many, and players know no more.
@@ -250,7 +251,7 @@ def write_side_by_side(
     large = [enlarge(picture, scale) for picture in joined]
     turn = large + large[-2:0:-1]
     repeats = max(1, round(least_seconds * fps / len(turn)))
-    write_video(path, np.stack(turn * repeats), fps)
+    write_video(path, np.stack(turn * repeats), fps, credit=credit)
 
 
 def enlarge(picture: Picture, scale: float) -> Sheet:

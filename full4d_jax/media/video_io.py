@@ -5,6 +5,7 @@ picked by their own timestamps, turned upright, cropped at the centre to the wan
 reduced by area averaging. `Video.note` says what was done.
 """
 
+from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
@@ -16,8 +17,13 @@ from jaxtyping import Float, Int, UInt8
 from numpy import ndarray
 
 from full4d_jax.grid import DEFAULT_FPS, PicturesBetween
-from full4d_jax.session.errors import InputError, input_errors, require_file
-from input_pipeline import video_files, whole_files
+from full4d_jax.session.errors import (
+    InputError,
+    input_errors,
+    printable,
+    require_file,
+)
+from input_pipeline import media_files, video_files, whole_files
 from input_pipeline.plain_files import check_field
 
 # Of the frames.
@@ -86,7 +92,8 @@ def read_video(
     step = 1 / (fps or usual)
     end = start + (frames - 1) * step
     # Time stamps come first: pictures are decoded only once it is settled which.
-    shown = video_files.timeline(path, start - 0.5 * step, end, frames)
+    with input_errors("video", "give another video"):
+        shown = video_files.timeline(path, start - 0.5 * step, end, frames)
     damage = damage_note(shown)
     times = shown.times[~shown.damaged]
     if len(times) < frames or shown.damaged.sum() > MOST_DAMAGED * len(shown.times):
@@ -100,7 +107,8 @@ def read_video(
     midway = _midway(times, chosen)
     # One pass through the video decodes the instants and the pictures half-way between.
     decoded_times = np.sort(np.concatenate([taken, midway]))
-    decoded, sizes = _pictures(path, decoded_times, height, width)
+    with input_errors("video", "give another video"):
+        decoded, sizes = _pictures(path, decoded_times, height, width)
     if len(decoded) < len(decoded_times):
         missing = f"a damaged or missing frame at {decoded_times[len(decoded)]:.2f} s"
         raise InputError("video", path, missing, "all frames", "encode it again")
@@ -171,8 +179,7 @@ def _pictures(
     """Return the pictures at these times, cropped and in gray, and their sizes in the file."""
     pictures = []
     sizes = []
-    threads = video_files.DECODER_THREADS
-    for frame in video_files.decode_frames(path, float(times[0]), threads=threads):
+    for frame in _decoded(path, float(times[0])):
         if frame.time == times[len(pictures)]:
             shape = pictures[0][1].shape if pictures else None
             gray = gray_picture(frame.picture, shape)
@@ -181,6 +188,14 @@ def _pictures(
             if len(pictures) == len(times):
                 break
     return pictures, sizes
+
+
+def _decoded(path: Path, start: float) -> Iterable[video_files.Frame]:
+    """Return the frames of a video from `start` on, or the one frame of a photograph."""
+    if path.suffix.lower() in media_files.PICTURES:
+        return [video_files.Frame(start, media_files.read_photo(path), damaged=False)]
+    threads = video_files.DECODER_THREADS
+    return video_files.decode_frames(path, start, threads=threads)
 
 
 def _choose(
@@ -273,8 +288,31 @@ def resize_note(size: tuple[int, int], resized: tuple[int, int]) -> str:
     return f"{part}, {columns}x{rows}, resized to {width}x{height}"
 
 
+def read_credit(path: Path) -> str:
+    """Return artist, copyright and licence by the tags of a video; "" without any.
+
+    Raises:
+      ValueError: naming the file, which is no video.
+    """
+    most_characters = 500
+    with video_files.readable(path) as container:
+        streams = [stream.metadata for stream in container.streams.video]
+        tags = [
+            (name.lower(), text.strip())
+            for table in (container.metadata, *streams)
+            for name, text in table.items()
+        ]
+    kinds = ("artist", "copyright", "license")
+    said = [text for kind in kinds for name, text in tags if name == kind and text]
+    return printable("; ".join(dict.fromkeys(said)))[:most_characters]
+
+
 def write_video(
-    path: str | Path, frames: UInt8[ndarray, "t h w 3"], fps: float
+    path: str | Path,
+    frames: UInt8[ndarray, "t h w 3"],
+    fps: float,
+    *,
+    credit: str = "",
 ) -> None:
     """Write an mp4 (h264, yuv420p, readable everywhere); odd sizes repeat their last row or column.
 
@@ -284,12 +322,16 @@ def write_video(
       path: where to write.
       frames: sRGB, uint8.
       fps: frames a second.
+      credit: tag `copyright`, of what the frames are made of.
     """
     height, width = frames.shape[1:3]
     room = (0, 0), (0, height % 2), (0, width % 2), (0, 0)
     frames = np.pad(frames, room, mode="edge")
     whole_file = whole_files.whole_file(Path(path))
     with whole_file as partial, av.open(str(partial), "w") as container:
+        if credit:
+            container.metadata["copyright"] = credit
+            container.metadata["comment"] = f"made by full4d from: {credit}"
         rate = Fraction(fps).limit_denominator(1000)
         stream = container.add_stream("libx264", rate=rate)
         stream.height, stream.width = frames.shape[1:3]

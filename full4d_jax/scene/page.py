@@ -87,6 +87,7 @@ def page_text(
     title: str = TITLE,
     sound: UInt8[ndarray, " n"] | None = None,
     quick: bool = False,
+    credit: str = "",
 ) -> str:
     """Return the page.
 
@@ -98,6 +99,7 @@ def page_text(
       sound: bytes of an MP4 file of sound, as long as a pass; None for none.
       quick: do not measure what each Gaussian adds to pictures, which takes longest; the page is
         larger.
+      credit: whom to name for what the scene is made of; "" for nobody.
 
     Raises:
       InputError: Nothing of the scene can be seen.
@@ -114,7 +116,11 @@ def page_text(
     if measures and limit and not isinstance(scene, Gaussians):
         seen = contributions(scene, cameras, pivot, up, limit)
     small = squeezing.squeezed(packed, seen)
-    texts = {"policy": POLICY, "title": html.escape(printable(title))}
+    texts = {
+        "policy": POLICY,
+        "title": html.escape(printable(title)),
+        "credit": html.escape(printable(credit and f"Made from: {credit}")),
+    }
     settings = _settings(packed, small, viewing, seconds)
     deflated = zlib.compress(json.dumps(program(texts)).encode(), 9)
     texts |= {

@@ -59,7 +59,15 @@ def show_scene(
     behind = scene_reader.background_in(arrays)
     centred = grid.starts_at_its_end
     with stages.timed("renders"):
-        write_renders(stages.folder, scene, cameras, show, behind, centred=centred)
+        write_renders(
+            stages.folder,
+            scene,
+            cameras,
+            show,
+            behind,
+            centred=centred,
+            credit=grid.about.credit,
+        )
     with stages.timed("page"):
         _write_page(stages, grid, scene, arrays.get("background"))
 
@@ -89,7 +97,8 @@ def show_path(
     size = show.size or cameras.height
     behind = scene_reader.background_in(arrays)
     with stages.timed("path"):
-        write_film(file, scene, path, cameras, behind, size=size)
+        credit = grid.about.credit
+        write_film(file, scene, path, cameras, behind, size=size, credit=credit)
 
 
 def _write_page(
@@ -101,7 +110,15 @@ def _write_page(
     seconds = page.clip_seconds(grid.times)
     sound = grid.about.sound
     path = stages.folder / "scene.html"
-    page.write_page(path, scene, viewing, seconds=seconds, sound=sound, quick=quick)
+    page.write_page(
+        path,
+        scene,
+        viewing,
+        seconds=seconds,
+        sound=sound,
+        quick=quick,
+        credit=grid.about.credit,
+    )
     if sound is not None:
         of_sound = len(page.sound_element(sound))
         others = path.stat().st_size - of_sound
@@ -117,6 +134,7 @@ def write_renders(
     background: Color = None,
     *,
     centred: bool = False,
+    credit: str = "",
 ) -> None:
     """Write `orbit.mp4`, `bullet.mp4` and `scene.png`: the scene from where no camera was.
 
@@ -129,6 +147,7 @@ def write_renders(
       show: how the scene is shown.
       background: colour behind the scene; None is black.
       centred: whether the path lies around the middle of the views, not around view 0.
+      credit: of the source, a tag of the videos.
     """
     count = max(2, round(show.orbit_seconds * VIDEO_FPS))
     phase = np.linspace(0, 1, count, endpoint=False)
@@ -164,7 +183,8 @@ def write_renders(
     around = {name: seen_from(angles, times) for name, times in videos.items()}
     draw = scene_renderer(scene, around["orbit"], background)
     for name, times in videos.items():
-        _write_video(folder / f"{name}.mp4", draw, around[name], times, VIDEO_FPS)
+        file = folder / f"{name}.mp4"
+        _write_video(file, draw, around[name], times, VIDEO_FPS, credit)
     azimuths = np.linspace(-show.sweep, show.sweep, 5)
     aside = np.stack([azimuths, np.zeros(5)], 1)
     moments = (0.0, 0.5, 1.0)
@@ -191,6 +211,7 @@ def write_film(
     background: Color = None,
     *,
     size: int,
+    credit: str = "",
 ) -> None:
     """Write a video of the scene from a camera that goes along a path.
 
@@ -203,6 +224,7 @@ def write_film(
       source: cameras of the grid, view 0 first.
       background: colour behind the scene; None is black.
       size: rows of the pictures.
+      credit: of the source, a tag of the video.
     """
     poses = path.world_to_camera.astype(np.float32)
     lens = np.asarray(source.intrinsics[0])
@@ -217,15 +239,20 @@ def write_film(
     cameras = Cameras(lens[None], poses[None], size, width)
     times = np.linspace(0, 1, len(poses)) if path.times is None else path.times
     draw = scene_renderer(scene, cameras, background)
-    _write_video(file, draw, cameras, times, path.fps or VIDEO_FPS)
+    _write_video(file, draw, cameras, times, path.fps or VIDEO_FPS, credit)
 
 
 def _write_video(
-    file: Path, draw: Draw, cameras: Cameras, times: Float[ndarray, " n"], fps: float
+    file: Path,
+    draw: Draw,
+    cameras: Cameras,
+    times: Float[ndarray, " n"],
+    fps: float,
+    credit: str,
 ) -> None:
     """Write what a camera sees along its path."""
     shown = pictures_along(draw, cameras, progress.watch(file.name, times))
-    write_video(file, shown, fps)
+    write_video(file, shown, fps, credit=credit)
 
 
 def pictures_along(

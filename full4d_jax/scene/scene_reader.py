@@ -16,6 +16,7 @@ from full4d_jax.session.errors import InputError, input_errors, require_file
 from full4d_jax.session.stage_arrays import check_arrays
 from full4d_jax.session.stages import Stages
 from full4d_jax.source.camera_paths import MOVED_LEVELS
+from full4d_jax.source.kinds import is_unpacked_sog
 from full4d_jax.source.own_motion import passing_in
 from full4d_jax.source.row_and_column import FILM_ADVICE
 from gaussians import (
@@ -65,12 +66,15 @@ def posed_grid(stages: Stages) -> Grid:
 
 
 def read_scene(path: Path) -> Scene | Gaussians:
-    """Read the scene of a run's folder, or of a .ply, .splat, .spz, .sog or .npz file.
+    """Read the scene of a run's folder, of a .ply, .splat, .spz, .sog or .npz, or unpacked SOG.
 
     Raises:
       InputError: There is none, or the file is damaged.
     """
     do = "give another file"
+    if is_unpacked_sog(path):
+        with input_errors("scene", do):
+            return load_sog(path)
     if path.is_dir() or path.name == "scene.npz":
         return from_arrays(
             Stages(path if path.is_dir() else path.parent).finished("scene")
@@ -126,12 +130,14 @@ class ShownScene:
       viewing: from the cameras of its run, or from before its middle.
       seconds: one pass through its clip.
       title: of its page.
+      credit: of what it is made of; empty for none.
     """
 
     scene: Scene | Gaussians
     viewing: page.Viewing
     seconds: float
     title: str
+    credit: str = ""
 
     @property
     def count(self) -> int:
@@ -143,7 +149,13 @@ class ShownScene:
     def page(self, seconds: float | None) -> str:
         """Return the page, of which one pass lasts so many seconds; None keeps the clip's."""
         lasts = seconds or self.seconds
-        return page.page_text(self.scene, self.viewing, seconds=lasts, title=self.title)
+        return page.page_text(
+            self.scene,
+            self.viewing,
+            seconds=lasts,
+            title=self.title,
+            credit=self.credit,
+        )
 
 
 def open_scene(source: Path) -> ShownScene:
@@ -152,7 +164,7 @@ def open_scene(source: Path) -> ShownScene:
     Raises:
       InputError: There is none, or the file is damaged.
     """
-    is_run = source.is_dir()
+    is_run = source.is_dir() and not is_unpacked_sog(source)
     if not (is_run and (source / "grid.npz").exists()):
         scene = read_scene(source)
         title = page.TITLE if is_run else source.name
@@ -164,4 +176,5 @@ def open_scene(source: Path) -> ShownScene:
     passing = passing_in(grid, MOVED_LEVELS)
     viewing = page.run_viewing(grid.known_cameras, passing, background)
     seconds = page.clip_seconds(grid.times)
-    return ShownScene(from_arrays(arrays), viewing, seconds, page.TITLE)
+    scene = from_arrays(arrays)
+    return ShownScene(scene, viewing, seconds, page.TITLE, grid.about.credit)

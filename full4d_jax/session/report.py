@@ -61,6 +61,7 @@ def write_report(
         "peak_memory_gib": round(usage.ru_maxrss / 2**20, 2),
         "warnings": stages.warnings,
         "source": str(grid["note"]),
+        "credit": str(grid.get("credit", "")),
         "place": {name: grid[name].tolist() for name in PLACE if name in grid},
         "way": type(options["source"]).__name__ if "source" in options else None,
         "checkpoint": checkpoint,

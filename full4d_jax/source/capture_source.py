@@ -92,7 +92,9 @@ def open_dataset_clip(options: DatasetClipOptions) -> Grid:
     if options.views and options.held_out == "auto":
         options = replace(options, held_out="none")
     times = example.timestamps[views[0]]
-    return _captured(name, arrays, times, options, place, generated=example.generated)
+    generated = example.generated
+    grid = _captured(name, arrays, times, options, place, generated=generated)
+    return replace(grid, about=replace(grid.about, credit=schema.credit_of(example)))
 
 
 def _open_folder(options: CaptureOptions) -> Grid:
@@ -126,7 +128,9 @@ def _open_folder(options: CaptureOptions) -> Grid:
         most = f"as a grid has {CLIP_FRAMES} at most"
         notes.append(f"{clips.left_out} later instants left out, {most}")
     note = "; ".join(filter(None, notes))
-    about = replace(grid.about, note=note, warning=captures[0].warning)
+    warning = captures[0].warning
+    credit = schema.credit_of(example)
+    about = replace(grid.about, note=note, warning=warning, credit=credit)
     return replace(grid, about=about)
 
 

@@ -23,7 +23,7 @@ from input_pipeline.depth_alignment import MIN_MATCHES, SparseDepth, known_depth
 from input_pipeline.matches import undistort_points
 from input_pipeline.pinhole import nearest_to_axes, relative_to, rescale
 from input_pipeline.plain_files import named
-from input_pipeline.schema import Example
+from input_pipeline.schema import Example, credit_of
 from input_pipeline.selection import select
 from input_pipeline.transforms import Clip, decode, to_source
 
@@ -89,6 +89,7 @@ def open_dataset_view(
         note=f"view {shown} of {len(order)}, clip {options.clip} of {options.dataset}, "
         f"{options.split}, {times[0]:.2f} to {times[-1]:.2f} s; other cameras: targets{first.note}",
         place=place,
+        credit=credit_of(example),
         rate=options.fps or usual_fps,
         distances=np.array(distances),
     )

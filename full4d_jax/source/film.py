@@ -77,7 +77,16 @@ def read_shot(
       InputError: the video is unusable, or shows two shots; the message says where the second
         begins.
     """
-    video = read_video(
+    video = read_part(path, size, options, usual_fps)
+    require_one_shot(video, path, options)
+    return video
+
+
+def read_part(
+    path: Path, size: Size, options: VideoOptions | TwoVideosOptions, usual_fps: float
+) -> Video:
+    """Read frames that may show several shots; arguments and other errors as of `read_shot`."""
+    return read_video(
         path,
         height=size.height,
         width=size.width,
@@ -86,9 +95,19 @@ def read_shot(
         start=options.start or 0.0,
         usual=usual_fps,
     )
+
+
+def require_one_shot(
+    video: Video, path: Path, options: VideoOptions | TwoVideosOptions
+) -> None:
+    """Refuse frames of two shots, with the file that they were read from and the options of that.
+
+    Raises:
+      InputError: the message says where the second shot begins.
+    """
     cut = find_cut(video, path)
     if cut is None:
-        return video
+        return
     begin, end = video.timestamps[[0, -1]]
     do = f"start after it (--start {ceil(100 * cut) / 100:g})"
     before = int((video.timestamps < cut).sum())

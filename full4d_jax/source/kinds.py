@@ -36,6 +36,7 @@ ADVICE = {
     CAPTURE: "make a data set of it with full4d data import",
     RECORD3D: "make a data set of it with full4d data import",
     FILMS: "say where the cameras stand, docs/data.md",
+    SPLATS: "look at it with full4d view, or write it with full4d convert splats",
     RUN: "go on there with full4d lift, render, view or evaluate",
 }
 
@@ -71,6 +72,8 @@ def _kind_of(path: Path) -> str:
         return DATASET
     if any((path / name).exists() for name in STAGES):
         return RUN
+    if is_unpacked_sog(path):
+        return SPLATS
     if any(path.glob("*/grid.npz")):
         return RUNS
     from input_pipeline.importers.detect import find_scenes
@@ -81,6 +84,11 @@ def _kind_of(path: Path) -> str:
     except ValueError:
         return FILMS if find_videos(path, VIDEO_FOLDERS) else ""
     return CAPTURE
+
+
+def is_unpacked_sog(path: Path) -> bool:
+    """Return whether a path is a folder with the files of a .sog."""
+    return all((path / name).is_file() for name in ("meta.json", "means_l.webp"))
 
 
 def require_kind(path: Path, kinds: Collection[str]) -> str:

@@ -17,10 +17,10 @@ from full4d_jax.geometry.paths import interpolate_poses, travels
 from full4d_jax.grid import About, Grid, Origin
 from full4d_jax.media.pictures import to_uint8
 from full4d_jax.media.sound import read_sound
-from full4d_jax.media.video_io import Video, read_video
+from full4d_jax.media.video_io import Video, read_credit, read_video
 from full4d_jax.session import errors, fields
 from full4d_jax.source.depth.any_network import AnyNetwork, open_network
-from full4d_jax.source.film import read_shot
+from full4d_jax.source.film import read_part, read_shot, require_one_shot
 from full4d_jax.source.handheld import find_path
 from full4d_jax.source.lens import found_fov, lens_of
 from full4d_jax.source.options import DemoGridOptions, TwoVideosOptions
@@ -67,7 +67,10 @@ def open_two_videos(
     unposed = "without --freeze_time nothing tells where its views are"
     if film is not None:
         shots = size._replace(frames=size.views)
-        column = read_shot(film, shots, options, usual_fps)
+        column = read_part(film, shots, options, usual_fps)
+        # Stills of cameras that stand apart need share nothing.
+        if _frames_inside(column, film) > size.views:
+            require_one_shot(column, film, options)
         frames[:, 0] = column.frames
         origin[:, 0] = Origin.REAL
         try:
@@ -86,7 +89,16 @@ def open_two_videos(
         sound = read_sound(options.fixed_view, times)
         notes.append(f"row: {row.note}")
     note = "; ".join(notes)
-    about = About(note=note, warning=warning, unposed=unposed, rate=rate, sound=sound)
+    films = filter(None, (options.fixed_view, film))
+    credits = dict.fromkeys(map(read_credit, films))
+    about = About(
+        note=note,
+        warning=warning,
+        unposed=unposed,
+        credit="; ".join(filter(None, credits)),
+        rate=rate,
+        sound=sound,
+    )
     return Grid(frames=frames, origin=origin, times=times, cameras=cameras, about=about)
 
 
@@ -206,14 +218,18 @@ def _frames_between(column: Video, film: Path) -> int:
     # Frames of a column's film whose cameras are found, at most.
     most_placed = 25
     steps = len(column.frames) - 1
+    frames = min(_frames_inside(column, film), most_placed)
+    return max(1, (frames - 1) // max(steps, 1))
+
+
+def _frames_inside(column: Video, film: Path) -> int:
+    """Return how many frames a film has from the column's first to its last; 0 without times."""
     try:
         times = frame_times(film)
-    # It has no timestamps.
     except ValueError:
-        return 1
+        return 0
     first, last = column.timestamps[[0, -1]]
-    inside = int(((times >= first - 1e-6) & (times <= last + 1e-6)).sum())
-    return max(1, (min(inside, most_placed) - 1) // max(steps, 1))
+    return int(((times >= first - 1e-6) & (times <= last + 1e-6)).sum())
 
 
 def _angle(world_to_camera: Poses) -> float:

@@ -11,7 +11,7 @@ import numpy as np
 from full4d_jax import cameras, grid
 from full4d_jax.config import Size
 from full4d_jax.media import pictures, sound
-from full4d_jax.media.video_io import check_file
+from full4d_jax.media.video_io import check_file, read_credit
 from full4d_jax.source import camera_paths, film
 from full4d_jax.source.depth import any_network
 from full4d_jax.source.handheld import find_path
@@ -91,6 +91,7 @@ def open_video_source(
         about=grid.About(
             note="; ".join(filter(None, (note, path.note))),
             warning=path.warning,
+            credit=read_credit(options.video),
             rate=fps,
             sound=sound.read_sound(options.video, video.timestamps),
         ),

@@ -20,6 +20,7 @@ from numpy import ndarray
 
 from gaussians import harmonics, morton, motion, types
 from gaussians.fitting import stillness
+from gaussians.precision import in_own_precision
 
 # Logit of the gate of static Gaussians.
 PERMANENT_GATE = 4.0
@@ -67,6 +68,7 @@ class CandidatePixels(NamedTuple):
     depth: Float[ndarray, "n h w"]
 
 
+@in_own_precision
 def initialize(
     frames: Float[Array | ndarray, "v t h w 3"],
     depth: Float[Array | ndarray, "v t h w"],

@@ -19,12 +19,14 @@ from gaussians import deformation, types
 from gaussians.fitting import fit_step, relocation
 from gaussians.fitting.distillation import Distillation, cached_frames, flat_cameras
 from gaussians.fitting.fit_config import FitConfig, Targets, check_targets
+from gaussians.precision import in_own_precision
 from gaussians.rendering.rasterizer import clip_budget, round_budget
 
 # Gaussians widen: more slows every step, less costs compilations.
 BUDGET_SLACK = 1.75
 
 
+@in_own_precision
 def fit(
     initial: deformation.Scene,
     targets: Targets,

@@ -48,6 +48,8 @@ LARGEST_TAG = 252
 PALETTE_BITS = 16
 # Rows of the palette in a line of its picture.
 PALETTE_LINE = 64
+# Of all files of a scene.
+MOST_BYTES = 2**28
 
 
 def save_sog(path: str | Path, scene: Gaussians) -> None:
@@ -119,12 +121,16 @@ def save_sog(path: str | Path, scene: Gaussians) -> None:
 def load_sog(path: str | Path) -> Gaussians:
     """Read a scene, in the order of its pixels.
 
+    Args:
+      path: a .sog file, or a folder with the files of one.
+
     Raises:
       FileNotFoundError: There is no such file.
       FormatError: The file is not such a scene.
     """
-    path = existing_file(path, "a .sog file")
-    files = _read_zip(path)
+    path = Path(path)
+    read = _read_folder if path.is_dir() else _read_zip
+    files = read(path)
     with damage_of(path, "content", "a whole SOG scene of version 2"):
         scene = _scene_in(path, files, json.loads(files["meta.json"]))
     for name, values in zip(Gaussians._fields, scene, strict=True):
@@ -252,9 +258,8 @@ def _to_webp(path: Path, pixels: Integer[ndarray, "g c"], width: int) -> bytes:
 
 def _read_zip(path: Path) -> dict[str, bytes]:
     """Return the files in a ZIP by their names; their checksums are compared."""
+    existing_file(path, "a .sog file")
     packings = zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED
-    # Of all files.
-    most_bytes = 2**28
     with (
         damage_of(path, "file", "a ZIP with meta.json"),
         zipfile.ZipFile(path) as bundle,
@@ -262,10 +267,23 @@ def _read_zip(path: Path) -> dict[str, bytes]:
         members = [x for x in bundle.infolist() if x.compress_type in packings]
         size = sum(member.file_size for member in members)
         packed = sum(member.compress_size for member in members)
-        fits = size <= most_bytes and packed <= path.stat().st_size
+        fits = size <= MOST_BYTES and packed <= path.stat().st_size
         found = f"{size} bytes in {packed}"
-        require(path, "file", fits, found, f"at most {most_bytes}, once each")
+        require(path, "file", fits, found, f"at most {MOST_BYTES}, once each")
         return {member.filename: bundle.read(member) for member in members}
+
+
+def _read_folder(path: Path) -> dict[str, bytes]:
+    """Return the files of an unpacked scene by their names."""
+    existing_file(path / "meta.json", "the table of a SOG scene")
+    paths = [
+        x for x in path.iterdir() if x.suffix in (".json", ".webp") and x.is_file()
+    ]
+    with damage_of(path, "folder", "files that can be read"):
+        size = sum(x.stat().st_size for x in paths)
+        fits = size <= MOST_BYTES
+        require(path, "folder", fits, f"{size} bytes", f"at most {MOST_BYTES}")
+        return {x.name: x.read_bytes() for x in paths}
 
 
 def _pixels(

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array
 
+from gaussians.precision import in_own_precision
 from gaussians.rendering import (
     compositing,
     compositing_cpu,
@@ -53,9 +54,12 @@ def _forward(features: Array, bins: Bins, tiles: Tiles) -> tuple[Array, tuple]:
     return image, (features, bins, image)
 
 
+# It is traced after the forward pass, where jax is set as the caller wants it.
 def _backward(tiles: Tiles, residuals: tuple, cotangent: Array) -> tuple[Array, None]:
-    pull_back = partial(_pull_back, tiles=tiles)
-    return _on_this_platform(pull_back, *residuals, cotangent), None
+    pull_back = in_own_precision(
+        partial(_on_this_platform, partial(_pull_back, tiles=tiles))
+    )
+    return pull_back(*residuals, cotangent), None
 
 
 composite.defvjp(_forward, _backward)

@@ -18,6 +18,7 @@ from gaussians.types import Camera, Gaussians, Number, Rendering, Surfaces, Time
 LARGEST_PARAMETER = 1e15
 
 
+@precision.in_own_precision
 def render(
     gaussians: Gaussians,
     camera: Camera,
@@ -63,6 +64,7 @@ def render(
     )
 
 
+@precision.in_own_precision
 def render_surfaces(
     gaussians: Gaussians,
     camera: Camera,
@@ -146,6 +148,7 @@ def _check_array(
         )
 
 
+@precision.in_own_precision
 def intersection_budget(
     gaussians: Gaussians,
     camera: Camera,
@@ -185,6 +188,7 @@ def round_budget(intersections: Number | int, slack: float = 1.0) -> int:
     return max(step, -(-needed // step) * step)
 
 
+@precision.in_own_precision
 @partial(jax.jit, static_argnames="antialiased")
 def count_intersections(
     gaussians: Gaussians, camera: Camera, *, antialiased: bool = False
@@ -276,6 +280,7 @@ def _splats(
     return splats, binning.choose_tiles(camera.width, camera.height, g), clean
 
 
+@precision.in_own_precision
 def render_clip(
     scene: Scene,
     cameras: Camera,
@@ -323,6 +328,7 @@ def _render_all(
     return lax.map(lambda pair: draw(scene.at(pair[1]), pair[0]), (cameras, times))
 
 
+@precision.in_own_precision
 def clip_budget(
     scene: Scene,
     cameras: Camera,

@@ -100,30 +100,6 @@ def check_lengths(videos: Videos, where: Path) -> None:
     check_field(where, equal, f"pictures {found}", "as many for each camera")
 
 
-def count_unposed(captures: Sequence[capture.Capture]) -> list[capture.Capture]:
-    """Return captures of one folder; the first notes how many pictures beside theirs have no pose.
-
-    Pictures of depth and masks need none.
-    """
-    views = [view for each in captures for view in each.views]
-    used = {x for view in views for x in (*view.files, *view.depth, *view.masks)}
-    posed = [x for view in views for x in view.files]
-    places = {x.parent for x in posed if x.suffix.lower() in media_files.PICTURES}
-    pictures = [
-        x
-        for place in sorted(places)
-        for x in media_files.listed(place, media_files.PICTURES)
-    ]
-    unposed = [x for x in pictures if x not in used]
-    if not unposed:
-        return list(captures)
-    ratio = f"{len(unposed)} of {len(pictures)} pictures"
-    lacking = f"{ratio} have no pose and are left out, the first is {unposed[0].name}"
-    first, *later = captures
-    note = "; ".join(filter(None, [first.note, lacking]))
-    return [first._replace(note=note), *later]
-
-
 def join_poses(cameras: Sequence[CalibratedCamera], where: str) -> CalibratedCamera:
     """Return the moving camera of these cameras, one per frame.
 

@@ -88,8 +88,7 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
                 notes.append(f"camera {name}: {ratio} have no picture and are left out")
         joined = joined._replace(world_to_camera=poses, fps=fps)
         views.append(capture.make_view(name, files, beside=path, **joined._asdict()))
-    captures = [capture.make_capture(path.name, views, notes=notes)]
-    return calibrated.count_unposed(captures)
+    return [capture.make_capture(path.name, views, notes=notes)]
 
 
 def model_folders(path: Path) -> list[Path]:

@@ -8,11 +8,13 @@ A number is the second on the common clock at which a video begins; a list holds
 its frames, whatever the capture's own tables say of time. Videos that are not named keep theirs.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from input_pipeline import media_files
 from input_pipeline.capture import Capture, View
 from input_pipeline.importers import (
     cameras_json,
@@ -120,7 +122,41 @@ def read_captures(path: Path, layout: str, fps: float | None) -> list[Capture]:
         damage_of(path, f"tables of {layout}: {needs(layout)}"),
         np.errstate(all="ignore"),
     ):
-        return apply_sync(path, LAYOUTS[layout].read(path, fps))
+        return apply_sync(path, count_unused(LAYOUTS[layout].read(path, fps)))
+
+
+def count_unused(captures: Sequence[Capture]) -> list[Capture]:
+    """Return captures of one folder; the first notes how many files beside theirs have no pose.
+
+    Those are the pictures in folders of pictures that are used, and the films likewise. Pictures of
+    depth, masks and normals need no pose.
+    """
+    views = [view for each in captures for view in each.views]
+    posed = [file for view in views for file in view.files]
+    maps = {x for view in views for x in (*view.depth, *view.confidence, *view.masks)}
+    notes = []
+    for kind, endings in (
+        ("pictures", media_files.PICTURES),
+        ("films", media_files.VIDEOS),
+    ):
+        used = {x for x in posed if x.suffix.lower() in endings}
+        places = sorted({x.parent for x in used})
+        there = [x for place in places for x in media_files.listed(place, endings)]
+        there = [x for x in there if x in used or not (x in maps or _is_map(x, used))]
+        unused = [x for x in there if x not in used]
+        if unused:
+            ratio = f"{len(unused)} of {len(there)} {kind}"
+            first = f"the first is {unused[0].name}"
+            notes.append(f"{ratio} have no pose and are left out, {first}")
+    first, *later = captures
+    note = "; ".join(filter(None, [first.note, *notes]))
+    return [first._replace(note=note), *later]
+
+
+def _is_map(file: Path, pictures: Collection[Path]) -> bool:
+    """Return whether a file is depth or normals of a picture, r_0_depth_0001.png of r_0.png."""
+    named = re.fullmatch(r"(.+)_(depth|normal)(_\d+)?", file.stem)
+    return bool(named) and file.with_stem(named[1]) in pictures
 
 
 def apply_sync(path: Path, captures: list[Capture]) -> list[Capture]:

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from input_pipeline import capture, media_files
-from input_pipeline.importers import calibrated
 from input_pipeline.importers.transforms_json import read_transforms
 
 FILES = tuple(f"transforms_{split}.json" for split in ("train", "val", "test"))
@@ -21,7 +20,4 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
       ValueError: see `read_transforms`.
     """
     files = [path / name for name in FILES]
-    captures = [
-        read_transforms(file, path.name, fps) for file in files if file.is_file()
-    ]
-    return calibrated.count_unposed(captures)
+    return [read_transforms(file, path.name, fps) for file in files if file.is_file()]

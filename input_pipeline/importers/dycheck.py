@@ -42,13 +42,13 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
     metadata = load_json(path / "metadata.json")
     scale = next((name for name in SCALES if (path / "rgb" / name).is_dir()), "")
     check_field(f"{path / 'rgb'}", scale, f"none of {SCALES}", "one")
-    note = ""
+    notes = []
     extra = path / "extra.json"
     if fps is None and extra.is_file():
         fps = float(load_json(extra)["fps"])
     elif fps is None:
         fps = DEFAULT_FPS
-        note = f"no extra.json and no --fps: assuming {fps:g} frames a second"
+        notes.append(f"no extra.json and no --fps: assuming {fps:g} frames a second")
     videos: dict[int, list[tuple[int, str]]] = {}
     for item in field(dataset, "ids", str(path / "dataset.json")):
         entry = field(metadata, item, str(path / "metadata.json"))
@@ -67,10 +67,16 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
             media_files.picture_named(path / "rgb" / scale / item) for item in items
         ]
         depth = [path / "depth" / scale / f"{item}.npy" for item in items]
-        depth = depth if all(file.is_file() for file in depth) else ()
+        stored = sum(file.is_file() for file in depth)
+        if 0 < stored < len(depth):
+            ratio = f"{stored} of {len(depth)} frames"
+            notes.append(
+                f"camera{camera}: depth of {ratio} is left out, others have none"
+            )
+        depth = depth if stored == len(depth) else ()
         view = capture.make_view(f"camera{camera}", pictures, depth=depth, **joined)
         views.append(view)
-    return [capture.make_capture(path.name, views, notes=[note])]
+    return [capture.make_capture(path.name, views, notes=notes)]
 
 
 def _camera(file: Path) -> CalibratedCamera:

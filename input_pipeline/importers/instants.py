@@ -54,8 +54,7 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
     if borrowed:
         bare = f"{borrowed} instants have no cameras of their own"
         notes.append(f"{bare} and take those before them")
-    captures = [capture.make_capture(path.name, views, notes=notes)]
-    return calibrated.count_unposed(captures)
+    return [capture.make_capture(path.name, views, notes=notes)]
 
 
 def _instants(path: Path) -> list[tuple[int, Path]]:

@@ -28,8 +28,13 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
     """
     files = [path / name for name in FILES if (path / name).is_file()]
     views = [view for file in files for view in _views(path, file, fps or DEFAULT_FPS)]
-    note = "" if fps else f"{DEFAULT_FPS:g} frames a second, as the dataset says"
-    return [capture.make_capture(path.name, views, notes=[note])]
+    notes = [] if fps else [f"{DEFAULT_FPS:g} frames a second, as the dataset says"]
+    folders = {x for x in (path / "ims").iterdir() if x.is_dir()}
+    unused = folders - {file.parent for view in views for file in view.files}
+    if unused:
+        ratio = f"{len(unused)} of {len(folders)} folders in ims"
+        notes.append(f"{ratio} have no pose and are left out")
+    return [capture.make_capture(path.name, views, notes=notes)]
 
 
 def _views(path: Path, file: Path, fps: float) -> list[capture.View]:

@@ -32,6 +32,7 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
     focal = multicam.named_focal_length(path)
     poses = multicam.read_rig_poses(file or path)
     captures = []
+    used = set()
     for source, videos in _videos(path).items():
         views = []
         for video in videos:
@@ -40,12 +41,18 @@ def read(path: Path, fps: float | None) -> list[capture.Capture]:
             moving = pose @ pinhole.invert(pose[0])
             lens = multicam.lens(focal, media_files.picture_size(video))
             views.append(capture.make_view(name, [video], lens, moving, fps=fps))
+            used.add(name)
         scene = f"{path.name}/{source}"
         origin = f"ReCamMaster, {path.name}, {source}"
         unit = multicam.CENTIMETRE_METRES
         captures.append(
             capture.make_capture(scene, views, source=origin, unit=unit, generated=True)
         )
+    unused = len(poses) - len(used)
+    if unused:
+        first, *later = captures
+        note = f"{unused} of {len(poses)} cameras have no video and are left out"
+        captures = [first._replace(note=note), *later]
     return captures
 
 

@@ -11,7 +11,6 @@ import numpy as np
 
 from input_pipeline import capture, lenses, media_files
 from input_pipeline.conventions import homogeneous, to_opencv
-from input_pipeline.importers import calibrated
 from input_pipeline.plain_files import (
     check_field,
     field,
@@ -46,7 +45,7 @@ def matches(path: Path) -> Path | None:
 
 def read(path: Path, fps: float | None) -> list[capture.Capture]:
     """Return one capture; see `read_transforms`."""
-    return calibrated.count_unposed([read_transforms(path / FILE, path.name, fps)])
+    return [read_transforms(path / FILE, path.name, fps)]
 
 
 def read_transforms(file: Path, scene_id: str, fps: float | None) -> capture.Capture:

@@ -63,6 +63,17 @@ def test_a_command_says_that_it_begins_before_it_imports_jax(places):
         ), words
 
 
+def test_verbs_compute_in_32_bits_whatever_the_shell_sets_for_jax():
+    check = (
+        "from full4d_jax.cli import main; main(['--version'])\n"
+        "import jax.numpy as jnp; print((jnp.arange(3) + jnp.ones(3)).dtype)"
+    )
+    settings = {"JAX_ENABLE_X64": "1", "JAX_NUMPY_DTYPE_PROMOTION": "strict"}
+    command = [sys.executable, "-c", check]
+    printed = subprocess.check_output(command, env=os.environ | settings, text=True)
+    assert printed.endswith("float32\n")
+
+
 @pytest.mark.parametrize("verb", ["run", "sample", "lift"])
 def test_help_leaves_out_training_and_help_all_does_not(capsys, verb):
     assert main([verb, "--help"]) == 0
@@ -175,6 +186,23 @@ def test_a_source_of_another_kind_is_refused(capsys, places, words, message):
 def test_an_option_that_cannot_be_read_is_named(capsys, places, words, said):
     assert main(words.split()) == 2
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("run a.mp4 --rows abc", "--rows: found abc, expected a whole number; see "),
+        ("run a.mp4 --fps=1s", "--fps: found 1s, expected a number; see full4d run"),
+        ("run a.mp4 --quality drft", "found drft, expected draft or normal or high"),
+        ("run a.mp4 --rows", "--rows: found no value, expected a whole number"),
+        ("run a.mp4 --rows --fps 3", "--rows: found no value, expected a whole"),
+        ("sample --data.frames x", "--data.frames: found x, expected a whole number"),
+    ],
+)
+def test_a_value_that_cannot_be_read_is_refused_in_one_line(
+    capsys, places, words, message
+):
+    assert message in refusal(capsys, *words.split())
 
 
 def test_options_override_the_config_and_reach_the_verb(tmp_path):

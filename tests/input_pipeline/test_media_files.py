@@ -10,14 +10,29 @@ import pytest
 from av.error import InvalidDataError
 from av.video.frame import PictureType
 from PIL import Image
-from tagged_videos import add_cover, set_display_matrix, set_pixel_shape
+from tagged_videos import (
+    CUBE_MAP,
+    EQUIRECTANGULAR,
+    MESH,
+    SIDE_BY_SIDE,
+    add_cover,
+    box,
+    set_display_matrix,
+    set_pixel_shape,
+    set_projection,
+)
+from wave_films import FPS, HLG, SDR, srgb, wave, write_waves
 
+from full4d_jax.media.video_io import crop_resize, read_video
 from input_pipeline import plain_files
 from input_pipeline.media_files import (
+    first_picture,
     picture_size,
     read_alpha,
     read_depth,
+    read_photo,
     read_picture,
+    videos_in,
 )
 from input_pipeline.plain_files import FileRefusal
 from input_pipeline.video_files import (
@@ -52,6 +67,24 @@ def test_kinds_of_pixels(tmp_path):
     ):
         found = read_picture(tmp_path / f"{name}.png").astype(int)
         assert np.abs(found - expected).max() <= 1, name
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_photos_are_upright_as_in_opencv(tmp_path, orientation):
+    rng = np.random.default_rng(0)
+    blocks = rng.integers(0, 256, (3, 4, 3), np.uint8)
+    picture = Image.fromarray(blocks.repeat(16, 0).repeat(16, 1))
+    exif = picture.getexif()
+    exif[0x0112] = orientation
+    path = tmp_path / "a.jpg"
+    picture.save(path, exif=exif, quality=95)
+    upright = cv2.imread(str(path))
+    assert upright is not None
+    difference = np.abs(read_photo(path).astype(int) - upright[..., ::-1])
+    assert difference.max() < 10
+    video = read_video(path, height=24, width=32, frames=1)
+    shown = crop_resize(upright[..., ::-1].copy(), 24, 32)
+    assert np.abs(video.frames[0].astype(int) - shown).max() < 10
 
 
 def test_exif_turns_are_ignored(tmp_path):
@@ -149,6 +182,15 @@ def test_turned_and_mirrored_frames_are_upright(tmp_path, make_video, matrix):
 COVER = cv2.imencode(".jpg", np.full((160, 200, 3), 99, np.uint8))[1].tobytes()
 
 
+@pytest.mark.parametrize("name", ["a.MTS", "a.m2ts", "a.vob", "a.mpg"])
+def test_films_of_camcorders_are_films_of_a_folder(tmp_path, make_video, name):
+    codec = "mpeg2video" if name in ("a.vob", "a.mpg") else "libx264"
+    path = make_video(tmp_path / name, range(0, 100, 4), codec=codec)
+    assert videos_in(tmp_path) == {"a": (path,)}
+    assert picture_size(path) == (48, 64)
+    assert first_picture(path)[:20, :20].min() > 200
+
+
 def test_film_behind_its_cover(tmp_path, make_video):
     path = make_video(tmp_path / "a.mp4", VARIABLE)
     times, plain = frame_times(path), list(decode_frames(path))
@@ -232,6 +274,73 @@ def test_every_start_gives_the_pictures_of_one_pass(tmp_path, codec, options, en
         assert not part.damaged.any()
         assert not part.end
         np.testing.assert_allclose(part.times[:3], times[first : first + 3])
+
+
+@pytest.mark.parametrize(
+    ("codec", "kind", "first_field", "ending"),
+    [
+        ("libx264", SDR, "tff", "mp4"),
+        ("libx264", SDR, "bff", "mts"),
+        ("libx264", HLG, "tff", "mov"),
+        ("mpeg2video", SDR, "bff", "mkv"),
+    ],
+)
+def test_interlaced_films_have_no_combs(tmp_path, codec, kind, first_field, ending):
+    write_waves(tmp_path / "b.mkv", codec, kind, first_field=first_field)
+    path = tmp_path / f"a.{ending}"
+    repack(tmp_path / "b.mkv", path)
+    with av.open(str(path)) as container:
+        woven = next(container.decode(video=0)).to_ndarray()
+    moved = np.abs(woven[2:30].astype(float) - woven[1:29])
+    assert moved.mean() > 4  # lines beside each other differ in the file
+    whole = list(decode_frames(path))
+    times = frame_times(path)
+    np.testing.assert_allclose([x.time for x in whole], times, atol=1e-6)
+    np.testing.assert_allclose(times, np.arange(50) / FPS, atol=1e-3)
+    for number, frame in enumerate(whole):
+        expected = srgb(wave(number / FPS), kind)
+        later = srgb(wave((number + 0.5) / FPS), kind)
+        error = np.abs(frame.picture - expected).mean()
+        assert error < 2.5
+        assert error < 0.6 * np.abs(frame.picture - later).mean()
+    for start in np.arange(0, 1.6, 0.2):
+        number = round(start * FPS)
+        read = next(read_frames(path, times[number : number + 1]))
+        np.testing.assert_array_equal(read, whole[number].picture)
+
+
+def test_fields_instead_of_frames_are_refused(tmp_path):
+    path = tmp_path / "a.mp4"
+    options = {"x265-params": "log-level=none:interlace=tff"}
+    write_waves(path, "libx265", SDR, frames=4, options=options)
+    with pytest.raises(FileRefusal, match=r"a\.mp4: found single fields"):
+        first_frame(path)
+
+
+GOOGLE = bytes.fromhex("ffcc8263f8554a938814587a02521fdd")
+GOOGLE_XML = box(b"uuid", GOOGLE + b"<GSpherical:Spherical>true</GSpherical:Spherical>")
+
+
+@pytest.mark.parametrize(
+    ("boxes", "what"),
+    [
+        (EQUIRECTANGULAR, r"a 360° film \(equirectangular\)"),
+        (CUBE_MAP, r"a 360° film \(cube map\)"),
+        (MESH, r"a 360° film \(VR180 or another mesh\)"),
+        (GOOGLE_XML, r"a 360° film \(Google's XML\)"),
+        (SIDE_BY_SIDE, "a 3D film"),
+    ],
+)
+def test_films_that_are_not_flat_are_refused(tmp_path, make_video, boxes, what):
+    path = make_video(tmp_path / "a.mp4", VARIABLE)
+    set_projection(path, boxes)
+    for read in (frame_size, lambda path: list(read_frames(path, [0.0]))):
+        with pytest.raises(FileRefusal, match=rf"a\.mp4: found {what}"):
+            read(path)
+    if boxes in (EQUIRECTANGULAR, CUBE_MAP, SIDE_BY_SIDE):
+        repack(path, tmp_path / "a.mkv")
+        with pytest.raises(FileRefusal, match=rf"a\.mkv: found {what}"):
+            frame_size(tmp_path / "a.mkv")
 
 
 def test_damaged_metadata_are_no_damage(tmp_path):

@@ -39,8 +39,12 @@ from input_pipeline.importers.camera_path import CameraPath, read_path
 # Of the tracks that must agree with a path that is given, and with one that is found.
 LEAST_AGREEMENT = 0.5
 LEAST_TRACKED_AGREEMENT = 0.6
-# Below this, all points are followed, whatever they show.
+# Of the tracks of each instant, that must agree with a path that is found.
+LEAST_OF_AN_INSTANT = 0.55
+# Below this, all points are followed, whatever they show; of an instant, the note tells it.
 SURE_AGREEMENT = 0.85
+# Of the tracks, by which fewer agree with a path that flow has not adjusted but bent.
+CLEARLY_FEWER = 0.1
 # Pixels, at most, of the long side of frames that points are followed in, unless results have more.
 TRACKED_SIDE = 456
 POSES_ADVICE = "see 'Hand-held cameras' in docs/cameras.md"
@@ -149,7 +153,7 @@ def find_path(
         )
         if estimated.motion == "rest":
             return path
-        note, warning = _describe(estimated)
+        note, warning = _describe(estimated, times)
         path = SourcePath(estimated.world_to_camera, note=note, warning=warning)
     if between is not None:
         poses_between = find_poses_between(
@@ -206,11 +210,19 @@ def estimate_path(
         if followed.agree.mean() > path.agree.mean():
             path = of_all
             still = np.ones_like(still)
+            tracks = everywhere
     if path.motion == "rest":
         return path
     depth = path_scale.align_to_points(1 / disparity, path.points, by_frame=True)
     here = film[instants]
-    return flow_depth.adjust_path(here, path, depth, still, lens, known=known)
+    adjusted = flow_depth.adjust_path(here, path, depth, still, lens, known=known)
+    poses = adjusted.world_to_camera
+    followed = camera_path.follow_path(
+        tracks, disparity, adjusted.lens, poses, known=True
+    )
+    if followed.agree.mean() < path.agree.mean() - CLEARLY_FEWER:
+        return path
+    return adjusted._replace(error=followed.error, agree=followed.agree)
 
 
 def _enlarged(maps: ndarray, scale: int) -> ndarray:
@@ -218,13 +230,20 @@ def _enlarged(maps: ndarray, scale: int) -> ndarray:
     return maps.repeat(scale, 1).repeat(scale, 2)
 
 
-def _describe(path: camera_path.CameraPath) -> tuple[str, str]:
+def _describe(
+    path: camera_path.CameraPath, times: Float[ndarray, " t"]
+) -> tuple[str, str]:
     """Return a note about a path that was found, and a warning; empty for nothing."""
     agree = float(path.agree.mean())
-    seen = f"{agree:.0%} of the tracks agree, {path.error:.2f} pixels in the median"
+    worst = int(path.agree.argmin())
+    fewest = float(path.agree[worst])
+    share = f"{agree:.0%} of the tracks agree"
+    if fewest < SURE_AGREEMENT:
+        share = f"{share} ({fewest:.0%} at {times[worst]:.2f} s)"
+    seen = f"{share}, {path.error:.2f} pixels in the median"
     note = f"its camera {VERBS[path.motion]}: {seen}"
     doubtful = "the camera's path is doubtful"
-    if agree < LEAST_TRACKED_AGREEMENT:
+    if agree < LEAST_TRACKED_AGREEMENT or fewest < LEAST_OF_AN_INSTANT:
         return note, f"{doubtful}: {seen}; the scene may smear: {ADVICE}"
     if path.zooms:
         zoom = "near and far things grow alike, as where the lens zooms"

@@ -1,5 +1,6 @@
 """Every kind of file from a finished run, by name."""
 
+import zipfile
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -9,6 +10,7 @@ import pytest
 from full4d_jax.cli import main
 from full4d_jax.scene.scene_reader import to_arrays
 from full4d_jax.session.stages import Stages
+from full4d_jax.source.kinds import SPLATS, kind_of
 from gaussians import (
     DynamicGaussians,
     Gaussians,
@@ -66,7 +68,11 @@ def test_every_kind_is_written_from_a_run_and_read_again(run, tmp_path, scene, c
     niantic = convert(plain, "late.spz")
     np.testing.assert_allclose(load_spz(niantic).means, late.means, atol=0.06)
     playcanvas = convert(plain, "late.sog")
-    assert len(load_ply(convert(playcanvas, "again.ply")).means) == 300
+    unpacked = tmp_path / "new" / "unpacked"
+    zipfile.ZipFile(playcanvas).extractall(unpacked)
+    assert kind_of(unpacked) == SPLATS
+    for source in (playcanvas, unpacked):
+        assert len(load_ply(convert(source, "again.ply")).means) == 300
     assert convert(niantic, "late.glb").read_bytes()[:4] == b"glTF"
     assert convert(whole, "scene.4dgs", "--seconds", "2").read_bytes()[1:5] == b"4DGS"
     played = load_any_ply(convert(run, "scene.ftgs.ply"))

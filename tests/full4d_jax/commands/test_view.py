@@ -36,8 +36,8 @@ LISTENING = (
 
 
 @contextmanager
-def served(*words: object) -> Iterator[str]:
-    """The address that `full4d view` prints; ends it with Ctrl-C."""
+def served(*words: object, number: int = signal.SIGINT) -> Iterator[str]:
+    """The address that `full4d view` prints; a signal ends it, by default that of Ctrl-C."""
     command = [sys.executable, "-c", LISTENING, "view", "--port", "0", *map(str, words)]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -51,10 +51,11 @@ def served(*words: object) -> Iterator[str]:
                 assert line, said + process.stderr.read()
                 said += line
             yield url[0]
-            process.send_signal(signal.SIGINT)
+            process.send_signal(number)
             _, errors = process.communicate(timeout=30)
-            assert process.returncode == 0
-            assert errors == ""
+            by_person = number == signal.SIGINT
+            assert process.returncode == (0 if by_person else 128 + number)
+            assert errors == ("" if by_person else "\nfull4d: stopped by SIGTERM\n")
         finally:
             process.kill()
 
@@ -110,6 +111,11 @@ def test_a_run_is_served_until_it_is_interrupted(finished_run):
             urllib.request.urlopen(f"{url}/scene.npz")
     with pytest.raises(OSError, match="refused"):
         urllib.request.urlopen(url)
+
+
+def test_sigterm_ends_it_with_its_own_exit_code(finished_run):
+    with served(finished_run, number=signal.SIGTERM) as url:
+        assert urllib.request.urlopen(url).status == 200
 
 
 def test_the_page_of_a_run_is_served_as_the_run_left_it(finished_run, served_page):

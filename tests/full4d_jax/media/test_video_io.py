@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from full4d_jax.media.video_io import read_video, write_video
+from full4d_jax.media.video_io import read_credit, read_video, write_video
 from full4d_jax.session.errors import InputError
 
 
@@ -41,6 +41,35 @@ def write(
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
     return path
+
+
+@pytest.mark.parametrize(
+    ("name", "tags", "credit"),
+    [
+        ("a.mp4", {}, ""),
+        ("a.mp4", {"title": "A walk"}, ""),
+        ("a.mp4", {"artist": "A. Person", "copyright": "2026"}, "A. Person; 2026"),
+        ("a.mkv", {"LICENSE": "CC BY 4.0", "Artist": "A"}, "A; CC BY 4.0"),
+        ("a.mp4", {"artist": "A", "copyright": "A"}, "A"),
+    ],
+)
+def test_tags_of_a_film_say_whom_to_credit(tmp_path, name, tags, credit):
+    plain = write(tmp_path / "plain.mp4", ramp(3))
+    with av.open(str(plain)) as source, av.open(str(tmp_path / name), "w") as target:
+        target.metadata.update(tags)
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(source.streams.video[0]):
+            if packet.dts is not None:
+                packet.stream = stream
+                target.mux(packet)
+    assert read_credit(tmp_path / name) == credit
+
+
+def test_a_film_made_of_another_keeps_its_credit(tmp_path):
+    write_video(tmp_path / "a.mp4", ramp(3), 25, credit="A. Person, CC BY 4.0")
+    assert read_credit(tmp_path / "a.mp4") == "A. Person, CC BY 4.0"
+    write_video(tmp_path / "b.mp4", ramp(3), 25)
+    assert read_credit(tmp_path / "b.mp4") == ""
 
 
 def levels(frames: np.ndarray) -> np.ndarray:

@@ -98,6 +98,15 @@ def test_sixty_thousand_gaussians_are_below_a_megabyte(monkeypatch):
     assert viewer < 40_000
 
 
+def test_the_help_names_whom_to_credit():
+    credit = "A & B <b@c.org>, CC BY 4.0"
+    text = page.page_text(ball(), page.overview(ball()), seconds=1.0, credit=credit)
+    escaped = "A &amp; B &lt;b@c.org&gt;, CC BY 4.0"
+    assert f'<meta name="copyright" content="Made from: {escaped}">' in text
+    texts = {"policy": "", "title": "", "credit": escaped}
+    assert f'<p id="credit">{escaped}</p>' in str(page.program(texts)["controls"])
+
+
 def test_a_title_is_text_whatever_stands_in_it():
     text = page.page_text(
         ball(), page.overview(ball()), seconds=1.0, title="</title><script>&{{policy}}"

@@ -10,6 +10,7 @@ from textured_room import FOV
 from full4d_jax.config import Size
 from full4d_jax.grid import DEFAULT_FPS, grid_arrays, grid_from
 from full4d_jax.media.video_io import write_video
+from full4d_jax.session.errors import InputError
 from full4d_jax.source.handheld import find_path
 from full4d_jax.source.options import TwoVideosOptions
 from full4d_jax.source.row_and_column import open_two_videos
@@ -53,6 +54,25 @@ def test_poses_place_the_views_where_the_column_was_filmed(tmp_path):
     focal = LENS[0, 0] * SIZE.height / HEIGHT
     np.testing.assert_allclose(cameras.intrinsics[:, 0, 0], focal, rtol=1e-3)
     assert any(f"stand {angle} degrees apart" in source.about.note for angle in (8, 9))
+
+
+@pytest.mark.parametrize("repeats", [1, 4])
+def test_a_column_of_stills_need_not_be_one_shot(tmp_path, repeats):
+    """A rig's cameras may share nothing; with frames between those taken, it is a film."""
+    rng = np.random.default_rng(0)
+    blocks = rng.integers(0, 256, (SIZE.views, 4, 4, 3), np.uint8)
+    stills = blocks.repeat(SIZE.height // 4, 1).repeat(SIZE.width // 4, 2)
+    column = tmp_path / "column.mp4"
+    write_video(column, stills.repeat(repeats, 0), 3 * repeats)
+    way = TwoVideosOptions(freeze_time=column, fps=3)
+    if repeats > 1:
+        with pytest.raises(InputError, match="another shot at"):
+            open_two_videos(SIZE, way, DEFAULT_FPS)
+        return
+    source = open_two_videos(SIZE, way, DEFAULT_FPS)
+    error = np.abs(source.frames[:, 0].astype(float) - stills).mean()
+    assert error < 10
+    assert source.about.unposed
 
 
 def test_pictures_place_them_by_more_frames_than_the_column_has(tmp_path):

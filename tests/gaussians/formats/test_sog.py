@@ -41,6 +41,19 @@ def test_round_trip_within_the_steps_of_the_format(tmp_path, make_scene):
     assert alike.min() > 1 - 1e-4
 
 
+def test_an_unpacked_file_is_the_same_scene(tmp_path, make_scene):
+    save_sog(tmp_path / "scene.sog", make_scene(20, 1))
+    folder = tmp_path / "scene"
+    zipfile.ZipFile(tmp_path / "scene.sog").extractall(folder)
+    (folder / "notes.txt").write_text("beside")
+    packed, unpacked = load_sog(tmp_path / "scene.sog"), load_sog(folder)
+    for a, b in zip(packed, unpacked, strict=True):
+        np.testing.assert_array_equal(a, b)
+    (folder / "sh0.webp").unlink()
+    with pytest.raises(FormatError, match=f"^{folder}: .*sh0.webp"):
+        load_sog(folder)
+
+
 def test_many_gaussians_share_a_palette(tmp_path, make_scene, monkeypatch):
     monkeypatch.setattr(sog, "PALETTE_BITS", 8)
     scene = make_scene(4000, 1)

@@ -11,7 +11,7 @@ import pytest
 from input_pipeline.importers import colmap
 from input_pipeline.importers.camera_path import read_path
 from input_pipeline.importers.colmap import read_model
-from input_pipeline.importers.detect import detect
+from input_pipeline.importers.detect import detect, read_captures
 
 GOLDENS = Path(__file__).parent / "goldens" / "colmap"
 
@@ -64,7 +64,7 @@ def test_the_largest_model_is_taken_and_pictures_without_a_pose_are_counted(
     shutil.copytree(scrap, whole)
     (scrap / "images.txt").write_text("\n\n".join(image_lines()[:2]) + "\n")
     write_pictures([path / "images" / f"cam{i}.png" for i in range(1, 9)])
-    (capture,) = colmap.read(path, None)
+    (capture,) = read_captures(path, "colmap", None)
     truth = dict(read_model(GOLDENS / "bin"))
     assert [view.name for view in capture.views] == list(truth)
     for view in capture.views:

@@ -62,6 +62,50 @@ def test_dycheck_times_depth_and_distortion(tmp_path, write):
     assert [len(view.depth) for view in capture.views] == [3, 0, 0]
 
 
+@pytest.mark.parametrize(
+    ("layout", "film", "note"),
+    [
+        ("fdanyone", "videos/dense/07.mp4", "1 of 4 films have no pose"),
+        ("dycheck", "rgb/1x/9_00001.png", "1 of 10 pictures have no pose"),
+        ("panoptic", "ims/0/000009.jpg", "1 of 7 pictures have no pose"),
+        ("panoptic", "ims/7/000000.jpg", "1 of 4 folders in ims have no pose"),
+        ("llff", "images/0.jpg", ""),
+    ],
+)
+def test_files_that_are_not_used_are_counted(
+    tmp_path, write, make_video, write_pictures, layout, film, note
+):
+    path = write(layout, tmp_path / "s")
+    before = read_captures(path, layout, 30.0)[0].note
+    assert "left out" not in before
+    if film.endswith(".mp4"):
+        make_video(path / film, [0, 4], size=(24, 32))
+    else:
+        write_pictures([path / film])
+    after = read_captures(path, layout, 30.0)[0].note
+    assert note in after
+    assert ("left out" in after) == bool(note)
+
+
+def test_depth_of_some_frames_alone_is_said_to_be_left_out(tmp_path, write):
+    path = write("dycheck", tmp_path / "s")
+    (path / "depth/1x/0_00002.npy").unlink()
+    (capture,) = read_captures(path, "dycheck", None)
+    assert "camera0: depth of 2 of 3 frames is left out" in capture.note
+
+
+def test_maps_beside_photos_need_no_pose(tmp_path, rig, write_pictures):
+    """NeRF-synthetic has depth and normals of its test pictures beside them."""
+    names = ("r_0", "r_0_depth_0001", "r_0_normal_0001", "r_1", "r_1_depth_0001")
+    write_pictures([tmp_path / f"test/{name}.png" for name in names])
+    pose = invert(rig[2][0]) @ np.diag([1.0, -1, -1, 1])
+    frame = {"file_path": "./test/r_0", "transform_matrix": pose.tolist()}
+    table = {"camera_angle_x": 0.8, "frames": [frame]}
+    (tmp_path / "transforms_train.json").write_text(json.dumps(table))
+    (capture,) = read_captures(tmp_path, "dnerf", None)
+    assert "2 of 3 pictures have no pose" in capture.note
+
+
 def test_multicam_needs_a_focal_length_and_whole_matrices(tmp_path, write):
     path = write("multicam", tmp_path / "f18_aperture10" / "scene1")
     (capture,) = multicam.read(path, None)
@@ -199,6 +243,10 @@ def test_recammaster_starts_where_its_source_does(tmp_path, write, make_video):
     places = invert(forward.world_to_camera)[:, :3, 3]
     ahead = np.arange(5)[:, None] * [[0, 0, 10.0]]
     np.testing.assert_allclose(places, ahead, atol=1e-12)
+    assert not capture.note
+    shutil.move(path / "cam_type1", tmp_path)
+    (capture,) = recammaster.read(path, None)
+    assert capture.note == "1 of 2 cameras have no video and are left out"
     shutil.move(path / "cam_type2", path / "cam_type7")
     with pytest.raises(ValueError, match="expected a field cam07"):
         recammaster.read(path, None)
@@ -248,6 +296,6 @@ def test_instants_take_the_largest_model_and_count_pictures_without_a_pose(
         lines = (scrap / "images.txt").read_text().splitlines()
         (scrap / "images.txt").write_text(lines[1])
         write_pictures([path / f"colmap_{t}/images/cam11.png"])
-    (capture,) = instants.read(path, 10.0)
+    (capture,) = read_captures(path, "instants", 10.0)
     check(capture.views, rig[2], rig[1])
     assert "2 of 8 pictures have no pose and are left out" in capture.note

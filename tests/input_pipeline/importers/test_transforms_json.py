@@ -9,6 +9,7 @@ import pytest
 from input_pipeline.conventions import convert
 from input_pipeline.importers import dnerf, transforms_json
 from input_pipeline.importers.camera_path import read_path
+from input_pipeline.importers.detect import read_captures
 from input_pipeline.pinhole import invert, orbit
 
 
@@ -50,7 +51,7 @@ def test_angles_of_both_sides_count(tmp_path, rig, write_pictures, keys):
     frame = {"file_path": "a.png", **posed(rig[2][0])}
     table = {**angles, "frames": [frame]}
     (tmp_path / "transforms.json").write_text(json.dumps(table))
-    (capture,) = transforms_json.read(tmp_path, None)
+    (capture,) = read_captures(tmp_path, "nerfstudio", None)
     # The angles between rays through the middles of opposite edges of 24x32 pixels.
     middles = np.array([[0, 12, 1], [32, 12, 1], [16, 0, 1], [16, 24, 1.0]])
     rays = middles @ np.linalg.inv(capture.views[0].intrinsics).T

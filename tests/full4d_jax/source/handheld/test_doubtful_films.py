@@ -10,7 +10,7 @@ import pytest
 from handheld_clips import HEIGHT, LENS, WIDTH, add_person, arc, film, path_error, shake
 
 from full4d_jax.config import Size
-from full4d_jax.geometry import camera_path
+from full4d_jax.geometry import camera_path, flow_depth
 from full4d_jax.media.video_io import write_video
 from full4d_jax.session.errors import InputError
 from full4d_jax.source.depth.any_network import open_network
@@ -199,10 +199,67 @@ def test_a_film_that_is_fine_passes(monkeypatch, tmp_path, frames):
     assert said(monkeypatch, tmp_path, frames()) == ""
 
 
+def test_an_instant_that_few_tracks_agree_with_is_warned_of(monkeypatch, tmp_path):
+    estimate = find_path.estimate_path
+
+    def with_doubt(*given, **more):
+        path = estimate(*given, **more)
+        path.agree[6] = 0.5
+        return path
+
+    monkeypatch.setattr(find_path, "estimate_path", with_doubt)
+    assert "(50% at 0.75 s)" in said(monkeypatch, tmp_path, travelling())
+
+
 def test_water_before_a_camera_at_rest_passes(monkeypatch, tmp_path):
     frames = resting()
     frames[:, HEIGHT // 2 :] = water()[:, HEIGHT // 2 :]
     assert said(monkeypatch, tmp_path, frames) == ""
+
+
+def ends_askew(path):
+    """The same path, whose last camera is turned by half a degree and more."""
+    poses = path.world_to_camera.copy()
+    poses[-1, :3] = cv2.Rodrigues(np.radians([0.5, 0.5, 0.5]))[0] @ poses[-1, :3]
+    return path._replace(world_to_camera=poses)
+
+
+def estimated_arc():
+    frames, depth = film(arc())
+    gray = np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames])
+    instants = np.arange(len(gray))
+    everywhere = camera_path.track_points(gray, instants)
+    still = np.ones(depth.shape, bool)
+    disparity = np.median(depth[0]) / depth
+    film_of_arc = gray, instants, everywhere, still, disparity, LENS
+    return find_path.estimate_path(*film_of_arc, known=True)
+
+
+def test_tracks_judge_the_path_that_flow_adjusted(monkeypatch):
+    search = camera_path.find_camera_path
+
+    def end_askew(*given, **more):
+        path = search(*given, **more)
+        return ends_askew(path)._replace(agree=0.5 * path.agree, error=9.0)
+
+    monkeypatch.setattr(camera_path, "find_camera_path", end_askew)
+    path = estimated_arc()
+    assert path_error(path.world_to_camera, arc()) < 0.05
+    assert path.agree.min() > 0.95
+    assert path.error < 0.3
+
+
+def test_a_path_that_flow_bends_is_not_taken(monkeypatch):
+    adjust = flow_depth.adjust_path
+
+    def reverse(*given, **more):
+        path = adjust(*given, **more)
+        return path._replace(world_to_camera=path.world_to_camera[::-1])
+
+    monkeypatch.setattr(flow_depth, "adjust_path", reverse)
+    path = estimated_arc()
+    assert path_error(path.world_to_camera, arc()) < 0.05
+    assert path.agree.min() > 0.95
 
 
 def test_of_two_paths_the_one_that_tracks_agree_with_is_taken(monkeypatch):
