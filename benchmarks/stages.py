@@ -1,12 +1,12 @@
 """Times `full4d run` as people start it, and each of its stages.
 
-    python benchmarks/stages.py [VIDEO ...] [--times N] [--code DIR] [--options OPTION ...] --out OUT
+    python benchmarks/stages.py [VIDEO ...] --out OUT [--times N] [--code DIR] [--options OPTION ...]
 
 Without a video it is the demo. A run is a process of its own that finds no compiled programs, and a
 second one after it, into another folder, finds those of the first. Printed are seconds of the
 processor and of the clock, the clock at the first look, the largest memory, and the clock of each
 stage, all medians over N runs; then the same as one line of JSON. `--code` runs another checkout of
-this repository, so that two revisions can be compared on one machine. Nothing else should run there.
+this repository, so that two revisions can be compared on one machine, where nothing else runs.
 """
 
 import argparse
