@@ -1,6 +1,6 @@
 """Times `full4d run` as people start it, and each of its stages.
 
-    python benchmarks/stages.py [VIDEO ...] --out OUT [--times N] [--code DIR] [--options OPTION ...]
+    python benchmarks/stages.py [VIDEO ...] --out OUT [--times N] [--code DIR] [--options WORD ...]
 
 Without a video it is the demo. A run is a process of its own that finds no compiled programs, and a
 second one after it, into another folder, finds those of the first. Printed are seconds of the
