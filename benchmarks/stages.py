@@ -79,7 +79,9 @@ def timed_run(
             stdout=output,
             stderr=output,
             check=False,
-            env=os.environ | kept | {"PYTHONPATH": str(code.resolve())},
+            # Where Python looks first.
+            cwd=code,
+            env=os.environ | kept,
         )
     elapsed = time.perf_counter() - start
     if run.returncode != 0:

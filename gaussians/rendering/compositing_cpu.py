@@ -13,7 +13,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from numba import njit
 
 from gaussians.rendering import compositing
 from gaussians.rendering.binning import MOST_INTERSECTIONS, Bins, Tiles
@@ -21,6 +20,7 @@ from gaussians.rendering.compositing import GEOMETRY_ROWS, Features, Image
 from gaussians.rendering.numba_calls import (
     ARGUMENTS,
     RESULTS,
+    compiled,
     floats,
     integers,
     is_query,
@@ -54,11 +54,6 @@ SERIES = tuple(
     )
     .convert(domain=(MIDDLE - 1, MIDDLE + 1), kind=np.polynomial.Polynomial)
     .coef[::-1]
-)
-
-# Sums may be taken in another order, which vector instructions need.
-compiled = njit(
-    fastmath={"contract", "reassoc", "nsz"}, error_model="numpy", cache=True
 )
 
 

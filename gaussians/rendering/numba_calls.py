@@ -30,6 +30,10 @@ BEFORE_VERSION = 24
 # The first version with this layout.
 VERSION = 0, 1
 
+# Sums may be taken in another order, which vector instructions need.
+compiled = njit(
+    fastmath={"contract", "reassoc", "nsz"}, error_model="numpy", cache=True
+)
 # Machine code is freed with its last reference.
 KEPT: list[Any] = []
 
@@ -45,14 +49,14 @@ def _pointer(_typing: Any, _address: Any) -> Any:
     return types.voidptr(types.int64), build
 
 
-@njit(cache=True)
+@compiled
 @no_type_check
 def _words(address, count):
     """Return so many words from an address on."""
     return carray(_pointer(address), (count,), np.int64)
 
 
-@njit(cache=True)
+@compiled
 @no_type_check
 def _buffer(frame, group, index):
     """Return where an argument's or result's numbers are, how many, and its shape."""
@@ -65,7 +69,7 @@ def _buffer(frame, group, index):
     return _pointer(buffer[DATA]), count, shape
 
 
-@njit(cache=True)
+@compiled
 @no_type_check
 def floats(frame, group, index):
     """Return the float32 numbers of an argument or result in one row, and its shape."""
@@ -73,7 +77,7 @@ def floats(frame, group, index):
     return carray(place, (count,), np.float32), shape
 
 
-@njit(cache=True)
+@compiled
 @no_type_check
 def integers(frame, group, index):
     """Return the int32 numbers of an argument or result in one row, and its shape."""
@@ -81,7 +85,7 @@ def integers(frame, group, index):
     return carray(place, (count,), np.int32), shape
 
 
-@njit(cache=True)
+@compiled
 @no_type_check
 def is_query(frame):
     """Return whether XLA asks for the version of the interface, and answer."""

@@ -10,7 +10,7 @@ Both passes of the gradient choose for themselves, so no branch saves arrays for
 from collections.abc import Callable
 from functools import partial
 from types import ModuleType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -23,11 +23,13 @@ from gaussians.rendering import (
     compositing_cpu,
     compositing_gpu,
     compositing_tpu,
+    projection_cpu,
 )
 from gaussians.rendering.binning import Bins, Tiles, bin_quarters, bin_splats
 from gaussians.rendering.compositing import Features, Image
 from gaussians.rendering.gpus import runs_triton
-from gaussians.rendering.projection import Splats
+from gaussians.rendering.projection import Splats, project_gaussians
+from gaussians.types import Camera, Gaussians, Values
 
 T = TypeVar("T")
 
@@ -38,6 +40,40 @@ def list_splats(splats: Splats, tiles: Tiles, slots: int) -> Bins:
     They have one shape everywhere, that of `bin_quarters`; lists of whole tiles fill its front.
     """
     return _on_this_platform(partial(_build_lists, tiles=tiles, slots=slots), splats)
+
+
+def project(
+    gaussians: Gaussians, opacities: Values, camera: Camera, *, antialiased: bool
+) -> Splats:
+    """Return `projection.project_gaussians`, with a gradient of the platform's own."""
+    arrays = gaussians, opacities, camera.world_to_camera, camera.intrinsics
+    size = camera.width, camera.height
+    splats: Any = _project(arrays, size, antialiased)
+    return Splats(*splats)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(1, 2))
+def _project(arrays: tuple, size: tuple[int, int], antialiased: bool) -> Splats:
+    gaussians, opacities, pose, lens = arrays
+    camera = Camera(pose, lens, *size)
+    return project_gaussians(gaussians, opacities, camera, antialiased=antialiased)
+
+
+def _project_forward(
+    arrays: tuple, size: tuple[int, int], antialiased: bool
+) -> tuple[Splats, tuple]:
+    return _project(arrays, size, antialiased), arrays
+
+
+def _project_backward(
+    size: tuple[int, int], antialiased: bool, arrays: tuple, cotangent: Splats
+) -> tuple[tuple]:
+    style = {"size": size, "antialiased": antialiased}
+    pull_back = partial(_pull_back_projection, **style)
+    return (_on_this_platform(pull_back, arrays, cotangent),)
+
+
+_project.defvjp(_project_forward, _project_backward)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
@@ -100,7 +136,30 @@ def _pull_back(
     return kernels.backward(features, bins, image, cotangent, own)
 
 
-def _on_this_platform(work: Callable[..., T], *arrays: Array | Bins | Splats) -> T:
+@partial(jax.jit, static_argnames=("kernels", "size", "antialiased"))
+def _pull_back_projection(
+    kernels: ModuleType,
+    arrays: tuple,
+    cotangent: Splats,
+    size: tuple[int, int],
+    antialiased: bool,
+) -> tuple:
+    if kernels is compositing_cpu:
+        gaussians, opacities, pose, lens = arrays
+        style = {"size": size, "antialiased": antialiased}
+        return projection_cpu.pull_back(
+            gaussians, opacities, pose, lens, cotangent, **style
+        )
+
+    def again(arrays):
+        gaussians, opacities, pose, lens = arrays
+        camera = Camera(pose, lens, *size)
+        return project_gaussians(gaussians, opacities, camera, antialiased=antialiased)
+
+    return jax.vjp(again, arrays)[1](cotangent)[0]
+
+
+def _on_this_platform(work: Callable[..., T], *arrays: Any) -> T:
     """Return `work(kernels, *arrays)` with the module of the platform."""
     # These kernels are traced everywhere and have no double precision.
     is_single = jnp.result_type(float) == jnp.float32

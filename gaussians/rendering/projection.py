@@ -27,6 +27,13 @@ SCREEN_BLUR = 0.3
 NEAREST_DRAWN = 0.01
 # Fainter contributions are skipped.
 ALPHA_MIN = 1 / 255
+# Of the picture's sides, by which slopes may be beyond it in J: .3 of half the field of view.
+SLOPE_MARGIN = 0.15
+# Of determinants, so that a square root is differentiable for Gaussians seen edge-on.
+LEAST_SHARE = 1e-12
+# Only degenerate input exceeds these; the width is a standard deviation.
+LARGEST_LOG_SCALE = 30.0
+WIDEST_PIXELS = 1e5
 
 
 class Splats(NamedTuple):
@@ -77,13 +84,9 @@ def project_gaussians(
     # The rows r of J R Q S, the first two.
     slope_x = _clamped(slope_x, camera.width, f_x, c_x)
     slope_y = _clamped(slope_y, camera.height, f_y, c_y)
-    # Standard deviation in pixels; only degenerate input exceeds it.
-    widest = 1e5
-    most = widest * z / jnp.maximum(f_x, f_y)
-    scales = [
-        jnp.minimum(jnp.exp(jnp.clip(x, -30.0, 30.0)), most)
-        for x in gaussians.log_scales.T
-    ]
+    widest = WIDEST_PIXELS * z / jnp.maximum(f_x, f_y)
+    log_scales = jnp.clip(gaussians.log_scales, -LARGEST_LOG_SCALE, LARGEST_LOG_SCALE)
+    scales = [jnp.minimum(jnp.exp(x), widest) for x in log_scales.T]
     axes = rotation_rows(gaussians.quaternions)
     across = [f_x / z * (motion[0, i] - slope_x * motion[2, i]) for i in range(3)]
     down = [f_y / z * (motion[1, i] - slope_y * motion[2, i]) for i in range(3)]
@@ -102,8 +105,7 @@ def project_gaussians(
         (xx + SCREEN_BLUR) / determinant,
     ]
     if antialiased:
-        # The floor keeps the square root differentiable for Gaussians seen edge-on.
-        share = jnp.maximum(sharp_determinant / determinant, 1e-12)
+        share = jnp.maximum(sharp_determinant / determinant, LEAST_SHARE)
         opacities = opacities * jnp.sqrt(share)
 
     # Up to how many standard deviations it is visible, at most where an opaque one falls below
@@ -121,7 +123,7 @@ def project_gaussians(
 
 
 def _clamped(slopes: Values, pixels: int, focal: Scalar, principal: Scalar) -> Values:
-    """Return slopes of rays, clamped to 1.3 times the field of view."""
-    margin = 0.15 * pixels / focal
+    """Return slopes of rays, clamped to a little more than the field of view."""
+    margin = SLOPE_MARGIN * pixels / focal
     least = -principal / focal - margin
     return jnp.clip(slopes, least, (pixels - principal) / focal + margin)

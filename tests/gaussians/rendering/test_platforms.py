@@ -15,14 +15,16 @@ import pytest
 from jax.experimental import pallas as pl
 from moving_scene import random_scene
 
-from gaussians import Camera, render
+from gaussians import Camera, Gaussians, render
 from gaussians.rendering import (
     compositing,
     compositing_cpu,
     compositing_gpu,
     compositing_tpu,
+    platforms,
 )
 from gaussians.rendering.binning import Bins, Tiles
+from gaussians.rendering.projection import project_gaussians
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +78,48 @@ def test_values_and_slopes_are_those_of_the_loops(lists, loops, kernels, monkeyp
         assert np.linalg.norm(a - b) <= 2e-5 * np.linalg.norm(b), column
 
 
+@pytest.mark.parametrize("antialiased", [False, True])
+def test_the_slope_of_the_projection_on_cpus_is_that_of_jax(antialiased):
+    """Of Gaussians in the picture, beside it, behind the camera, edge-on, without a rotation."""
+    rng = np.random.default_rng(3)
+    g = 400
+    means = rng.uniform(-3, 3, (g, 3)) + [0, 0, 2]
+    quaternions = rng.normal(size=(g, 4))
+    quaternions[:5] = 0
+    log_scales = rng.uniform(-6, 1, (g, 3))
+    # A plate, and one that is as wide as can be.
+    log_scales[5:50, 2] = -8
+    log_scales[50:55] = 29
+    fields = means, quaternions, log_scales, np.zeros(g), np.zeros((g, 1, 3))
+    pose = np.eye(4)
+    pose[:3, :3] = np.linalg.qr(rng.normal(size=(3, 3)))[0]
+    pose[:3, 3] = 0.1, -0.2, 0.3
+    lens = np.array([[40.0, 0, 19], [0, 44, 13], [0, 0, 1]])
+    arrays = (
+        Gaussians(*map(jnp.float32, fields)),
+        *map(jnp.float32, (rng.uniform(0.1, 1, g), pose, lens)),
+    )
+
+    def shape(project, arrays):
+        gaussians, opacities, pose, lens = arrays
+        camera = Camera(pose, lens, 40, 28)
+        splats = project(gaussians, opacities, camera, antialiased=antialiased)
+        return splats[:4]
+
+    outputs, jax_slope = jax.vjp(partial(shape, project_gaussians), arrays)
+    cotangent = [jnp.float32(rng.normal(size=x.shape)) for x in outputs]
+    expected = jax_slope(tuple(cotangent))
+    found = jax.vjp(partial(shape, platforms.project), arrays)[1](tuple(cotangent))
+    # All but the camera's are of each Gaussian, whose sizes differ by orders of magnitude.
+    for a, b in zip(
+        jax.tree.leaves(found)[:6], jax.tree.leaves(expected), strict=False
+    ):
+        size = np.abs(b).reshape(g, -1).max(1) + 1e-3
+        assert (np.abs(a - b).reshape(g, -1).max(1) / size).max() < 1e-3
+    for a, b in zip(found[0][2:], expected[0][2:], strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4 * np.abs(b).max())
+
+
 def scene_and_lens():
     lens = jnp.array([[40.0, 0, 20], [0, 40, 12], [0, 0, 1]])
     return random_scene(200).gaussians, lens
@@ -113,8 +157,8 @@ def test_a_program_holds_the_formulation_of_the_platform_it_is_lowered_for(platf
     text = traced.lower(lowering_platforms=(platform,)).as_text(debug_info=True)
     assert LOOPS not in text
     assert ("bin_splats" in text) == (platform != "cpu")
-    # On CPUs lists, then three strips of tiles, forward and backward.
-    kernels = {"cuda": 3, "rocm": 3, "tpu": 2, "cpu": 7}
+    # On CPUs lists, then three strips of tiles, forward and backward, and the projection's.
+    kernels = {"cuda": 3, "rocm": 3, "tpu": 2, "cpu": 8}
     found = re.findall(r"custom_call @.*(?:triton|tpu_custom_call|gaussians_)", text)
     assert len(found) == kernels[platform]
 
