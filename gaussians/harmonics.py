@@ -51,7 +51,7 @@ def colors(
     squared_length = (directions**2).sum(-1, keepdims=True)
     unit = directions / jnp.sqrt(jnp.maximum(squared_length, 1e-24))
     weights = basis(unit, degree)
-    mixed = jnp.einsum("gk,gkc->gc", weights, harmonics[:, : weights.shape[-1]])
+    mixed = (weights[..., None] * harmonics[:, : weights.shape[-1]]).sum(1)
     return jnp.maximum(mixed + 0.5, 0.0)
 
 

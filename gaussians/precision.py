@@ -8,17 +8,14 @@ JAX_NUMPY_DTYPE_PROMOTION=strict they do not go together with its arrays.
 
 import inspect
 from collections.abc import Callable
-from functools import partial, wraps
+from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
 import jax
 import jax.numpy as jnp
-from jax import lax
-from jaxtyping import Array, Float
 
 P = ParamSpec("P")
 R = TypeVar("R")
-Matrices = Float[Array, "g 3 3"]
 
 
 def exact_products(function: Callable[P, R]) -> Callable[P, R]:
@@ -56,22 +53,3 @@ def in_own_precision(function: Callable[P, R]) -> Callable[P, R]:
 def _is_floating(x: Any) -> bool:
     """Return whether this is an array of floating-point numbers."""
     return jnp.issubdtype(getattr(x, "dtype", int), jnp.floating)
-
-
-@exact_products
-def turn_all(rotation: Float[Array, "3 3"], matrices: Matrices) -> Matrices:
-    """Multiply many small matrices by one from the left.
-
-    XLA for GPUs has no kernel for such a product (an internal error), so there it is a sum of
-    three outer products, which is as exact and on CPU half as fast.
-    """
-
-    def sums(rotation, matrices):
-        terms = (rotation[None, :, j, None] * matrices[:, None, j] for j in range(3))
-        first, second, third = terms
-        return first + second + third
-
-    product = partial(jnp.einsum, "ij,gjk->gik")
-    return lax.platform_dependent(
-        rotation, matrices, cuda=sums, rocm=sums, default=product
-    )

@@ -15,7 +15,7 @@ MODULES = sorted(
 )
 # The distribution of the renderer alone installs no more; jax itself needs scipy.
 RENDERER_IMPORTS = {"gaussians", "jax", "numpy", "scipy", "einops", "jaxtyping"}
-RENDERER_IMPORTS |= {"optax"}
+RENDERER_IMPORTS |= {"numba", "optax"}
 # What a file of the renderer asks for in a function, and says so where it is missing.
 RENDERER_ASKS_FOR = {
     "gaussians/formats/sog.py": {"PIL"},

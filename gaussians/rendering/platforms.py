@@ -1,16 +1,16 @@
 """Lists and compositing in the formulation of the platform that a program is lowered for.
 
 GPUs run Pallas kernels over 16-pixel tiles (`compositing_gpu`), TPUs one over chunks of their lists
-(`compositing_tpu`). All else loops over 8-pixel quarters in XLA (`compositing`), NVIDIA GPUs before
-Ampere and double precision on TPUs too. The platform of the program decides, not the default
-device, and only its own branch is lowered. Both passes of the gradient choose for themselves, so no
-branch saves arrays for another.
+(`compositing_tpu`), CPUs loops over 8-pixel quarters that Numba compiles (`compositing_cpu`). All
+else loops over quarters in XLA (`compositing`): NVIDIA GPUs before Ampere, and double precision.
+The platform of the program decides, not the default device, and only its own branch is lowered.
+Both passes of the gradient choose for themselves, so no branch saves arrays for another.
 """
 
 from collections.abc import Callable
 from functools import partial
 from types import ModuleType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -18,11 +18,18 @@ from jax import lax
 from jaxtyping import Array
 
 from gaussians.precision import in_own_precision
-from gaussians.rendering import compositing, compositing_gpu, compositing_tpu
+from gaussians.rendering import (
+    compositing,
+    compositing_cpu,
+    compositing_gpu,
+    compositing_tpu,
+    projection_cpu,
+)
 from gaussians.rendering.binning import Bins, Tiles, bin_quarters, bin_splats
 from gaussians.rendering.compositing import Features, Image
 from gaussians.rendering.gpus import runs_triton
-from gaussians.rendering.projection import Splats
+from gaussians.rendering.projection import Splats, project_gaussians
+from gaussians.types import Camera, Gaussians, Values
 
 T = TypeVar("T")
 
@@ -33,6 +40,40 @@ def list_splats(splats: Splats, tiles: Tiles, slots: int) -> Bins:
     They have one shape everywhere, that of `bin_quarters`; lists of whole tiles fill its front.
     """
     return _on_this_platform(partial(_build_lists, tiles=tiles, slots=slots), splats)
+
+
+def project(
+    gaussians: Gaussians, opacities: Values, camera: Camera, *, antialiased: bool
+) -> Splats:
+    """Return `projection.project_gaussians`, with a gradient of the platform's own."""
+    arrays = gaussians, opacities, camera.world_to_camera, camera.intrinsics
+    size = camera.width, camera.height
+    splats: Any = _project(arrays, size, antialiased)
+    return Splats(*splats)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(1, 2))
+def _project(arrays: tuple, size: tuple[int, int], antialiased: bool) -> Splats:
+    gaussians, opacities, pose, lens = arrays
+    camera = Camera(pose, lens, *size)
+    return project_gaussians(gaussians, opacities, camera, antialiased=antialiased)
+
+
+def _project_forward(
+    arrays: tuple, size: tuple[int, int], antialiased: bool
+) -> tuple[Splats, tuple]:
+    return _project(arrays, size, antialiased), arrays
+
+
+def _project_backward(
+    size: tuple[int, int], antialiased: bool, arrays: tuple, cotangent: Splats
+) -> tuple[tuple]:
+    style = {"size": size, "antialiased": antialiased}
+    pull_back = partial(_pull_back_projection, **style)
+    return (_on_this_platform(pull_back, arrays, cotangent),)
+
+
+_project.defvjp(_project_forward, _project_backward)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
@@ -65,6 +106,8 @@ composite.defvjp(_forward, _backward)
 def _build_lists(kernels: ModuleType, splats: Splats, tiles: Tiles, slots: int) -> Bins:
     if kernels is compositing:
         return bin_quarters(splats, tiles, slots)
+    if kernels is compositing_cpu:
+        return compositing_cpu.list_splats(splats, tiles.quarters, 2 * slots)
     bins = bin_splats(splats, tiles, slots)
     more = tiles.quarters.count - tiles.count
     first, length = (jnp.pad(run, (0, more)) for run in (bins.first, bins.length))
@@ -93,22 +136,48 @@ def _pull_back(
     return kernels.backward(features, bins, image, cotangent, own)
 
 
-def _on_this_platform(work: Callable[..., T], *arrays: Array | Bins | Splats) -> T:
+@partial(jax.jit, static_argnames=("kernels", "size", "antialiased"))
+def _pull_back_projection(
+    kernels: ModuleType,
+    arrays: tuple,
+    cotangent: Splats,
+    size: tuple[int, int],
+    antialiased: bool,
+) -> tuple:
+    if kernels is compositing_cpu:
+        gaussians, opacities, pose, lens = arrays
+        style = {"size": size, "antialiased": antialiased}
+        return projection_cpu.pull_back(
+            gaussians, opacities, pose, lens, cotangent, **style
+        )
+
+    def again(arrays):
+        gaussians, opacities, pose, lens = arrays
+        camera = Camera(pose, lens, *size)
+        return project_gaussians(gaussians, opacities, camera, antialiased=antialiased)
+
+    return jax.vjp(again, arrays)[1](cotangent)[0]
+
+
+def _on_this_platform(work: Callable[..., T], *arrays: Any) -> T:
     """Return `work(kernels, *arrays)` with the module of the platform."""
-    # The kernel is traced everywhere and has no double precision.
-    tpu = compositing_tpu if jnp.result_type(float) == jnp.float32 else compositing
+    # These kernels are traced everywhere and have no double precision.
+    is_single = jnp.result_type(float) == jnp.float32
+    cpu = compositing_cpu if is_single else compositing
+    tpu = compositing_tpu if is_single else compositing
     return lax.platform_dependent(
         *arrays,
         cuda=partial(work, compositing_gpu if runs_triton() else compositing),
         rocm=partial(work, compositing_gpu),
         tpu=partial(work, tpu),
+        cpu=partial(work, cpu),
         default=partial(work, compositing),
     )
 
 
 def _own_lists(kernels: ModuleType, bins: Bins, tiles: Tiles) -> tuple[Bins, Tiles]:
     """Return the lists of `list_splats` without the unused end, and their tiles."""
-    if kernels is compositing:
+    if kernels in (compositing, compositing_cpu):
         return bins, tiles.quarters
     ids = bins.ids[: bins.ids.shape[0] // 2]
     n = tiles.count

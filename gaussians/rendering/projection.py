@@ -18,9 +18,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from gaussians.precision import exact_products, turn_all
-from gaussians.rotation import rotation_matrix
-from gaussians.types import Camera, Gaussians, Values, Vectors
+from gaussians.rotation import rotation_rows
+from gaussians.types import Camera, Gaussians, Scalar, Values, Vectors
 
 # Added to the screen covariance, pixels^2.
 SCREEN_BLUR = 0.3
@@ -28,6 +27,13 @@ SCREEN_BLUR = 0.3
 NEAREST_DRAWN = 0.01
 # Fainter contributions are skipped.
 ALPHA_MIN = 1 / 255
+# Of the picture's sides, by which slopes may be beyond it in J: .3 of half the field of view.
+SLOPE_MARGIN = 0.15
+# Of determinants, so that a square root is differentiable for Gaussians seen edge-on.
+LEAST_SHARE = 1e-12
+# Only degenerate input exceeds these; the width is a standard deviation.
+LARGEST_LOG_SCALE = 30.0
+WIDEST_PIXELS = 1e5
 
 
 class Splats(NamedTuple):
@@ -50,59 +56,74 @@ class Splats(NamedTuple):
     half_sizes: Float[Array, "g 2"]
 
 
-@exact_products
 def project_gaussians(
     gaussians: Gaussians, opacities: Values, camera: Camera, *, antialiased: bool
 ) -> Splats:
     """Project every Gaussian, equations 1 to 3; those out of sight get `sigmas` = 0."""
-    rotation = camera.world_to_camera[:3, :3]
-    translation = camera.world_to_camera[None, :3, 3]
-    focal = jnp.stack([camera.intrinsics[0, 0], camera.intrinsics[1, 1]])[None]
-    principal = camera.intrinsics[None, :2, 2]
-    size = jnp.array([[camera.width, camera.height]], jnp.float32)
+    motion = camera.world_to_camera
+    f_x = camera.intrinsics[0, 0]
+    f_y = camera.intrinsics[1, 1]
+    c_x = camera.intrinsics[0, 2]
+    c_y = camera.intrinsics[1, 2]
 
-    in_camera = jnp.einsum("ij,gj->gi", rotation, gaussians.means) + translation
-    depths = in_camera[:, 2]
-    in_front = depths > NEAREST_DRAWN
-    z = jnp.where(in_front, depths, 1.0)[:, None]
-    slopes = in_camera[:, :2] / z
-    centers = focal * slopes + principal
-
-    # 0.3 of half the field of view.
-    margin = 0.15 * size / focal
-    farthest = (size - principal) / focal + margin
-    clamped = jnp.clip(slopes, -principal / focal - margin, farthest)
-    # Standard deviation in pixels; only degenerate input exceeds it.
-    widest = 1e5
-    scales = jnp.exp(jnp.clip(gaussians.log_scales, -30.0, 30.0))
-    scales = jnp.minimum(scales, widest * z / focal.max())
-    axes = turn_all(rotation, rotation_matrix(gaussians.quaternions))
-    axes = axes * scales[:, None, :]
-    rows = (axes[:, :2] - clamped[:, :, None] * axes[:, 2:]) * (focal / z)[:, :, None]
-    r0 = rows[:, 0]
-    r1 = rows[:, 1]
-
-    xx = (r0 * r0).sum(-1)
-    xy = (r0 * r1).sum(-1)
-    yy = (r1 * r1).sum(-1)
-    sharp_determinant = (jnp.cross(r0, r1) ** 2).sum(-1)
-    determinant = sharp_determinant + SCREEN_BLUR * (xx + yy) + SCREEN_BLUR**2
-    conics = (
-        jnp.stack([yy + SCREEN_BLUR, -xy, xx + SCREEN_BLUR], -1) / determinant[:, None]
+    # t = R mu + T.
+    mean_x, mean_y, mean_z = gaussians.means.T
+    x, y, depths = (
+        motion[i, 0] * mean_x
+        + motion[i, 1] * mean_y
+        + motion[i, 2] * mean_z
+        + motion[i, 3]
+        for i in range(3)
     )
+    in_front = depths > NEAREST_DRAWN
+    z = jnp.where(in_front, depths, 1.0)
+    slope_x = x / z
+    slope_y = y / z
+    centers = jnp.stack([f_x * slope_x + c_x, f_y * slope_y + c_y], -1)
+
+    # The rows r of J R Q S, the first two.
+    slope_x = _clamped(slope_x, camera.width, f_x, c_x)
+    slope_y = _clamped(slope_y, camera.height, f_y, c_y)
+    widest = WIDEST_PIXELS * z / jnp.maximum(f_x, f_y)
+    log_scales = jnp.clip(gaussians.log_scales, -LARGEST_LOG_SCALE, LARGEST_LOG_SCALE)
+    scales = [jnp.minimum(jnp.exp(x), widest) for x in log_scales.T]
+    axes = rotation_rows(gaussians.quaternions)
+    across = [f_x / z * (motion[0, i] - slope_x * motion[2, i]) for i in range(3)]
+    down = [f_y / z * (motion[1, i] - slope_y * motion[2, i]) for i in range(3)]
+    r0 = [scales[j] * sum(across[i] * axes[i][j] for i in range(3)) for j in range(3)]
+    r1 = [scales[j] * sum(down[i] * axes[i][j] for i in range(3)) for j in range(3)]
+
+    xx = sum(a * a for a in r0)
+    xy = sum(a * b for a, b in zip(r0, r1, strict=True))
+    yy = sum(b * b for b in r1)
+    cross = [r0[i] * r1[j] - r0[j] * r1[i] for i, j in ((1, 2), (2, 0), (0, 1))]
+    sharp_determinant = sum(a * a for a in cross)
+    determinant = sharp_determinant + SCREEN_BLUR * (xx + yy) + SCREEN_BLUR**2
+    conics = [
+        (yy + SCREEN_BLUR) / determinant,
+        -xy / determinant,
+        (xx + SCREEN_BLUR) / determinant,
+    ]
     if antialiased:
-        # The floor keeps the square root differentiable for Gaussians seen edge-on.
-        share = jnp.maximum(sharp_determinant / determinant, 1e-12)
+        share = jnp.maximum(sharp_determinant / determinant, LEAST_SHARE)
         opacities = opacities * jnp.sqrt(share)
 
     # Up to how many standard deviations it is visible, at most where an opaque one falls below
     # ALPHA_MIN.
     most_sigmas = 3.33
-    variances = jnp.stack([xx, yy], -1) + SCREEN_BLUR
     sigmas = jnp.sqrt(2 * jnp.log(jnp.maximum(opacities / ALPHA_MIN, 1.0)))
     sigmas = jnp.minimum(sigmas, most_sigmas)
+    variances = jnp.stack([xx, yy], -1) + SCREEN_BLUR
     half_sizes = jnp.ceil(sigmas[:, None] * jnp.sqrt(variances))
+    size = jnp.array([[camera.width, camera.height]], jnp.float32)
     on_screen = ((centers + half_sizes > 0) & (centers - half_sizes < size)).all(-1)
     visible = in_front & on_screen & (opacities > ALPHA_MIN)
     extent = lax.stop_gradient((jnp.where(visible, sigmas, 0.0), half_sizes))
-    return Splats(centers, conics, depths, opacities, *extent)
+    return Splats(centers, jnp.stack(conics, -1), depths, opacities, *extent)
+
+
+def _clamped(slopes: Values, pixels: int, focal: Scalar, principal: Scalar) -> Values:
+    """Return slopes of rays, clamped to a little more than the field of view."""
+    margin = SLOPE_MARGIN * pixels / focal
+    least = -principal / focal - margin
+    return jnp.clip(slopes, least, (pixels - principal) / focal + margin)

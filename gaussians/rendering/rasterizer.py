@@ -274,9 +274,7 @@ def _splats(
 
     clean = Gaussians(*map(shown, gaussians))
     opacities = jnp.where(sane, jax.nn.sigmoid(clean.logit_opacities), 0.0)
-    splats = projection.project_gaussians(
-        clean, opacities, camera, antialiased=antialiased
-    )
+    splats = platforms.project(clean, opacities, camera, antialiased=antialiased)
     return splats, binning.choose_tiles(camera.width, camera.height, g), clean
 
 

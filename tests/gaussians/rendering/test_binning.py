@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from gaussians.rendering.binning import Tiles, bin_quarters, bin_splats, count_slots
+from gaussians.rendering.compositing_cpu import list_splats
 from gaussians.rendering.projection import Splats
 
 
@@ -24,11 +25,15 @@ def splats(g=60) -> Splats:
     return Splats(*map(jnp.float32, arrays))
 
 
-@pytest.mark.parametrize("in_quarters", [False, True])
-def test_every_tile_lists_the_splats_that_reach_its_pixels_in_depth_order(in_quarters):
+def list_quarters(scene, tiles, slots):
+    return list_splats(scene, tiles.quarters, 2 * slots)
+
+
+@pytest.mark.parametrize("bin_all", [bin_splats, bin_quarters, list_quarters])
+def test_every_tile_lists_the_splats_that_reach_its_pixels_in_depth_order(bin_all):
+    in_quarters = bin_all is not bin_splats
     scene, tiles = splats(), Tiles(41, 25, 16 if in_quarters else 8)
     slots = int(count_slots(scene, tiles))
-    bin_all = bin_quarters if in_quarters else bin_splats
     bins = jax.jit(bin_all, static_argnums=(1, 2))(scene, tiles, slots)
     tiles = tiles.quarters if in_quarters else tiles
     assert int(bins.overflow) == 0
