@@ -95,12 +95,13 @@ def test_the_slope_of_the_projection_on_cpus_is_that_of_jax(antialiased):
     pose[:3, :3] = np.linalg.qr(rng.normal(size=(3, 3)))[0]
     pose[:3, 3] = 0.1, -0.2, 0.3
     lens = np.array([[40.0, 0, 19], [0, 44, 13], [0, 0, 1]])
-    arrays = Gaussians(*fields), rng.uniform(0.1, 1, g), pose, lens
+    arrays = fields, rng.uniform(0.1, 1, g), pose, lens
     cotangents = [rng.normal(size=shape) for shape in ((g, 2), (g, 3), (g,), (g,))]
 
     def slope(project, kind):
         def shape(arrays):
-            gaussians, opacities, pose, lens = arrays
+            fields, opacities, pose, lens = arrays
+            gaussians = Gaussians(*fields)
             camera = Camera(pose, lens, 40, 28)
             splats = project(gaussians, opacities, camera, antialiased=antialiased)
             return splats[:4]
