@@ -62,7 +62,7 @@ def find_poses_between(
         homogeneous = np.append(pixels, np.ones((len(pixels), 1)), 1)[alive]
         seen = homogeneous @ inverse_lens.T * points.depth[own][alive, None]
         world = (seen - poses[i, :3, 3]) @ poses[i, :3, :3]
-        pose = _pose_of(world, now[alive] + 0.5, lens, starts[i], unknowns)
+        pose = pose_of(world, now[alive] + 0.5, lens, starts[i], unknowns)
         pixels_there, _ = project(world, lens, pose)
         off = np.linalg.norm(pixels_there - now[alive] - 0.5, axis=1)
         if (off < AGREEING_ERROR * film.shape[2]).mean() < least_agreeing:
@@ -71,7 +71,7 @@ def find_poses_between(
     return np.stack(result)
 
 
-def _pose_of(
+def pose_of(
     world: Float[ndarray, "n 3"],
     there: Float[ndarray, "n 2"],
     lens: Lens,
