@@ -335,9 +335,8 @@ def judge_circled(out: Path, seconds: float, quality: str) -> dict[str, float]:
     off = np.median(degrees_off(similarity.cameras(true[taken]), known))
     print(f"{report['source']}; its cameras are {off:.2f} degrees off in the median")
     rows = [shots[i]["file_path"] for i in away]
-    columns = {"kept away": truth, "true camera": shown, "fitting camera": placed}
-    pictures = {name: to_uint8(x) for name, x in columns.items()}
-    save_sheet(out / "circled.png", pictures, rows, f"{scores}")
+    drawn = {"true camera": to_uint8(shown), "fitting camera": to_uint8(placed)}
+    save_sheet(out / "circled.png", {"kept away": truth} | drawn, rows, f"{scores}")
     result = {"photos": len(taken), "away": len(away)} | scores
     result |= {f"fitting_{name}": value for name, value in at_fitting.items()}
     return result | {f"lift_{name}": value for name, value in by_lift.items()}
