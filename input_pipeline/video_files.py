@@ -442,10 +442,15 @@ def _frames_from_key(
 
 
 def _decoded(packets: Iterable[av.Packet], stream: av.VideoStream) -> Iterator[Shown]:
-    """Yield the frames of these packets, by the stream's clock, and missing ones."""
+    """Yield the frames of these packets, by the stream's clock, and missing ones.
+
+    Raises:
+      FFmpegError: where the file can be read no further, or its clock goes back.
+    """
     rate = float(stream.average_rate or 25)
     count = 0
     latest = -np.inf
+    due = -np.inf
     # Packets whose frame did not come yet, by their time stamps.
     awaited: dict[int, Shown] = {}
     for packet in packets:
@@ -466,6 +471,10 @@ def _decoded(packets: Iterable[av.Packet], stream: av.VideoStream) -> Iterator[S
                 awaited.pop(frame.pts, None)
             time = frame.time if frame.time is not None else count / rate
             count += 1
+            # As in MPEG program streams, of which several frames may share a packet.
+            if time < due:
+                raise InvalidDataError(0, "times of frames that go back")
+            due = time
             yield Shown(time, frame, frame.pict_type == PictureType.B)
     yield from (awaited[stamp] for stamp in sorted(awaited))
 
