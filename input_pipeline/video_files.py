@@ -44,6 +44,8 @@ MAX_PIXEL_SHAPE = 8
 LISTS = {"concat", "concatf", "dash", "hls", "sdp"}
 # Seconds between a frame's time in the index and when it is decoded.
 CLOCK_TOLERANCE = 1e-3
+# Frames that decoding starts before an interlaced one, from which its lines come too.
+INTERLACED_LEAD = 1.5
 # Frames in a row that are kept until the next other one; some encoders make no other ones.
 MOST_BIDIRECTIONAL = 16
 
@@ -410,8 +412,9 @@ def _frames_from(
     # the cut of a longer video, do not count.
     begin = min(x.time for x in head if x.frame is not None or not x.bidirectional)
     if start > 0 and shown.frame.time is not None:
-        # The lines of an interlaced frame come from the one before it too.
-        lead = shown.frame.interlaced_frame * 1.5 / float(stream.average_rate or 25)
+        lead = 0.0
+        if shown.frame.interlaced_frame:
+            lead = INTERLACED_LEAD / float(stream.average_rate or 25)
         stamp = round((begin + start - lead) / (stream.time_base or Fraction(1)))
         decoded = _frames_from_key(container, stream, stamp)
         head = []

@@ -340,14 +340,14 @@ def write_video(
         stream.options = {"crf": "17", "movflags": "+faststart"}
         # Players guess the matrix of a film that names none by its size.
         context = stream.codec_context
-        context.colorspace = Colorspace.ITU709
+        context.colorspace = Colorspace.ITU601
         context.color_range = ColorRange.MPEG
         context.color_primaries = ColorPrimaries.BT709
         context.color_trc = ColorTrc.BT709
         for picture in frames:
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
             # Converted by the encoder's threads, the same frames need not give the same bytes.
-            frame = frame.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU709)
+            frame = frame.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU601)
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
 
