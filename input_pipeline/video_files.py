@@ -46,6 +46,8 @@ LISTS = {"concat", "concatf", "dash", "hls", "sdp"}
 CLOCK_TOLERANCE = 1e-3
 # Frames that decoding starts before an interlaced one, from which its lines come too.
 INTERLACED_LEAD = 1.5
+# Frames after an interlaced one, within which a packet is of its second field.
+SECOND_FIELD = 0.75
 # Frames in a row that are kept until the next other one; some encoders make no other ones.
 MOST_BIDIRECTIONAL = 16
 
@@ -451,6 +453,8 @@ def _decoded(packets: Iterable[av.Packet], stream: av.VideoStream) -> Iterator[S
       FFmpegError: where the file can be read no further, or its clock goes back.
     """
     rate = float(stream.average_rate or 25)
+    frame_rate = stream.codec_context.framerate or stream.average_rate or 25
+    field_ticks = SECOND_FIELD / (frame_rate * (stream.time_base or 1))
     count = 0
     latest = -np.inf
     due = -np.inf
@@ -472,6 +476,10 @@ def _decoded(packets: Iterable[av.Packet], stream: av.VideoStream) -> Iterator[S
                 for stamp in sorted(stamp for stamp in awaited if stamp < frame.pts):
                     yield awaited.pop(stamp)
                 awaited.pop(frame.pts, None)
+                if frame.interlaced_frame:
+                    # Fields may have packets of their own, as in AVCHD.
+                    for stamp in [x for x in awaited if x < frame.pts + field_ticks]:
+                        del awaited[stamp]
             time = frame.time if frame.time is not None else count / rate
             count += 1
             # As in MPEG program streams, of which several frames may share a packet.
