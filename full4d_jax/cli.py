@@ -77,8 +77,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         number = stopped.number if stopped else signal.SIGINT
         end = f"stopped by {stopped}" if stopped else "interrupted"
         # The one verb that makes no files.
-        end += f"; {KEPT}" * (words[:1] != ["view"])
-        print(f"\nfull4d: {end}", file=sys.stderr)
+        kept = "" if words[:1] == ["view"] else f"; {KEPT}"
+        print(f"\nfull4d: {end}{kept}", file=sys.stderr)
         return 128 + number
     except Exception as error:
         refusal = _refusal(error)

@@ -14,7 +14,12 @@ import av
 import numpy as np
 from av.filter import Graph
 from av.filter.context import FilterContext
-from av.video.reformatter import ColorPrimaries, ColorTrc, VideoReformatter
+from av.video.reformatter import (
+    ColorPrimaries,
+    Colorspace,
+    ColorTrc,
+    VideoReformatter,
+)
 from jaxtyping import Float32, Float64, UInt8
 from scipy.interpolate import CubicHermiteSpline
 
@@ -27,6 +32,9 @@ WHITE_NITS = 203.0
 UNKNOWN = {0, 2, 3}
 ORDINARY_TRANSFERS = UNKNOWN | {1, 4, 5, 6, 7, 11, 12, 13, 14, 15}
 HIGH_TRANSFERS = {ColorTrc.SMPTE2084, ColorTrc.ARIB_STD_B67}
+# Rows and columns of the largest film of standard definition, as players have it.
+STANDARD_ROWS = 576
+STANDARD_COLUMNS = 1279
 # The zero is RGB's.
 MATRICES = {0, 1, 4, 5, 6, 7, 9}
 SMPTE_C = ((0.63, 0.34), (0.31, 0.595), (0.155, 0.07))
@@ -68,6 +76,8 @@ class SrgbConverter:
 
     def convert(self, frame: av.VideoFrame, width: int) -> UInt8[np.ndarray, "h w 3"]:
         """Return a frame in sRGB, resized to this width; `check_colours` allows its colours."""
+        if frame.colorspace in UNKNOWN:
+            frame.colorspace = usual_matrix(frame.height, frame.width)
         transfer, primaries = frame.color_trc, frame.color_primaries
         if transfer in ORDINARY_TRANSFERS and (
             primaries in UNKNOWN or primaries == ColorPrimaries.BT709
@@ -105,6 +115,12 @@ def check_colours(path: Path, frame: av.VideoFrame) -> None:
                 f"one of {', '.join(map(str, sorted(known)))}: encode it as BT.709"
             )
             raise FileRefusal(f"{path}: found {found}, expected {expected}")
+
+
+def usual_matrix(height: int, width: int) -> Colorspace:
+    """Return the matrix that players use for a film of this stored size that names none."""
+    is_standard = height <= STANDARD_ROWS and width <= STANDARD_COLUMNS
+    return Colorspace.ITU601 if is_standard else Colorspace.ITU709
 
 
 def _table_filter(

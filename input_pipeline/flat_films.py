@@ -89,6 +89,6 @@ def _side_number(frame: av.VideoFrame, kind: str) -> int | None:
 
 def _sphere_refusal(path: Path, projection: str) -> FileRefusal:
     """Return the error for a film that shows a sphere."""
-    view = "ffmpeg -i FILM -vf v360=e:flat:h_fov=90:v_fov=60 VIEW.mp4"
-    expected = f"a flat one: cut a view out of it with its camera's editor or `{view}`"
+    tools = "its camera's editor or FFmpeg's filter v360"
+    expected = f"a flat one: cut a view out of it with {tools}"
     return FileRefusal(f"{path}: found a 360° film ({projection}), expected {expected}")

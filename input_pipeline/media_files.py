@@ -26,8 +26,12 @@ VIDEOS = {
     ".m2ts",
     ".ts",
     ".vob",
+    ".mpg",
+    ".mpeg",
+    ".3gp",
+    ".wmv",
+    ".mxf",
 }
-VIDEOS |= {".mpg", ".mpeg", ".3gp", ".wmv", ".mxf"}
 DEPTHS = {".npy", ".png"}
 WHITE_LEVEL = 255
 # Every fifth clip of a folder, by name, is left for evaluation.

@@ -44,6 +44,10 @@ MAX_PIXEL_SHAPE = 8
 LISTS = {"concat", "concatf", "dash", "hls", "sdp"}
 # Seconds between a frame's time in the index and when it is decoded.
 CLOCK_TOLERANCE = 1e-3
+# Frames that decoding starts before an interlaced one, from which its lines come too.
+INTERLACED_LEAD = 1.5
+# Frames after an interlaced one, within which a packet is of its second field.
+SECOND_FIELD = 0.75
 # Frames in a row that are kept until the next other one; some encoders make no other ones.
 MOST_BIDIRECTIONAL = 16
 
@@ -410,8 +414,9 @@ def _frames_from(
     # the cut of a longer video, do not count.
     begin = min(x.time for x in head if x.frame is not None or not x.bidirectional)
     if start > 0 and shown.frame.time is not None:
-        # The lines of an interlaced frame come from the one before it too.
-        lead = shown.frame.interlaced_frame * 1.5 / float(stream.average_rate or 25)
+        lead = 0.0
+        if shown.frame.interlaced_frame:
+            lead = INTERLACED_LEAD / float(stream.average_rate or 25)
         stamp = round((begin + start - lead) / (stream.time_base or Fraction(1)))
         decoded = _frames_from_key(container, stream, stamp)
         head = []
@@ -442,10 +447,17 @@ def _frames_from_key(
 
 
 def _decoded(packets: Iterable[av.Packet], stream: av.VideoStream) -> Iterator[Shown]:
-    """Yield the frames of these packets, by the stream's clock, and missing ones."""
+    """Yield the frames of these packets, by the stream's clock, and missing ones.
+
+    Raises:
+      FFmpegError: where the file can be read no further, or its clock goes back.
+    """
     rate = float(stream.average_rate or 25)
+    frame_rate = stream.codec_context.framerate or stream.average_rate or 25
+    field_ticks = SECOND_FIELD / (frame_rate * (stream.time_base or 1))
     count = 0
     latest = -np.inf
+    due = -np.inf
     # Packets whose frame did not come yet, by their time stamps.
     awaited: dict[int, Shown] = {}
     for packet in packets:
@@ -464,8 +476,16 @@ def _decoded(packets: Iterable[av.Packet], stream: av.VideoStream) -> Iterator[S
                 for stamp in sorted(stamp for stamp in awaited if stamp < frame.pts):
                     yield awaited.pop(stamp)
                 awaited.pop(frame.pts, None)
+                if frame.interlaced_frame:
+                    # Fields may have packets of their own, as in AVCHD.
+                    for stamp in [x for x in awaited if x < frame.pts + field_ticks]:
+                        del awaited[stamp]
             time = frame.time if frame.time is not None else count / rate
             count += 1
+            # As in MPEG program streams, of which several frames may share a packet.
+            if time < due:
+                raise InvalidDataError(0, "times of frames that go back")
+            due = time
             yield Shown(time, frame, frame.pict_type == PictureType.B)
     yield from (awaited[stamp] for stamp in sorted(awaited))
 

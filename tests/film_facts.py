@@ -32,16 +32,11 @@ ORIENTATIONS = [(x, 0, 0, y) for x in (1, -1) for y in (1, -1)] + [
     (0, x, y, 0) for x in (1, -1) for y in (1, -1)
 ]
 UPRIGHT = ORIENTATIONS[0]
-# Matroska stores turns; the others store no orientation.
-TURNS = [
-    matrix
-    for matrix in ORIENTATIONS
-    if matrix[0] * matrix[3] - matrix[1] * matrix[2] > 0
-]
+# The last three store no orientation.
 CONTAINERS = {
     "mp4": ORIENTATIONS,
     "mov": ORIENTATIONS,
-    "mkv": TURNS,
+    "mkv": ORIENTATIONS,
     "ts": [UPRIGHT],
     "mts": [UPRIGHT],
     "vob": [UPRIGHT],

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import av
 import cv2
 import numpy as np
+from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
 from jaxtyping import Float, Int, UInt8
 from numpy import ndarray
 
@@ -337,10 +338,17 @@ def write_video(
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = "yuv420p"
         stream.options = {"crf": "17", "movflags": "+faststart"}
+        # Players guess the matrix of a film that names none by its size.
+        context = stream.codec_context
+        context.colorspace = Colorspace.ITU601
+        context.color_range = ColorRange.MPEG
+        context.color_primaries = ColorPrimaries.BT709
+        context.color_trc = ColorTrc.BT709
         for picture in frames:
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
             # Converted by the encoder's threads, the same frames need not give the same bytes.
-            container.mux(stream.encode(frame.reformat(format="yuv420p")))
+            frame = frame.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU601)
+            container.mux(stream.encode(frame))
         container.mux(stream.encode())
 
 

@@ -99,7 +99,10 @@ def read_moving_camera(
 
 
 def _read(file: Path) -> list[dict]:
-    """Return the frames with what the table says of all, and `where` they stand, for messages."""
+    """Return the frames with what the table says of all, and `where` they stand, for messages.
+
+    Paths that were written on Windows get slashes.
+    """
     table = load_json(file)
     frames = field(table, "frames", str(file))
     fits = (
@@ -107,9 +110,17 @@ def _read(file: Path) -> list[dict]:
     )
     check_field(f"{file}, frames", fits, f"{frames!r:.40}", "a list of frames")
     return [
-        table | frame | {"where": f"{file}, frame {i}"}
+        table | frame | _paths(frame) | {"where": f"{file}, frame {i}"}
         for i, frame in enumerate(frames)
     ]
+
+
+def _paths(frame: dict) -> dict[str, str]:
+    """Return the paths of a frame's table, with slashes."""
+    names = ("file_path", "depth_file_path", "mask_path")
+    return {
+        name: str(frame[name]).replace("\\", "/") for name in names if name in frame
+    }
 
 
 def _view(file: Path, name: str, video: list[dict], seconds: float) -> capture.View:

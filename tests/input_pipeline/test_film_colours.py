@@ -4,7 +4,18 @@ import av
 import numpy as np
 import pytest
 from av.video.reformatter import ColorPrimaries, ColorTrc, VideoReformatter
-from wave_films import FPS, HLG, PQ, SDR, Signal, nits_to_pq, srgb, wave, write_waves
+from wave_films import (
+    FPS,
+    HLG,
+    PQ,
+    SDR,
+    Signal,
+    nits_to_pq,
+    srgb,
+    wave,
+    write_waves,
+    ycbcr,
+)
 
 from input_pipeline.film_colours import SrgbConverter
 from input_pipeline.plain_files import FileRefusal
@@ -89,6 +100,20 @@ def test_films_have_the_colours_of_the_formulas(tmp_path, codec, kind):
         expected = srgb(wave(number / FPS), kind)
         np.testing.assert_allclose(frame.picture, expected, atol=8)
         assert np.abs(frame.picture - expected).mean() < 2
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "matrix"),
+    [(480, 640, 6), (576, 1024, 6), (544, 1280, 1), (720, 1280, 1), (1280, 720, 1)],
+)
+def test_a_film_that_names_no_matrix_has_that_of_its_size(rows, columns, matrix):
+    signal = np.array([[[0.8, 0.25, 0.15]]])
+    frame = av.VideoFrame(columns, rows, "yuv420p")
+    codes = ycbcr(signal, SDR._replace(matrix=matrix)).ravel()
+    for plane, code in zip(frame.planes, codes, strict=True):
+        plane.update(bytes([code]) * plane.buffer_size)
+    shown = SrgbConverter().convert(frame, columns)
+    np.testing.assert_allclose(shown, np.full_like(shown, 255 * signal), atol=2)
 
 
 @pytest.mark.parametrize("primaries", [ColorPrimaries.BT2020, ColorPrimaries.SMPTE170M])

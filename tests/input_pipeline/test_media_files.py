@@ -5,6 +5,7 @@ from pathlib import Path
 
 import av
 import cv2
+import field_films
 import numpy as np
 import pytest
 from av.error import InvalidDataError
@@ -307,6 +308,25 @@ def test_interlaced_films_have_no_combs(tmp_path, codec, kind, first_field, endi
         number = round(start * FPS)
         read = next(read_frames(path, times[number : number + 1]))
         np.testing.assert_array_equal(read, whole[number].picture)
+
+
+@pytest.mark.parametrize("apart", [True, False])
+@pytest.mark.parametrize("ending", ["mts", "mp4"])
+def test_two_fields_are_one_frame(tmp_path, apart, ending):
+    path = tmp_path / f"a.{ending}"
+    field_films.write_fields(path, 30, apart=apart)
+    for first in range(0, 30, 4):
+        start = (first - 0.5) / field_films.FPS
+        shown = [x for x in decode_frames(path, start) if x.time >= start]
+        times = np.arange(first, 30) / field_films.FPS
+        np.testing.assert_allclose([x.time for x in shown], times, atol=1e-3)
+        assert not any(x.damaged for x in shown)
+        for number, frame in enumerate(shown, first):
+            gray = 255 / 219 * (field_films.gray_code(number) - 16)
+            np.testing.assert_allclose(
+                frame.picture, np.full((32, 32, 3), gray), atol=1
+            )
+    assert not timeline(path, 0.0, 1.0, 3).damaged.any()
 
 
 def test_fields_instead_of_frames_are_refused(tmp_path):

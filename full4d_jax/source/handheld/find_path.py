@@ -43,8 +43,8 @@ LEAST_TRACKED_AGREEMENT = 0.6
 LEAST_OF_AN_INSTANT = 0.55
 # Below this, all points are followed, whatever they show; of an instant, the note tells it.
 SURE_AGREEMENT = 0.85
-# Of the tracks, by which fewer agree with a path that flow has not adjusted but bent.
-CLEARLY_FEWER = 0.1
+# Share of the tracks that may cease to agree with a path when flow adjusts it.
+MOST_AGREEMENT_LOST = 0.1
 # Pixels, at most, of the long side of frames that points are followed in, unless results have more.
 TRACKED_SIDE = 456
 POSES_ADVICE = "see 'Hand-held cameras' in docs/cameras.md"
@@ -203,11 +203,7 @@ def estimate_path(
     if path.agree.mean() < SURE_AGREEMENT:
         # What looks like an animal may be a stuffed one, which stays.
         of_all = camera_path.find_camera_path(everywhere, disparity, lens, known=known)
-        poses = of_all.world_to_camera
-        followed = camera_path.follow_path(
-            tracks, disparity, of_all.lens, poses, known=True
-        )
-        if followed.agree.mean() > path.agree.mean():
+        if _followed(tracks, disparity, of_all).agree.mean() > path.agree.mean():
             path = of_all
             still = np.ones_like(still)
             tracks = everywhere
@@ -216,13 +212,18 @@ def estimate_path(
     depth = path_scale.align_to_points(1 / disparity, path.points, by_frame=True)
     here = film[instants]
     adjusted = flow_depth.adjust_path(here, path, depth, still, lens, known=known)
-    poses = adjusted.world_to_camera
-    followed = camera_path.follow_path(
-        tracks, disparity, adjusted.lens, poses, known=True
-    )
-    if followed.agree.mean() < path.agree.mean() - CLEARLY_FEWER:
+    followed = _followed(tracks, disparity, adjusted)
+    if followed.agree.mean() < path.agree.mean() - MOST_AGREEMENT_LOST:
         return path
     return adjusted._replace(error=followed.error, agree=followed.agree)
+
+
+def _followed(
+    tracks: camera_path.Tracks, disparity: Maps, path: camera_path.CameraPath
+) -> camera_path.CameraPath:
+    """Return the path of these poses and this lens with what tracks say of it."""
+    poses = path.world_to_camera
+    return camera_path.follow_path(tracks, disparity, path.lens, poses, known=True)
 
 
 def _enlarged(maps: ndarray, scale: int) -> ndarray:

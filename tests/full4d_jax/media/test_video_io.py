@@ -9,6 +9,7 @@ import av
 import cv2
 import numpy as np
 import pytest
+from wave_films import SDR, ycbcr
 
 from full4d_jax.media.video_io import read_credit, read_video, write_video
 from full4d_jax.session.errors import InputError
@@ -118,6 +119,34 @@ def test_written_video_reads_back_and_odd_sizes_are_padded(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["b.mp4"]
     back = read_video(tmp_path / "b.mp4", height=48, width=64, frames=5, fps=10)
     assert np.abs(back.frames[:, :47, :63].astype(int) - clip).mean() < 4
+
+
+def test_written_video_names_its_colours_and_has_them(tmp_path):
+    colour = np.array([0.8, 0.25, 0.15])
+    clip = np.full((2, 32, 48, 3), 255 * colour).astype(np.uint8)
+    write_video(tmp_path / "a.mp4", clip, 10)
+    with av.open(str(tmp_path / "a.mp4")) as container:
+        frame = next(container.decode(video=0))
+    tags = frame.colorspace, frame.color_primaries, frame.color_trc, frame.color_range
+    assert tags == (5, 1, 1, 1)
+    planes = np.split(frame.to_ndarray(), [32, 40])
+    codes = [np.median(plane) for plane in planes]
+    np.testing.assert_allclose(codes, ycbcr(colour, SDR._replace(matrix=6)), atol=1)
+
+
+def test_a_film_whose_times_go_back_is_refused(tmp_path):
+    """Small frames that share a packet of a program stream have only one time stamp."""
+    path = tmp_path / "a.vob"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg2video", rate=25, options={"bf": "2"})
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        for number in range(50):
+            gray = np.full((64, 96), 5 * number, np.uint8)
+            frame = av.VideoFrame.from_ndarray(gray, format="gray")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    with pytest.raises(InputError, match="times of frames that go back"):
+        read_video(path, height=64, width=96, frames=20, fps=25)
 
 
 def test_memory_does_not_grow_with_what_is_skipped(tmp_path):

@@ -44,6 +44,24 @@ def test_poses_and_applied_transform(tmp_path, rig, write_pictures, check):
     check(capture.views, poses, lens)
 
 
+def test_paths_may_be_those_of_windows(tmp_path, rig, write_pictures):
+    pictures = [tmp_path / "images" / f"{i}.png" for i in range(2)]
+    masks = [tmp_path / "masks" / f"{i}.png" for i in range(2)]
+    write_pictures([*pictures, *masks])
+    frames = [
+        {
+            "file_path": f".\\images\\{i}.png",
+            "mask_path": f"masks\\{i}.png",
+            **posed(rig[2][i]),
+        }
+        for i in range(2)
+    ]
+    write(tmp_path / "transforms.json", frames)
+    (capture,) = transforms_json.read(tmp_path, None)
+    assert [view.files for view in capture.views] == [(x,) for x in pictures]
+    assert [view.masks for view in capture.views] == [(x,) for x in masks]
+
+
 @pytest.mark.parametrize("keys", ["xy", "x", "y"])
 def test_angles_of_both_sides_count(tmp_path, rig, write_pictures, keys):
     write_pictures([tmp_path / "a.png", tmp_path / "b.png"])
