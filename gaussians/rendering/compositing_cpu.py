@@ -20,11 +20,11 @@ from gaussians.rendering.compositing import GEOMETRY_ROWS, Features, Image
 from gaussians.rendering.numba_calls import (
     ARGUMENTS,
     RESULTS,
+    call_numba,
     compiled,
     floats,
     integers,
     is_query,
-    register,
 )
 from gaussians.rendering.projection import ALPHA_MIN, Splats
 
@@ -84,7 +84,7 @@ def _offsets(side):
 
 @compiled
 @no_type_check
-def _draw(features, ids, first, length, begin, image):
+def _draw_tiles(features, ids, first, length, begin, image):
     """Draw the tiles of a strip into `image`; `begin` is its first row of tiles."""
     rows = image.shape[0] * first.shape[1] // image.shape[1]
     side = image.shape[1] // first.shape[1]
@@ -134,7 +134,7 @@ def _draw(features, ids, first, length, begin, image):
 
 @compiled
 @no_type_check
-def _pull_back(features, ids, first, length, rows, image, cotangent, gradient):
+def _pull_back_tiles(features, ids, first, length, rows, image, cotangent, gradient):
     """Add the gradient of the tiles of some rows, from the first of `rows` to before the last."""
     side = image.shape[1] // first.shape[1]
     pixels = side * side
@@ -330,7 +330,7 @@ def _list_splats(centers, conics, depths, sigmas, half_sizes, side, ids, first, 
 
 
 @no_type_check
-def _call_list(frame):
+def _list(frame):
     if is_query(frame):
         return 0
     centers, shape = floats(frame, ARGUMENTS, 0)
@@ -358,7 +358,7 @@ def _call_list(frame):
 
 
 @no_type_check
-def _call_draw(frame):
+def _draw(frame):
     if is_query(frame):
         return 0
     features, shape = floats(frame, ARGUMENTS, 0)
@@ -367,7 +367,7 @@ def _call_draw(frame):
     length = integers(frame, ARGUMENTS, 3)[0]
     begin = integers(frame, ARGUMENTS, 4)[0][0]
     image, size = floats(frame, RESULTS, 0)
-    _draw(
+    _draw_tiles(
         features.reshape((shape[0], shape[1])),
         ids,
         first.reshape((grid[0], grid[1])),
@@ -379,7 +379,7 @@ def _call_draw(frame):
 
 
 @no_type_check
-def _call_pull_back(frame):
+def _pull_back(frame):
     if is_query(frame):
         return 0
     features, shape = floats(frame, ARGUMENTS, 0)
@@ -390,7 +390,7 @@ def _call_pull_back(frame):
     image, size = floats(frame, ARGUMENTS, 5)
     cotangent = floats(frame, ARGUMENTS, 6)[0]
     gradient = floats(frame, RESULTS, 0)[0]
-    _pull_back(
+    _pull_back_tiles(
         features.reshape((shape[0], shape[1])),
         ids,
         first.reshape((grid[0], grid[1])),
@@ -405,32 +405,27 @@ def _call_pull_back(frame):
 
 def list_splats(splats: Splats, tiles: Tiles, slots: int) -> Bins:
     """List the Gaussians of every tile, nearest first, in `slots` slots."""
-    register("gaussians_list", _call_list)
     by_tile = jax.ShapeDtypeStruct((tiles.rows, tiles.columns), jnp.int32)
     ids = jax.ShapeDtypeStruct((slots,), jnp.int32)
     number = jax.ShapeDtypeStruct((), jnp.int32)
     results = ids, by_tile, by_tile, number
-    call = jax.ffi.ffi_call("gaussians_list", results, vmap_method="sequential")
-    s = jax.tree.map(jnp.float32, splats)
-    ids, first, length, missing = call(
-        s.centers, s.conics, s.depths, s.sigmas, s.half_sizes, np.int32(tiles.side)
-    )
+    s = splats
+    arrays = s.centers, s.conics, s.depths, s.sigmas, s.half_sizes
+    side = np.int32(tiles.side)
+    ids, first, length, missing = call_numba(_list, results, *arrays, side)
     return Bins(ids, first.reshape(-1), length.reshape(-1), missing)
 
 
 def forward(features: Features, bins: Bins, tiles: Tiles) -> Image:
     """Composite as `compositing.forward` does."""
-    register("gaussians_draw", _call_draw)
     width = tiles.columns * tiles.side
     channels = features.shape[1] - GEOMETRY_ROWS + 1
     lists = _lists(bins, tiles)
     strips = []
     for begin, end in _strips(tiles):
-        strip = jax.ShapeDtypeStruct(
-            ((end - begin) * tiles.side, width, channels), jnp.float32
-        )
-        draw = jax.ffi.ffi_call("gaussians_draw", strip, vmap_method="sequential")
-        strips.append(draw(features, *lists, np.int32(begin)))
+        shape = (end - begin) * tiles.side, width, channels
+        strip = jax.ShapeDtypeStruct(shape, jnp.float32)
+        strips += call_numba(_draw, [strip], features, *lists, np.int32(begin))
     return jnp.concatenate(strips)
 
 
@@ -438,16 +433,12 @@ def backward(
     features: Features, bins: Bins, image: Image, cotangent: Image, tiles: Tiles
 ) -> Features:
     """Return the gradient in the features, as `compositing.backward` does."""
-    register("gaussians_pull_back", _call_pull_back)
     gradient = jax.ShapeDtypeStruct(features.shape, jnp.float32)
-    pull_back = jax.ffi.ffi_call(
-        "gaussians_pull_back", gradient, vmap_method="sequential"
-    )
     lists = _lists(bins, tiles)
-    of_strips = [
-        pull_back(features, *lists, np.array(rows, np.int32), image, cotangent)
-        for rows in _strips(tiles)
-    ]
+    of_strips = []
+    for borders in _strips(tiles):
+        arrays = features, *lists, np.array(borders, np.int32), image, cotangent
+        of_strips += call_numba(_pull_back, [gradient], *arrays)
     return jnp.stack(of_strips).sum(0)
 
 
