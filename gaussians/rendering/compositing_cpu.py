@@ -248,9 +248,10 @@ def _near_first(depths, sigmas):
 @no_type_check
 def _tiles_between(low, high, side, count):
     """Return the first of so many tiles that a stretch of pixels meets, and the one behind them."""
-    first = math.floor(low / side)
-    end = math.ceil(high / side)
-    return min(max(first, 0), count), min(max(end, 0), count)
+    # Clamped while they are floats: no integer holds the largest.
+    first = math.floor(min(max(low / side, 0.0), count))
+    end = math.ceil(min(max(high / side, 0.0), count))
+    return first, end
 
 
 @compiled
@@ -281,7 +282,11 @@ def _meets(conic, x, y, half, reach):
 @compiled
 @no_type_check
 def _list_splats(centers, conics, depths, sigmas, half_sizes, side, ids, first, length):
-    """Fill the lists of `Bins`; return the intersections beyond the budget, half of the slots."""
+    """Fill the lists of `Bins`; return the intersections beyond the budget, half of the slots.
+
+    `side` is that of the tiles, pixels, and `first` and `length` have axes for their rows and
+    columns. Slots behind the last list are left as they were.
+    """
     rows, columns = first.shape
     half = HALF * (side - 1)
     budget = len(ids) // 2
@@ -297,19 +302,21 @@ def _list_splats(centers, conics, depths, sigmas, half_sizes, side, ids, first, 
     for i in _near_first(depths, sigmas):
         center = centers[i, 0], centers[i, 1]
         half_size = half_sizes[i, 0], half_sizes[i, 1]
-        large = _box(center, half_size, 2 * side, (rows + 1) // 2, (columns + 1) // 2)
-        in_tiles += (large[1] - large[0]) * (large[3] - large[2])
+        box = _box(center, half_size, 2 * side, (rows + 1) // 2, (columns + 1) // 2)
+        begin_row, end_row, begin_column, end_column = box
+        in_tiles += (end_row - begin_row) * (end_column - begin_column)
         box = _box(center, half_size, side, rows, columns)
-        in_quarters += (box[1] - box[0]) * (box[3] - box[2])
+        begin_row, end_row, begin_column, end_column = box
+        in_quarters += (end_row - begin_row) * (end_column - begin_column)
         needed = max(in_tiles, (in_quarters + 1) // 2)
         if needed > budget:
             continue
         conic = conics[i, 0], conics[i, 1], conics[i, 2]
         # Rounding must never drop a visible pixel.
         reach = sigmas[i] * sigmas[i] * np.float32(1.001) + np.float32(1e-3)
-        for row in range(box[0], box[1]):
+        for row in range(begin_row, end_row):
             y = (row + HALF) * side - center[1]
-            for column in range(box[2], box[3]):
+            for column in range(begin_column, end_column):
                 x = (column + HALF) * side - center[0]
                 if _meets(conic, np.float32(x), np.float32(y), half, reach):
                     splats[count] = i
