@@ -20,11 +20,11 @@ from gaussians.rendering.compositing import GEOMETRY_ROWS, Features, Image
 from gaussians.rendering.numba_calls import (
     ARGUMENTS,
     RESULTS,
+    call_numba,
     compiled,
     floats,
     integers,
     is_query,
-    register,
 )
 from gaussians.rendering.projection import ALPHA_MIN, Splats
 
@@ -84,7 +84,7 @@ def _offsets(side):
 
 @compiled
 @no_type_check
-def _draw(features, ids, first, length, begin, image):
+def _draw_tiles(features, ids, first, length, begin, image):
     """Draw the tiles of a strip into `image`; `begin` is its first row of tiles."""
     rows = image.shape[0] * first.shape[1] // image.shape[1]
     side = image.shape[1] // first.shape[1]
@@ -134,7 +134,7 @@ def _draw(features, ids, first, length, begin, image):
 
 @compiled
 @no_type_check
-def _pull_back(features, ids, first, length, rows, image, cotangent, gradient):
+def _pull_back_tiles(features, ids, first, length, rows, image, cotangent, gradient):
     """Add the gradient of the tiles of some rows, from the first of `rows` to before the last."""
     side = image.shape[1] // first.shape[1]
     pixels = side * side
@@ -248,9 +248,10 @@ def _near_first(depths, sigmas):
 @no_type_check
 def _tiles_between(low, high, side, count):
     """Return the first of so many tiles that a stretch of pixels meets, and the one behind them."""
-    first = math.floor(low / side)
-    end = math.ceil(high / side)
-    return min(max(first, 0), count), min(max(end, 0), count)
+    # Clamped while they are floats: no integer holds the largest.
+    first = math.floor(min(max(low / side, 0.0), count))
+    end = math.ceil(min(max(high / side, 0.0), count))
+    return first, end
 
 
 @compiled
@@ -281,7 +282,11 @@ def _meets(conic, x, y, half, reach):
 @compiled
 @no_type_check
 def _list_splats(centers, conics, depths, sigmas, half_sizes, side, ids, first, length):
-    """Fill the lists of `Bins`; return the intersections beyond the budget, half of the slots."""
+    """Fill the lists of `Bins`; return the intersections beyond the budget, half of the slots.
+
+    `side` is that of the tiles, pixels, and `first` and `length` have axes for their rows and
+    columns. Slots behind the last list are left as they were.
+    """
     rows, columns = first.shape
     half = HALF * (side - 1)
     budget = len(ids) // 2
@@ -297,19 +302,21 @@ def _list_splats(centers, conics, depths, sigmas, half_sizes, side, ids, first, 
     for i in _near_first(depths, sigmas):
         center = centers[i, 0], centers[i, 1]
         half_size = half_sizes[i, 0], half_sizes[i, 1]
-        large = _box(center, half_size, 2 * side, (rows + 1) // 2, (columns + 1) // 2)
-        in_tiles += (large[1] - large[0]) * (large[3] - large[2])
+        box = _box(center, half_size, 2 * side, (rows + 1) // 2, (columns + 1) // 2)
+        begin_row, end_row, begin_column, end_column = box
+        in_tiles += (end_row - begin_row) * (end_column - begin_column)
         box = _box(center, half_size, side, rows, columns)
-        in_quarters += (box[1] - box[0]) * (box[3] - box[2])
+        begin_row, end_row, begin_column, end_column = box
+        in_quarters += (end_row - begin_row) * (end_column - begin_column)
         needed = max(in_tiles, (in_quarters + 1) // 2)
         if needed > budget:
             continue
         conic = conics[i, 0], conics[i, 1], conics[i, 2]
         # Rounding must never drop a visible pixel.
         reach = sigmas[i] * sigmas[i] * np.float32(1.001) + np.float32(1e-3)
-        for row in range(box[0], box[1]):
+        for row in range(begin_row, end_row):
             y = (row + HALF) * side - center[1]
-            for column in range(box[2], box[3]):
+            for column in range(begin_column, end_column):
                 x = (column + HALF) * side - center[0]
                 if _meets(conic, np.float32(x), np.float32(y), half, reach):
                     splats[count] = i
@@ -330,7 +337,7 @@ def _list_splats(centers, conics, depths, sigmas, half_sizes, side, ids, first, 
 
 
 @no_type_check
-def _call_list(frame):
+def _list(frame):
     if is_query(frame):
         return 0
     centers, shape = floats(frame, ARGUMENTS, 0)
@@ -358,7 +365,7 @@ def _call_list(frame):
 
 
 @no_type_check
-def _call_draw(frame):
+def _draw(frame):
     if is_query(frame):
         return 0
     features, shape = floats(frame, ARGUMENTS, 0)
@@ -367,7 +374,7 @@ def _call_draw(frame):
     length = integers(frame, ARGUMENTS, 3)[0]
     begin = integers(frame, ARGUMENTS, 4)[0][0]
     image, size = floats(frame, RESULTS, 0)
-    _draw(
+    _draw_tiles(
         features.reshape((shape[0], shape[1])),
         ids,
         first.reshape((grid[0], grid[1])),
@@ -379,7 +386,7 @@ def _call_draw(frame):
 
 
 @no_type_check
-def _call_pull_back(frame):
+def _pull_back(frame):
     if is_query(frame):
         return 0
     features, shape = floats(frame, ARGUMENTS, 0)
@@ -390,7 +397,7 @@ def _call_pull_back(frame):
     image, size = floats(frame, ARGUMENTS, 5)
     cotangent = floats(frame, ARGUMENTS, 6)[0]
     gradient = floats(frame, RESULTS, 0)[0]
-    _pull_back(
+    _pull_back_tiles(
         features.reshape((shape[0], shape[1])),
         ids,
         first.reshape((grid[0], grid[1])),
@@ -405,32 +412,27 @@ def _call_pull_back(frame):
 
 def list_splats(splats: Splats, tiles: Tiles, slots: int) -> Bins:
     """List the Gaussians of every tile, nearest first, in `slots` slots."""
-    register("gaussians_list", _call_list)
     by_tile = jax.ShapeDtypeStruct((tiles.rows, tiles.columns), jnp.int32)
     ids = jax.ShapeDtypeStruct((slots,), jnp.int32)
     number = jax.ShapeDtypeStruct((), jnp.int32)
     results = ids, by_tile, by_tile, number
-    call = jax.ffi.ffi_call("gaussians_list", results, vmap_method="sequential")
-    s = jax.tree.map(jnp.float32, splats)
-    ids, first, length, missing = call(
-        s.centers, s.conics, s.depths, s.sigmas, s.half_sizes, np.int32(tiles.side)
-    )
+    s = splats
+    arrays = s.centers, s.conics, s.depths, s.sigmas, s.half_sizes
+    side = np.int32(tiles.side)
+    ids, first, length, missing = call_numba(_list, results, *arrays, side)
     return Bins(ids, first.reshape(-1), length.reshape(-1), missing)
 
 
 def forward(features: Features, bins: Bins, tiles: Tiles) -> Image:
     """Composite as `compositing.forward` does."""
-    register("gaussians_draw", _call_draw)
     width = tiles.columns * tiles.side
     channels = features.shape[1] - GEOMETRY_ROWS + 1
     lists = _lists(bins, tiles)
     strips = []
     for begin, end in _strips(tiles):
-        strip = jax.ShapeDtypeStruct(
-            ((end - begin) * tiles.side, width, channels), jnp.float32
-        )
-        draw = jax.ffi.ffi_call("gaussians_draw", strip, vmap_method="sequential")
-        strips.append(draw(features, *lists, np.int32(begin)))
+        shape = (end - begin) * tiles.side, width, channels
+        strip = jax.ShapeDtypeStruct(shape, jnp.float32)
+        strips += call_numba(_draw, [strip], features, *lists, np.int32(begin))
     return jnp.concatenate(strips)
 
 
@@ -438,16 +440,12 @@ def backward(
     features: Features, bins: Bins, image: Image, cotangent: Image, tiles: Tiles
 ) -> Features:
     """Return the gradient in the features, as `compositing.backward` does."""
-    register("gaussians_pull_back", _call_pull_back)
     gradient = jax.ShapeDtypeStruct(features.shape, jnp.float32)
-    pull_back = jax.ffi.ffi_call(
-        "gaussians_pull_back", gradient, vmap_method="sequential"
-    )
     lists = _lists(bins, tiles)
-    of_strips = [
-        pull_back(features, *lists, np.array(rows, np.int32), image, cotangent)
-        for rows in _strips(tiles)
-    ]
+    of_strips = []
+    for borders in _strips(tiles):
+        arrays = features, *lists, np.array(borders, np.int32), image, cotangent
+        of_strips += call_numba(_pull_back, [gradient], *arrays)
     return jnp.stack(of_strips).sum(0)
 
 

@@ -6,22 +6,31 @@ all structures are words of eight bytes, the first two of which are a size and a
 extensions.
 """
 
-from collections.abc import Callable
-from functools import cache
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from threading import Lock
 from typing import Any, no_type_check
 
 import jax
 import numpy as np
+from jax.core import ShapedArray
+from jax.custom_batching import sequential_vmap
+from jax.extend.core import Primitive
+from jax.interpreters import mlir
+from jaxtyping import Array
 from numba import cfunc, njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.numpy_support import carray
 
-# Numbers of words: in the frame, in what an extension asks for, and in a buffer.
+# Words of a call frame: its extension, and the lists of buffers.
 EXTENSION = 1
 ARGUMENTS = 9
 RESULTS = 14
+# Of the extension that asks for metadata.
 METADATA = 3
+# Of a buffer.
 DATA = 3
 AXES = 4
 SHAPE = 5
@@ -31,11 +40,13 @@ BEFORE_VERSION = 24
 VERSION = 0, 1
 
 # Sums may be taken in another order, which vector instructions need.
-compiled = njit(
-    fastmath={"contract", "reassoc", "nsz"}, error_model="numpy", cache=True
-)
-# Machine code is freed with its last reference.
-KEPT: list[Any] = []
+compiled = njit(fastmath={"contract", "reassoc", "nsz"}, error_model="numpy")
+# Machine code by the name that XLA calls it by; it would be freed with its last reference.
+REGISTERED: dict[str, Any] = {}
+REGISTERING = Lock()
+
+numba_call = Primitive("numba_call")
+numba_call.multiple_results = True
 
 
 @intrinsic
@@ -59,7 +70,10 @@ def _words(address, count):
 @compiled
 @no_type_check
 def _buffer(frame, group, index):
-    """Return where an argument's or result's numbers are, how many, and its shape."""
+    """Return where a buffer's numbers are, how many, and its shape.
+
+    `group` is `ARGUMENTS` or `RESULTS`, `index` that in the group.
+    """
     buffers = _words(_words(frame, group + 1)[group], index + 1)
     buffer = _words(buffers[index], SHAPE + 1)
     shape = _words(buffer[SHAPE], buffer[AXES])
@@ -99,16 +113,69 @@ def is_query(frame):
     return True
 
 
-@cache
-def register(name: str, handler: Callable[[Any], int]) -> None:
-    """Let `jax.ffi.ffi_call` find a function by a name.
+def call_numba(
+    handler: Callable[[Any], int],
+    results: Sequence[jax.ShapeDtypeStruct],
+    *arrays: Array | np.ndarray | np.number,
+) -> list[Array]:
+    """Return what a function makes of arrays; in programs for CPUs only.
+
+    Numba compiles it when such a program is lowered: those for GPUs and TPUs, in which this is
+    traced as well, need not wait for it.
 
     Args:
-      name: of the target.
-      handler: gets the address of the call frame and returns 0. It is a function of a module, so
-        that Numba keeps what it compiled, and first returns where `is_query`.
+      handler: gets the address of the call frame and returns 0, first of all where `is_query`. It
+        is a function of a module, so that its machine code is kept between runs, and XLA knows it
+        by its name, which no other handler has.
+      results: their shapes and types.
+      arrays: in the order of the frame's arguments.
     """
-    compiled = cfunc(types.int64(types.int64), cache=True)(handler)
-    KEPT.append(compiled)
-    target = jax.ffi.pycapsule(compiled.ctypes)
-    jax.ffi.register_ffi_target(name, target, platform="cpu")
+    shapes = tuple(ShapedArray(x.shape, x.dtype) for x in results)
+
+    @sequential_vmap
+    def call(*arrays):
+        return numba_call.bind(*arrays, handler=handler, shapes=shapes)
+
+    return call(*arrays)
+
+
+@numba_call.def_abstract_eval
+def _shapes(*_arrays: Any, shapes: tuple, **_: Any) -> tuple:
+    return shapes
+
+
+def _lower(context: Any, *arrays: Any, handler: Callable, **_: Any) -> Any:
+    name = f"gaussians{handler.__name__}"
+    _register(name, handler)
+    return jax.ffi.ffi_lowering(name)(context, *arrays)
+
+
+mlir.register_lowering(numba_call, _lower, platform="cpu")
+
+
+def _register(name: str, handler: Callable[[Any], int]) -> None:
+    """Let XLA call a function by a name, once in this process."""
+    with REGISTERING:
+        if name in REGISTERED:
+            return
+        function = _compile(handler)
+        target = jax.ffi.pycapsule(function.ctypes)
+        jax.ffi.register_ffi_target(name, target, platform="cpu")
+        REGISTERED[name] = function
+
+
+def _compile(handler: Callable[[Any], int]) -> Any:
+    """Return machine code, from an earlier run if none of our sources changed since.
+
+    Numba compares the file of the function alone. What it calls, and constants, lie in others.
+    """
+    sources = sorted(Path(__file__).parent.glob("*.py"))
+    digest = hashlib.sha256(b"".join(x.read_bytes() for x in sources)).hexdigest()
+    # Numba names the file by it.
+    handler.__qualname__ = f"{handler.__name__}_{digest[:16]}"
+    signature = types.int64(types.int64)
+    try:
+        return cfunc(signature, cache=True)(handler)
+    except (OSError, RuntimeError):
+        # No folder can be written to.
+        return cfunc(signature)(handler)

@@ -2,9 +2,10 @@
 
 GPUs run Pallas kernels over 16-pixel tiles (`compositing_gpu`), TPUs one over chunks of their lists
 (`compositing_tpu`), CPUs loops over 8-pixel quarters that Numba compiles (`compositing_cpu`). All
-else loops over quarters in XLA (`compositing`): NVIDIA GPUs before Ampere, and double precision.
-The platform of the program decides, not the default device, and only its own branch is lowered.
-Both passes of the gradient choose for themselves, so no branch saves arrays for another.
+else loops over quarters in XLA (`compositing`): NVIDIA GPUs before Ampere, and double precision on
+CPUs and TPUs. The platform of the program decides, not the default device, and only its own branch
+is lowered. Both passes of the gradient choose for themselves, so no branch saves arrays for
+another. Projecting is the same everywhere; CPUs have a gradient of their own (`projection_cpu`).
 """
 
 from collections.abc import Callable
@@ -65,12 +66,15 @@ def _project_forward(
     return _project(arrays, size, antialiased), arrays
 
 
+# Backward passes are traced after the forward pass, where jax is set as the caller wants it.
 def _project_backward(
     size: tuple[int, int], antialiased: bool, arrays: tuple, cotangent: Splats
 ) -> tuple[tuple]:
     style = {"size": size, "antialiased": antialiased}
-    pull_back = partial(_pull_back_projection, **style)
-    return (_on_this_platform(pull_back, arrays, cotangent),)
+    pull_back = in_own_precision(
+        partial(_on_this_platform, partial(_pull_back_projection, **style))
+    )
+    return (pull_back(arrays, cotangent),)
 
 
 _project.defvjp(_project_forward, _project_backward)
@@ -90,7 +94,6 @@ def _forward(features: Array, bins: Bins, tiles: Tiles) -> tuple[Array, tuple]:
     return image, (features, bins, image)
 
 
-# It is traced after the forward pass, where jax is set as the caller wants it.
 def _backward(tiles: Tiles, residuals: tuple, cotangent: Array) -> tuple[Array, None]:
     pull_back = in_own_precision(
         partial(_on_this_platform, partial(_pull_back, tiles=tiles))

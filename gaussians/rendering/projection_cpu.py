@@ -16,10 +16,10 @@ from gaussians.rendering import projection
 from gaussians.rendering.numba_calls import (
     ARGUMENTS,
     RESULTS,
+    call_numba,
     compiled,
     floats,
     is_query,
-    register,
 )
 from gaussians.rendering.projection import Splats
 from gaussians.types import Gaussians, Values
@@ -58,17 +58,14 @@ def pull_back(
       size: width and height of the picture, pixels.
       antialiased: as in the projection.
     """
-    register("gaussians_pull_back_projection", _call)
     means, quaternions, log_scales, logits, colors = gaussians
     arrays = means, quaternions, log_scales, opacities, pose, lens
     shapes = [jax.ShapeDtypeStruct(x.shape, jnp.float32) for x in arrays]
-    call = jax.ffi.ffi_call(
-        "gaussians_pull_back_projection", shapes, vmap_method="sequential"
-    )
     c = cotangent
     style = np.array([*size, antialiased], np.float32)
-    d_means, d_quaternions, d_scales, d_opacities, d_pose, d_lens = call(
-        *arrays, c.centers, c.conics, c.depths, c.opacities, style
+    cotangents = c.centers, c.conics, c.depths, c.opacities
+    d_means, d_quaternions, d_scales, d_opacities, d_pose, d_lens = call_numba(
+        _pull_back_projection, shapes, *arrays, *cotangents, style
     )
     no_logits = jnp.zeros_like(logits)
     no_colors = jnp.zeros_like(colors)
@@ -77,12 +74,12 @@ def pull_back(
 
 
 @no_type_check
-def _call(frame):
+def _pull_back_projection(frame):
     if is_query(frame):
         return 0
     opacities = floats(frame, ARGUMENTS, 3)[0]
     g = len(opacities)
-    _pull_back(
+    _pull_back_all(
         floats(frame, ARGUMENTS, 0)[0].reshape((g, 3)),
         floats(frame, ARGUMENTS, 1)[0].reshape((g, 4)),
         floats(frame, ARGUMENTS, 2)[0].reshape((g, 3)),
@@ -151,7 +148,7 @@ def _sum(a, x, b, y):
 
 @compiled
 @no_type_check
-def _pull_back(
+def _pull_back_all(
     means,
     quaternions,
     log_scales,

@@ -84,3 +84,18 @@ def test_64_bits_stay_64_bits():
     with jax.enable_x64(True):
         double = jax.tree.map(lambda x: x.astype(jnp.float64), scene())
         assert render(double, camera()).rgb.dtype == jnp.float64
+
+
+@pytest.mark.parametrize("kind", [jnp.bfloat16, jnp.float16])
+def test_narrow_parameters_are_drawn_in_32_bits(kind):
+    narrow = jax.tree.map(lambda x: x.astype(kind), scene())
+    wide = jax.tree.map(lambda x: x.astype(jnp.float32), narrow)
+
+    def loss(scene):
+        return (render(scene, camera(), max_intersections=256).rgb ** 2).sum()
+
+    value, slope = jax.value_and_grad(loss)(narrow)
+    expected, expected_slope = jax.value_and_grad(loss)(wide)
+    assert value == expected > 0
+    for a, b in zip(slope, expected_slope, strict=True):
+        np.testing.assert_array_equal(a, b.astype(kind))

@@ -59,3 +59,15 @@ def test_every_tile_lists_the_splats_that_reach_its_pixels_in_depth_order(bin_al
     last = np.minimum(np.ceil(high), [tiles.columns, tiles.rows])
     boxes = last - np.maximum(np.floor(low), 0)
     assert listed < 0.9 * np.where(sigmas > 0, boxes.clip(0).prod(1), 0).sum()
+
+
+@pytest.mark.parametrize("bin_all", [bin_quarters, list_quarters])
+def test_a_splat_of_any_width_is_in_every_tile(bin_all):
+    flat = Splats(
+        *map(
+            jnp.float32,
+            ([[10, 10]], [[1e-6, 0, 1e-6]], [1], [0.5], [3], [[1e20, 1e20]]),
+        )
+    )
+    bins = jax.jit(bin_all, static_argnums=(1, 2))(flat, Tiles(40, 25, 16), 32)
+    np.testing.assert_array_equal(bins.length, np.ones(20))

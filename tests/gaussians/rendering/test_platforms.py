@@ -164,6 +164,14 @@ def test_a_program_holds_the_formulation_of_the_platform_it_is_lowered_for(platf
     assert len(found) == kernels[platform]
 
 
+def test_single_precision_keeps_its_loops_where_jax_has_64_bits():
+    inputs = scene_and_lens()
+    with jax.enable_x64(True):
+        traced = slopes(*inputs).trace(*inputs)
+        text = traced.lower(lowering_platforms=("cpu",)).as_text()
+    assert text.count("custom_call @gaussians_") == 8
+
+
 @pytest.mark.parametrize(("capability", "kernels"), [("7.5", 0), ("12.0", 3)])
 def test_gpus_that_triton_does_not_know_get_the_loops(capability, kernels, monkeypatch):
     device = SimpleNamespace(compute_capability=capability)
