@@ -29,8 +29,8 @@ import numpy as np
 from common import Thunk, interleaved, shared_folder
 
 from gaussians import Camera, Gaussians, harmonics, intersection_budget, render
-from gaussians.rendering.binning import bin_quarters, choose_tiles
-from gaussians.rendering.compositing import forward
+from gaussians.rendering.binning import choose_tiles
+from gaussians.rendering.platforms import composite, list_splats
 from gaussians.rendering.projection import project_gaussians
 
 GARDEN = "data/garden/test_garden.npz"
@@ -266,8 +266,8 @@ def stages(scene: Scene) -> dict[str, float]:
     tiles = choose_tiles(camera.width, camera.height, gaussians.means.shape[0])
     opacities = jax.nn.sigmoid(gaussians.logit_opacities)
     in_screen = jax.jit(lambda g, o: project_gaussians(g, o, camera, antialiased=False))
-    lists = jax.jit(bin_quarters, static_argnums=(1, 2))
-    draw = jax.jit(forward, static_argnums=2)
+    lists = jax.jit(list_splats, static_argnums=(1, 2))
+    draw = jax.jit(composite, static_argnums=2)
 
     splats = in_screen(gaussians, opacities)
     bins = lists(splats, tiles, slots)
@@ -280,9 +280,7 @@ def stages(scene: Scene) -> dict[str, float]:
                 in_screen(gaussians, opacities)
             ),
             "lists": lambda: jax.block_until_ready(lists(splats, tiles, slots)),
-            "compositing": lambda: jax.block_until_ready(
-                draw(features, bins, tiles.quarters)
-            ),
+            "compositing": lambda: jax.block_until_ready(draw(features, bins, tiles)),
         },
         repeats=5,
     )
