@@ -15,7 +15,6 @@ from typing import Any, no_type_check
 import jax
 import numpy as np
 from jax.core import ShapedArray
-from jax.custom_batching import sequential_vmap
 from jax.extend.core import Primitive
 from jax.interpreters import mlir
 from jaxtyping import Array
@@ -131,12 +130,7 @@ def call_numba(
       arrays: in the order of the frame's arguments.
     """
     shapes = tuple(ShapedArray(x.shape, x.dtype) for x in results)
-
-    @sequential_vmap
-    def call(*arrays):
-        return numba_call.bind(*arrays, handler=handler, shapes=shapes)
-
-    return call(*arrays)
+    return numba_call.bind(*arrays, handler=handler, shapes=shapes)
 
 
 @numba_call.def_abstract_eval

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.custom_batching import custom_vmap
 from jaxtyping import Array
 
 from gaussians.precision import in_own_precision
@@ -162,18 +163,34 @@ def _pull_back_projection(
     return jax.vjp(again, arrays)[1](cotangent)[0]
 
 
+def _by_numba(work: Callable[..., T]) -> Callable[..., T]:
+    """Return `work` with Numba's loops; under vmap with XLA's, which a mesh can divide."""
+
+    @custom_vmap
+    def by_numba(*arrays):
+        return work(compositing_cpu, *arrays)
+
+    @by_numba.def_vmap
+    def by_xla(_size, are_batched, *arrays):
+        axes = jax.tree.map(lambda x: 0 if x else None, tuple(are_batched))
+        results = jax.vmap(partial(work, compositing), in_axes=axes)(*arrays)
+        return results, jax.tree.map(lambda _: True, results)
+
+    return by_numba
+
+
 def _on_this_platform(work: Callable[..., T], *arrays: Any) -> T:
     """Return `work(kernels, *arrays)` with the module of the platform."""
     # These kernels are traced everywhere and have no double precision.
     is_single = jnp.result_type(float) == jnp.float32
-    cpu = compositing_cpu if is_single else compositing
+    on_cpu = _by_numba(work) if is_single else partial(work, compositing)
     tpu = compositing_tpu if is_single else compositing
     return lax.platform_dependent(
         *arrays,
         cuda=partial(work, compositing_gpu if runs_triton() else compositing),
         rocm=partial(work, compositing_gpu),
         tpu=partial(work, tpu),
-        cpu=partial(work, cpu),
+        cpu=on_cpu,
         default=partial(work, compositing),
     )
 

@@ -63,12 +63,6 @@ def test_threads_may_begin_at_once(monkeypatch):
         np.testing.assert_array_equal(results[length], np.full(length, 2))
 
 
-def test_many_at_once_under_vmap():
-    numbers = jnp.arange(12.0).reshape(2, 2, 3)
-    doubled = jax.jit(jax.vmap(jax.vmap(double)))(numbers)
-    np.testing.assert_array_equal(doubled, 2 * np.asarray(numbers))
-
-
 def test_programs_for_gpus_do_not_wait_for_numba(monkeypatch):
     monkeypatch.setattr(_double, "__name__", "_double_elsewhere")
 
