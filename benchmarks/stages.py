@@ -67,7 +67,7 @@ def timed_run(
     log = folder / f"{name}.log"
     command = [sys.executable, "-m", "full4d_jax.cli", "run", *words, "--out", str(out)]
     # What XLA and Numba keep between runs.
-    kept = {
+    caches = {
         "JAX_COMPILATION_CACHE_DIR": str(folder / "programs"),
         "NUMBA_CACHE_DIR": str(folder / "programs"),
     }
@@ -81,7 +81,7 @@ def timed_run(
             check=False,
             # Where Python looks first.
             cwd=code,
-            env=os.environ | kept,
+            env=os.environ | caches,
         )
     elapsed = time.perf_counter() - start
     if run.returncode != 0:

@@ -314,8 +314,8 @@ def _refuse_value(prog: str, words: Sequence[str], event: Any) -> None:
     kinds = {"INT": "a whole number", "FLOAT": "a number"}
     expected = " or ".join(getattr(event, "choices", ())) or kinds.get(kind, kind)
     names = argument.lowered.name_or_flags
-    found = _value_of(names, words)
-    raise errors.InputError("option", names[0], found, expected, f"see {prog} --help")
+    value = _value_of(names, words)
+    raise errors.InputError("option", names[0], value, expected, f"see {prog} --help")
 
 
 def _value_of(names: Sequence[str], words: Sequence[str]) -> str:

@@ -78,7 +78,8 @@ class SrgbConverter:
         """Return a frame in sRGB, resized to this width; `check_colours` allows its colours."""
         if frame.colorspace in UNKNOWN:
             frame.colorspace = usual_matrix(frame.height, frame.width)
-        transfer, primaries = frame.color_trc, frame.color_primaries
+        transfer = frame.color_trc
+        primaries = frame.color_primaries
         if transfer in ORDINARY_TRANSFERS and (
             primaries in UNKNOWN or primaries == ColorPrimaries.BT709
         ):
@@ -205,7 +206,9 @@ def pq_signal(nits: Float64[np.ndarray, "*n"]) -> Float64[np.ndarray, "*n"]:
 
 def hlg_nits(signal: Rgb) -> Rgb:
     """Return the light of an HLG signal from 0 to 1 on a screen of 1000 nits (BT.2100, table 5)."""
-    a, b, c = 0.17883277, 0.28466892, 0.55991073
+    a = 0.17883277
+    b = 0.28466892
+    c = 0.55991073
     bright = (np.exp((signal - c) / a) + b) / 12
     scene = np.where(signal > 0.5, bright, signal**2 / 3)
     luminance = scene @ [0.2627, 0.678, 0.0593]

@@ -304,8 +304,8 @@ def read_credit(path: Path) -> str:
             for name, text in table.items()
         ]
     kinds = ("artist", "copyright", "license")
-    said = [text for kind in kinds for name, text in tags if name == kind and text]
-    return printable("; ".join(dict.fromkeys(said)))[:most_characters]
+    credits = [text for kind in kinds for name, text in tags if name == kind and text]
+    return printable("; ".join(dict.fromkeys(credits)))[:most_characters]
 
 
 def write_video(

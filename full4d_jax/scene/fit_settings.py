@@ -244,7 +244,8 @@ def cost_note(
         raise InputError("memory", grid, found, f"about {_gib(needed)}", do)
     minutes = seconds * slowness() / 60
     # Other films, other work on the machine: shares of what is expected.
-    least, most = 0.8, 1.5
+    least = 0.8
+    most = 1.5
     duration = "less than a minute"
     if minutes >= 1:
         duration = (

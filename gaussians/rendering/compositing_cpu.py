@@ -18,8 +18,8 @@ from gaussians.rendering import compositing
 from gaussians.rendering.binning import MOST_INTERSECTIONS, Bins, Tiles
 from gaussians.rendering.compositing import GEOMETRY_ROWS, Features, Image
 from gaussians.rendering.numba_calls import (
-    ARGUMENTS,
-    RESULTS,
+    ARGUMENTS_WORD,
+    RESULTS_WORD,
     call_numba,
     compiled,
     floats,
@@ -29,7 +29,7 @@ from gaussians.rendering.numba_calls import (
 from gaussians.rendering.projection import ALPHA_MIN, Splats
 
 # Of a picture.
-STRIPS = 4
+MOST_STRIPS = 4
 # Bits of a depth that one pass sorts by.
 RADIX_BITS = 11
 
@@ -340,16 +340,16 @@ def _list_splats(centers, conics, depths, sigmas, half_sizes, side, ids, first, 
 def _list(frame):
     if is_query(frame):
         return 0
-    centers, shape = floats(frame, ARGUMENTS, 0)
-    conics = floats(frame, ARGUMENTS, 1)[0]
-    depths = floats(frame, ARGUMENTS, 2)[0]
-    sigmas = floats(frame, ARGUMENTS, 3)[0]
-    half_sizes = floats(frame, ARGUMENTS, 4)[0]
-    side = integers(frame, ARGUMENTS, 5)[0][0]
-    ids = integers(frame, RESULTS, 0)[0]
-    first, grid = integers(frame, RESULTS, 1)
-    length = integers(frame, RESULTS, 2)[0]
-    missing = integers(frame, RESULTS, 3)[0]
+    centers, shape = floats(frame, ARGUMENTS_WORD, 0)
+    conics = floats(frame, ARGUMENTS_WORD, 1)[0]
+    depths = floats(frame, ARGUMENTS_WORD, 2)[0]
+    sigmas = floats(frame, ARGUMENTS_WORD, 3)[0]
+    half_sizes = floats(frame, ARGUMENTS_WORD, 4)[0]
+    side = integers(frame, ARGUMENTS_WORD, 5)[0][0]
+    ids = integers(frame, RESULTS_WORD, 0)[0]
+    first, grid = integers(frame, RESULTS_WORD, 1)
+    length = integers(frame, RESULTS_WORD, 2)[0]
+    missing = integers(frame, RESULTS_WORD, 3)[0]
     missing[0] = _list_splats(
         centers.reshape((shape[0], 2)),
         conics.reshape((shape[0], 3)),
@@ -368,12 +368,12 @@ def _list(frame):
 def _draw(frame):
     if is_query(frame):
         return 0
-    features, shape = floats(frame, ARGUMENTS, 0)
-    ids = integers(frame, ARGUMENTS, 1)[0]
-    first, grid = integers(frame, ARGUMENTS, 2)
-    length = integers(frame, ARGUMENTS, 3)[0]
-    begin = integers(frame, ARGUMENTS, 4)[0][0]
-    image, size = floats(frame, RESULTS, 0)
+    features, shape = floats(frame, ARGUMENTS_WORD, 0)
+    ids = integers(frame, ARGUMENTS_WORD, 1)[0]
+    first, grid = integers(frame, ARGUMENTS_WORD, 2)
+    length = integers(frame, ARGUMENTS_WORD, 3)[0]
+    begin = integers(frame, ARGUMENTS_WORD, 4)[0][0]
+    image, size = floats(frame, RESULTS_WORD, 0)
     _draw_tiles(
         features.reshape((shape[0], shape[1])),
         ids,
@@ -389,14 +389,14 @@ def _draw(frame):
 def _pull_back(frame):
     if is_query(frame):
         return 0
-    features, shape = floats(frame, ARGUMENTS, 0)
-    ids = integers(frame, ARGUMENTS, 1)[0]
-    first, grid = integers(frame, ARGUMENTS, 2)
-    length = integers(frame, ARGUMENTS, 3)[0]
-    rows = integers(frame, ARGUMENTS, 4)[0]
-    image, size = floats(frame, ARGUMENTS, 5)
-    cotangent = floats(frame, ARGUMENTS, 6)[0]
-    gradient = floats(frame, RESULTS, 0)[0]
+    features, shape = floats(frame, ARGUMENTS_WORD, 0)
+    ids = integers(frame, ARGUMENTS_WORD, 1)[0]
+    first, grid = integers(frame, ARGUMENTS_WORD, 2)
+    length = integers(frame, ARGUMENTS_WORD, 3)[0]
+    rows = integers(frame, ARGUMENTS_WORD, 4)[0]
+    image, size = floats(frame, ARGUMENTS_WORD, 5)
+    cotangent = floats(frame, ARGUMENTS_WORD, 6)[0]
+    gradient = floats(frame, RESULTS_WORD, 0)[0]
     _pull_back_tiles(
         features.reshape((shape[0], shape[1])),
         ids,
@@ -457,6 +457,6 @@ def _lists(bins: Bins, tiles: Tiles) -> tuple[Array, Array, Array]:
 
 def _strips(tiles: Tiles) -> list[tuple[int, int]]:
     """Return the first row of tiles of each strip, and the one behind its last."""
-    count = min(STRIPS, tiles.rows)
+    count = min(MOST_STRIPS, tiles.rows)
     borders = [tiles.rows * i // count for i in range(count + 1)]
     return list(pairwise(borders))

@@ -23,17 +23,17 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.numpy_support import carray
 
-# Words of a call frame: its extension, and the lists of buffers.
-EXTENSION = 1
-ARGUMENTS = 9
-RESULTS = 14
+# Places of words in a call frame: its extension, and the lists of buffers.
+EXTENSION_WORD = 1
+ARGUMENTS_WORD = 9
+RESULTS_WORD = 14
 # Of the extension that asks for metadata.
-METADATA = 3
+METADATA_WORD = 3
 # Of a buffer.
-DATA = 3
-AXES = 4
-SHAPE = 5
-# Bytes in the metadata before the version that is asked for.
+DATA_WORD = 3
+AXES_WORD = 4
+SHAPE_WORD = 5
+# Bytes of the metadata before its version.
 BEFORE_VERSION = 24
 # The first version with this layout.
 VERSION = 0, 1
@@ -71,15 +71,15 @@ def _words(address, count):
 def _buffer(frame, group, index):
     """Return where a buffer's numbers are, how many, and its shape.
 
-    `group` is `ARGUMENTS` or `RESULTS`, `index` that in the group.
+    `group` is `ARGUMENTS_WORD` or `RESULTS_WORD`, `index` that in the group.
     """
     buffers = _words(_words(frame, group + 1)[group], index + 1)
-    buffer = _words(buffers[index], SHAPE + 1)
-    shape = _words(buffer[SHAPE], buffer[AXES])
+    buffer = _words(buffers[index], SHAPE_WORD + 1)
+    shape = _words(buffer[SHAPE_WORD], buffer[AXES_WORD])
     count = 1
     for length in shape:
         count *= length
-    return _pointer(buffer[DATA]), count, shape
+    return _pointer(buffer[DATA_WORD]), count, shape
 
 
 @compiled
@@ -102,10 +102,10 @@ def integers(frame, group, index):
 @no_type_check
 def is_query(frame):
     """Return whether XLA asks for the version of the interface, and answer."""
-    extension = _words(frame, EXTENSION + 1)[EXTENSION]
+    extension = _words(frame, EXTENSION_WORD + 1)[EXTENSION_WORD]
     if extension == 0:
         return False
-    metadata = _words(extension, METADATA + 1)[METADATA]
+    metadata = _words(extension, METADATA_WORD + 1)[METADATA_WORD]
     version = carray(_pointer(metadata + BEFORE_VERSION), (2,), np.int32)
     version[0] = VERSION[0]
     version[1] = VERSION[1]

@@ -14,8 +14,8 @@ from jaxtyping import Array, Float
 
 from gaussians.rendering import projection
 from gaussians.rendering.numba_calls import (
-    ARGUMENTS,
-    RESULTS,
+    ARGUMENTS_WORD,
+    RESULTS_WORD,
     call_numba,
     compiled,
     floats,
@@ -77,26 +77,26 @@ def pull_back(
 def _pull_back_projection(frame):
     if is_query(frame):
         return 0
-    opacities = floats(frame, ARGUMENTS, 3)[0]
+    opacities = floats(frame, ARGUMENTS_WORD, 3)[0]
     g = len(opacities)
     _pull_back_all(
-        floats(frame, ARGUMENTS, 0)[0].reshape((g, 3)),
-        floats(frame, ARGUMENTS, 1)[0].reshape((g, 4)),
-        floats(frame, ARGUMENTS, 2)[0].reshape((g, 3)),
+        floats(frame, ARGUMENTS_WORD, 0)[0].reshape((g, 3)),
+        floats(frame, ARGUMENTS_WORD, 1)[0].reshape((g, 4)),
+        floats(frame, ARGUMENTS_WORD, 2)[0].reshape((g, 3)),
         opacities,
-        floats(frame, ARGUMENTS, 4)[0].reshape((4, 4)),
-        floats(frame, ARGUMENTS, 5)[0].reshape((3, 3)),
-        floats(frame, ARGUMENTS, 6)[0].reshape((g, 2)),
-        floats(frame, ARGUMENTS, 7)[0].reshape((g, 3)),
-        floats(frame, ARGUMENTS, 8)[0],
-        floats(frame, ARGUMENTS, 9)[0],
-        floats(frame, ARGUMENTS, 10)[0],
-        floats(frame, RESULTS, 0)[0].reshape((g, 3)),
-        floats(frame, RESULTS, 1)[0].reshape((g, 4)),
-        floats(frame, RESULTS, 2)[0].reshape((g, 3)),
-        floats(frame, RESULTS, 3)[0],
-        floats(frame, RESULTS, 4)[0].reshape((4, 4)),
-        floats(frame, RESULTS, 5)[0].reshape((3, 3)),
+        floats(frame, ARGUMENTS_WORD, 4)[0].reshape((4, 4)),
+        floats(frame, ARGUMENTS_WORD, 5)[0].reshape((3, 3)),
+        floats(frame, ARGUMENTS_WORD, 6)[0].reshape((g, 2)),
+        floats(frame, ARGUMENTS_WORD, 7)[0].reshape((g, 3)),
+        floats(frame, ARGUMENTS_WORD, 8)[0],
+        floats(frame, ARGUMENTS_WORD, 9)[0],
+        floats(frame, ARGUMENTS_WORD, 10)[0],
+        floats(frame, RESULTS_WORD, 0)[0].reshape((g, 3)),
+        floats(frame, RESULTS_WORD, 1)[0].reshape((g, 4)),
+        floats(frame, RESULTS_WORD, 2)[0].reshape((g, 3)),
+        floats(frame, RESULTS_WORD, 3)[0],
+        floats(frame, RESULTS_WORD, 4)[0].reshape((4, 4)),
+        floats(frame, RESULTS_WORD, 5)[0].reshape((3, 3)),
     )
     return 0
 

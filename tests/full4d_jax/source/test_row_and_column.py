@@ -64,20 +64,20 @@ def test_a_column_of_stills_need_not_be_one_shot(tmp_path, repeats):
     stills = blocks.repeat(SIZE.height // 4, 1).repeat(SIZE.width // 4, 2)
     column = tmp_path / "column.mp4"
     write_video(column, stills.repeat(repeats, 0), 3 * repeats)
-    way = TwoVideosOptions(freeze_time=column, fps=3)
+    options = TwoVideosOptions(freeze_time=column, fps=3)
     if repeats > 1:
         with pytest.raises(InputError, match="another shot at"):
-            open_two_videos(SIZE, way, DEFAULT_FPS)
+            open_two_videos(SIZE, options, DEFAULT_FPS)
         return
-    source = open_two_videos(SIZE, way, DEFAULT_FPS)
+    source = open_two_videos(SIZE, options, DEFAULT_FPS)
     error = np.abs(source.frames[:, 0].astype(float) - stills).mean()
     assert error < 10
     assert source.about.unposed
 
 
 def test_pictures_place_them_by_more_frames_than_the_column_has(tmp_path):
-    way = TwoVideosOptions(freeze_time=write(tmp_path, WALK), fps=3, fov=FOV)
-    source = open_two_videos(SIZE, way, DEFAULT_FPS)
+    options = TwoVideosOptions(freeze_time=write(tmp_path, WALK), fps=3, fov=FOV)
+    source = open_two_videos(SIZE, options, DEFAULT_FPS)
     assert "its camera travels" in source.about.note
     found = np.asarray(source.known_cameras.world_to_camera[:, 0], np.float64)
     assert path_error(found, WALK[TAKEN]) < 0.05

@@ -14,8 +14,8 @@ from numba.core import config
 
 from gaussians.rendering import numba_calls
 from gaussians.rendering.numba_calls import (
-    ARGUMENTS,
-    RESULTS,
+    ARGUMENTS_WORD,
+    RESULTS_WORD,
     call_numba,
     floats,
     is_query,
@@ -27,8 +27,8 @@ NUMBERS = jnp.arange(3.0)
 def _double(frame):
     if is_query(frame):
         return 0
-    numbers = floats(frame, ARGUMENTS, 0)[0]
-    doubled = floats(frame, RESULTS, 0)[0]
+    numbers = floats(frame, ARGUMENTS_WORD, 0)[0]
+    doubled = floats(frame, RESULTS_WORD, 0)[0]
     for i in range(len(numbers)):
         doubled[i] = numbers[i] + numbers[i]
     return 0
@@ -79,12 +79,12 @@ def test_programs_for_gpus_do_not_wait_for_numba(monkeypatch):
 PACKAGE = """
 import jax, jax.numpy as jnp
 from package.factor import FACTOR
-from package.numba_calls import ARGUMENTS, RESULTS, call_numba, floats, is_query
+from package.numba_calls import ARGUMENTS_WORD, RESULTS_WORD, call_numba, floats, is_query
 
 def _scale(frame):
     if is_query(frame):
         return 0
-    floats(frame, RESULTS, 0)[0][0] = FACTOR * floats(frame, ARGUMENTS, 0)[0][0]
+    floats(frame, RESULTS_WORD, 0)[0][0] = FACTOR * floats(frame, ARGUMENTS_WORD, 0)[0][0]
     return 0
 
 def scale(number):

@@ -80,7 +80,7 @@ def test_values_and_slopes_are_those_of_the_loops(lists, loops, kernels, monkeyp
 
 @pytest.mark.parametrize("antialiased", [False, True])
 def test_the_slope_of_the_projection_on_cpus_is_that_of_jax(antialiased):
-    """Of Gaussians in the picture, beside it, behind the camera, edge-on, without a rotation."""
+    """Gaussians are in the picture, beside it, behind the camera, edge-on, without a rotation."""
     rng = np.random.default_rng(3)
     g = 400
     means = rng.uniform(-3, 3, (g, 3)) + [0, 0, 2]

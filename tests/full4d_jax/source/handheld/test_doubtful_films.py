@@ -218,7 +218,7 @@ def test_water_before_a_camera_at_rest_passes(monkeypatch, tmp_path):
 
 
 def ends_askew(path):
-    """The same path, whose last camera is turned by half a degree and more."""
+    """Return a path whose last camera is turned by half a degree and more."""
     poses = path.world_to_camera.copy()
     poses[-1, :3] = cv2.Rodrigues(np.radians([0.5, 0.5, 0.5]))[0] @ poses[-1, :3]
     return path._replace(world_to_camera=poses)
