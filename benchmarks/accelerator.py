@@ -69,7 +69,7 @@ ROWS = (
         f"--steps 1 --turns 1 --model.text_width 8 {TINY}", "--turns 3", 8),
     Row("rasterizer", "benchmarks/rasterizer.py",
         "--scenes 10k --repeats 1", "--scenes hd_100k hd_500k hd_2m", 6),
-    Row("fit", "-m full4d_jax.cli run --scene 23 --out OUT --rows",
+    Row("fit", "-m full4d_jax run --scene 23 --out OUT --rows",
         "64 --seconds 0.5 --lift.steps 10 --lift.distillation none", "256", 5,
         "seconds* peak_memory_gib", "report.json"),
     Row("tests", "-m pytest -q",

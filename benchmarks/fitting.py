@@ -45,7 +45,7 @@ from gaussians import (
     with_room,
 )
 from gaussians.fitting.fit_config import check_targets
-from gaussians.fitting.losses import SSIM_WINDOW
+from gaussians.fitting.ssim import SSIM_WINDOW
 
 FROZEN = {"still": True}
 PULLS = {"growth": 0.05, "opacity_pull": 0.01, "scale_pull": 0.01}

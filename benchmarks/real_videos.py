@@ -229,7 +229,7 @@ def run_full4d(words: Sequence[str], log: Path) -> None:
       SystemExit: It failed.
     """
     with log.open("w") as output:
-        command = [sys.executable, "-m", "full4d_jax.cli", *words]
+        command = [sys.executable, "-m", "full4d_jax", *words]
         code = subprocess.run(
             command, stdout=output, stderr=output, check=False
         ).returncode

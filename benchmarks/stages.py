@@ -65,7 +65,11 @@ def timed_run(
     folder.mkdir(parents=True, exist_ok=True)
     out = folder / name
     log = folder / f"{name}.log"
-    command = [sys.executable, "-m", "full4d_jax.cli", "run", *words, "--out", str(out)]
+    # Revisions before the one with `__main__` start it themselves.
+    module = "full4d_jax"
+    if not (code / module / "__main__.py").exists():
+        module = "full4d_jax.cli"
+    command = [sys.executable, "-m", module, "run", *words, "--out", str(out)]
     # What XLA and Numba keep between runs.
     caches = {
         "JAX_COMPILATION_CACHE_DIR": str(folder / "programs"),

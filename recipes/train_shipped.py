@@ -47,7 +47,7 @@ def stages(photos: Path, videos: Path, out: Path) -> tuple[Stage, ...]:
     size = "--data.height", "96", "--data.width", "128", "--data.worlds", "rich"
     prior = (
         "-m",
-        "full4d_jax.cli",
+        "full4d_jax",
         "train",
         "--init",
         str(PACKAGED / "prior.safetensors"),

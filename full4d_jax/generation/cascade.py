@@ -9,7 +9,9 @@
 The prior works at the number of rows that it was trained for and sees all views and instants; the
 upsampler (`models.nets.unet`) then makes one target frame after the other, so that memory holds the
 buffers of one. It blurs: of the projection's variance it keeps about half. So source pixels pass
-through where the projection has no hole or crack nearby (`pass_through`).
+through where the projection has no hole or crack nearby (`pass_through`). Where few pixels are left
+to it (`LEAST_OPEN_SHARE`), as within 15 degrees of a camera at rest, no network is asked, and they
+are filled from around them.
 """
 
 from dataclasses import dataclass, replace
@@ -59,6 +61,9 @@ from gaussians.fitting.stillness import camera_moves
 WEIGHTS = weights.SHIPPED / "upsampler.safetensors"
 # Of a prior's frames.
 MOST_ROWS = 4096
+# Of the pixels of a grid: where the projection leaves fewer, push-pull restores them as well as
+# the prior does (docs/cascade.md).
+LEAST_OPEN_SHARE = 0.05
 
 
 # JAX puts anything in the place of arrays.
@@ -194,44 +199,39 @@ def generate_large(
       InputError: The prior cannot divide its small frames into tokens.
     """
     real = len(frames)
-    rows = upsampler.prior_rows
-    small = generate_small(prior, frames, depth, cameras, key, rows, passing)[real:]
     lenses, poses = cameras.arrays
     of_rows = [passing, *[None] * (real - 1)]
     known = tuple(map(find_static_points, frames, depth, lenses, poses, of_rows))
     hidden = behind_subjects(plate, frames[0], depth[0], lenses[0], poses[0])
-    videos = small, frames, depth
-    generated, projection = enlarge_grid(upsampler, *videos, known, cameras, hidden)
+    projection = project_grid(frames, depth, known, cameras, hidden)
+    if generated_share(projection.mask) > 0:
+        rows = upsampler.prior_rows
+        small = generate_small(prior, frames, depth, cameras, key, rows, passing)
+        generated = enlarge_grid(upsampler, small[real:], projection)
+    else:
+        generated = fill_frames(projection)
     own = own_projection(frames[1:], depth[1:])
     projection = jax.tree.map(lambda *x: jnp.concatenate(x), own, projection)
     return jnp.concatenate([frames, generated]), projection
 
 
 @jax.jit
-def enlarge_grid(
-    upsampler: Upsampler,
-    small: Float[Array, "n t i j 3"],
+def project_grid(
     frames: Videos,
     depth: Depths,
     known: tuple[StaticPoints, ...],
     cameras: Cameras,
     hidden: StaticPoints | None = None,
-) -> tuple[Float[Array, "n t h w 3"], Projection]:
-    """Return the target frames at full size, and the projection of the real views into them.
+) -> Projection:
+    """Return what is known of the target frames: the projection of the real views into them.
 
     They are made one frame after the other. A pixel comes from the first of these that has it:
 
     1. the real views at this instant, the nearest camera first
     2. what stood still and a real view saw at another instant (`static_points`)
     3. the clean plate, with what people hide (`source/depth/resting_scene.py`)
-    4. the upsampler, which sees what the prior generated, and holes filled from their farther side
-       (`projection_guidance.fill_holes`)
-
-    A grid that is not enlarged has no plate.
 
     Args:
-      upsampler: the network.
-      small: what the prior generated for the targets.
       frames: videos of the real views, [-1, 1]; the source is the first.
       depth: their z-depth in world units, 0 where unknown.
       known: points of each that stand still.
@@ -251,17 +251,47 @@ def enlarge_grid(
         # What no view shows now comes from what they saw before.
         first = order[:, view + count - 1, time]
         drawn = fill_open(merge(front, first), merge(behind, first))
-        if hidden is not None:
-            unseen = splat_known(hidden.at(time), target, *depth.shape[2:])
-            drawn = fill_open(drawn, without_cracks(unseen))
-        guides = guide(drawn, small[view, time])
-        guide_batch = jax.tree.map(lambda x: x[None], guides)
-        upsampled = unet.upsample(upsampler.config, upsampler.params, guide_batch)[0]
-        frame = pass_through(upsampled, guides.projected, guides.mask)
-        return jnp.clip(frame, -1, 1), guides.projected, guides.mask, guides.disparity
+        if hidden is None:
+            return drawn
+        unseen = splat_known(hidden.at(time), target, *depth.shape[2:])
+        return fill_open(drawn, without_cracks(unseen))
 
-    large, *projected = each_frame(one, *small.shape[:2])
-    return large, Projection(*projected)
+    return each_frame(one, len(poses) - count, frames.shape[1])
+
+
+@jax.jit
+def enlarge_grid(
+    upsampler: Upsampler, small: Float[Array, "n t i j 3"], projection: Projection
+) -> Float[Array, "n t h w 3"]:
+    """Return the target frames at full size, made one after the other.
+
+    What the projection does not have comes from the upsampler, which sees what the prior generated,
+    and holes filled from their farther side (`projection_guidance.fill_holes`).
+
+    Args:
+      upsampler: the network.
+      small: what the prior generated for the targets.
+      projection: what is known of them.
+    """
+
+    def one(view, time):
+        guides = guide(projection.at(view, time), small[view, time])
+        batch = jax.tree.map(lambda x: x[None], guides)
+        upsampled = unet.upsample(upsampler.config, upsampler.params, batch)[0]
+        frame = pass_through(upsampled, guides.projected, guides.mask)
+        return jnp.clip(frame, -1, 1)
+
+    return each_frame(one, *small.shape[:2])
+
+
+@jax.jit
+def fill_frames(projection: Projection) -> Float[Array, "n t h w 3"]:
+    """Return the target frames with holes filled from their farther side, one after the other."""
+
+    def one(view, time):
+        return fill_holes(projection.at(view, time))
+
+    return each_frame(one, *projection.mask.shape[:2])
 
 
 def pass_through(made: Picture, projected: Picture, mask: Map) -> Picture:
@@ -283,13 +313,21 @@ def projected_share(mask: Map) -> Map:
     return sure * (1 - doubtful / side**2)
 
 
-@jax.jit
-def generated_share(masks: Float[Array, "n t h w"]) -> Float[Array, ""]:
+def generated_share(masks: Float[Array, "n t h w"]) -> float:
     """Return the share of target frames that is the upsampler's, not the projection's or plate's.
 
     Args:
       masks: of the projection into them.
+
+    Returns:
+      0 where so little is open that no network is asked.
     """
+    share = float(_open_share(masks))
+    return share if share > LEAST_OPEN_SHARE else 0.0
+
+
+@jax.jit
+def _open_share(masks: Float[Array, "n t h w"]) -> Float[Array, ""]:
     frames = masks.reshape(-1, *masks.shape[2:])
     means = jax.lax.map(lambda x: projected_share(x).mean(), frames)
     return 1 - means.mean()

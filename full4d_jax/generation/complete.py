@@ -143,7 +143,8 @@ def complete(
         )
         small = upsampler.prior_rows
         rows, columns = cascade.small_size(prior, rows, columns, small)
-        share = float(cascade.generated_share(projection.mask[real - 1 :]))
+        share = cascade.generated_share(projection.mask[real - 1 :])
+        calls = calls if share > 0 else 0
     else:
         completed_frames, projection = generate_grid(prior, *given)
     generation = Generation(rows, columns, calls, share)

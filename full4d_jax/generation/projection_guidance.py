@@ -55,6 +55,12 @@ class Projection(NamedTuple):
     mask: Maps
     disparity: Maps
 
+    def at(
+        self, view: int | Int[Array, ""], time: int | Int[Array, ""]
+    ) -> "Projection":
+        """Return the projection of one frame."""
+        return Projection(*(x[view, time] for x in self))
+
     def filled(self, other: "Projection", holes: Maps) -> "Projection":
         """Return it with what another has in its holes, which are 1 and 0 elsewhere."""
         is_open = holes * other.mask

@@ -24,7 +24,7 @@ from jax.tree_util import Partial
 from jaxtyping import Array, ArrayLike, Float
 
 from full4d_jax.session.extras import load_extra
-from gaussians.fitting.losses import SSIM_WINDOW, inner_ssim_map
+from gaussians.fitting.ssim import SSIM_WINDOW, inner_ssim_map
 
 Images = Float[ArrayLike, "*n h w 3"]
 Pixels = Float[Array, "*n h w c"]

@@ -22,7 +22,7 @@ from full4d_jax.grid import Grid
 from full4d_jax.session.errors import InputError
 from full4d_jax.session.fields import refuse
 from gaussians import FitConfig
-from gaussians.fitting.losses import SSIM_WINDOW
+from gaussians.fitting.ssim import SSIM_WINDOW
 from gaussians.fitting.stillness import camera_moves
 
 # By quality: steps of a fit to a generated grid, which starts sharp, and of one to a capture or to

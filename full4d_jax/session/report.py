@@ -93,10 +93,12 @@ def write_report(
 
 
 def _generation_note(grid: Arrays) -> str:
-    """Return how a prior completed a grid, for people; empty where none did."""
+    """Return how a prior completed a grid, for people; empty where none could."""
     if "generated_share" not in grid:
         return ""
     rows, columns, calls, share = (grid[name] for name in GENERATION)
+    if calls == 0:
+        return ", not asked: the video's own pixels leave small holes, which are filled from around"
     return (
         f", frames of {columns}x{rows}, calls of the network: {calls}; of the completed "
         f"pixels {share:.1%} are generated, the others projected"

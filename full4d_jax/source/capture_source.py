@@ -38,7 +38,7 @@ from full4d_jax.source.options import (
     DatasetClipOptions,
     HeldOut,
 )
-from gaussians.fitting.losses import SSIM_WINDOW
+from gaussians.fitting.ssim import SSIM_WINDOW
 from gaussians.formats.ply_tables import read_tables
 from input_pipeline import capture, pinhole, schema, transforms
 from input_pipeline.capture_clips import CLIP_FRAMES, CaptureClips

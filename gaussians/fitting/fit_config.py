@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from gaussians.fitting.losses import SSIM_WINDOW
+from gaussians.fitting.ssim import SSIM_WINDOW
 from gaussians.types import Camera
 
 

@@ -14,10 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from gaussians.rendering import compositing
-from gaussians.rendering.binning import MOST_INTERSECTIONS, Bins, Tiles
-from gaussians.rendering.compositing import GEOMETRY_ROWS, Features, Image
-from gaussians.rendering.numba_calls import (
+from gaussians.numba_calls import (
     ARGUMENTS_WORD,
     RESULTS_WORD,
     call_numba,
@@ -26,10 +23,13 @@ from gaussians.rendering.numba_calls import (
     integers,
     is_query,
 )
+from gaussians.rendering import compositing
+from gaussians.rendering.binning import MOST_INTERSECTIONS, Bins, Tiles
+from gaussians.rendering.compositing import GEOMETRY_ROWS, Features, Image
 from gaussians.rendering.projection import ALPHA_MIN, Splats
 
-# Of a picture.
-MOST_STRIPS = 4
+# Of a picture. XLA hands work to another thread once more than eight calls are ready.
+MOST_STRIPS = 16
 # Bits of a depth that one pass sorts by.
 RADIX_BITS = 11
 
@@ -134,8 +134,8 @@ def _draw_tiles(features, ids, first, length, begin, image):
 
 @compiled
 @no_type_check
-def _pull_back_tiles(features, ids, first, length, rows, image, cotangent, gradient):
-    """Add the gradient of the tiles of some rows, from the first of `rows` to before the last."""
+def _pull_back_tiles(features, ids, first, length, image, cotangent, gradient):
+    """Write the gradient in the features."""
     side = image.shape[1] // first.shape[1]
     pixels = side * side
     channels = features.shape[1] - GEOMETRY_ROWS
@@ -147,7 +147,7 @@ def _pull_back_tiles(features, ids, first, length, rows, image, cotangent, gradi
     behind = np.empty(pixels, np.float32)
     towards = np.empty((channels, pixels), np.float32)
     gradient[:] = ZERO
-    for row in range(rows[0], rows[1]):
+    for row in range(first.shape[0]):
         for column in range(first.shape[1]):
             light[:] = ONE
             for p in range(pixels):
@@ -393,16 +393,14 @@ def _pull_back(frame):
     ids = integers(frame, ARGUMENTS_WORD, 1)[0]
     first, grid = integers(frame, ARGUMENTS_WORD, 2)
     length = integers(frame, ARGUMENTS_WORD, 3)[0]
-    rows = integers(frame, ARGUMENTS_WORD, 4)[0]
-    image, size = floats(frame, ARGUMENTS_WORD, 5)
-    cotangent = floats(frame, ARGUMENTS_WORD, 6)[0]
+    image, size = floats(frame, ARGUMENTS_WORD, 4)
+    cotangent = floats(frame, ARGUMENTS_WORD, 5)[0]
     gradient = floats(frame, RESULTS_WORD, 0)[0]
     _pull_back_tiles(
         features.reshape((shape[0], shape[1])),
         ids,
         first.reshape((grid[0], grid[1])),
         length.reshape((grid[0], grid[1])),
-        rows,
         image.reshape((size[0], size[1], size[2])),
         cotangent.reshape((size[0], size[1], size[2])),
         gradient.reshape((shape[0], shape[1])),
@@ -440,13 +438,10 @@ def backward(
     features: Features, bins: Bins, image: Image, cotangent: Image, tiles: Tiles
 ) -> Features:
     """Return the gradient in the features, as `compositing.backward` does."""
-    gradient = jax.ShapeDtypeStruct(features.shape, jnp.float32)
-    lists = _lists(bins, tiles)
-    of_strips = []
-    for borders in _strips(tiles):
-        arrays = features, *lists, np.array(borders, np.int32), image, cotangent
-        of_strips += call_numba(_pull_back, [gradient], *arrays)
-    return jnp.stack(of_strips).sum(0)
+    shape = jax.ShapeDtypeStruct(features.shape, jnp.float32)
+    arrays = features, *_lists(bins, tiles), image, cotangent
+    (gradient,) = call_numba(_pull_back, [shape], *arrays)
+    return gradient
 
 
 def _lists(bins: Bins, tiles: Tiles) -> tuple[Array, Array, Array]:

@@ -41,7 +41,7 @@ def list_splats(splats: Splats, tiles: Tiles, slots: int) -> Bins:
 
     They have one shape everywhere, that of `bin_quarters`; lists of whole tiles fill its front.
     """
-    return _on_this_platform(partial(_build_lists, tiles=tiles, slots=slots), splats)
+    return on_this_platform(partial(_build_lists, tiles=tiles, slots=slots), splats)
 
 
 def project(
@@ -73,7 +73,7 @@ def _project_backward(
 ) -> tuple[tuple]:
     style = {"size": size, "antialiased": antialiased}
     pull_back = in_own_precision(
-        partial(_on_this_platform, partial(_pull_back_projection, **style))
+        partial(on_this_platform, partial(_pull_back_projection, **style))
     )
     return (pull_back(arrays, cotangent),)
 
@@ -91,13 +91,13 @@ def composite(features: Features, bins: Bins, tiles: Tiles) -> Image:
 
 
 def _forward(features: Array, bins: Bins, tiles: Tiles) -> tuple[Array, tuple]:
-    image = _on_this_platform(partial(_draw, tiles=tiles), features, bins)
+    image = on_this_platform(partial(_draw, tiles=tiles), features, bins)
     return image, (features, bins, image)
 
 
 def _backward(tiles: Tiles, residuals: tuple, cotangent: Array) -> tuple[Array, None]:
     pull_back = in_own_precision(
-        partial(_on_this_platform, partial(_pull_back, tiles=tiles))
+        partial(on_this_platform, partial(_pull_back, tiles=tiles))
     )
     return pull_back(*residuals, cotangent), None
 
@@ -179,8 +179,8 @@ def _by_numba(work: Callable[..., T]) -> Callable[..., T]:
     return by_numba
 
 
-def _on_this_platform(work: Callable[..., T], *arrays: Any) -> T:
-    """Return `work(kernels, *arrays)` with the module of the platform."""
+def on_this_platform(work: Callable[..., T], *arrays: Any) -> T:
+    """Return `work(kernels, *arrays)` with the module of the platform; see above."""
     # These kernels are traced everywhere and have no double precision.
     is_single = jnp.result_type(float) == jnp.float32
     on_cpu = _by_numba(work) if is_single else partial(work, compositing)

@@ -12,8 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from gaussians.rendering import projection
-from gaussians.rendering.numba_calls import (
+from gaussians.numba_calls import (
     ARGUMENTS_WORD,
     RESULTS_WORD,
     call_numba,
@@ -21,6 +20,7 @@ from gaussians.rendering.numba_calls import (
     floats,
     is_query,
 )
+from gaussians.rendering import projection
 from gaussians.rendering.projection import Splats
 from gaussians.types import Gaussians, Values
 

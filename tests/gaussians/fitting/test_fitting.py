@@ -12,7 +12,12 @@ from gaussians.deformation import Scene
 from gaussians.fitting import loop
 from gaussians.fitting.fit_config import FitConfig, Targets
 from gaussians.fitting.loop import fit
-from gaussians.fitting.losses import capped_psnr, inner_ssim_map, picture_loss
+from gaussians.fitting.losses import (
+    capped_psnr,
+    mean_ssim,
+    picture_loss,
+)
+from gaussians.fitting.ssim import inner_ssim_map
 from gaussians.motion import DynamicGaussians, still
 from gaussians.rendering.rasterizer import clip_budget, render_clip
 from gaussians.types import Camera
@@ -110,6 +115,23 @@ def test_ssim_and_psnr_match_scikit_image():
     np.testing.assert_allclose(found, expected, atol=2e-5)
     reference = peak_signal_noise_ratio(a, b, data_range=1.0)
     np.testing.assert_allclose(capped_psnr(*both), reference, rtol=1e-5)
+
+
+def test_mean_ssim_and_its_gradients_are_those_of_the_map():
+    """Numba's loop against XLA's derivative in double precision."""
+    a, b = pair()
+    gradients = jax.value_and_grad(mean_ssim, argnums=(0, 1))
+    value, slopes = jax.jit(gradients)(jnp.asarray(a), jnp.asarray(b))
+    with jax.enable_x64(True):
+        exact = jax.value_and_grad(
+            lambda *both: inner_ssim_map(*both).mean(), argnums=(0, 1)
+        )
+        expected, expected_slopes = exact(
+            *(jnp.asarray(x, jnp.float64) for x in (a, b))
+        )
+    np.testing.assert_allclose(value, expected, rtol=1e-6)
+    for slope, truth in zip(slopes, expected_slopes, strict=True):
+        np.testing.assert_allclose(slope, truth, atol=1e-5 * np.abs(truth).max())
 
 
 def test_equal_pictures_have_no_loss_and_finite_gradient():

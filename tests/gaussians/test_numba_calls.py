@@ -12,8 +12,8 @@ import numpy as np
 from jax import lax
 from numba.core import config
 
-from gaussians.rendering import numba_calls
-from gaussians.rendering.numba_calls import (
+from gaussians import numba_calls
+from gaussians.numba_calls import (
     ARGUMENTS_WORD,
     RESULTS_WORD,
     call_numba,

@@ -163,7 +163,7 @@ def _compile(handler: Callable[[Any], int]) -> Any:
 
     Numba compares the file of the function alone. What it calls, and constants, lie in others.
     """
-    sources = sorted(Path(__file__).parent.glob("*.py"))
+    sources = sorted(Path(__file__).parent.rglob("*.py"))
     digest = hashlib.sha256(b"".join(x.read_bytes() for x in sources)).hexdigest()
     # Numba names the file by it.
     handler.__qualname__ = f"{handler.__name__}_{digest[:16]}"
