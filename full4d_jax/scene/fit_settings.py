@@ -29,7 +29,7 @@ from gaussians.fitting.stillness import camera_moves
 # small pictures; then Gaussians per pixel of a picture, and the same of a capture.
 QUALITIES = {
     "draft": (120, 300, 0.5, 0.3),
-    "normal": (600, 1500, 1.0, 0.52),
+    "normal": (300, 1500, 1.0, 0.52),
     "high": (2400, 6000, 2.0, 1.0),
 }
 
@@ -118,7 +118,21 @@ def sized(
 
 
 def fit_settings(settings: LiftConfig) -> FitConfig:
-    """Say how `gaussians.fit` works on a grid."""
+    """Say how `gaussians.fit` works on a grid around its source, whose start is sharp."""
+    return replace(
+        _common_settings(settings),
+        # A fifth of a pixel a step: rates of a rough start shake what is in its place.
+        means=4e-4,
+        velocities=5e-4,
+        # Widths must close the gaps between pixels in few steps.
+        log_scales=6e-2,
+        # Few steps show a pixel of one instant: colours must settle in ten.
+        colors=6e-2,
+    )
+
+
+def _common_settings(settings: LiftConfig) -> FitConfig:
+    """Return what all fits of `lift` share."""
     # Antialiased, so that the scene still closes when it is drawn larger than the grid.
     return FitConfig(
         steps=settings.steps,
@@ -127,8 +141,6 @@ def fit_settings(settings: LiftConfig) -> FitConfig:
         antialiased=True,
         log_scales=2e-2,
         opacities=2e-2,
-        # Few steps show a pixel of one instant: colours must settle in ten.
-        colors=6e-2,
         perceptual=settings.perceptual,
     )
 
@@ -151,8 +163,8 @@ def capture_settings(
       background: colour behind the scene.
       sharp: whether the start is on surfaces.
     """
-    common = fit_settings(settings)
-    config = replace(common, background=background, colors=1e-2, still=shape[1] == 1)
+    common = _common_settings(settings)
+    config = replace(common, background=background, still=shape[1] == 1)
     if sharp:
         return config
     halved = all(side % 2 == 0 and side >= 2 * SSIM_WINDOW for side in shape[2:4])

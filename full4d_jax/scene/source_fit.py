@@ -125,7 +125,7 @@ def grid_targets(
     So are the source's pictures between the instants, of which each counts as a frame of it. All
     pixels are covered, so that no dark line is fitted as a gap, through which `surroundings` shine.
     """
-    source_weight = 8.0
+    source_weight = 4.0
     v, t = frames.shape[:2]
     times = jnp.tile(jnp.linspace(0.0, 1.0, t), v)
     weights = jnp.repeat(jnp.where(jnp.arange(v) < real, source_weight, 1.0), t)

@@ -27,7 +27,7 @@ def save_arrays(path: Path, arrays: Mapping[str, ndarray]) -> None:
     """Write named arrays as an .npz, which appears only when it is complete."""
     named: dict[str, Any] = dict(arrays)
     with whole_files.whole_file(path) as partial:
-        np.savez_compressed(partial, **named)
+        np.savez(partial, **named)
 
 
 def hold_folder(path: str | Path, part: tuple[int, int] = (0, 1)) -> Path:

@@ -54,9 +54,11 @@ class FitState(NamedTuple):
     budget: Number
 
 
-ADAM = optax.scale_by_adam(eps=1e-15)
+# A step sees one picture of many, and a fit has some hundred steps: what is older than ten of a
+# picture's turns says little.
+ADAM = optax.scale_by_adam(b1=0.7, b2=0.98, eps=1e-15)
 # Rates decay exponentially to this share.
-LAST_RATE = 0.05
+LAST_RATE = 0.1
 # In this share of the steps what deforms is fitted to the first instant alone.
 WARM_UP_SHARE = 0.1
 
