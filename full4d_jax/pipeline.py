@@ -40,7 +40,6 @@ from full4d_jax.session import errors, fields, files, report
 from full4d_jax.session.stages import Stages
 from full4d_jax.source import aiming, depth_stage, opening, options, row_and_column
 from full4d_jax.source.kinds import choose_source
-from gaussians.fitting.loop import compile_ahead
 
 
 def run(
@@ -226,8 +225,6 @@ def _sample(
     """Open the source, measure its depth and complete the grid; `lifted` if a scene follows."""
     if note := run_files.cost_of_run(config, loaded, config.lift if lifted else None):
         stages.say(note)
-    if lifted:
-        compile_ahead()
     data = replace(config.data, **loaded.size._asdict())
     grid = opening.run_source(stages, data, source, loaded.depth)
     if loaded.depth is not None:

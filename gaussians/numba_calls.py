@@ -9,7 +9,7 @@ extensions.
 import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from threading import Lock, Thread
+from threading import Lock
 from typing import Any, no_type_check
 
 import jax
@@ -139,26 +139,12 @@ def _shapes(*_arrays: Any, shapes: tuple, **_: Any) -> tuple:
 
 
 def _lower(context: Any, *arrays: Any, handler: Callable, **_: Any) -> Any:
-    name = _name(handler)
+    name = f"gaussians{handler.__name__}"
     _register(name, handler)
     return jax.ffi.ffi_lowering(name)(context, *arrays)
 
 
 mlir.register_lowering(numba_call, _lower, platform="cpu")
-
-
-def compile_ahead(*handlers: Callable[[Any], int]) -> None:
-    """Compile functions for `call_numba` beside what the caller does next, in another thread."""
-
-    def register() -> None:
-        for handler in handlers:
-            _register(_name(handler), handler)
-
-    Thread(target=register, daemon=True).start()
-
-
-def _name(handler: Callable[[Any], int]) -> str:
-    return f"gaussians{handler.__name__}"
 
 
 def _register(name: str, handler: Callable[[Any], int]) -> None:

@@ -15,12 +15,11 @@ from einops import reduce
 from jax.tree_util import Partial
 from jaxtyping import Array, Bool
 
-from gaussians import deformation, numba_calls, types
-from gaussians.fitting import fit_step, relocation, ssim_cpu
+from gaussians import deformation, types
+from gaussians.fitting import fit_step, relocation
 from gaussians.fitting.distillation import Distillation, cached_frames, flat_cameras
 from gaussians.fitting.fit_config import FitConfig, Targets, check_targets
 from gaussians.precision import in_own_precision
-from gaussians.rendering import compositing_cpu, projection_cpu
 from gaussians.rendering.rasterizer import clip_budget, round_budget
 
 # Gaussians widen: more slows every step, less costs compilations.
@@ -121,13 +120,6 @@ def fit(
             means = {name: float(value) for name, value in metrics.items()}
             report(first + length, means | {"alive": float(alive)})
     return state.fitted
-
-
-def compile_ahead() -> None:
-    """Compile the loops of a fit on CPUs in another thread, while the caller prepares targets."""
-    if jax.default_backend() == "cpu":
-        loops = *compositing_cpu.HANDLERS, *projection_cpu.HANDLERS, *ssim_cpu.HANDLERS
-        numba_calls.compile_ahead(*loops)
 
 
 @jax.jit

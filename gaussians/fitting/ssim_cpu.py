@@ -142,7 +142,3 @@ def _pull_back_row(a, b, row, channels, slopes, wide, slope):
             by_picture = wide[0, x] + a[row + k, x] * wide[1, x]
             by_picture += b[row + k, x] * wide[2, x]
             slope[row + k, x] += WINDOW[k] * by_picture
-
-
-# What XLA calls.
-HANDLERS = (_ssim_and_slope,)

@@ -408,10 +408,6 @@ def _pull_back(frame):
     return 0
 
 
-# What XLA calls.
-HANDLERS = _list, _draw, _pull_back
-
-
 def list_splats(splats: Splats, tiles: Tiles, slots: int) -> Bins:
     """List the Gaussians of every tile, nearest first, in `slots` slots."""
     by_tile = jax.ShapeDtypeStruct((tiles.rows, tiles.columns), jnp.int32)

@@ -380,7 +380,3 @@ def _pull_back_all(
     d_lens[1, 1] = d_focal[1]
     d_lens[0, 2] = d_principal[0]
     d_lens[1, 2] = d_principal[1]
-
-
-# What XLA calls.
-HANDLERS = (_pull_back_projection,)
