@@ -13,12 +13,19 @@ from gaussians.rendering.platforms import on_this_platform
 from gaussians.types import Picture, Scalar
 
 
-@jax.custom_vjp
 def mean_ssim(rendered: Picture, target: Picture) -> Scalar:
     """Return the mean of `inner_ssim_map`; on CPUs Numba makes it with its gradient."""
-    return _ssim_and_slope(rendered, target)[0]
+    # Half precision has none of its own.
+    kind = jnp.promote_types(rendered.dtype, jnp.float32)
+    return _mean_ssim(rendered.astype(kind), target.astype(kind))
 
 
+@jax.custom_vjp
+def _mean_ssim(a: Picture, b: Picture) -> Scalar:
+    return _ssim_and_slope(a, b)[0]
+
+
+@jax.jit
 def _ssim_and_slope(a: Picture, b: Picture) -> tuple[Scalar, Picture]:
     """Return the mean SSIM, and its derivative by the first picture."""
 
@@ -41,7 +48,7 @@ def _mean_ssim_backward(residuals: tuple, cotangent: Scalar) -> tuple[Picture, P
     return cotangent * slope, cotangent * _ssim_and_slope(b, a)[1]
 
 
-mean_ssim.defvjp(_mean_ssim_forward, _mean_ssim_backward)
+_mean_ssim.defvjp(_mean_ssim_forward, _mean_ssim_backward)
 
 
 def picture_loss(rendered: Picture, target: Picture) -> Scalar:

@@ -8,6 +8,7 @@ picture holds its pixels' channels one after the other.
 from typing import no_type_check
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from gaussians.fitting import ssim
@@ -35,10 +36,10 @@ def ssim_and_slope(a: Picture, b: Picture) -> tuple[Scalar, Picture]:
     """Return the mean SSIM of two pictures, and its derivative by the first.
 
     Args:
-      a: colours in [0, 1], at least as many pixels each way as the window has.
+      a: colours in [0, 1] of float32, at least as many pixels each way as the window has.
       b: likewise.
     """
-    results = jax.ShapeDtypeStruct((), a.dtype), jax.ShapeDtypeStruct(a.shape, a.dtype)
+    results = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in ((), a.shape)]
     value, slope = call_numba(_ssim_and_slope, results, a, b)
     return value, slope
 

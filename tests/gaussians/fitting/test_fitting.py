@@ -5,6 +5,7 @@ from functools import cache
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from moving_scene import scattered
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
@@ -132,6 +133,15 @@ def test_mean_ssim_and_its_gradients_are_those_of_the_map():
     np.testing.assert_allclose(value, expected, rtol=1e-6)
     for slope, truth in zip(slopes, expected_slopes, strict=True):
         np.testing.assert_allclose(slope, truth, atol=1e-5 * np.abs(truth).max())
+
+
+def test_half_precision_and_batches_have_a_loss_too():
+    a, b = (jnp.asarray(x) for x in pair())
+    expected = float(picture_loss(a, b))
+    halves = picture_loss(a.astype(jnp.bfloat16), b.astype(jnp.bfloat16))
+    assert float(halves) == pytest.approx(expected, rel=0.02)
+    batch = jax.vmap(picture_loss)(jnp.stack([a, b]), jnp.stack([b, b]))
+    np.testing.assert_allclose(batch, [expected, 0], atol=1e-6)
 
 
 def test_equal_pictures_have_no_loss_and_finite_gradient():
