@@ -36,7 +36,9 @@ QUALITIES = {
 # Of pixels that move, by which Gaussians are counted, before a camera that moves.
 MOVING_CAMERA_FACTOR = 2
 BYTES_PER_GIB = 2**30
-BYTES_PER_GRID_PIXEL = 140
+BYTES_PER_GRID_PIXEL = 150
+# Of a run without pixels, as the libraries and their programs take it.
+BYTES_OF_PROGRAM = 1.6 * BYTES_PER_GIB
 
 
 class FitKind(Enum):
@@ -235,7 +237,7 @@ def cost_note(
       InputError: The machine has less memory.
     """
     pixels = math.prod(size)
-    needed = 0.9 * BYTES_PER_GIB + BYTES_PER_GRID_PIXEL * pixels
+    needed = BYTES_OF_PROGRAM + BYTES_PER_GRID_PIXEL * pixels
     seconds = 25 + 0.6e-5 * pixels
     do = "give fewer --rows, --seconds or views"
     sampler = config.sampler
