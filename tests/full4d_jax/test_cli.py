@@ -37,6 +37,28 @@ def test_help_is_fast_because_it_imports_no_jax():
         assert f"\n  {verb} " in done.stdout
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="a setting of Linux")
+def test_the_command_starts_once_more_for_large_pages(tmp_path):
+    """What each start of Python finds in the environment is printed as it starts."""
+    hook = "import os; print('start', os.environ.get('GLIBC_TUNABLES'))"
+    (tmp_path / "sitecustomize.py").write_text(hook)
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    environment.pop("GLIBC_TUNABLES", None)
+    command = [sys.executable, "-m", "full4d_jax", "--help"]
+    starts = []
+    for given in ({}, {"GLIBC_TUNABLES": "glibc.malloc.check=0"}):
+        done = subprocess.run(
+            command,
+            env=environment | given,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert "full4d" in done.stdout
+        starts.append(re.findall(r"^start (.*)$", done.stdout, re.MULTILINE))
+    assert starts == [["None", "glibc.malloc.hugetlb=1"], ["glibc.malloc.check=0"]]
+
+
 def test_a_command_says_that_it_begins_before_it_imports_jax(places):
     commands = (
         *("run --scene 3", "lift made", "render made", "view x.ply", "evaluate"),
