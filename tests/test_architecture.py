@@ -44,6 +44,7 @@ ARROWS = {
     "pipeline": ["run_files", "text_to_video"],
     "commands": ["pipeline", "training", "data", "evaluation"],
     "cli": ["commands"],
+    "__main__": ["cli"],
 }
 
 # Imported inside functions by a training step: what few of them run.
