@@ -30,7 +30,7 @@ from gaussians.fitting.stillness import camera_moves
 QUALITIES = {
     "draft": (120, 300, 0.5, 0.3),
     "normal": (300, 1500, 1.0, 0.52),
-    "high": (2400, 6000, 2.0, 1.0),
+    "high": (1200, 6000, 2.0, 1.0),
 }
 
 # Of pixels that move, by which Gaussians are counted, before a camera that moves.
