@@ -4,9 +4,10 @@
 
 Every scene has 4 views x 4 instants, with targets within the angle, once with true depth and once
 with ours. A row is a way to make the target frames: the source copied, the projection filled by
-push-pull, the prior's small frames enlarged, the projection pasted over them, and the cascade. For
-the first `--lifted` scenes a second table compares them with the scene that is fitted to the
-cascade, at cameras half-way between the generated ones.
+push-pull, the prior's small frames enlarged, the projection pasted over them, and the cascade. Two
+tables have the cascade's gains over push-pull by the share of a frame's pixels that no projection
+decides. For the first `--lifted` scenes another table compares the rows with the scene that is
+fitted to the cascade, at cameras half-way between the generated ones.
 
 Scores pool all target frames of a scene; unseen pixels are those where the projection by true depth
 has no point. Scenes 64 to 127 are for reporting: nothing was chosen by them.
@@ -22,6 +23,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from binned_gains import FrameGain, binned_gains, frame_gain, gain_table
 from jaxtyping import Array, Float
 
 from full4d_jax.cameras import Cameras, cameras_of
@@ -38,9 +40,15 @@ from full4d_jax.generation.cascade import (
     enlarge_grid,
     generate_small,
     load_upsampler,
+    project_grid,
+    projected_share,
 )
 from full4d_jax.generation.prior import Prior, open_prior
-from full4d_jax.generation.projection_guidance import fill_holes, project_video
+from full4d_jax.generation.projection_guidance import (
+    Projection,
+    fill_holes,
+    project_video,
+)
 from full4d_jax.generation.static_points import find_static_points
 from full4d_jax.geometry.depth_maps import drop_depth_edges
 from full4d_jax.grid import around_source
@@ -93,6 +101,7 @@ def main() -> None:
     lpips = open_lpips()
     sheet = []
     scores_by_row: dict[tuple[str, str], list[dict[str, float | None]]] = {}
+    gains: dict[str, list[list[FrameGain]]] = {}
     if options.first < REPORTED:
         print(f"scenes below {REPORTED} are for choosing, not for reporting")
     with Progress("scenes", options.scenes) as report:
@@ -101,11 +110,17 @@ def main() -> None:
             made = dict(fill_all(models, clip))
             for row, scores in score(clip, made, lpips).items():
                 scores_by_row.setdefault(row, []).append(scores)
+            for depth, of_frames in frame_gains(models, clip, made, lpips).items():
+                gains.setdefault(depth, []).append(of_frames)
             if len(sheet) < SHEET:
                 sheet.append(pictures(clip, made))
             report(number + 1)
     means = {row: mean_scores(scores) for row, scores in scores_by_row.items()}
     print(table(means))
+    binned = {depth: binned_gains(scenes) for depth, scenes in gains.items()}
+    for depth, of_bins in binned.items():
+        print(f"gain of the {CASCADE} over {PUSH_PULL}, depth {depth}:")
+        print(gain_table(of_bins))
     between = score_between(models, options, lpips)
     if between:
         print("at cameras between the generated ones:")
@@ -114,7 +129,8 @@ def main() -> None:
     path = options.out / f"cascade_{options.angle:g}.png"
     save_picture(path, draw(sheet, options))
     print(f"pictures: {path}")
-    print(json.dumps(summary(options, means) | gains_between(between)))
+    results = summary(options, means) | gains_between(between)
+    print(json.dumps(results | {"gains": binned}))
 
 
 def parse() -> argparse.Namespace:
@@ -172,10 +188,15 @@ def fill_all(
     source = 2 * clip.frames[0] - 1
     targets = len(clip.frames) - 1
     yield (COPY, "none"), jnp.broadcast_to(source[None], (targets, *source.shape))
-    ours = drop_depth_edges(source_depth(models.depth, source))
-    for name, depth in {"true": clip.depth[0], "ours": ours}.items():
+    for name, depth in depths_of(models, clip).items():
         for row, grid in fill(models, source, depth, cameras_of(clip)).items():
             yield (row, name), grid
+
+
+def depths_of(models: Models, clip: ProceduralClip) -> dict[str, Float[Array, "t h w"]]:
+    """Return the source's depth: the true one, and ours."""
+    ours = source_depth(models.depth, 2 * clip.frames[0] - 1)
+    return {"true": clip.depth[0], "ours": drop_depth_edges(ours)}
 
 
 def fill(
@@ -190,12 +211,8 @@ def fill(
     small = generate_small(models.prior, source[None], depth[None], cameras, key, rows)[
         1:
     ]
-    known = find_static_points(
-        source, depth, cameras.intrinsics[0], cameras.world_to_camera[0]
-    )
-    made, projection = enlarge_grid(
-        models.upsampler, small, source[None], depth[None], (known,), cameras
-    )
+    projection = project(source, depth, cameras)
+    made = enlarge_grid(models.upsampler, small, projection)
     large = jax.image.resize(small, made.shape, "cubic")
     seen = projection.mask[..., None]
     pasted = seen * projection.frames + (1 - seen) * large
@@ -205,6 +222,15 @@ def fill(
         PASTED: pasted,
         CASCADE: made,
     }
+
+
+def project(
+    source: Float[Array, "t h w 3"], depth: Float[Array, "t h w"], cameras: Cameras
+) -> Projection:
+    """Return what is known of the target frames."""
+    camera = cameras.intrinsics[0], cameras.world_to_camera[0]
+    known = find_static_points(source, depth, *camera)
+    return project_grid(source[None], depth[None], (known,), cameras)
 
 
 def score(
@@ -221,6 +247,34 @@ def score(
         )
         for row, grid in made.items()
     }
+
+
+def frame_gains(
+    models: Models,
+    clip: ProceduralClip,
+    made: dict[tuple[str, str], Grid],
+    lpips: Lpips,
+) -> dict[str, list[FrameGain]]:
+    """Return what the cascade gains over push-pull in each target frame, by depth."""
+    source = 2 * clip.frames[0] - 1
+    truth = np.asarray(clip.frames[1:])
+    seen = jax.jit(project_video)(clip.frames[0], clip.depth[0], cameras_of(clip)).mask
+    unseen = 1 - np.asarray(seen)
+    gains = {}
+    for depth, maps in depths_of(models, clip).items():
+        mask = project(source, maps, cameras_of(clip)).mask
+        open_shares = 1 - np.asarray(projected_share(mask)).mean((2, 3))
+        rows = [to_unit(made[row, depth]) for row in (CASCADE, PUSH_PULL)]
+        gains[depth] = []
+        for view, time in np.ndindex(open_shares.shape):
+            frame = np.s_[view : view + 1, time : time + 1]
+            regions = {"_unseen": unseen[frame]}
+            ours, base = (
+                fidelity_scores(x[frame], truth[frame], regions, lpips) for x in rows
+            )
+            share = float(open_shares[view, time])
+            gains[depth].append(frame_gain(share, ours, base))
+    return gains
 
 
 def score_between(models: Models, options: argparse.Namespace, lpips: Lpips) -> Means:
