@@ -107,13 +107,13 @@ def main() -> None:
     with Progress("scenes", options.scenes) as report:
         for number in range(options.scenes):
             clip = render_clip(options.first + number, options.rows, options.angle)
-            made = dict(fill_all(models, clip))
-            for row, scores in score(clip, made, lpips).items():
+            grids = dict(fill_all(models, clip))
+            for row, scores in score(clip, grids, lpips).items():
                 scores_by_row.setdefault(row, []).append(scores)
-            for depth, of_frames in frame_gains(models, clip, made, lpips).items():
+            for depth, of_frames in frame_gains(models, clip, grids, lpips).items():
                 gains.setdefault(depth, []).append(of_frames)
             if len(sheet) < SHEET:
-                sheet.append(pictures(clip, made))
+                sheet.append(pictures(clip, grids))
             report(number + 1)
     means = {row: mean_scores(scores) for row, scores in scores_by_row.items()}
     print(table(means))
@@ -212,15 +212,15 @@ def fill(
         1:
     ]
     projection = project(source, depth, cameras)
-    made = enlarge_grid(models.upsampler, small, projection)
-    large = jax.image.resize(small, made.shape, "cubic")
+    cascade_frames = enlarge_grid(models.upsampler, small, projection)
+    large = jax.image.resize(small, cascade_frames.shape, "cubic")
     seen = projection.mask[..., None]
     pasted = seen * projection.frames + (1 - seen) * large
     return {
         PUSH_PULL: _fill_holes(projection),
         PRIOR: large,
         PASTED: pasted,
-        CASCADE: made,
+        CASCADE: cascade_frames,
     }
 
 
@@ -234,7 +234,7 @@ def project(
 
 
 def score(
-    clip: ProceduralClip, made: dict[tuple[str, str], Grid], lpips: Lpips
+    clip: ProceduralClip, grids: dict[tuple[str, str], Grid], lpips: Lpips
 ) -> dict[tuple[str, str], dict[str, float | None]]:
     """Return the scores of every row."""
     truth = np.asarray(clip.frames[1:])
@@ -245,14 +245,14 @@ def score(
         row: fidelity_scores(
             np.clip(np.asarray(grid) / 2 + 0.5, 0, 1), truth, regions, lpips
         )
-        for row, grid in made.items()
+        for row, grid in grids.items()
     }
 
 
 def frame_gains(
     models: Models,
     clip: ProceduralClip,
-    made: dict[tuple[str, str], Grid],
+    grids: dict[tuple[str, str], Grid],
     lpips: Lpips,
 ) -> dict[str, list[FrameGain]]:
     """Return what the cascade gains over push-pull in each target frame, by depth."""
@@ -264,7 +264,7 @@ def frame_gains(
     for depth, maps in depths_of(models, clip).items():
         mask = project(source, maps, cameras_of(clip)).mask
         open_shares = 1 - np.asarray(projected_share(mask)).mean((2, 3))
-        rows = [to_unit(made[row, depth]) for row in (CASCADE, PUSH_PULL)]
+        rows = [to_unit(grids[row, depth]) for row in (CASCADE, PUSH_PULL)]
         gains[depth] = []
         for view, time in np.ndindex(open_shares.shape):
             frame = np.s_[view : view + 1, time : time + 1]
@@ -374,12 +374,12 @@ def gains_between(between: Means) -> dict[str, float]:
 
 
 def pictures(
-    clip: ProceduralClip, made: dict[tuple[str, str], Grid]
+    clip: ProceduralClip, grids: dict[tuple[str, str], Grid]
 ) -> list[np.ndarray]:
     """Return the last instant of the first target: source, truth, and every row."""
     shown = [clip.frames[0, -1], clip.frames[1, -1]]
     shown += [
-        made[row, depth][0, -1] / 2 + 0.5
+        grids[row, depth][0, -1] / 2 + 0.5
         for depth in ("true", "ours")
         for row in FILLED
     ]

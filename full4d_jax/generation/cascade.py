@@ -9,9 +9,9 @@
 The prior works at the number of rows that it was trained for and sees all views and instants; the
 upsampler (`models.nets.unet`) then makes one target frame after the other, so that memory holds the
 buffers of one. It blurs: of the projection's variance it keeps about half. So source pixels pass
-through where the projection has no hole or crack nearby (`pass_through`). Where few pixels are left
-to it (`LEAST_OPEN_SHARE`), as within 15 degrees of a camera at rest, no network is asked, and they
-are filled from around them.
+through where the projection has no hole or crack nearby (`pass_through`). If the projection leaves
+fewer than `LEAST_OPEN_SHARE` of the pixels open, both networks are skipped, and push-pull fills
+them; most targets within 15 degrees of a camera at rest are of this kind.
 """
 
 from dataclasses import dataclass, replace
@@ -223,9 +223,9 @@ def project_grid(
     cameras: Cameras,
     hidden: StaticPoints | None = None,
 ) -> Projection:
-    """Return what is known of the target frames: the projection of the real views into them.
+    """Return the projection of the real views into the target frames, one frame after the other.
 
-    They are made one frame after the other. A pixel comes from the first of these that has it:
+    A pixel comes from the first of these that has it:
 
     1. the real views at this instant, the nearest camera first
     2. what stood still and a real view saw at another instant (`static_points`)
@@ -320,7 +320,7 @@ def generated_share(masks: Float[Array, "n t h w"]) -> float:
       masks: of the projection into them.
 
     Returns:
-      0 where so little is open that no network is asked.
+      0 if both networks are skipped, since at most `LEAST_OPEN_SHARE` is open.
     """
     share = float(_open_share(masks))
     return share if share > LEAST_OPEN_SHARE else 0.0

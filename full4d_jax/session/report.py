@@ -98,7 +98,9 @@ def _generation_note(grid: Arrays) -> str:
         return ""
     rows, columns, calls, share = (grid[name] for name in GENERATION)
     if calls == 0:
-        return ", not asked: the video's own pixels leave small holes, which are filled from around"
+        return (
+            ", skipped: the projected video leaves small holes, which push-pull fills"
+        )
     return (
         f", frames of {columns}x{rows}, calls of the network: {calls}; of the completed "
         f"pixels {share:.1%} are generated, the others projected"

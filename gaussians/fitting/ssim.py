@@ -7,12 +7,11 @@ from jaxtyping import Array, Float
 from scipy.linalg import convolution_matrix
 
 SSIM_WINDOW = 11  # pixels
-# Standard deviation of the window, pixels.
-SIGMA = 1.5
-OFFSETS = np.arange(SSIM_WINDOW) - SSIM_WINDOW // 2
-BELL = np.exp(-(OFFSETS**2) / (2 * SIGMA**2))
-# Weights of its pixels in a row.
-WINDOW = (BELL / BELL.sum()).astype(np.float32)
+WINDOW_SIGMA_PIXELS = 1.5
+WINDOW_OFFSETS = np.arange(SSIM_WINDOW) - SSIM_WINDOW // 2
+GAUSSIAN = np.exp(-(WINDOW_OFFSETS**2) / (2 * WINDOW_SIGMA_PIXELS**2))
+# Weights of the window's pixels in a row; their sum is 1.
+WINDOW = (GAUSSIAN / GAUSSIAN.sum()).astype(np.float32)
 # What keeps the ratios of luminance and of structure finite, for values in [0, 1].
 LUMINANCE_FLOOR = 0.01**2
 STRUCTURE_FLOOR = 0.03**2

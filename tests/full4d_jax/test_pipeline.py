@@ -124,7 +124,7 @@ def test_a_portrait_video_stays_whole_and_larger_than_the_prior(tmp_path, capsys
     write_video(tmp_path / "in.mp4", large, 8)
     out = tmp_path / "out"
     words = [f"{tmp_path}/in.mp4", "--rows", "72", "--seconds", "0.25", "--views", "2"]
-    # Far enough aside for holes that the prior is asked about.
+    # At 40 degrees the holes are large enough for the prior to run.
     words += ["--azimuth", "40", "--out", str(out)]
     short = ["--lift.steps", "2", "--lift.capacity", "300"]
     assert main(["sample", *words]) == 0
